@@ -1,0 +1,30 @@
+//! The nouns of the broker, shared by the core and by every protocol stack.
+//!
+//! Nothing here decides or performs I/O: a [`Topic`] names a place, a [`Filter`] selects topics, a [`Message`]
+//! is what travels, a [`Class`] is the guarantee it asks for. What they mean across protocols is written in
+//! `docs/mapping.md`.
+#![no_std]
+
+extern crate alloc;
+
+mod class;
+mod filter;
+mod identity;
+mod limits;
+mod message;
+mod properties;
+mod reason;
+mod session;
+mod time;
+mod topic;
+
+pub use class::Class;
+pub use filter::{Filter, FilterError, Segment};
+pub use identity::{Identity, TenantId};
+pub use limits::Limits;
+pub use message::{Header, Layout, Message, MessageView, PRIORITY_DEFAULT};
+pub use properties::Properties;
+pub use reason::Reason;
+pub use session::{DeliveryId, Expiry, SubscriptionOptions};
+pub use time::{Instant, WallTime};
+pub use topic::{Topic, TopicError};

@@ -1,0 +1,60 @@
+//! Why the broker refused something or ended something.
+
+use core::fmt;
+
+/// A refusal or an ending in the broker's own words. Each stack has one map from it to its protocol's codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The peer is gone, or said good-bye.
+    Disconnected,
+    /// The peer broke its protocol; what exactly was broken is known to its stack, which has told the peer.
+    ProtocolViolation,
+    /// The name or the password is wrong, or none was given where one is demanded.
+    BadCredentials,
+    /// The identity may not do this.
+    NotAuthorized,
+    /// The client identifier is not acceptable, or belongs to another identity.
+    ClientIdRefused,
+    /// The topic is not one that this peer can publish to.
+    TopicInvalid,
+    /// The filter is not one that the broker can serve.
+    FilterInvalid,
+    /// A configured limit is reached.
+    QuotaExceeded,
+    /// The message is larger than the broker takes.
+    TooLarge,
+    /// The broker has no room for another connection at this moment.
+    ServerBusy,
+    /// Another connection took the session over.
+    TakenOver,
+    /// Nothing came from the peer for longer than it promised.
+    KeepAliveTimeout,
+    /// The peer did not finish its opening in time.
+    OpeningTimeout,
+    /// The peer does not read what it asked for.
+    SlowConsumer,
+    /// The broker is stopping.
+    ShuttingDown,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Disconnected => "disconnected",
+            Self::ProtocolViolation => "protocol violation",
+            Self::BadCredentials => "bad user name or password",
+            Self::NotAuthorized => "not authorized",
+            Self::ClientIdRefused => "client identifier refused",
+            Self::TopicInvalid => "topic not usable here",
+            Self::FilterInvalid => "filter not usable here",
+            Self::QuotaExceeded => "quota exceeded",
+            Self::TooLarge => "message too large",
+            Self::ServerBusy => "server busy",
+            Self::TakenOver => "session taken over",
+            Self::KeepAliveTimeout => "keep-alive timeout",
+            Self::OpeningTimeout => "opening timeout",
+            Self::SlowConsumer => "slow consumer",
+            Self::ShuttingDown => "server shutting down",
+        })
+    }
+}

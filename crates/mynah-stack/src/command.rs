@@ -1,0 +1,148 @@
+//! Commands: everything that a connection can ask of the core.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use mynah_model::{
+    DeliveryId, Expiry, Filter, Header, Message, MessageView, Reason, SubscriptionOptions, Topic,
+};
+
+/// What a connection asks of the core. The enum is closed: a protocol that needs more is a reason to extend the core,
+/// never a door of its own.
+#[derive(Debug)]
+pub enum Command<'b> {
+    /// Authenticate the peer and attach it to a session. Until the [`crate::Outcome::Opened`] the connection gets no
+    /// bytes; it may come from another thread, after the connection has moved there.
+    Open(Box<Open>),
+    /// Publish a message. A message of a confirmed class is answered by [`crate::Outcome::Published`].
+    Publish(Publish<'b>),
+    /// The publisher has seen that its exactly-once publication `receipt` arrived: forget its identifier. Answered by
+    /// [`crate::Outcome::Completed`], whether or not the identifier was known.
+    Complete {
+        /// The receipt of the publication.
+        receipt: u16,
+    },
+    /// Attach filters to the session. Answered by [`crate::Outcome::Subscribed`].
+    Subscribe(Subscribe<'b>),
+    /// Remove filters from the session. Answered by [`crate::Outcome::Unsubscribed`].
+    Unsubscribe(Unsubscribe<'b>),
+    /// The peer speaks of a delivery.
+    Settle(Settle),
+    /// Read the last value of a topic. Answered by [`crate::Outcome::Value`].
+    Read(Topic<'b>),
+}
+
+/// A request to be let in.
+#[derive(Debug)]
+pub struct Open {
+    /// What the peer says of who it is; absent if it says nothing.
+    pub credentials: Option<Credentials>,
+    /// The session that is to outlive the connection; absent for a peer that has none, which then gets a nameless
+    /// session that ends with the connection.
+    pub session: Option<SessionRequest>,
+    /// How many unconfirmed deliveries the peer takes at a time.
+    pub receive_max: u16,
+    /// Published when the connection ends without a good-bye.
+    pub will: Option<Message>,
+}
+
+/// A name and its proof.
+pub struct Credentials {
+    /// User name.
+    pub user: Box<str>,
+    /// Password; absent if the peer gave only a name.
+    pub password: Option<Box<[u8]>>,
+}
+
+impl core::fmt::Debug for Credentials {
+    /// Shows the name; a secret is never shown.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// Which session a peer wants, and for how long.
+#[derive(Clone, Debug)]
+pub struct SessionRequest {
+    /// The client identifier. Empty: the broker chooses one ([`crate::Opened::assigned_client_id`]).
+    pub client_id: Box<[u8]>,
+    /// Discard what an earlier session of this name left.
+    pub clean_start: bool,
+    /// How long the session outlives the connection.
+    pub expiry: Expiry,
+}
+
+/// A message to be published, borrowed from the bytes that the peer sent.
+#[derive(Debug)]
+pub struct Publish<'b> {
+    /// The header; `tenant` and `publisher` are filled in by the engine.
+    pub header: Header,
+    /// The native bytes.
+    pub native: &'b [u8],
+    /// Identifies a publication of a confirmed class in its outcome; for exactly-once it is also what duplicates are
+    /// recognised by.
+    pub receipt: u16,
+}
+
+impl Publish<'_> {
+    /// The message as a view.
+    #[must_use]
+    pub fn view(&self) -> MessageView<'_> {
+        MessageView { header: &self.header, native: self.native }
+    }
+}
+
+/// Filters to be attached to the session, answered together.
+#[derive(Debug)]
+pub struct Subscribe<'b> {
+    /// Identifies the request in its outcome.
+    pub receipt: u16,
+    /// One entry for each filter; a filter that the stack itself refuses is an `Err` and answered as such.
+    pub requests: Vec<Result<SubscribeRequest<'b>, Reason>>,
+}
+
+/// One filter of a [`Subscribe`].
+#[derive(Clone, Copy, Debug)]
+pub struct SubscribeRequest<'b> {
+    /// The filter.
+    pub filter: Filter<'b>,
+    /// How its messages are wanted.
+    pub options: SubscriptionOptions,
+}
+
+/// Filters to be removed from the session, answered together.
+#[derive(Debug)]
+pub struct Unsubscribe<'b> {
+    /// Identifies the request in its outcome.
+    pub receipt: u16,
+    /// The filters.
+    pub filters: Vec<Filter<'b>>,
+}
+
+/// What the peer says of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settle {
+    /// Which delivery.
+    pub delivery: DeliveryId,
+    /// What became of it.
+    pub settlement: Settlement,
+}
+
+/// What became of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// The peer has an exactly-once message and will not take it again. Answered by [`crate::Outcome::Received`] once
+    /// that is recorded, whether or not the delivery was known.
+    Received,
+    /// The peer is done with it.
+    Accepted,
+}
+
+/// The end of a connection, as decided by its stack: what is in the outbound buffer is written, then it is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Close {
+    /// Why.
+    pub reason: Reason,
+    /// Whether the will is published (the peer did not say good-bye).
+    pub publish_will: bool,
+}

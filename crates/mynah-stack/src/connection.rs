@@ -1,0 +1,119 @@
+//! Connections: the half of a stack that knows what its peer did before.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+use mynah_model::{Class, DeliveryId, Instant, Layout, Message, Properties, Reason};
+
+use crate::{Close, Command, Delivery, LayoutCodec, Outbound};
+
+/// A protocol that the broker can serve: makes connections, and knows how its messages are encoded.
+pub trait Protocol: Send + Sync {
+    /// The protocol's name as it appears in logs, metrics and configuration, such as `mqtt`.
+    fn name(&self) -> &'static str;
+
+    /// A connection for a peer that has just been accepted at `now`.
+    fn accept(&self, now: Instant) -> Box<dyn Connection>;
+
+    /// The codec for the layouts of this protocol's messages.
+    fn codec(&self) -> Arc<dyn LayoutCodec>;
+}
+
+/// One connection's state in a protocol stack. See the crate's documentation for the order of calls.
+pub trait Connection: Send {
+    /// Reads units from `input`, advancing it past what was consumed, and writes answers to `out`, until there is a
+    /// command for the core or nothing more to do. A unit that is not complete stays in `input` and is presented again
+    /// with the bytes that follow it.
+    fn step<'b>(&mut self, now: Instant, input: &mut &'b [u8], out: &mut Outbound) -> Step<'b>;
+
+    /// Writes a delivery for the peer. Called only while a session is open.
+    fn deliver(&mut self, now: Instant, delivery: Delivery<'_>, out: &mut Outbound);
+
+    /// Hears what became of a command.
+    fn handle_outcome(&mut self, now: Instant, outcome: Outcome<'_>, out: &mut Outbound);
+
+    /// Hears that the instant of [`Connection::deadline`] has come.
+    fn handle_timeout(&mut self, now: Instant, out: &mut Outbound);
+
+    /// Hears that the broker is stopping: takes leave of the peer in the protocol's way.
+    fn handle_shutdown(&mut self, now: Instant, out: &mut Outbound);
+
+    /// When the connection wants [`Connection::handle_timeout`] if nothing happens before.
+    fn deadline(&self) -> Option<Instant>;
+
+    /// The layout in which this connection wants deliveries. Asked after the session has opened; does not change then.
+    fn layout(&self) -> Layout;
+
+    /// How many bytes of an incomplete unit this connection needs to see at once; the rest of the input may wait
+    /// unread. Bounds what the caller keeps for it.
+    fn input_bytes_max(&self) -> usize;
+}
+
+/// What a step came to.
+#[derive(Debug)]
+pub enum Step<'b> {
+    /// Nothing more to do with these bytes; more are needed, or an outcome.
+    Idle,
+    /// The core is asked to do this.
+    Command(Command<'b>),
+    /// The connection ends when its outbound bytes are written.
+    Close(Close),
+}
+
+/// What became of a command.
+#[derive(Debug)]
+pub enum Outcome<'a> {
+    /// Answers [`Command::Open`].
+    Opened(Result<Opened<'a>, Reason>),
+    /// Answers [`Command::Publish`] of a confirmed class, once its promise is kept: a message that matched anything
+    /// durable has been stored.
+    Published {
+        /// The receipt of the command.
+        receipt: u16,
+        /// The class of the publication.
+        class: Class,
+        /// Accepted (true: it matched a subscription), or why not.
+        result: Result<bool, Reason>,
+    },
+    /// Answers [`Command::Complete`].
+    Completed {
+        /// The receipt of the command.
+        receipt: u16,
+    },
+    /// Answers [`Command::Subscribe`], after the subscriptions are visible to all publishers.
+    Subscribed {
+        /// The receipt of the command.
+        receipt: u16,
+        /// One entry for each request, in its order.
+        results: &'a [SubscribeResult],
+    },
+    /// Answers [`Command::Unsubscribe`], after the filters are gone for all publishers.
+    Unsubscribed {
+        /// The receipt of the command.
+        receipt: u16,
+        /// For each filter, in its order, whether it was there.
+        results: &'a [bool],
+    },
+    /// Answers a [`crate::Settlement::Received`]: the peer's statement is recorded.
+    Received {
+        /// Which delivery.
+        id: DeliveryId,
+    },
+    /// Answers [`Command::Read`]: the retained value of the topic and its properties, as its own codec reads them.
+    Value(Result<Option<(&'a Message, Properties<'a>)>, Reason>),
+    /// The core has ended the session's use by this connection, such as after a take-over. The connection says what
+    /// its protocol has to say and closes.
+    Ended(Reason),
+}
+
+/// The class that was granted to a subscription, or why there is none.
+pub type SubscribeResult = Result<Class, Reason>;
+
+/// A session is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opened<'a> {
+    /// Whether state of an earlier connection was there.
+    pub session_present: bool,
+    /// The client identifier that the broker chose, if the peer left that to it.
+    pub assigned_client_id: Option<&'a [u8]>,
+}

@@ -1,0 +1,37 @@
+//! The contract between a protocol stack and the broker.
+//!
+//! A stack is pure: it never reads a clock, opens a socket or names a runtime. A [`Connection`] takes
+//!
+//! * bytes and the instant they came ([`Connection::step`]),
+//! * a delivery ([`Connection::deliver`]),
+//! * the outcome of a command it gave earlier ([`Connection::handle_outcome`]),
+//! * a timeout ([`Connection::handle_timeout`]) and a shutdown ([`Connection::handle_shutdown`]),
+//!
+//! and yields bytes into the caller's [`Outbound`], [`Command`]s to the core (one closed enum), a [`Close`], and the
+//! instant at which it wants to be woken ([`Connection::deadline`]).
+//!
+//! **Mutate once, drain to idle.** After bytes arrived, an outcome, a timeout or a shutdown the caller calls
+//! [`Connection::step`] until it returns [`Step::Idle`] or [`Step::Close`]. A command is carried out before the next
+//! call; its outcome may follow at once or much later.
+//!
+//! Messages are read and written through [`LayoutCodec`]s, so that a stack that delivers a message need not know the
+//! stack that it came from.
+#![no_std]
+
+extern crate alloc;
+
+mod command;
+mod connection;
+mod delivery;
+mod layout;
+mod outbound;
+pub mod testing;
+
+pub use command::{
+    Close, Command, Credentials, Open, Publish, SessionRequest, Settle, Settlement, Subscribe,
+    SubscribeRequest, Unsubscribe,
+};
+pub use connection::{Connection, Opened, Outcome, Protocol, Step, SubscribeResult};
+pub use delivery::Delivery;
+pub use layout::{Frame, FrameKind, LayoutCodec};
+pub use outbound::Outbound;

@@ -128,14 +128,17 @@ pub struct Settle {
     pub settlement: Settlement,
 }
 
-/// What became of a delivery.
+/// What became of a delivery. A settlement that does not fit how far the delivery has come breaks the peer's protocol:
+/// the connection hears [`crate::Outcome::Ended`]. A delivery that is not known was settled before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
     /// The peer has an exactly-once message and will not take it again. Answered by [`crate::Outcome::Received`] once
     /// that is recorded, whether or not the delivery was known.
     Received,
-    /// The peer is done with it.
+    /// The peer is done with it: the one answer to an at-least-once delivery.
     Accepted,
+    /// The peer is done with an exactly-once message that it had received.
+    Completed,
 }
 
 /// The end of a connection, as decided by its stack: what is in the outbound buffer is written, then it is closed.

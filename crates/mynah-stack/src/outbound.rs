@@ -82,16 +82,11 @@ impl Outbound {
         tail.chunks.push_back(Chunk::Shared(message.clone(), range));
     }
 
-    /// The bytes that wait, in slices to be written one after another; at most as many as `slices` takes.
-    pub fn fill<'a, S: From<&'a [u8]>>(&'a self, slices: &mut [Option<S>]) -> usize {
+    /// The bytes that wait, in slices to be written one after another; none of them is empty.
+    pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
         let head = core::iter::once(&self.head[self.written..]);
         let tail = self.tail.iter().flat_map(|t| t.chunks.iter().map(Chunk::as_slice));
-        let mut count = 0;
-        for (slot, bytes) in slices.iter_mut().zip(head.chain(tail).filter(|b| !b.is_empty())) {
-            *slot = Some(bytes.into());
-            count += 1;
-        }
-        count
+        head.chain(tail).filter(|bytes| !bytes.is_empty())
     }
 
     /// The first bytes that wait; all of them unless a shared payload is under way.
@@ -244,9 +239,7 @@ mod tests {
         out.append(b"ab");
         out.append_shared(&message(b"cdef"), 0..4);
         out.advance(3);
-        let mut slices: [Option<&[u8]>; 4] = [None; 4];
-        assert_eq!(out.fill(&mut slices), 1);
-        assert_eq!(slices[0], Some(&b"def"[..]));
+        assert!(out.slices().eq([&b"def"[..]]));
         assert!(out.is_contiguous());
     }
 }

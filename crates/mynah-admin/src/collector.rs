@@ -1,0 +1,161 @@
+//! Snapshots as metrics. Names, types and help texts are here and in the crate's README, nowhere else.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::{MetricsSource, Snapshot, Turns};
+
+/// A registry that asks `source` at every scrape.
+pub(crate) fn registry(source: impl MetricsSource) -> Registry {
+    let mut registry = Registry::with_prefix("mynah");
+    registry.register_collector(Box::new(Scrape(source)));
+    registry
+}
+
+struct Scrape<S>(S);
+
+impl<S> fmt::Debug for Scrape<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scrape")
+    }
+}
+
+impl<S: MetricsSource> Collector for Scrape<S> {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let s = self.0.snapshot();
+        let e = &mut encoder;
+        info(e, &s.version)?;
+        gauge(e, "workers", "Worker threads", None, s.workers)?;
+        connections(e, &s)?;
+        gauge(e, "sessions", "Sessions, connected or not", None, s.sessions)?;
+        gauge(e, "subscriptions", "Subscriptions of all sessions", None, s.subscriptions)?;
+        gauge(e, "retained_messages", "Topics with a retained value", None, s.retained)?;
+        gauge(e, "retained", "Bytes of the retained values", Some(&Unit::Bytes), s.retained_bytes)?;
+        messages(e, &s)?;
+        counter(e, "received", "Bytes read from peers", Some(&Unit::Bytes), s.bytes_received)?;
+        counter(e, "sent", "Bytes written to peers", Some(&Unit::Bytes), s.bytes_sent)?;
+        turns(e, &s.turns)
+    }
+}
+
+fn connections(e: &mut DescriptorEncoder<'_>, s: &Snapshot) -> fmt::Result {
+    let open = s.connections_opened.saturating_sub(s.connections_closed);
+    gauge(e, "connections", "Connections that are open", None, open)?;
+    gauge(e, "connections_half_open", "Connections that have not yet opened a session", None, s.half_open)?;
+    counter(e, "connections_opened", "Connections accepted", None, s.connections_opened)
+}
+
+fn messages(e: &mut DescriptorEncoder<'_>, s: &Snapshot) -> fmt::Result {
+    let by_class = |counts: [u64; 3]| ["0", "1", "2"].into_iter().zip(counts);
+    family(e, "messages_received", "Messages from peers", "class", by_class(s.messages_received))?;
+    family(e, "messages_sent", "Messages to peers", "class", by_class(s.messages_sent))?;
+    let by_reason = s.dropped.iter().copied();
+    family(e, "messages_dropped", "Messages not delivered, once for each receiver", "reason", by_reason)?;
+    counter(e, "publications_refused", "Publications refused", None, s.publications_refused)
+}
+
+fn info(e: &mut DescriptorEncoder<'_>, version: &str) -> fmt::Result {
+    e.encode_descriptor("build", "The program", None, MetricType::Info)?.encode_info(&[("version", version)])
+}
+
+fn gauge(
+    e: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    unit: Option<&Unit>,
+    value: u64,
+) -> fmt::Result {
+    // Gauges are signed.
+    let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+    gauge.encode(e.encode_descriptor(name, help, unit, MetricType::Gauge)?)
+}
+
+fn counter(
+    e: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    unit: Option<&Unit>,
+    value: u64,
+) -> fmt::Result {
+    ConstCounter::new(value).encode(e.encode_descriptor(name, help, unit, MetricType::Counter)?)
+}
+
+/// Counters that differ in the value of one label.
+fn family(
+    e: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    label: &str,
+    values: impl Iterator<Item = (&'static str, u64)>,
+) -> fmt::Result {
+    let mut metric = e.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (label_value, value) in values {
+        let labels = [(label, label_value)];
+        ConstCounter::new(value).encode(metric.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+fn turns(e: &mut DescriptorEncoder<'_>, turns: &Turns) -> fmt::Result {
+    let seconds = |micros: u64| micros as f64 / 1e6;
+    let bucket = |&(bound, count): &(Option<u64>, u64)| (bound.map_or(f64::INFINITY, seconds), count);
+    let buckets: Vec<_> = turns.buckets.iter().map(bucket).collect();
+    let count = buckets.iter().map(|(_, count)| count).sum();
+    let help = "How long the workers' turns took";
+    e.encode_descriptor("worker_turn", help, Some(&Unit::Seconds), MetricType::Histogram)?
+        .encode_histogram::<[(&str, &str); 0]>(seconds(turns.sum_micros), count, &buckets, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text;
+
+    use super::*;
+
+    struct Fixed(Snapshot);
+
+    impl MetricsSource for Fixed {
+        fn snapshot(&self) -> Snapshot {
+            self.0.clone()
+        }
+    }
+
+    #[test]
+    fn the_exposition_is_exact() {
+        let snapshot = Snapshot {
+            version: "1.2.3".to_owned(),
+            workers: 2,
+            connections_opened: 10,
+            connections_closed: 4,
+            half_open: 1,
+            sessions: 7,
+            subscriptions: 9,
+            retained: 3,
+            retained_bytes: 300,
+            messages_received: [1, 2, 3],
+            messages_sent: [4, 5, 6],
+            dropped: vec![("backlog_full", 1), ("expired", 0)],
+            publications_refused: 8,
+            bytes_received: 1_000,
+            bytes_sent: 2_000,
+            turns: Turns { buckets: vec![(Some(1), 3), (Some(1_024), 2), (None, 1)], sum_micros: 5_000_000 },
+        };
+        let mut out = String::new();
+        text::encode(&mut out, &registry(Fixed(snapshot))).unwrap();
+        assert_eq!(out, include_str!("../tests/exposition.txt"));
+    }
+
+    #[test]
+    fn connections_never_go_below_zero() {
+        let snapshot = Snapshot { connections_closed: 1, ..Snapshot::new("") };
+        let mut out = String::new();
+        text::encode(&mut out, &registry(Fixed(snapshot))).unwrap();
+        assert!(out.contains("\nmynah_connections 0\n"));
+    }
+}

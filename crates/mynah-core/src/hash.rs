@@ -1,0 +1,52 @@
+//! Keyed hashes: without the seed nobody can choose names that collide.
+
+use core::hash::{BuildHasher, Hasher};
+
+use foldhash::quality::FixedState;
+use mynah_model::TenantId;
+
+/// A family of hashes that a seed has chosen.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyedHash(FixedState, u64);
+
+/// What one step of a path leads to; keeps a literal `+` apart from the wildcard.
+#[derive(Clone, Copy)]
+pub(crate) enum PathStep<'a> {
+    Literal(&'a [u8]),
+    One,
+    Tail,
+}
+
+impl KeyedHash {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(FixedState::with_seed(seed), seed)
+    }
+
+    /// The hash of a whole text of a tenant.
+    pub(crate) fn text(&self, tenant: TenantId, text: &[u8]) -> u64 {
+        let mut hasher = self.0.build_hasher();
+        hasher.write_u16(tenant.number());
+        hasher.write(text);
+        hasher.finish()
+    }
+
+    /// Where a tenant's paths begin.
+    pub(crate) fn root(&self, tenant: TenantId) -> u64 {
+        let mut hasher = self.0.build_hasher();
+        hasher.write_u32(u32::from(tenant.number()));
+        hasher.finish()
+    }
+
+    /// The path one step below `parent`.
+    pub(crate) fn step(&self, parent: u64, step: PathStep<'_>) -> u64 {
+        // The parent seeds the hasher: written beside the segment it would only be xored with the segment's hash.
+        let (kind, segment) = match step {
+            PathStep::Literal(segment) => (0x9e37_79b9_7f4a_7c15, segment),
+            PathStep::One => (0xc2b2_ae3d_27d4_eb4f, &b"+"[..]),
+            PathStep::Tail => (0x1656_67b1_9e37_79f9, &b"#"[..]),
+        };
+        let mut hasher = FixedState::with_seed(self.1 ^ parent.wrapping_add(kind)).build_hasher();
+        hasher.write(segment);
+        hasher.finish()
+    }
+}

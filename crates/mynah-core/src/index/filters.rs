@@ -1,0 +1,188 @@
+//! The texts of filters and who subscribes to them, in slots of equal size that are used again.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use mynah_model::{Filter, SubscriptionOptions, TenantId, Topic};
+
+use super::Match;
+use crate::SessionRef;
+
+/// Slots of one allocation: growing never moves what is there.
+const CHUNK: usize = 1024;
+/// Bytes of a key before the filter.
+const TENANT_BYTES: usize = 2;
+
+#[derive(Debug, Default)]
+pub(super) struct Filters {
+    chunks: Vec<Vec<Slot>>,
+    vacant: Vec<u32>,
+    subscriptions: usize,
+    /// Bytes of all keys.
+    key_bytes: usize,
+    /// Subscriptions to filters that have several.
+    shared: usize,
+}
+
+#[derive(Debug)]
+struct Slot {
+    /// The tenant's number, big-endian, and the filter; empty in a vacant slot.
+    key: Box<[u8]>,
+    subscribers: Subscribers,
+}
+
+/// Most filters have one subscriber.
+#[derive(Debug)]
+enum Subscribers {
+    One(Match),
+    // Boxed so that a slot stays small.
+    #[allow(clippy::box_collection)]
+    Several(Box<BTreeMap<SessionRef, SubscriptionOptions>>),
+}
+
+impl Filters {
+    /// Takes a slot for a filter and its first subscriber.
+    pub(super) fn insert(&mut self, tenant: TenantId, filter: Filter<'_>, subscriber: Match) -> u32 {
+        let key: Box<[u8]> = [&tenant.number().to_be_bytes()[..], filter.as_bytes()].concat().into();
+        self.key_bytes += key.len();
+        self.subscriptions += 1;
+        let slot = Slot { key, subscribers: Subscribers::One(subscriber) };
+        if let Some(at) = self.vacant.pop() {
+            self.chunks[at as usize / CHUNK][at as usize % CHUNK] = slot;
+            return at;
+        }
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        let last = self.chunks.len() - 1;
+        self.chunks[last].push(slot);
+        (last * CHUNK + self.chunks[last].len() - 1) as u32
+    }
+
+    /// Adds a subscriber. Returns whether it was there and got other options.
+    pub(super) fn add(&mut self, at: u32, subscriber: Match) -> bool {
+        let slot = &mut self.chunks[at as usize / CHUNK][at as usize % CHUNK];
+        match &mut slot.subscribers {
+            Subscribers::One(one) if one.session == subscriber.session => {
+                *one = subscriber;
+                return true;
+            }
+            Subscribers::One(one) => {
+                let both = [*one, subscriber].map(|m| (m.session, m.options));
+                slot.subscribers = Subscribers::Several(Box::new(BTreeMap::from(both)));
+                self.shared += 2;
+            }
+            Subscribers::Several(several) => {
+                if several.insert(subscriber.session, subscriber.options).is_some() {
+                    return true;
+                }
+                self.shared += 1;
+            }
+        }
+        self.subscriptions += 1;
+        false
+    }
+
+    /// Removes a subscriber. Returns whether it was there. The last one stays in its place: the slot is then deserted.
+    pub(super) fn remove(&mut self, at: u32, session: SessionRef) -> bool {
+        let slot = &mut self.chunks[at as usize / CHUNK][at as usize % CHUNK];
+        match &mut slot.subscribers {
+            Subscribers::One(one) if one.session == session => {
+                slot.subscribers = Subscribers::Several(Box::default());
+            }
+            Subscribers::One(_) => return false,
+            Subscribers::Several(several) => {
+                if several.remove(&session).is_none() {
+                    return false;
+                }
+                self.shared -= 1;
+                if several.len() == 1
+                    && let Some((&session, &options)) = several.first_key_value()
+                {
+                    slot.subscribers = Subscribers::One(Match { session, options });
+                    self.shared -= 1;
+                }
+            }
+        }
+        self.subscriptions -= 1;
+        true
+    }
+
+    /// Whether the filter has lost its last subscriber.
+    pub(super) fn is_deserted(&self, at: u32) -> bool {
+        matches!(&self.slot(at).subscribers, Subscribers::Several(several) if several.is_empty())
+    }
+
+    /// Gives back the slot of a deserted filter.
+    pub(super) fn discard(&mut self, at: u32) {
+        let slot = &mut self.chunks[at as usize / CHUNK][at as usize % CHUNK];
+        self.key_bytes -= slot.key.len();
+        slot.key = Box::default();
+        self.vacant.push(at);
+        if self.subscriptions == 0 {
+            (self.chunks, self.vacant) = Default::default();
+        }
+    }
+
+    /// Pushes the subscribers of a filter.
+    pub(super) fn subscribers(&self, at: u32, found: &mut Vec<Match>) {
+        match &self.slot(at).subscribers {
+            Subscribers::One(one) => found.push(*one),
+            Subscribers::Several(several) => {
+                found.extend(several.iter().map(|(&session, &options)| Match { session, options }));
+            }
+        }
+    }
+
+    pub(super) fn tenant(&self, at: u32) -> TenantId {
+        let key = &self.slot(at).key;
+        TenantId::new(u16::from_be_bytes([key[0], key[1]]))
+    }
+
+    pub(super) fn filter(&self, at: u32) -> Filter<'_> {
+        Filter::from_checked(&self.slot(at).key[TENANT_BYTES..])
+    }
+
+    /// Whether the slot holds exactly this text.
+    pub(super) fn is(&self, at: u32, tenant: TenantId, text: &[u8]) -> bool {
+        let key = &self.slot(at).key;
+        key[TENANT_BYTES..] == *text && key[..TENANT_BYTES] == tenant.number().to_be_bytes()
+    }
+
+    /// Whether the slot's filter selects `topic`.
+    pub(super) fn selects(&self, at: u32, tenant: TenantId, topic: Topic<'_>) -> bool {
+        self.tenant(at) == tenant && self.filter(at).matches(topic)
+    }
+
+    pub(super) fn subscriptions(&self) -> usize {
+        self.subscriptions
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        // An allocator rounds up and keeps a word; a B-tree is about two thirds full.
+        const ALLOCATION_BYTES: usize = 16;
+        let slots = self.chunks.len() * CHUNK;
+        let used: usize = self.chunks.iter().map(Vec::len).sum();
+        let occupied = used - self.vacant.len();
+        slots * size_of::<Slot>()
+            + self.vacant.capacity() * size_of::<u32>()
+            + self.key_bytes
+            + occupied * ALLOCATION_BYTES
+            + self.shared * size_of::<Match>() * 3 / 2
+    }
+
+    fn slot(&self, at: u32) -> &Slot {
+        &self.chunks[at as usize / CHUNK][at as usize % CHUNK]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_half_a_cache_line() {
+        assert!(size_of::<Slot>() <= 32, "{}", size_of::<Slot>());
+    }
+}

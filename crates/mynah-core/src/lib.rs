@@ -1,0 +1,42 @@
+//! The deciding half of the broker: it would stay true if any one protocol vanished.
+//!
+//! Nothing here reads a clock, draws randomness, or names a protocol, a socket or a thread; time and seeds are
+//! arguments. The map:
+//!
+//! * [`WorkerId`] and [`SessionRef`]: who owns a session and where it lives there; [`owner`] says which worker.
+//! * [`TopicIndex`]: the filters of all sessions, shared by all workers and read-mostly. [`Generations`] counts its
+//!   changes, so that each worker's [`RouteCache`] knows which of its remembered matches still hold.
+//! * [`Queue`]: the queue kernel. Ready entries, leases in order, settlement, bounds and expiry.
+//! * [`Session`] and [`SessionTable`]: what outlives a connection. [`Mutation`] is every durable change of a session as
+//!   explicit data.
+//! * [`RetainedStore`]: the last value of each topic, walked in topic order by a [`Cursor`].
+//! * [`AccessRules`]: which identity may publish and subscribe where.
+//! * [`Counters`]: what one worker counts and others read.
+#![no_std]
+
+extern crate alloc;
+
+pub mod access;
+pub mod counters;
+mod generation;
+mod hash;
+mod index;
+mod queue;
+mod refs;
+mod retained;
+mod route;
+mod session;
+mod sessions;
+#[cfg(test)]
+mod testing;
+
+pub use access::AccessRules;
+pub use counters::{Counters, DropReason};
+pub use generation::{Generations, Stamp};
+pub use index::{Match, TopicIndex};
+pub use queue::{Entry, LeaseState, Leased, Queue, QueueBounds};
+pub use refs::{SessionRef, WorkerId};
+pub use retained::{Cursor, RetainedStore};
+pub use route::{Route, RouteCache, Target};
+pub use session::{Mutation, Received, ReceivedIds, Replay, Session};
+pub use sessions::{SHARDS, SessionKey, SessionTable, owner};

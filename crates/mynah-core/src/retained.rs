@@ -1,0 +1,218 @@
+//! Retained values: the last value of each topic, in topic order.
+//!
+//! In topic order `/` is lower than every other byte, so that all topics below another stand together, right after it.
+
+mod order;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::ops::Bound;
+
+use mynah_model::{Filter, Instant, Limits, Message, Reason, TenantId, Topic};
+
+use order::{Place, Value};
+use scan::Next;
+
+/// How far a walk over retained values has come: what is at or after it is still to be looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    from: Vec<u8>,
+}
+
+impl Cursor {
+    /// The cursor of a walk that has come past `topic`.
+    #[must_use]
+    pub fn after(topic: Topic<'_>) -> Self {
+        let mut cursor = Self::default();
+        cursor.move_after(topic);
+        cursor
+    }
+
+    /// Moves to the place right after `topic`: no byte ranks lower than `/`.
+    fn move_after(&mut self, topic: Topic<'_>) {
+        self.from.clear();
+        self.from.extend_from_slice(topic.as_bytes());
+        self.from.push(b'/');
+    }
+}
+
+/// The retained values of all tenants.
+#[derive(Debug)]
+pub struct RetainedStore {
+    messages_max: usize,
+    bytes_max: usize,
+    message_bytes_max: usize,
+    tenants: BTreeMap<TenantId, Values>,
+    len: usize,
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Values {
+    by_topic: BTreeSet<Value>,
+    bytes: usize,
+}
+
+/// Values that one call of [`RetainedStore::page`] looks at, at most.
+const LOOKS_MAX: usize = 256;
+
+impl RetainedStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            messages_max: limits.retained_messages_max,
+            bytes_max: limits.retained_bytes_max,
+            message_bytes_max: limits.retained_message_bytes_max,
+            tenants: BTreeMap::new(),
+            len: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Makes a message the value of its topic. One with an empty payload, or whose deadline has passed, leaves the topic
+    /// without a value.
+    ///
+    /// # Errors
+    /// The value that was there stays. [`Reason::TooLarge`]: the message is larger than one value may be.
+    /// [`Reason::QuotaExceeded`]: the tenant has no room for it.
+    pub fn set(&mut self, message: &Message, now: Instant) -> Result<(), Reason> {
+        let tenant = message.header().tenant;
+        let cost = message.cost_bytes();
+        if message.payload().is_empty() || is_expired(message, now) {
+            self.clear(tenant, message.topic());
+            return Ok(());
+        }
+        if cost > self.message_bytes_max {
+            return Err(Reason::TooLarge);
+        }
+        let values = self.tenants.entry(tenant).or_default();
+        let place: &dyn Place = &message.topic();
+        let replaced = values.by_topic.get(place).map(|value| value.0.cost_bytes());
+        let bytes = values.bytes - replaced.unwrap_or(0) + cost;
+        if bytes > self.bytes_max || (replaced.is_none() && values.by_topic.len() >= self.messages_max) {
+            return Err(Reason::QuotaExceeded);
+        }
+        values.bytes = bytes;
+        values.by_topic.replace(Value(message.clone()));
+        self.bytes = self.bytes - replaced.unwrap_or(0) + cost;
+        self.len += usize::from(replaced.is_none());
+        Ok(())
+    }
+
+    /// The value of a topic.
+    #[must_use]
+    pub fn get(&self, tenant: TenantId, topic: Topic<'_>, now: Instant) -> Option<&Message> {
+        let place: &dyn Place = &topic;
+        let Value(message) = self.tenants.get(&tenant)?.by_topic.get(place)?;
+        (!is_expired(message, now)).then_some(message)
+    }
+
+    /// Pushes the next values that match `filter`, at most `max` of them, in topic order, and moves `cursor` past what
+    /// was looked at. Returns whether there may be more; a call may find nothing and still say so, because the work of
+    /// one call is bounded.
+    pub fn page(
+        &self,
+        tenant: TenantId,
+        filter: Filter<'_>,
+        cursor: &mut Cursor,
+        max: usize,
+        now: Instant,
+        found: &mut Vec<Message>,
+    ) -> bool {
+        if let Some(topic) = filter.as_exact() {
+            return self.page_of_one(tenant, topic, cursor, max, now, found);
+        }
+        let Some(values) = self.tenants.get(&tenant) else { return false };
+        if cursor.from.is_empty() {
+            cursor.from = scan::first(filter);
+        }
+        let mut room = max;
+        let mut values_from = values.from(&cursor.from);
+        for _ in 0..LOOKS_MAX {
+            let Some(Value(message)) = values_from.next() else { return false };
+            let topic = message.topic();
+            match scan::look(filter, topic) {
+                Next::Match if is_expired(message, now) => {}
+                Next::Match if room == 0 => {
+                    return true;
+                }
+                Next::Match => {
+                    found.push(message.clone());
+                    room -= 1;
+                }
+                Next::Step => {}
+                Next::Seek(from) => {
+                    values_from = values.from(&from);
+                    cursor.from = from;
+                    continue;
+                }
+                Next::End => return false,
+            }
+            cursor.move_after(topic);
+        }
+        true
+    }
+
+    fn page_of_one(
+        &self,
+        tenant: TenantId,
+        topic: Topic<'_>,
+        cursor: &mut Cursor,
+        max: usize,
+        now: Instant,
+        found: &mut Vec<Message>,
+    ) -> bool {
+        if order::compare(&cursor.from, topic.as_bytes()).is_gt() {
+            return false;
+        }
+        let Some(message) = self.get(tenant, topic, now) else { return false };
+        if max == 0 {
+            return true;
+        }
+        found.push(message.clone());
+        cursor.move_after(topic);
+        false
+    }
+
+    /// How many topics have a value.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no topic has a value.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes of all values.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn clear(&mut self, tenant: TenantId, topic: Topic<'_>) {
+        let Some(values) = self.tenants.get_mut(&tenant) else { return };
+        let place: &dyn Place = &topic;
+        let Some(Value(message)) = values.by_topic.take(place) else { return };
+        values.bytes -= message.cost_bytes();
+        self.bytes -= message.cost_bytes();
+        self.len -= 1;
+    }
+}
+
+impl Values {
+    fn from<'v>(&'v self, from: &[u8]) -> impl Iterator<Item = &'v Value> + use<'v> {
+        let place: &dyn Place = &Topic::from_checked(from);
+        self.by_topic.range::<dyn Place, _>((Bound::Included(place), Bound::Unbounded))
+    }
+}
+
+fn is_expired(message: &Message, now: Instant) -> bool {
+    message.header().deadline.is_some_and(|deadline| deadline <= now)
+}

@@ -1,0 +1,327 @@
+//! Routes: what a worker remembers of a match, so that a topic that is published again costs one probe.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use hashbrown::HashTable;
+use mynah_model::{SubscriptionOptions, TenantId, Topic};
+
+use crate::hash::KeyedHash;
+use crate::{Match, SessionRef, Stamp, WorkerId};
+
+/// A session that a topic's messages go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The session; each appears once in a route.
+    pub session: SessionRef,
+    /// How it wants the messages: its overlapping subscriptions merged in its favour.
+    pub options: SubscriptionOptions,
+}
+
+/// Everybody that a topic's messages go to.
+#[derive(Debug, Default)]
+pub struct Route {
+    local: Box<[Target]>,
+    remote: Box<[(WorkerId, Arc<[Target]>)]>,
+}
+
+impl Route {
+    /// The targets of this worker.
+    #[must_use]
+    pub fn local(&self) -> &[Target] {
+        &self.local
+    }
+
+    /// The targets of other workers, each worker once.
+    #[must_use]
+    pub fn remote(&self) -> &[(WorkerId, Arc<[Target]>)] {
+        &self.remote
+    }
+
+    /// Whether nobody wants the topic.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.local.is_empty() && self.remote.is_empty()
+    }
+
+    fn len(&self) -> usize {
+        self.local.len() + self.remote.iter().map(|(_, targets)| targets.len()).sum::<usize>()
+    }
+
+    /// Sorts matches by owner and merges those of one session.
+    fn new(mut found: Vec<Match>, local: WorkerId) -> (Self, Vec<Match>) {
+        found.sort_unstable_by_key(|m| m.session);
+        found.dedup_by(|later, kept| {
+            let same = later.session == kept.session;
+            if same {
+                kept.options = merge(kept.options, later.options);
+            }
+            same
+        });
+        let mut route = Self::default();
+        let mut remote = Vec::new();
+        for of_worker in found.chunk_by(|a, b| a.session.worker == b.session.worker) {
+            let targets = of_worker.iter().map(|m| Target { session: m.session, options: m.options });
+            match of_worker[0].session.worker {
+                worker if worker == local => route.local = targets.collect(),
+                worker => remote.push((worker, targets.collect())),
+            }
+        }
+        route.remote = remote.into_boxed_slice();
+        found.clear();
+        (route, found)
+    }
+}
+
+fn merge(a: SubscriptionOptions, b: SubscriptionOptions) -> SubscriptionOptions {
+    SubscriptionOptions {
+        class_max: a.class_max.max(b.class_max),
+        replay_retained: a.replay_retained || b.replay_retained,
+        retain_as_published: a.retain_as_published || b.retain_as_published,
+    }
+}
+
+/// Routes by topic, bounded in topics and in targets. What is used again stays.
+#[derive(Debug)]
+pub struct RouteCache {
+    hash: KeyedHash,
+    local: WorkerId,
+    capacity: usize,
+    /// Positions in `slots`, by topic.
+    table: HashTable<u32>,
+    slots: Vec<Slot>,
+    vacant: Vec<u32>,
+    /// Where the search for a slot to evict goes on.
+    hand: usize,
+    /// Targets in all routes.
+    targets: usize,
+    scratch: Vec<Match>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    hash: u64,
+    tenant: TenantId,
+    /// Empty in a vacant slot: no topic is.
+    topic: Box<[u8]>,
+    stamp: Stamp,
+    route: Route,
+    /// Whether the route was asked for since the hand passed.
+    used: bool,
+}
+
+impl RouteCache {
+    /// Targets that the cache holds at most, for each topic of its capacity. A single route may be larger.
+    const TARGETS_PER_TOPIC: usize = 32;
+    /// Matches that the memory kept between two searches has room for.
+    const SCRATCH_MATCHES_MAX: usize = 4_096;
+
+    /// An empty cache of the worker `local` for at most `capacity` topics (at least one), keyed by `seed`.
+    #[must_use]
+    pub fn new(seed: u64, capacity: usize, local: WorkerId) -> Self {
+        Self {
+            hash: KeyedHash::new(seed),
+            local,
+            capacity: capacity.clamp(1, u32::MAX as usize),
+            table: HashTable::new(),
+            slots: Vec::new(),
+            vacant: Vec::new(),
+            hand: 0,
+            targets: 0,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// The route of `topic`: as remembered, if that was under the same `stamp`; else from `find`, which pushes all
+    /// matches in any order.
+    pub fn route(
+        &mut self,
+        tenant: TenantId,
+        topic: Topic<'_>,
+        stamp: Stamp,
+        find: impl FnOnce(&mut Vec<Match>),
+    ) -> &Route {
+        let hash = self.hash.text(tenant, topic.as_bytes());
+        let slots = &self.slots;
+        let same = |&at: &u32| {
+            let slot = &slots[at as usize];
+            slot.tenant == tenant && *slot.topic == *topic.as_bytes()
+        };
+        let at = match self.table.find(hash, same) {
+            Some(&at) if self.slots[at as usize].stamp == stamp => at,
+            Some(&at) => {
+                let route = self.find_route(find);
+                self.targets -= self.slots[at as usize].route.len();
+                self.fill(at, stamp, route);
+                at
+            }
+            None => {
+                let route = self.find_route(find);
+                let at = self.vacate();
+                let slot = &mut self.slots[at as usize];
+                (slot.hash, slot.tenant, slot.topic) = (hash, tenant, topic.as_bytes().into());
+                let slots = &self.slots;
+                self.table.insert_unique(hash, at, |&at| slots[at as usize].hash);
+                self.fill(at, stamp, route);
+                at
+            }
+        };
+        let slot = &mut self.slots[at as usize];
+        slot.used = true;
+        &slot.route
+    }
+
+    fn find_route(&mut self, find: impl FnOnce(&mut Vec<Match>)) -> Route {
+        let mut found = core::mem::take(&mut self.scratch);
+        find(&mut found);
+        let (route, found) = Route::new(found, self.local);
+        self.scratch = found;
+        self.scratch.shrink_to(Self::SCRATCH_MATCHES_MAX);
+        route
+    }
+
+    /// Puts a route into an occupied slot, and evicts others until the targets fit.
+    fn fill(&mut self, at: u32, stamp: Stamp, route: Route) {
+        self.targets += route.len();
+        let slot = &mut self.slots[at as usize];
+        (slot.stamp, slot.route) = (stamp, route);
+        while self.targets > self.capacity * Self::TARGETS_PER_TOPIC && self.table.len() > 1 {
+            self.evict(Some(at));
+        }
+    }
+
+    /// A slot to be filled.
+    fn vacate(&mut self) -> u32 {
+        if self.table.len() >= self.capacity {
+            self.evict(None);
+        }
+        if let Some(at) = self.vacant.pop() {
+            return at;
+        }
+        self.slots.push(Slot {
+            hash: 0,
+            tenant: TenantId::DEFAULT,
+            topic: Box::default(),
+            stamp: Stamp::default(),
+            route: Route::default(),
+            used: false,
+        });
+        (self.slots.len() - 1) as u32
+    }
+
+    /// Vacates the first slot from the hand on that was not used since the hand passed it.
+    fn evict(&mut self, except: Option<u32>) {
+        loop {
+            let at = self.hand;
+            self.hand = (self.hand + 1) % self.slots.len();
+            let slot = &mut self.slots[at];
+            if slot.topic.is_empty() || except == Some(at as u32) {
+                continue;
+            }
+            if core::mem::take(&mut slot.used) {
+                continue;
+            }
+            self.targets -= slot.route.len();
+            (slot.topic, slot.route) = Default::default();
+            if let Ok(entry) = self.table.find_entry(slot.hash, |&other| other as usize == at) {
+                entry.remove();
+            }
+            self.vacant.push(at as u32);
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Generations;
+    use mynah_model::{Class, Filter};
+
+    fn at(worker: u16, slot: u32) -> SessionRef {
+        SessionRef { worker: WorkerId(worker), slot, generation: 0 }
+    }
+
+    fn options(class_max: Class, retain_as_published: bool) -> SubscriptionOptions {
+        SubscriptionOptions { class_max, replay_retained: false, retain_as_published }
+    }
+
+    fn topic(text: &str) -> Topic<'_> {
+        Topic::new(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn overlapping_subscriptions_merge_in_favour_of_the_session_and_workers_are_kept_apart() {
+        let mut cache = RouteCache::new(1, 4, WorkerId(1));
+        let route = cache.route(TenantId::DEFAULT, topic("a"), Stamp::default(), |found| {
+            for (session, class, rap) in [
+                (at(2, 5), Class::AtMostOnce, false),
+                (at(1, 9), Class::AtLeastOnce, false),
+                (at(2, 5), Class::ExactlyOnce, false),
+                (at(0, 1), Class::AtMostOnce, false),
+                (at(1, 9), Class::AtMostOnce, true),
+            ] {
+                found.push(Match { session, options: options(class, rap) });
+            }
+        });
+        let target = |session, class, rap| Target { session, options: options(class, rap) };
+        assert_eq!(route.local(), [target(at(1, 9), Class::AtLeastOnce, true)]);
+        let remote: Vec<_> = route.remote().iter().map(|(w, t)| (w.0, t.to_vec())).collect();
+        let expected = [
+            (0, [target(at(0, 1), Class::AtMostOnce, false)].to_vec()),
+            (2, [target(at(2, 5), Class::ExactlyOnce, false)].to_vec()),
+        ];
+        assert_eq!(remote, expected);
+    }
+
+    #[test]
+    fn a_route_is_found_once_for_each_stamp() {
+        let generations = Generations::new(3);
+        let mut cache = RouteCache::new(1, 4, WorkerId(0));
+        let mut finds = 0;
+        for _ in 0..3 {
+            let stamp = generations.stamp(TenantId::DEFAULT, topic("a/b"));
+            cache.route(TenantId::DEFAULT, topic("a/b"), stamp, |_| finds += 1);
+        }
+        assert_eq!(finds, 1);
+        generations.bump(TenantId::DEFAULT, Filter::new(b"a/+").unwrap());
+        let stamp = generations.stamp(TenantId::DEFAULT, topic("a/b"));
+        let route = cache.route(TenantId::DEFAULT, topic("a/b"), stamp, |found| {
+            found.push(Match { session: at(0, 0), options: options(Class::AtMostOnce, false) });
+        });
+        assert_eq!(route.len(), 1);
+    }
+
+    #[test]
+    fn the_cache_stays_within_its_bounds_and_keeps_what_is_used() {
+        let mut cache = RouteCache::new(1, 8, WorkerId(0));
+        let mut finds_of_hot = 0;
+        for i in 0..1000_u32 {
+            let cold = alloc::format!("cold/{i}");
+            let route = cache.route(TenantId::DEFAULT, topic(&cold), Stamp::default(), |found| {
+                let m = Match { session: at(0, i), options: options(Class::AtMostOnce, false) };
+                found.push(m);
+            });
+            assert_eq!(route.local()[0].session.slot, i);
+            cache.route(TenantId::DEFAULT, topic("hot"), Stamp::default(), |_| finds_of_hot += 1);
+            assert!(cache.table.len() <= 8 && cache.slots.len() <= 8);
+        }
+        assert_eq!(finds_of_hot, 1);
+    }
+
+    #[test]
+    fn large_routes_push_others_out() {
+        let mut cache = RouteCache::new(1, 8, WorkerId(0));
+        for i in 0..100_u32 {
+            let name = alloc::format!("t/{i}");
+            let size = 100 * (i % 5);
+            let route = cache.route(TenantId::DEFAULT, topic(&name), Stamp::default(), |found| {
+                let one = |slot| Match { session: at(0, slot), options: options(Class::AtMostOnce, false) };
+                found.extend((0..size).map(one));
+            });
+            assert_eq!(route.len(), size as usize);
+            assert!(cache.targets <= 8 * RouteCache::TARGETS_PER_TOPIC || cache.table.len() == 1);
+        }
+    }
+}

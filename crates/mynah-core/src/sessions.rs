@@ -1,0 +1,272 @@
+//! The sessions of one worker: a slab with generations, and an index by name.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use hashbrown::HashTable;
+use mynah_model::{Identity, Limits, Reason, TenantId};
+
+use crate::hash::KeyedHash;
+use crate::{Session, SessionRef, WorkerId};
+
+/// Partitions of durable state. Fixed: which worker runs a shard may change, which shard a session is in may not.
+pub const SHARDS: u16 = 256;
+
+/// The worker that owns the session of a client: that of its shard. `workers` is at least one; `seed` is the same in
+/// all workers and, once sessions are stored, in all runs.
+#[must_use]
+pub fn owner(tenant: TenantId, client_id: &[u8], workers: u16, seed: u64) -> WorkerId {
+    let shard = KeyedHash::new(seed).text(tenant, client_id) % u64::from(SHARDS);
+    WorkerId((shard % u64::from(workers.max(1))) as u16)
+}
+
+/// What a session is found by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SessionKey {
+    /// Whose client identifiers these are.
+    pub tenant: TenantId,
+    /// The client identifier.
+    pub client_id: Box<[u8]>,
+}
+
+/// The sessions that one worker owns.
+#[derive(Debug)]
+pub struct SessionTable {
+    worker: WorkerId,
+    hash: KeyedHash,
+    sessions_max: usize,
+    slots: Vec<Slot>,
+    vacant: Vec<u32>,
+    /// Slots of the sessions that have a name.
+    by_key: HashTable<u32>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    generation: u32,
+    occupant: Option<Box<Occupant>>,
+}
+
+#[derive(Debug)]
+struct Occupant {
+    key: Option<SessionKey>,
+    session: Session,
+}
+
+impl SessionTable {
+    /// An empty table for at most [`Limits::sessions_max`] sessions, keyed by `seed`.
+    #[must_use]
+    pub fn new(worker: WorkerId, seed: u64, limits: &Limits) -> Self {
+        Self {
+            worker,
+            hash: KeyedHash::new(seed),
+            sessions_max: limits.sessions_max.min(u32::MAX as usize),
+            slots: Vec::new(),
+            vacant: Vec::new(),
+            by_key: HashTable::new(),
+        }
+    }
+
+    /// The session of a client.
+    #[must_use]
+    pub fn find(&self, tenant: TenantId, client_id: &[u8]) -> Option<SessionRef> {
+        let hash = self.hash.text(tenant, client_id);
+        let slot = *self.by_key.find(hash, |&slot| self.has_key(slot, tenant, client_id))?;
+        Some(self.reference(slot))
+    }
+
+    /// The session of the client `key`, or a new one that `make` makes; without a key always a new one. Also returns
+    /// whether the session was there before. To start clean, [`SessionTable::remove`] the earlier one first, or
+    /// [`Session::discard`] what it holds.
+    ///
+    /// # Errors
+    /// [`Reason::ClientIdRefused`] if the session belongs to another identity; [`Reason::QuotaExceeded`] if the table
+    /// is full.
+    pub fn open(
+        &mut self,
+        key: Option<SessionKey>,
+        identity: &Identity,
+        make: impl FnOnce() -> Session,
+    ) -> Result<(SessionRef, bool), Reason> {
+        let existing = key.as_ref().and_then(|key| self.find(key.tenant, &key.client_id));
+        if let Some(reference) = existing {
+            let owned = self.get(reference).is_some_and(|session| session.identity == *identity);
+            return if owned { Ok((reference, true)) } else { Err(Reason::ClientIdRefused) };
+        }
+        if self.len() >= self.sessions_max {
+            return Err(Reason::QuotaExceeded);
+        }
+        let hash = key.as_ref().map(|key| self.hash.text(key.tenant, &key.client_id));
+        let slot = self.occupy(Box::new(Occupant { key, session: make() }));
+        if let Some(hash) = hash {
+            let (slots, keyed) = (&self.slots, &self.hash);
+            self.by_key.insert_unique(hash, slot, |&slot| hash_of(keyed, &slots[slot as usize]));
+        }
+        Ok((self.reference(slot), false))
+    }
+
+    /// The session that `session` refers to, unless it has ended.
+    #[must_use]
+    pub fn get(&self, session: SessionRef) -> Option<&Session> {
+        self.occupant(session).map(|occupant| &occupant.session)
+    }
+
+    /// The session that `session` refers to, unless it has ended.
+    #[must_use]
+    pub fn get_mut(&mut self, session: SessionRef) -> Option<&mut Session> {
+        if session.worker != self.worker {
+            return None;
+        }
+        let slot = self.slots.get_mut(session.slot as usize)?;
+        if slot.generation != session.generation {
+            return None;
+        }
+        slot.occupant.as_mut().map(|occupant| &mut occupant.session)
+    }
+
+    /// The name of a session, unless it has ended or has none.
+    #[must_use]
+    pub fn key(&self, session: SessionRef) -> Option<&SessionKey> {
+        self.occupant(session)?.key.as_ref()
+    }
+
+    /// Ends a session and returns what it held: its subscriptions are still in the index.
+    pub fn remove(&mut self, session: SessionRef) -> Option<Session> {
+        self.occupant(session)?;
+        let hash = hash_of(&self.hash, &self.slots[session.slot as usize]);
+        if let Ok(entry) = self.by_key.find_entry(hash, |&slot| slot == session.slot) {
+            entry.remove();
+        }
+        let slot = &mut self.slots[session.slot as usize];
+        slot.generation = slot.generation.wrapping_add(1);
+        self.vacant.push(session.slot);
+        slot.occupant.take().map(|occupant| occupant.session)
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.vacant.len()
+    }
+
+    /// Whether there is no session.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All sessions, in the order of their slots.
+    pub fn iter(&self) -> impl Iterator<Item = (SessionRef, &Session)> + '_ {
+        self.slots.iter().zip(0..).filter_map(|(slot, number)| {
+            slot.occupant.as_ref().map(|occupant| (self.reference(number), &occupant.session))
+        })
+    }
+
+    fn reference(&self, slot: u32) -> SessionRef {
+        SessionRef { worker: self.worker, slot, generation: self.slots[slot as usize].generation }
+    }
+
+    fn occupant(&self, session: SessionRef) -> Option<&Occupant> {
+        let slot = self.slots.get(session.slot as usize)?;
+        let valid = session.worker == self.worker && slot.generation == session.generation;
+        slot.occupant.as_deref().filter(|_| valid)
+    }
+
+    fn has_key(&self, slot: u32, tenant: TenantId, client_id: &[u8]) -> bool {
+        let key = self.slots[slot as usize].occupant.as_ref().and_then(|occupant| occupant.key.as_ref());
+        key.is_some_and(|key| key.tenant == tenant && *key.client_id == *client_id)
+    }
+
+    fn occupy(&mut self, occupant: Box<Occupant>) -> u32 {
+        if let Some(slot) = self.vacant.pop() {
+            self.slots[slot as usize].occupant = Some(occupant);
+            return slot;
+        }
+        self.slots.push(Slot { generation: 0, occupant: Some(occupant) });
+        (self.slots.len() - 1) as u32
+    }
+}
+
+/// The hash under which a slot stands in the index by name; any number for a nameless session, which is not there.
+fn hash_of(hash: &KeyedHash, slot: &Slot) -> u64 {
+    let key = slot.occupant.as_ref().and_then(|occupant| occupant.key.as_ref());
+    key.map_or(0, |key| hash.text(key.tenant, &key.client_id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::QueueBounds;
+    use mynah_model::Expiry;
+
+    fn key(client_id: &str) -> SessionKey {
+        SessionKey { tenant: TenantId::DEFAULT, client_id: client_id.as_bytes().into() }
+    }
+
+    fn session(identity: &Identity) -> Session {
+        let bounds = QueueBounds { messages_max: 10, bytes_max: 1000 };
+        Session::new(identity.clone(), Expiry::Never, 10, bounds)
+    }
+
+    fn table(sessions_max: usize) -> (SessionTable, Identity) {
+        let limits = Limits { sessions_max, ..Limits::default() };
+        (SessionTable::new(WorkerId(3), 1, &limits), Identity::user(TenantId::DEFAULT, "u"))
+    }
+
+    #[test]
+    fn a_named_session_is_found_again_by_its_identity_only() {
+        let (mut table, user) = table(10);
+        let (first, present) = table.open(Some(key("c")), &user, || session(&user)).unwrap();
+        assert!(!present);
+        assert_eq!(table.open(Some(key("c")), &user, || session(&user)), Ok((first, true)));
+        assert_eq!(table.find(TenantId::DEFAULT, b"c"), Some(first));
+        assert_eq!(table.find(TenantId::new(1), b"c"), None);
+        let other = Identity::user(TenantId::DEFAULT, "v");
+        assert_eq!(table.open(Some(key("c")), &other, || session(&other)), Err(Reason::ClientIdRefused));
+        assert_eq!(table.key(first), Some(&key("c")));
+    }
+
+    #[test]
+    fn a_reference_to_a_session_that_ended_finds_nothing() {
+        let (mut table, user) = table(10);
+        let (old, _) = table.open(Some(key("c")), &user, || session(&user)).unwrap();
+        let (nameless, _) = table.open(None, &user, || session(&user)).unwrap();
+        assert!(table.remove(old).is_some());
+        assert!(table.remove(old).is_none());
+        let (new, present) = table.open(Some(key("c")), &user, || session(&user)).unwrap();
+        assert!(!present && new.slot == old.slot && new != old);
+        assert!(table.get(old).is_none() && table.get_mut(old).is_none() && table.get(new).is_some());
+        assert!(table.get(SessionRef { worker: WorkerId(0), ..new }).is_none());
+        assert_eq!(table.iter().map(|(r, _)| r).collect::<Vec<_>>(), [new, nameless]);
+    }
+
+    #[test]
+    fn the_table_is_bounded() {
+        let (mut table, user) = table(2);
+        let (first, _) = table.open(Some(key("a")), &user, || session(&user)).unwrap();
+        table.open(None, &user, || session(&user)).unwrap();
+        assert_eq!(table.open(None, &user, || session(&user)), Err(Reason::QuotaExceeded));
+        assert_eq!(table.open(Some(key("a")), &user, || session(&user)), Ok((first, true)));
+        table.remove(first);
+        assert!(table.open(None, &user, || session(&user)).is_ok());
+        assert_eq!(table.len(), 2);
+    }
+
+    #[test]
+    fn an_idle_session_is_small() {
+        // The allocations of the client identifier and of the session itself, and the index by name come on top.
+        assert!(size_of::<Occupant>() <= 224 && size_of::<Slot>() == 16, "{}", size_of::<Occupant>());
+    }
+
+    #[test]
+    fn all_workers_own_sessions_and_agree_on_whose_they_are() {
+        let mut owned = [0; 3];
+        for i in 0..3000_u32 {
+            let id = i.to_be_bytes();
+            let worker = owner(TenantId::DEFAULT, &id, 3, 42);
+            assert_eq!(worker, owner(TenantId::DEFAULT, &id, 3, 42));
+            owned[usize::from(worker.0)] += 1;
+        }
+        assert!(owned.iter().all(|&n| n > 800), "{owned:?}");
+    }
+}

@@ -1,0 +1,177 @@
+//! The table of a worker's connections.
+
+use mynah_core::{SessionRef, WorkerId};
+use mynah_model::{DeliveryId, Identity, Instant, Layout, Reason, TenantId};
+use mynah_stack::{Connection as Stack, Open, Outbound};
+
+use crate::layouts::PLAIN;
+use crate::timer::TimerKey;
+
+/// Names a connection of one worker; never used again for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionId {
+    /// The place in the worker's table, used again after the connection has ended.
+    pub slot: u32,
+    /// Tells the connections apart that had the same slot.
+    pub generation: u32,
+}
+
+/// How far a connection has come.
+pub(crate) enum Phase {
+    /// Nothing is known of the peer.
+    New,
+    /// The peer has asked to be let in, and its credentials are being verified.
+    Opening(Box<Open>),
+    /// The session lives on another worker, and the connection is on its way there.
+    Leaving(Box<Departure>),
+    /// A session is attached.
+    Open(SessionRef),
+    /// The session was taken away; the connection is about to end.
+    Detached,
+    /// No more input; the connection goes when its outbound bytes are written.
+    Closing(Reason),
+}
+
+/// What a connection takes along to the worker that owns its session.
+pub(crate) struct Departure {
+    pub(crate) to: WorkerId,
+    pub(crate) open: Box<Open>,
+    pub(crate) identity: Identity,
+    /// Whether the broker chose the client identifier.
+    pub(crate) assigned: bool,
+}
+
+/// One connection as the engine sees it.
+pub(crate) struct Connection {
+    pub(crate) stack: Box<dyn Stack>,
+    pub(crate) outbound: Outbound,
+    /// Bytes that arrived and are not consumed yet.
+    pub(crate) inbound: Vec<u8>,
+    pub(crate) phase: Phase,
+    pub(crate) identity: Option<Identity>,
+    pub(crate) tenant: TenantId,
+    pub(crate) layout: Layout,
+    pub(crate) listener: u16,
+    pub(crate) generation: u32,
+    /// The delivery after which redelivery goes on, while a session is being resumed.
+    pub(crate) resume: Option<Resume>,
+    pub(crate) timer: Option<(TimerKey, Instant)>,
+    /// The connection is in the list of those to be flushed.
+    pub(crate) dirty: bool,
+    /// The socket takes no more bytes at the moment.
+    pub(crate) blocked: bool,
+    /// The connection is in the list of those with deliveries to be made.
+    pub(crate) pumping: bool,
+}
+
+/// Where the redelivery of unconfirmed deliveries stands.
+#[derive(Clone, Copy)]
+pub(crate) struct Resume {
+    /// The last delivery that was repeated.
+    pub(crate) after: Option<DeliveryId>,
+}
+
+impl Connection {
+    pub(crate) fn session(&self) -> Option<SessionRef> {
+        match self.phase {
+            Phase::Open(session) => Some(session),
+            Phase::New | Phase::Opening(_) | Phase::Leaving(_) | Phase::Detached | Phase::Closing(_) => None,
+        }
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        matches!(self.phase, Phase::Closing(_))
+    }
+
+    pub(crate) fn is_half_open(&self) -> bool {
+        matches!(self.phase, Phase::New | Phase::Opening(_) | Phase::Leaving(_))
+    }
+}
+
+/// A worker's connections, by slot.
+#[derive(Default)]
+pub(crate) struct Connections {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    count: usize,
+}
+
+enum Slot {
+    Free { generation: u32 },
+    Used(Box<Connection>),
+}
+
+impl Connections {
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn insert(&mut self, stack: Box<dyn Stack>, listener: u16) -> ConnectionId {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::Free { generation: 0 });
+            self.slots.len() as u32 - 1
+        });
+        let generation = match &self.slots[slot as usize] {
+            Slot::Free { generation } => *generation,
+            Slot::Used(connection) => connection.generation,
+        };
+        self.slots[slot as usize] = Slot::Used(Box::new(Connection {
+            stack,
+            outbound: Outbound::new(),
+            inbound: Vec::new(),
+            phase: Phase::New,
+            identity: None,
+            tenant: TenantId::DEFAULT,
+            layout: PLAIN,
+            listener,
+            generation,
+            resume: None,
+            timer: None,
+            dirty: false,
+            blocked: false,
+            pumping: false,
+        }));
+        self.count += 1;
+        ConnectionId { slot, generation }
+    }
+
+    pub(crate) fn remove(&mut self, id: ConnectionId) -> Option<Box<Connection>> {
+        self.get_mut(id)?;
+        let free = Slot::Free { generation: id.generation.wrapping_add(1) };
+        self.free.push(id.slot);
+        self.count -= 1;
+        match core::mem::replace(&mut self.slots[id.slot as usize], free) {
+            Slot::Used(connection) => Some(connection),
+            Slot::Free { .. } => None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn at(&mut self, slot: u32) -> Option<&mut Connection> {
+        match self.slots.get_mut(slot as usize) {
+            Some(Slot::Used(connection)) => Some(connection),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.at(id.slot).filter(|c| c.generation == id.generation)
+    }
+
+    pub(crate) fn get(&self, id: ConnectionId) -> Option<&Connection> {
+        match self.slots.get(id.slot as usize) {
+            Some(Slot::Used(connection)) if connection.generation == id.generation => Some(connection),
+            _ => None,
+        }
+    }
+
+    /// The names of all connections, by slot.
+    pub(crate) fn ids(&self) -> Vec<ConnectionId> {
+        let id = |(slot, s): (usize, &Slot)| match s {
+            Slot::Used(c) => Some(ConnectionId { slot: slot as u32, generation: c.generation }),
+            Slot::Free { .. } => None,
+        };
+        self.slots.iter().enumerate().filter_map(id).collect()
+    }
+}

@@ -1,0 +1,437 @@
+//! One worker's engine: the state, and what the I/O layer calls.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use mynah_core::{Counters, DropReason, RouteCache, SessionRef, SessionTable, WorkerId};
+use mynah_model::{Identity, Instant, Reason};
+use mynah_stack::{Command, Credentials, Outbound, Step};
+
+use crate::connections::{Connection, ConnectionId, Phase};
+use crate::inbox::{Handover, Parcel};
+use crate::lane::Lane;
+use crate::random::Random;
+use crate::shared::Shared;
+use crate::timer::TimerWheel;
+
+/// Deliveries made for one connection in one turn before others have their turn.
+const PUMP_BUDGET: usize = 64;
+/// What the I/O layer may hand over at once, beyond what a stack has to see at once.
+const INPUT_SLACK_BYTES: usize = 256 << 10;
+/// Connections pumped in one turn.
+const PUMP_CONNECTIONS: usize = 64;
+
+/// One worker's turn without I/O: bytes, time and other workers' parcels go in; bytes, events and parcels come out.
+///
+/// The I/O layer calls the `handle_*` methods as the world speaks, then, once in a turn, [`Engine::pump`]; it writes
+/// what [`Engine::poll_dirty`] names, carries out what [`Engine::poll_event`] says, sends what
+/// [`Engine::take_parcels`] holds, and sleeps until [`Engine::deadline`].
+pub struct Engine {
+    pub(crate) worker: WorkerId,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) lane: Lane,
+    pub(crate) routes: RouteCache,
+    pub(crate) timers: TimerWheel<Timer>,
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) outboxes: Vec<Vec<Parcel>>,
+    pub(crate) random: Random,
+    pub(crate) half_open: usize,
+    pub(crate) stopping: bool,
+    /// Connections whose session lives on another worker, until the end of the turn.
+    pub(crate) leaving: Vec<ConnectionId>,
+    due: Vec<Timer>,
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy)]
+pub(crate) enum Timer {
+    Connection(ConnectionId),
+    Session(SessionRef),
+    Sys,
+}
+
+/// Something that the I/O layer has to carry out.
+pub enum Event {
+    /// Verify these credentials elsewhere, then call [`Engine::handle_authenticated`].
+    Authenticate {
+        /// Whose credentials.
+        connection: ConnectionId,
+        /// What the peer said.
+        credentials: Credentials,
+    },
+    /// Hand the connection's socket to another worker, together with this. The connection is no longer here.
+    Handover {
+        /// Which connection.
+        connection: ConnectionId,
+        /// The worker that owns the session.
+        to: WorkerId,
+        /// For [`Engine::handle_handover`] there.
+        handover: Box<Handover>,
+    },
+    /// The connection has ended and is no longer here; its socket can be closed.
+    Closed {
+        /// Which connection.
+        connection: ConnectionId,
+        /// Why it ended.
+        reason: Reason,
+    },
+}
+
+impl Engine {
+    /// The engine of one worker, at the origin of its clock.
+    #[must_use]
+    pub fn new(worker: WorkerId, shared: Arc<Shared>, now: Instant) -> Self {
+        let limits = &shared.limits;
+        let mut timers = TimerWheel::new(now);
+        if worker.0 == 0 && shared.sys_interval.is_some() {
+            timers.arm(now, Timer::Sys);
+        }
+        Self {
+            worker,
+            lane: Lane::new(SessionTable::new(worker, shared.seed, limits)),
+            routes: RouteCache::new(shared.seed, limits.route_cache_max, worker),
+            timers,
+            events: VecDeque::new(),
+            outboxes: (0..shared.workers()).map(|_| Vec::new()).collect(),
+            random: Random::new(shared.seed ^ u64::from(worker.0)),
+            half_open: 0,
+            stopping: false,
+            leaving: Vec::new(),
+            due: Vec::new(),
+            shared,
+        }
+    }
+
+    /// What this worker counts.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        self.shared.counters(self.worker)
+    }
+
+    /// Takes in a peer that came in at the listener with this place in [`crate::Settings::listeners`].
+    ///
+    /// # Errors
+    /// The worker has as many connections, or as many that are not open yet, as it may.
+    pub fn handle_accepted(&mut self, now: Instant, listener: u16) -> Result<ConnectionId, Reason> {
+        let limits = &self.shared.limits;
+        let full =
+            self.lane.connections.len() >= limits.connections_max || self.half_open >= limits.half_open_max;
+        let door = self.shared.listeners.get(usize::from(listener)).filter(|_| !full && !self.stopping);
+        let Some(door) = door else {
+            self.counters().connections_refused.add(1);
+            return Err(Reason::ServerBusy);
+        };
+        let id = self.lane.connections.insert(door.protocol.accept(now), listener);
+        self.count_half_open(1);
+        self.counters().connections_opened.add(1);
+        self.arm(now, id.slot);
+        Ok(id)
+    }
+
+    /// Takes in bytes from a peer. What is not a whole unit yet is kept.
+    pub fn handle_bytes(&mut self, now: Instant, id: ConnectionId, bytes: &[u8]) {
+        let Some(connection) = self.lane.connections.get_mut(id) else { return };
+        self.shared.counters(self.worker).bytes_received.add(bytes.len() as u64);
+        if connection.is_closing() {
+            return;
+        }
+        let mut kept = core::mem::take(&mut connection.inbound);
+        if kept.is_empty() {
+            let mut input = bytes;
+            self.run(now, id, &mut input);
+            self.keep(now, id, kept, input);
+        } else {
+            kept.extend_from_slice(bytes);
+            self.run_kept(now, id, kept);
+        }
+        self.arm(now, id.slot);
+    }
+
+    /// Whether the connection can take more bytes at the moment. It cannot while its peer does not read the answers,
+    /// or while it waits to be let in.
+    #[must_use]
+    pub fn wants_bytes(&self, id: ConnectionId) -> bool {
+        let Some(connection) = self.lane.connections.get(id) else { return false };
+        let waits = match connection.phase {
+            Phase::New | Phase::Open(_) => false,
+            Phase::Opening(_) => !connection.inbound.is_empty(),
+            Phase::Leaving(_) | Phase::Detached | Phase::Closing(_) => true,
+        };
+        let outbound_max = 2 * self.shared.limits.outbound_bytes_max;
+        !waits && connection.outbound.len() < outbound_max
+    }
+
+    /// Hears that the peer is gone. The connection is no longer here afterwards.
+    pub fn handle_peer_closed(&mut self, now: Instant, id: ConnectionId) {
+        self.end(now, id, Reason::Disconnected, true);
+        self.remove(id);
+    }
+
+    /// Hears whether the credentials of an [`Event::Authenticate`] were good.
+    pub fn handle_authenticated(&mut self, now: Instant, id: ConnectionId, result: Result<Identity, Reason>) {
+        let Some(connection) = self.lane.connections.get_mut(id) else { return };
+        match core::mem::replace(&mut connection.phase, Phase::New) {
+            Phase::Opening(open) => self.admit(now, id, open, result),
+            other => connection.phase = other,
+        }
+        self.resume_input(now, id);
+    }
+
+    /// Takes in a connection from another worker.
+    pub fn handle_handover(&mut self, now: Instant, handover: Handover) -> ConnectionId {
+        let Handover { stack, outbound, inbound, listener, identity, open, assigned } = handover;
+        let id = self.lane.connections.insert(stack, listener);
+        self.count_half_open(1);
+        if let Some(connection) = self.lane.connections.get_mut(id) {
+            connection.outbound = outbound;
+            connection.inbound = inbound;
+        }
+        self.attach(now, id, &open, identity, assigned);
+        self.resume_input(now, id);
+        id
+    }
+
+    /// Takes in what another worker sent.
+    pub fn handle_parcels(&mut self, now: Instant, parcels: Vec<Parcel>) {
+        for parcel in parcels {
+            match parcel {
+                Parcel::Deliver { message, targets } => self.deliver_parcel(now, &message, &targets),
+            }
+        }
+    }
+
+    /// Works off the timers that are due.
+    pub fn handle_time(&mut self, now: Instant) {
+        let mut due = core::mem::take(&mut self.due);
+        self.timers.expire(now, &mut due);
+        for timer in due.drain(..) {
+            match timer {
+                Timer::Connection(id) => self.connection_due(now, id),
+                Timer::Session(session) => self.session_due(now, session),
+                Timer::Sys => self.sys_due(now),
+            }
+        }
+        self.due = due;
+    }
+
+    /// Takes leave of every peer, in its protocol's way. New peers are refused from here on.
+    pub fn handle_shutdown(&mut self, now: Instant) {
+        self.stopping = true;
+        for id in self.lane.connections.ids() {
+            self.lane.lend(id.slot);
+            if let Some(connection) = self.lane.connections.get_mut(id).filter(|c| !c.is_closing()) {
+                connection.stack.handle_shutdown(now, &mut connection.outbound);
+                self.run(now, id, &mut &[][..]);
+                self.end(now, id, Reason::ShuttingDown, false);
+            }
+        }
+    }
+
+    /// Does what had to wait for room: goes on with input that was kept, and makes deliveries from redelivery, backlogs
+    /// and retained values; some for each connection. Returns whether more is to be done at once.
+    pub fn pump(&mut self, now: Instant) -> bool {
+        for _ in 0..self.lane.pumps.len().min(PUMP_CONNECTIONS) {
+            let Some(slot) = self.lane.pumps.pop_front() else { break };
+            let Some(connection) = self.lane.connections.at(slot) else { continue };
+            connection.pumping = false;
+            let id = ConnectionId { slot, generation: connection.generation };
+            if !connection.inbound.is_empty() {
+                self.resume_input(now, id);
+            }
+            if self.pump_connection(now, slot, PUMP_BUDGET) {
+                self.lane.mark_pumping(slot);
+            }
+        }
+        !self.lane.pumps.is_empty()
+    }
+
+    /// The next connection with bytes to be written. Its bytes are in [`Engine::outbound`]; what became of them is
+    /// told by [`Engine::handle_written`].
+    pub fn poll_dirty(&mut self) -> Option<ConnectionId> {
+        while let Some(slot) = self.lane.dirty.pop_front() {
+            if let Some(connection) = self.lane.connections.at(slot).filter(|c| c.dirty) {
+                connection.dirty = false;
+                return Some(ConnectionId { slot, generation: connection.generation });
+            }
+        }
+        None
+    }
+
+    /// Whether there are connections with bytes to be written.
+    #[must_use]
+    pub fn is_dirty(&self) -> bool {
+        !self.lane.dirty.is_empty()
+    }
+
+    /// The bytes that wait to be written to a peer.
+    #[must_use]
+    pub fn outbound(&self, id: ConnectionId) -> Option<&Outbound> {
+        self.lane.connections.get(id).map(|c| &c.outbound)
+    }
+
+    /// Hears that the first `count` bytes were written. If some are left, the socket takes no more at the moment and
+    /// the connection waits for [`Engine::handle_writable`].
+    pub fn handle_written(&mut self, id: ConnectionId, count: usize) {
+        let Some(connection) = self.lane.connections.get_mut(id) else { return };
+        self.shared.counters(self.worker).bytes_sent.add(count as u64);
+        connection.outbound.advance(count);
+        connection.blocked = !connection.outbound.is_empty();
+        let room = connection.outbound.len() < self.shared.limits.outbound_bytes_max / 2;
+        if connection.is_closing() && !connection.blocked {
+            return self.finish(id);
+        }
+        if !connection.blocked {
+            self.lane.reclaim(id.slot);
+        }
+        if room && self.has_waiting_work(id.slot) {
+            self.lane.mark_pumping(id.slot);
+        }
+    }
+
+    /// Hears that the socket takes bytes again.
+    pub fn handle_writable(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.lane.connections.get_mut(id).filter(|c| c.blocked) {
+            connection.blocked = false;
+            self.lane.mark_dirty(id.slot);
+        }
+    }
+
+    /// Goes on with bytes that were kept because the connection could not take them.
+    pub fn resume_input(&mut self, now: Instant, id: ConnectionId) {
+        let Some(connection) = self.lane.connections.get_mut(id) else { return };
+        let kept = core::mem::take(&mut connection.inbound);
+        self.run_kept(now, id, kept);
+        self.arm(now, id.slot);
+    }
+
+    /// The next thing to be carried out.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.depart();
+        self.events.pop_front()
+    }
+
+    /// What is to be sent to another worker: one batch in a turn.
+    pub fn take_parcels(&mut self, to: WorkerId) -> Vec<Parcel> {
+        core::mem::take(&mut self.outboxes[usize::from(to.0)])
+    }
+
+    /// When [`Engine::handle_time`] wants to be called.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.timers.next_deadline()
+    }
+
+    /// How many connections are here.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.lane.connections.len()
+    }
+
+    fn run_kept(&mut self, now: Instant, id: ConnectionId, mut kept: Vec<u8>) {
+        let mut input = &kept[..];
+        self.run(now, id, &mut input);
+        let consumed = kept.len() - input.len();
+        if consumed == kept.len() {
+            kept.clear();
+        } else {
+            kept.drain(..consumed);
+        }
+        self.keep(now, id, kept, &[]);
+    }
+
+    /// Keeps the bytes that were not consumed, in the memory of `kept`.
+    fn keep(&mut self, now: Instant, id: ConnectionId, mut kept: Vec<u8>, rest: &[u8]) {
+        if kept.is_empty() && rest.is_empty() {
+            return;
+        }
+        let Some(connection) = self.lane.connections.get_mut(id).filter(|c| !c.is_closing()) else { return };
+        kept.extend_from_slice(rest);
+        // What a stack leaves is one incomplete unit, or what came while it could not go on.
+        let kept_max = connection.stack.input_bytes_max().saturating_add(INPUT_SLACK_BYTES);
+        if kept.len() > kept_max {
+            return self.end(now, id, Reason::TooLarge, true);
+        }
+        connection.inbound = kept;
+    }
+
+    /// Lets the stack work on `input` until it is idle, and carries out its commands.
+    pub(crate) fn run(&mut self, now: Instant, id: ConnectionId, input: &mut &[u8]) {
+        self.lane.lend(id.slot);
+        while let Some(connection) = self.lane.connections.get_mut(id) {
+            let outbound_max = 2 * self.shared.limits.outbound_bytes_max;
+            if connection.is_closing() || connection.outbound.len() >= outbound_max {
+                break;
+            }
+            match connection.stack.step(now, input, &mut connection.outbound) {
+                Step::Idle => break,
+                Step::Command(command) => self.execute(now, id, command),
+                Step::Close(close) => self.end(now, id, close.reason, close.publish_will),
+            }
+        }
+        self.settle_output(id);
+    }
+
+    fn settle_output(&mut self, id: ConnectionId) {
+        let Some(connection) = self.lane.connections.get_mut(id) else { return };
+        if connection.outbound.is_empty() && !connection.is_closing() {
+            self.lane.reclaim(id.slot);
+        } else {
+            self.lane.mark_dirty(id.slot);
+        }
+    }
+
+    fn execute(&mut self, now: Instant, id: ConnectionId, command: Command<'_>) {
+        match command {
+            Command::Publish(publish) => self.publish(now, id, publish),
+            Command::Settle(settle) => self.settle(now, id, settle),
+            Command::Complete { receipt } => self.complete(now, id, receipt),
+            Command::Subscribe(subscribe) => self.subscribe(now, id, &subscribe),
+            Command::Unsubscribe(unsubscribe) => self.unsubscribe(now, id, &unsubscribe),
+            Command::Read(topic) => self.read(now, id, topic),
+            Command::Open(open) => self.open(now, id, open),
+        }
+    }
+
+    /// Arms the timer of a connection if it wants to be woken earlier than it will be.
+    pub(crate) fn arm(&mut self, now: Instant, slot: u32) {
+        let Some(connection) = self.lane.connections.at(slot) else { return };
+        let Some(deadline) = wake_at(connection) else { return };
+        if let Some((key, armed)) = connection.timer {
+            if armed <= deadline {
+                return;
+            }
+            self.timers.cancel(key);
+        }
+        let id = ConnectionId { slot, generation: connection.generation };
+        connection.timer = Some((self.timers.arm(deadline.max(now), Timer::Connection(id)), deadline));
+    }
+
+    fn connection_due(&mut self, now: Instant, id: ConnectionId) {
+        let Some(connection) = self.lane.connections.get_mut(id) else { return };
+        connection.timer = None;
+        if connection.is_closing() {
+            return self.finish(id);
+        }
+        if connection.stack.deadline().is_some_and(|deadline| deadline <= now) {
+            self.lane.lend(id.slot);
+            if let Some(connection) = self.lane.connections.get_mut(id) {
+                connection.stack.handle_timeout(now, &mut connection.outbound);
+            }
+            self.resume_input(now, id);
+        }
+        self.arm(now, id.slot);
+    }
+
+    pub(crate) fn count_half_open(&mut self, change: isize) {
+        self.half_open = self.half_open.saturating_add_signed(change);
+        self.counters().half_open.set(self.half_open as u64);
+    }
+
+    pub(crate) fn count_dropped(&self, reason: DropReason, count: usize) {
+        self.counters().dropped(reason).add(count as u64);
+    }
+}
+
+fn wake_at(connection: &Connection) -> Option<Instant> {
+    if connection.is_closing() { None } else { connection.stack.deadline() }
+}

@@ -1,0 +1,31 @@
+//! What workers send each other: data, in batches, one batch for each pair of workers and turn.
+
+use std::sync::Arc;
+
+use mynah_core::Target;
+use mynah_model::{Identity, Message};
+use mynah_stack::{Connection as Stack, Open, Outbound};
+
+/// A command from one worker's engine to another's.
+#[derive(Clone, Debug)]
+pub enum Parcel {
+    /// Deliver a message to sessions of the receiving worker.
+    Deliver {
+        /// The message.
+        message: Message,
+        /// The sessions, with the options of their subscriptions.
+        targets: Arc<[Target]>,
+    },
+}
+
+/// A connection on its way to the worker that owns its session: everything but the socket.
+pub struct Handover {
+    pub(crate) stack: Box<dyn Stack>,
+    pub(crate) outbound: Outbound,
+    pub(crate) inbound: Vec<u8>,
+    pub(crate) listener: u16,
+    pub(crate) identity: Identity,
+    pub(crate) open: Box<Open>,
+    /// Whether the broker chose the client identifier.
+    pub(crate) assigned: bool,
+}

@@ -1,0 +1,191 @@
+//! The delivery lane: what a delivery to a session of this worker touches, and nothing else.
+
+use std::collections::VecDeque;
+
+use mynah_core::{Counters, DropReason, Entry, Session, SessionTable, Target};
+use mynah_model::{Class, DeliveryId, Instant};
+use mynah_stack::{Delivery, FrameKind, Outbound};
+
+use crate::connections::{Connection, Connections};
+use crate::item::Item;
+use crate::layouts::Frames;
+use crate::shared::Shared;
+
+/// Spare outbound buffers kept for the next connection that has something to say.
+const SPARE_MAX: usize = 256;
+/// A larger buffer is given back to the allocator.
+const SPARE_BYTES_MAX: usize = 64 << 10;
+
+/// A worker's sessions and connections, with the lists of those that have something to do.
+pub(crate) struct Lane {
+    pub(crate) connections: Connections,
+    pub(crate) sessions: SessionTable,
+    pub(crate) frames: Frames,
+    /// Connections with bytes to be written, in the order in which they got them.
+    pub(crate) dirty: VecDeque<u32>,
+    /// Connections with deliveries to be made.
+    pub(crate) pumps: VecDeque<u32>,
+    spare: Vec<Vec<u8>>,
+}
+
+/// How one message is delivered to one session.
+#[derive(Clone, Copy)]
+pub(crate) struct Manner {
+    pub(crate) class: Class,
+    pub(crate) id: Option<DeliveryId>,
+    pub(crate) retain: bool,
+    pub(crate) redelivered: bool,
+}
+
+impl Lane {
+    pub(crate) fn new(sessions: SessionTable) -> Self {
+        Self {
+            connections: Connections::default(),
+            sessions,
+            frames: Frames::default(),
+            dirty: VecDeque::new(),
+            pumps: VecDeque::new(),
+            spare: Vec::new(),
+        }
+    }
+
+    /// Delivers a message to one session: at once if the session is live and has room, into its backlog otherwise.
+    /// A message that needs no confirmation does not wait for a peer that is away or too slow.
+    pub(crate) fn deliver(
+        &mut self,
+        shared: &Shared,
+        counters: &Counters,
+        now: Instant,
+        target: &Target,
+        item: &mut Item<'_>,
+    ) {
+        let Some(session) = self.sessions.get_mut(target.session) else {
+            counters.dropped(DropReason::SessionEnded).add(1);
+            return;
+        };
+        let header = item.view().header;
+        let class = header.class.min(target.options.class_max);
+        let retain = header.retain && target.options.retain_as_published;
+        let Some(slot) = session.connection else {
+            return enqueue_offline(session, counters, item, class, retain);
+        };
+        let Some(connection) = self.connections.at(slot) else { return };
+        let room = connection.outbound.len() < shared.limits.outbound_bytes_max;
+        let live = connection.resume.is_none() && session.queue.is_drained();
+        let mut manner = Manner { class, id: None, retain, redelivered: false };
+        if class.is_confirmed() || !live {
+            let entry = Entry { message: item.message().clone(), class, retain };
+            let window = if live && room { session.receive_max } else { 0 };
+            match session.queue.lease_new(entry, window) {
+                Ok(id) => manner.id = Some(id),
+                Err(entry) => return enqueue(session, counters, entry),
+            }
+        } else if !room {
+            return counters.dropped(DropReason::SlowConsumer).add(1);
+        }
+        lend(&mut self.spare, &mut connection.outbound);
+        if write(&mut self.frames, shared, connection, now, item, manner) {
+            counters.messages_sent(class).add(1);
+            mark_dirty(&mut self.dirty, slot, connection);
+        } else {
+            unspellable(session, counters, manner.id);
+        }
+    }
+
+    /// Puts a connection into the list of those to be flushed.
+    pub(crate) fn mark_dirty(&mut self, slot: u32) {
+        if let Some(connection) = self.connections.at(slot) {
+            mark_dirty(&mut self.dirty, slot, connection);
+        }
+    }
+
+    /// Puts a connection into the list of those with deliveries to be made.
+    pub(crate) fn mark_pumping(&mut self, slot: u32) {
+        if let Some(connection) = self.connections.at(slot).filter(|c| !c.pumping) {
+            connection.pumping = true;
+            self.pumps.push_back(slot);
+        }
+    }
+
+    /// Gives a connection memory to write into, if it has none.
+    pub(crate) fn lend(&mut self, slot: u32) {
+        if let Some(connection) = self.connections.at(slot) {
+            lend(&mut self.spare, &mut connection.outbound);
+        }
+    }
+
+    /// Takes the memory of a connection that has nothing to write.
+    pub(crate) fn reclaim(&mut self, slot: u32) {
+        let Some(connection) = self.connections.at(slot) else { return };
+        if connection.outbound.is_empty() {
+            let memory = connection.outbound.take_memory();
+            if self.spare.len() < SPARE_MAX && (1..=SPARE_BYTES_MAX).contains(&memory.capacity()) {
+                self.spare.push(memory);
+            }
+        }
+    }
+}
+
+#[inline]
+pub(crate) fn lend(spare: &mut Vec<Vec<u8>>, outbound: &mut Outbound) {
+    if outbound.is_bare()
+        && let Some(memory) = spare.pop()
+    {
+        outbound.give_memory(memory);
+    }
+}
+
+#[inline]
+pub(crate) fn mark_dirty(dirty: &mut VecDeque<u32>, slot: u32, connection: &mut Connection) {
+    if !connection.dirty && !connection.blocked {
+        connection.dirty = true;
+        dirty.push_back(slot);
+    }
+}
+
+/// Writes a message in the connection's layout; false if that layout cannot spell it.
+pub(crate) fn write(
+    frames: &mut Frames,
+    shared: &Shared,
+    connection: &mut Connection,
+    now: Instant,
+    item: &mut Item<'_>,
+    manner: Manner,
+) -> bool {
+    let Manner { class, id, retain, redelivered } = manner;
+    let kind = FrameKind { identified: id.is_some(), retain };
+    let Some(frame) = frames.frame(&shared.layouts, item, connection.layout, kind) else { return false };
+    let delivery = Delivery::Message { frame, class, id, retain, redelivered };
+    connection.stack.deliver(now, delivery, &mut connection.outbound);
+    true
+}
+
+/// A message that the receiver's layout cannot spell is dropped for this receiver, and counted.
+pub(crate) fn unspellable(session: &mut Session, counters: &Counters, id: Option<DeliveryId>) {
+    if let Some(id) = id {
+        session.queue.settle(id);
+    }
+    counters.dropped(DropReason::Unspellable).add(1);
+}
+
+fn enqueue(session: &mut Session, counters: &Counters, entry: Entry) {
+    let dropped = session.queue.push(entry);
+    if dropped > 0 {
+        counters.dropped(DropReason::BacklogFull).add(dropped as u64);
+    }
+}
+
+fn enqueue_offline(
+    session: &mut Session,
+    counters: &Counters,
+    item: &mut Item<'_>,
+    class: Class,
+    retain: bool,
+) {
+    if class.is_confirmed() {
+        let entry = Entry { message: item.message().clone(), class, retain };
+        enqueue(session, counters, entry);
+    } else {
+        counters.dropped(DropReason::Offline).add(1);
+    }
+}

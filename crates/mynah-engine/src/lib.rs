@@ -1,0 +1,32 @@
+//! One worker's turn without I/O.
+//!
+//! An [`Engine`] owns connections and sessions, dispatches to the protocol stacks, and carries messages from one to
+//! the other. It knows no protocol and no socket: bytes, instants and other workers' [`Parcel`]s go in; bytes,
+//! [`Event`]s and parcels come out. Several engines that share one [`Shared`] are one broker.
+//!
+//! * `engine`: what the I/O layer calls. `open`, `publish`, `subscribe`, `settle`, `close`: the commands.
+//! * `lane`: a delivery to a session of this worker; `pump`: deliveries that had to wait.
+//! * `layouts`: who encodes what, once for all receivers alike. `timer`: the wheel. `inbox`: what workers exchange.
+//! * `sys`: what the broker publishes of itself.
+
+mod close;
+mod connections;
+mod engine;
+mod inbox;
+mod item;
+mod lane;
+mod layouts;
+mod open;
+mod publish;
+mod pump;
+mod random;
+mod settle;
+mod shared;
+mod subscribe;
+mod sys;
+mod timer;
+
+pub use connections::ConnectionId;
+pub use engine::{Engine, Event};
+pub use inbox::{Handover, Parcel};
+pub use shared::{Listener, Settings, Shared, Sizes};

@@ -1,0 +1,155 @@
+//! Publishing: the fast lane from a peer's bytes to every live subscriber.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use mynah_core::{DropReason, Received, Target, WorkerId};
+use mynah_model::{Class, Filter, Identity, Instant, Message, Reason, Topic};
+use mynah_stack::{Outcome, Publish};
+
+use crate::connections::ConnectionId;
+use crate::engine::Engine;
+use crate::inbox::Parcel;
+use crate::item::Item;
+
+impl Engine {
+    /// A peer publishes: checks that it may, distributes the message, and confirms it if its class wants that.
+    pub(crate) fn publish(&mut self, now: Instant, id: ConnectionId, mut publish: Publish<'_>) {
+        let Some(connection) = self.lane.connections.get_mut(id) else { return };
+        publish.header.tenant = connection.tenant;
+        publish.header.publisher = publisher(self.worker, id);
+        let (class, receipt) = (publish.header.class, publish.receipt);
+        self.shared.counters(self.worker).messages_received(class).add(1);
+        let result = self.accept_publish(now, id, &publish);
+        if class.is_confirmed() {
+            self.tell(now, id, Outcome::Published { receipt, class, result });
+        }
+    }
+
+    fn accept_publish(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        publish: &Publish<'_>,
+    ) -> Result<bool, Reason> {
+        let view = publish.view();
+        if let Err(reason) = self.may_publish(id, view.topic()) {
+            self.count_dropped(DropReason::NotAuthorized, 1);
+            // What was refused is remembered like what was accepted, so that its exchange can be completed.
+            self.remember(id, publish)?;
+            return Err(reason);
+        }
+        match self.remember(id, publish)? {
+            Received::Duplicate => Ok(true),
+            Received::New => Ok(self.distribute(now, &mut Item::borrowed(view))),
+            Received::Full => Err(Reason::QuotaExceeded),
+        }
+    }
+
+    /// Remembers the identifier of an exactly-once publication until the peer completes it.
+    fn remember(&mut self, id: ConnectionId, publish: &Publish<'_>) -> Result<Received, Reason> {
+        if publish.header.class != Class::ExactlyOnce {
+            return Ok(Received::New);
+        }
+        let session = self.lane.connections.get_mut(id).and_then(|c| c.session());
+        let session = session.and_then(|s| self.lane.sessions.get_mut(s)).ok_or(Reason::Disconnected)?;
+        Ok(session.received.receive(publish.receipt, self.shared.limits.received_max))
+    }
+
+    fn may_publish(&mut self, id: ConnectionId, topic: Topic<'_>) -> Result<(), Reason> {
+        let limits = &self.shared.limits;
+        if topic.as_bytes().len() > limits.topic_bytes_max
+            || topic.as_bytes().iter().filter(|&&b| b == b'/').count() >= limits.topic_segments_max
+        {
+            return Err(Reason::TopicInvalid);
+        }
+        if topic.is_broker_owned() {
+            return Err(Reason::NotAuthorized);
+        }
+        if self.shared.access.is_unrestricted() {
+            return Ok(());
+        }
+        let (identity, client_id) = self.actor(id).ok_or(Reason::Disconnected)?;
+        let allowed = self.shared.access.may_publish(identity, client_id, topic);
+        if allowed { Ok(()) } else { Err(Reason::NotAuthorized) }
+    }
+
+    /// Who acts on a connection: the identity, and the client identifier if the session has one.
+    pub(crate) fn actor(&self, id: ConnectionId) -> Option<(&Identity, &[u8])> {
+        let connection = self.lane.connections.get(id)?;
+        let key = self.lane.sessions.key(connection.session()?);
+        Some((connection.identity.as_ref()?, key.map_or(&[], |k| &k.client_id)))
+    }
+
+    /// Gives a message to all who want it: retained, delivered to the sessions of this worker, sent to the workers of
+    /// others. Returns whether anybody wants it.
+    pub(crate) fn distribute(&mut self, now: Instant, item: &mut Item<'_>) -> bool {
+        let view = item.view();
+        let (tenant, topic) = (view.header.tenant, view.topic());
+        if view.header.retain {
+            self.retain(now, item);
+        }
+        let stamp = self.shared.generations.stamp(tenant, topic);
+        let shared = &*self.shared;
+        let route = self.routes.route(tenant, topic, stamp, |found| {
+            shared.read_index().matches(tenant, topic, found);
+        });
+        let counters = shared.counters(self.worker);
+        self.lane.frames.begin();
+        for target in route.local() {
+            self.lane.deliver(shared, counters, now, target, item);
+        }
+        for (worker, targets) in route.remote() {
+            let (message, targets) = (item.message().clone(), Arc::clone(targets));
+            self.outboxes[usize::from(worker.0)].push(Parcel::Deliver { message, targets });
+        }
+        !route.is_empty()
+    }
+
+    fn retain(&mut self, now: Instant, item: &mut Item<'_>) {
+        let result = self.shared.write_retained().set(item.message(), now);
+        if result.is_err() {
+            self.count_dropped(DropReason::RetainedQuota, 1);
+        }
+    }
+
+    /// Delivers what another worker's publisher sent.
+    pub(crate) fn deliver_parcel(&mut self, now: Instant, message: &Message, targets: &[Target]) {
+        let shared = &*self.shared;
+        let counters = shared.counters(self.worker);
+        let mut item = Item::shared(message);
+        self.lane.frames.begin();
+        for target in targets {
+            self.lane.deliver(shared, counters, now, target, &mut item);
+        }
+    }
+
+    /// A peer reads the last value of a topic.
+    pub(crate) fn read(&mut self, now: Instant, id: ConnectionId, topic: Topic<'_>) {
+        let Some(connection) = self.lane.connections.get_mut(id) else { return };
+        let tenant = connection.tenant;
+        let filter = Filter::from_checked(topic.as_bytes());
+        if let Err(reason) = self.may_subscribe(id, filter) {
+            return self.tell(now, id, Outcome::Value(Err(reason)));
+        }
+        let value = self.shared.read_retained().get(tenant, topic, now).cloned();
+        let shared = Arc::clone(&self.shared);
+        let value = value.as_ref().map(|m| (m, shared.layouts.properties(m.view())));
+        self.tell(now, id, Outcome::Value(Ok(value)));
+    }
+
+    /// The publisher of an exactly-once publication has seen that it arrived.
+    pub(crate) fn complete(&mut self, now: Instant, id: ConnectionId, receipt: u16) {
+        let session = self.lane.connections.get_mut(id).and_then(|c| c.session());
+        if let Some(session) = session.and_then(|s| self.lane.sessions.get_mut(s)) {
+            session.received.complete(receipt);
+        }
+        self.tell(now, id, Outcome::Completed { receipt });
+    }
+}
+
+/// A number that tells publishers apart within one run of the broker.
+pub(crate) fn publisher(worker: WorkerId, id: ConnectionId) -> Option<NonZeroU64> {
+    let number = u64::from(worker.0) << 56 | u64::from(id.generation & 0xFF_FFFF) << 32 | u64::from(id.slot);
+    NonZeroU64::new(number + 1)
+}

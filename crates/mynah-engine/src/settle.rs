@@ -1,0 +1,48 @@
+//! Settling: what a peer says of its deliveries, and what that makes room for.
+
+use mynah_core::LeaseState;
+use mynah_model::{Class, DeliveryId, Instant, Reason};
+use mynah_stack::{Outcome, Settle, Settlement};
+
+use crate::connections::ConnectionId;
+use crate::engine::Engine;
+
+impl Engine {
+    /// The peer speaks of a delivery. What does not fit how far the delivery has come ends the connection; what is not
+    /// known was settled before.
+    pub(crate) fn settle(&mut self, now: Instant, id: ConnectionId, settle: Settle) {
+        let Settle { delivery, settlement } = settle;
+        let Some(connection) = self.lane.connections.get_mut(id) else { return };
+        let session = connection.session().and_then(|s| self.lane.sessions.get_mut(s));
+        let Some(session) = session else { return };
+        let state = session.queue.lease(delivery);
+        let confirmed_by = match &state {
+            None => None,
+            Some(LeaseState::Sent(entry)) if entry.class == Class::ExactlyOnce => Some(Settlement::Received),
+            Some(LeaseState::Sent(_)) => Some(Settlement::Accepted),
+            Some(LeaseState::Received) => Some(Settlement::Completed),
+        };
+        let repeats = settlement == Settlement::Received && matches!(state, Some(LeaseState::Received));
+        match settlement {
+            _ if confirmed_by.is_some_and(|s| s != settlement) && !repeats => {
+                self.tell(now, id, Outcome::Ended(Reason::ProtocolViolation));
+            }
+            Settlement::Received => self.received(now, id, delivery),
+            Settlement::Accepted | Settlement::Completed => {
+                session.queue.settle(delivery);
+                if !session.queue.is_drained() || session.is_replaying() {
+                    self.pump_connection(now, id.slot, 1);
+                }
+            }
+        }
+    }
+
+    /// The peer has an exactly-once message: it is not sent again, whatever happens, and the peer may forget it.
+    fn received(&mut self, now: Instant, id: ConnectionId, delivery: DeliveryId) {
+        let Some(connection) = self.lane.connections.get_mut(id) else { return };
+        if let Some(session) = connection.session().and_then(|s| self.lane.sessions.get_mut(s)) {
+            session.queue.receive(delivery);
+        }
+        self.tell(now, id, Outcome::Received { id: delivery });
+    }
+}

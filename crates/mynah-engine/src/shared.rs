@@ -1,0 +1,154 @@
+//! What all workers of a broker share: the topic index, retained values, rules, layouts, counters.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use mynah_core::{AccessRules, Counters, Generations, RetainedStore, TopicIndex, WorkerId};
+use mynah_model::{Identity, Limits, TenantId};
+use mynah_stack::Protocol;
+
+use crate::layouts::Layouts;
+
+/// A place where peers come in: which protocol they speak, and who they are when they do not say.
+pub struct Listener {
+    /// The name in logs and configuration.
+    pub name: String,
+    /// The protocol spoken here.
+    pub protocol: Arc<dyn Protocol>,
+    /// Whose space peers of this listener are in.
+    pub tenant: TenantId,
+    /// Whether a peer without credentials is let in, as the anonymous identity of this listener.
+    pub anonymous: bool,
+}
+
+/// What a broker is made of.
+pub struct Settings {
+    /// How many workers there are.
+    pub workers: u16,
+    /// Bounds of everything.
+    pub limits: Limits,
+    /// Where peers come in; a connection names its listener by its place in this list.
+    pub listeners: Vec<Listener>,
+    /// Whether credentials can be verified. Without it credentials are not looked at, and only anonymous listeners
+    /// let anybody in.
+    pub verifies_credentials: bool,
+    /// Who may publish and subscribe where.
+    pub access: AccessRules,
+    /// Key of every hash and source of every random choice.
+    pub seed: u64,
+    /// How often `$SYS` is published; never, if absent.
+    pub sys_interval: Option<Duration>,
+    /// The version that `$SYS` names.
+    pub version: &'static str,
+}
+
+/// What all workers share. Read-mostly: publishing on a topic that was matched before takes no lock.
+pub struct Shared {
+    pub(crate) index: RwLock<TopicIndex>,
+    pub(crate) generations: Generations,
+    pub(crate) retained: RwLock<RetainedStore>,
+    pub(crate) access: AccessRules,
+    pub(crate) layouts: Layouts,
+    pub(crate) listeners: Vec<Door>,
+    pub(crate) limits: Limits,
+    pub(crate) verifies_credentials: bool,
+    pub(crate) seed: u64,
+    pub(crate) sys_interval: Option<Duration>,
+    pub(crate) version: &'static str,
+    counters: Box<[Counters]>,
+}
+
+/// A listener with the identity of its anonymous peers.
+pub(crate) struct Door {
+    pub(crate) protocol: Arc<dyn Protocol>,
+    pub(crate) anonymous: Option<Identity>,
+}
+
+impl Shared {
+    /// What the workers of a broker with these settings share.
+    #[must_use]
+    pub fn new(settings: Settings) -> Arc<Self> {
+        let Settings {
+            workers,
+            limits,
+            listeners,
+            verifies_credentials,
+            access,
+            seed,
+            sys_interval,
+            version,
+        } = settings;
+        let door = |l: Listener| Door {
+            anonymous: l.anonymous.then(|| Identity::anonymous(l.tenant, &l.name)),
+            protocol: l.protocol,
+        };
+        Arc::new(Self {
+            index: RwLock::new(TopicIndex::new(seed)),
+            generations: Generations::new(seed),
+            retained: RwLock::new(RetainedStore::new(&limits)),
+            access,
+            layouts: Layouts::new(listeners.iter().map(|l| l.protocol.codec())),
+            listeners: listeners.into_iter().map(door).collect(),
+            limits,
+            verifies_credentials,
+            seed,
+            sys_interval,
+            version,
+            counters: (0..workers.max(1)).map(|_| Counters::default()).collect(),
+        })
+    }
+
+    /// How many workers there are.
+    #[must_use]
+    pub fn workers(&self) -> u16 {
+        self.counters.len() as u16
+    }
+
+    /// The counters of one worker.
+    #[must_use]
+    pub fn counters(&self, worker: WorkerId) -> &Counters {
+        &self.counters[usize::from(worker.0)]
+    }
+
+    /// The counters of all workers.
+    #[must_use]
+    pub fn all_counters(&self) -> &[Counters] {
+        &self.counters
+    }
+
+    /// How many filters are attached, and how many values are retained with how many bytes.
+    #[must_use]
+    pub fn sizes(&self) -> Sizes {
+        let (index, retained) = (self.read_index(), self.read_retained());
+        Sizes { filters: index.len(), retained_messages: retained.len(), retained_bytes: retained.bytes() }
+    }
+
+    // A lock is poisoned only by a panic, and what it guards stays consistent between any two statements that could
+    // panic; the workers go on.
+    pub(crate) fn read_index(&self) -> RwLockReadGuard<'_, TopicIndex> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn write_index(&self) -> RwLockWriteGuard<'_, TopicIndex> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn read_retained(&self) -> RwLockReadGuard<'_, RetainedStore> {
+        self.retained.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn write_retained(&self) -> RwLockWriteGuard<'_, RetainedStore> {
+        self.retained.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How much the shared parts hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Filters attached to sessions.
+    pub filters: usize,
+    /// Topics with a retained value.
+    pub retained_messages: usize,
+    /// Bytes of the retained values.
+    pub retained_bytes: usize,
+}

@@ -1,0 +1,76 @@
+//! Subscribing: filters are attached to the session and to the index before the answer goes out.
+
+use mynah_model::{Filter, Instant, Reason};
+use mynah_stack::{Outcome, Subscribe, SubscribeRequest, SubscribeResult, Unsubscribe};
+
+use crate::connections::ConnectionId;
+use crate::engine::Engine;
+
+impl Engine {
+    /// Attaches filters, answers, and starts the replay of retained values.
+    pub(crate) fn subscribe(&mut self, now: Instant, id: ConnectionId, subscribe: &Subscribe<'_>) {
+        let attach = |request: &Result<SubscribeRequest<'_>, Reason>| match request {
+            Ok(request) => self.attach_filter(id, request),
+            Err(reason) => Err(*reason),
+        };
+        let results: Vec<SubscribeResult> = subscribe.requests.iter().map(attach).collect();
+        self.tell(now, id, Outcome::Subscribed { receipt: subscribe.receipt, results: &results });
+        let session = self.lane.connections.get_mut(id).and_then(|c| c.session());
+        let Some(session) = session.and_then(|s| self.lane.sessions.get_mut(s)) else { return };
+        let granted = subscribe.requests.iter().zip(&results).filter(|(_, result)| result.is_ok());
+        for request in granted.filter_map(|(request, _)| request.as_ref().ok()) {
+            if request.options.replay_retained {
+                session.start_replay(request.filter, request.options);
+            }
+        }
+        if session.is_replaying() {
+            self.lane.mark_pumping(id.slot);
+        }
+    }
+
+    fn attach_filter(&mut self, id: ConnectionId, request: &SubscribeRequest<'_>) -> SubscribeResult {
+        let SubscribeRequest { filter, options } = *request;
+        self.may_subscribe(id, filter)?;
+        let connection = self.lane.connections.get_mut(id).ok_or(Reason::Disconnected)?;
+        let (tenant, session_ref) = (connection.tenant, connection.session().ok_or(Reason::Disconnected)?);
+        let session = self.lane.sessions.get_mut(session_ref).ok_or(Reason::Disconnected)?;
+        session.subscribe(filter, options, self.shared.limits.subscriptions_per_session_max)?;
+        self.shared.write_index().insert(tenant, filter, session_ref, options);
+        self.shared.generations.bump(tenant, filter);
+        Ok(options.class_max)
+    }
+
+    pub(crate) fn may_subscribe(&mut self, id: ConnectionId, filter: Filter<'_>) -> Result<(), Reason> {
+        let limits = &self.shared.limits;
+        if filter.as_bytes().len() > limits.topic_bytes_max
+            || filter.as_bytes().iter().filter(|&&b| b == b'/').count() >= limits.topic_segments_max
+        {
+            return Err(Reason::FilterInvalid);
+        }
+        if self.shared.access.is_unrestricted() {
+            return Ok(());
+        }
+        let (identity, client_id) = self.actor(id).ok_or(Reason::Disconnected)?;
+        let allowed = self.shared.access.may_subscribe(identity, client_id, filter);
+        if allowed { Ok(()) } else { Err(Reason::NotAuthorized) }
+    }
+
+    /// Removes filters and answers.
+    pub(crate) fn unsubscribe(&mut self, now: Instant, id: ConnectionId, unsubscribe: &Unsubscribe<'_>) {
+        let results: Vec<bool> =
+            unsubscribe.filters.iter().map(|filter| self.detach_filter(id, *filter)).collect();
+        self.tell(now, id, Outcome::Unsubscribed { receipt: unsubscribe.receipt, results: &results });
+    }
+
+    fn detach_filter(&mut self, id: ConnectionId, filter: Filter<'_>) -> bool {
+        let Some(connection) = self.lane.connections.get_mut(id) else { return false };
+        let (tenant, Some(session_ref)) = (connection.tenant, connection.session()) else { return false };
+        let Some(session) = self.lane.sessions.get_mut(session_ref) else { return false };
+        if !session.unsubscribe(filter) {
+            return false;
+        }
+        self.shared.write_index().remove(tenant, filter, session_ref);
+        self.shared.generations.bump(tenant, filter);
+        true
+    }
+}

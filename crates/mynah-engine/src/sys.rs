@@ -1,0 +1,72 @@
+//! `$SYS`: what the broker publishes of itself, as retained values, at a fixed interval.
+
+use std::time::Duration;
+
+use mynah_core::Counters;
+use mynah_model::{Class, Header, Instant, Message, MessageView, PRIORITY_DEFAULT, TenantId};
+
+use crate::engine::{Engine, Timer};
+use crate::item::Item;
+use crate::layouts::PLAIN;
+use crate::shared::Shared;
+
+impl Engine {
+    /// Publishes the present values and arms the timer for the next.
+    pub(crate) fn sys_due(&mut self, now: Instant) {
+        let Some(interval) = self.shared.sys_interval else { return };
+        for (name, value) in values(&self.shared, now) {
+            let message = message(&format!("$SYS/broker/{name}"), value.as_bytes());
+            self.distribute(now, &mut Item::shared(&message));
+        }
+        self.timers.arm(now + interval, Timer::Sys);
+    }
+}
+
+/// The topics below `$SYS/broker` and their values; the names are those that Mosquitto made customary.
+fn values(shared: &Shared, now: Instant) -> Vec<(&'static str, String)> {
+    let sum = |read: fn(&Counters) -> u64| shared.all_counters().iter().map(read).sum::<u64>();
+    let classes = [Class::AtMostOnce, Class::AtLeastOnce, Class::ExactlyOnce];
+    let connected = sum(|c| c.connections_opened.read().saturating_sub(c.connections_closed.read()));
+    let received = classes
+        .iter()
+        .map(|class| shared.all_counters().iter().map(|c| c.messages_received(*class).read()).sum::<u64>());
+    let sent = classes
+        .iter()
+        .map(|class| shared.all_counters().iter().map(|c| c.messages_sent(*class).read()).sum::<u64>());
+    let sizes = shared.sizes();
+    vec![
+        ("version", format!("mynah {}", shared.version)),
+        ("uptime", format!("{} seconds", uptime(now).as_secs())),
+        ("clients/connected", connected.to_string()),
+        ("clients/total", sum(|c| c.sessions.read()).to_string()),
+        ("subscriptions/count", sizes.filters.to_string()),
+        ("retained messages/count", sizes.retained_messages.to_string()),
+        ("publish/messages/received", received.sum::<u64>().to_string()),
+        ("publish/messages/sent", sent.sum::<u64>().to_string()),
+        ("bytes/received", sum(|c| c.bytes_received.read()).to_string()),
+        ("bytes/sent", sum(|c| c.bytes_sent.read()).to_string()),
+    ]
+}
+
+/// The clock of a broker starts with it.
+fn uptime(now: Instant) -> Duration {
+    now.saturating_since(Instant::ZERO)
+}
+
+/// A retained message that the broker itself makes.
+fn message(topic: &str, payload: &[u8]) -> Message {
+    let native = [topic.as_bytes(), payload].concat();
+    let (end, total) = (topic.len() as u32, native.len() as u32);
+    let header = Header {
+        tenant: TenantId::DEFAULT,
+        layout: PLAIN,
+        class: Class::AtMostOnce,
+        retain: true,
+        priority: PRIORITY_DEFAULT,
+        topic: (0, end),
+        payload: (end, total),
+        deadline: None,
+        publisher: None,
+    };
+    MessageView { header: &header, native: &native }.to_message()
+}

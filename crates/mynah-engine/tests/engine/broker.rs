@@ -1,0 +1,193 @@
+//! Engines without sockets: a broker of several workers whose inboxes and connections a test moves by hand.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mynah_core::{AccessRules, WorkerId};
+use mynah_engine::{ConnectionId, Engine, Event, Listener, Settings, Shared};
+use mynah_model::{Instant, Limits, TenantId};
+
+use crate::lines::Lines;
+
+pub(crate) struct Broker {
+    pub(crate) engines: Vec<Engine>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) now: Instant,
+    pub(crate) asked: Vec<(usize, ConnectionId, String)>,
+    peers: Vec<Peer>,
+    places: HashMap<(usize, ConnectionId), usize>,
+}
+
+#[derive(Default)]
+struct Peer {
+    place: Option<(usize, ConnectionId)>,
+    heard: String,
+    /// Bytes that the peer's socket still takes; unlimited if absent.
+    room: Option<usize>,
+}
+
+pub(crate) fn settings(workers: u16, limits: Limits) -> Settings {
+    let listener = |name: &str, anonymous| Listener {
+        name: name.into(),
+        protocol: Arc::new(Lines),
+        tenant: TenantId::DEFAULT,
+        anonymous,
+    };
+    Settings {
+        workers,
+        limits,
+        listeners: vec![listener("open", true), listener("guarded", false)],
+        verifies_credentials: true,
+        access: AccessRules::new(Vec::new()),
+        seed: 7,
+        sys_interval: None,
+        version: "0",
+    }
+}
+
+impl Broker {
+    pub(crate) fn new(workers: u16) -> Self {
+        Self::with(settings(workers, Limits::default()))
+    }
+
+    pub(crate) fn with(settings: Settings) -> Self {
+        let shared = Shared::new(settings);
+        let now = Instant::from_micros(1_000_000);
+        let engine = |n| Engine::new(WorkerId(n), Arc::clone(&shared), now);
+        let engines = (0..shared.workers()).map(engine).collect();
+        Self { engines, shared, now, asked: Vec::new(), peers: Vec::new(), places: HashMap::new() }
+    }
+
+    /// A new peer at a worker; none if it is turned away.
+    pub(crate) fn try_accept(&mut self, worker: usize, listener: u16) -> Option<usize> {
+        let id = self.engines[worker].handle_accepted(self.now, listener).ok()?;
+        let peer = self.peers.len();
+        self.peers.push(Peer { place: Some((worker, id)), ..Peer::default() });
+        self.places.insert((worker, id), peer);
+        Some(peer)
+    }
+
+    pub(crate) fn accept(&mut self, worker: usize) -> usize {
+        self.try_accept(worker, 0).unwrap()
+    }
+
+    /// A peer with an open session.
+    pub(crate) fn open(&mut self, worker: usize, line: &str) -> usize {
+        let peer = self.accept(worker);
+        self.say(peer, line);
+        let heard = self.hear(peer);
+        assert!(heard.starts_with("opened"), "{line}: {heard}");
+        peer
+    }
+
+    /// A peer says lines; then the broker is run until it is idle.
+    pub(crate) fn say(&mut self, peer: usize, lines: &str) {
+        self.send(peer, format!("{lines}\n").as_bytes());
+        self.settle();
+    }
+
+    pub(crate) fn send(&mut self, peer: usize, bytes: &[u8]) {
+        let (worker, id) = self.peers[peer].place.expect("the peer is connected");
+        self.engines[worker].handle_bytes(self.now, id, bytes);
+    }
+
+    /// What a peer has heard since it was last asked.
+    pub(crate) fn hear(&mut self, peer: usize) -> String {
+        core::mem::take(&mut self.peers[peer].heard)
+    }
+
+    pub(crate) fn is_connected(&self, peer: usize) -> bool {
+        self.peers[peer].place.is_some()
+    }
+
+    pub(crate) fn worker_of(&self, peer: usize) -> usize {
+        self.peers[peer].place.expect("the peer is connected").0
+    }
+
+    pub(crate) fn cut(&mut self, peer: usize) {
+        if let Some((worker, id)) = self.peers[peer].place.take() {
+            self.places.remove(&(worker, id));
+            self.engines[worker].handle_peer_closed(self.now, id);
+            self.settle();
+        }
+    }
+
+    /// How many more bytes the peer's socket takes.
+    pub(crate) fn limit(&mut self, peer: usize, room: Option<usize>) {
+        self.peers[peer].room = room;
+        if let Some((worker, id)) = self.peers[peer].place {
+            self.engines[worker].handle_writable(id);
+        }
+    }
+
+    pub(crate) fn advance(&mut self, duration: Duration) {
+        self.now = self.now + duration;
+        for engine in &mut self.engines {
+            engine.handle_time(self.now);
+        }
+        self.settle();
+    }
+
+    /// Lets every worker take turns until nothing is left to do.
+    pub(crate) fn settle(&mut self) {
+        loop {
+            let mut busy = false;
+            for worker in 0..self.engines.len() {
+                busy |= self.turn(worker);
+            }
+            if !busy {
+                return;
+            }
+        }
+    }
+
+    fn turn(&mut self, worker: usize) -> bool {
+        let mut busy = self.engines[worker].pump(self.now);
+        while let Some(id) = self.engines[worker].poll_dirty() {
+            self.write(worker, id);
+            busy = true;
+        }
+        while let Some(event) = self.engines[worker].poll_event() {
+            self.carry_out(worker, event);
+            busy = true;
+        }
+        for to in 0..self.engines.len() {
+            let parcels = self.engines[worker].take_parcels(WorkerId(to as u16));
+            busy |= !parcels.is_empty();
+            self.engines[to].handle_parcels(self.now, parcels);
+        }
+        busy
+    }
+
+    fn write(&mut self, worker: usize, id: ConnectionId) {
+        let Some(outbound) = self.engines[worker].outbound(id) else { return };
+        let peer = self.places.get(&(worker, id)).map(|&p| &mut self.peers[p]);
+        let Some(peer) = peer else { return };
+        let bytes = outbound.slices().collect::<Vec<_>>().concat();
+        let count = peer.room.map_or(bytes.len(), |room| room.min(bytes.len()));
+        peer.heard.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+        peer.room = peer.room.map(|room| room - count);
+        self.engines[worker].handle_written(id, count);
+    }
+
+    fn carry_out(&mut self, worker: usize, event: Event) {
+        match event {
+            Event::Authenticate { connection, credentials } => {
+                self.asked.push((worker, connection, credentials.user.into()));
+            }
+            Event::Handover { connection, to, handover } => {
+                let peer = self.places.remove(&(worker, connection)).unwrap();
+                let place =
+                    (usize::from(to.0), self.engines[usize::from(to.0)].handle_handover(self.now, *handover));
+                self.peers[peer].place = Some(place);
+                self.places.insert(place, peer);
+            }
+            Event::Closed { connection, .. } => {
+                if let Some(peer) = self.places.remove(&(worker, connection)) {
+                    self.peers[peer].place = None;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! A protocol of lines, as small as a stack can be: what the engine's tests speak.
+//!
+//! `open NAME stay|go`, `pub TOPIC CLASS keep|- PAYLOAD`, `sub FILTER CLASS`, `unsub FILTER`, `ack ID`, `rec ID`, `fin ID`,
+//! `done RECEIPT`, `read TOPIC`, `quit`; each receipt is the number of the line.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mynah_model::{
+    Class, DeliveryId, Expiry, Filter, Header, Instant, Layout, MessageView, PRIORITY_DEFAULT, Properties,
+    Reason, SubscriptionOptions, TenantId, Topic,
+};
+use mynah_stack::{
+    Close, Command, Connection, Credentials, Delivery, Frame, FrameKind, LayoutCodec, Open, Outbound,
+    Outcome, Protocol, Publish, SessionRequest, Settle, Settlement, Step, Subscribe, SubscribeRequest,
+    Unsubscribe,
+};
+
+/// A message is `TOPIC PAYLOAD`; a frame is ` TOPIC PAYLOAD\n` with a first byte that says nothing.
+const LAYOUT: Layout = Layout { id: 9, version: 1 };
+
+pub(crate) struct Lines;
+
+impl Protocol for Lines {
+    fn name(&self) -> &'static str {
+        "lines"
+    }
+
+    fn accept(&self, now: Instant) -> Box<dyn Connection> {
+        Box::new(LineConnection {
+            deadline: Some(now + Duration::from_secs(10)),
+            ..LineConnection::default()
+        })
+    }
+
+    fn codec(&self) -> Arc<dyn LayoutCodec> {
+        Arc::new(LineCodec)
+    }
+}
+
+struct LineCodec;
+
+impl LayoutCodec for LineCodec {
+    fn layouts(&self) -> &[Layout] {
+        &[LAYOUT]
+    }
+
+    fn properties<'m>(&self, _: MessageView<'m>) -> Properties<'m> {
+        Properties::default()
+    }
+
+    fn encode(
+        &self,
+        m: MessageView<'_>,
+        _: &Properties<'_>,
+        _: Layout,
+        _: FrameKind,
+        frame: &mut Frame,
+    ) -> bool {
+        if m.topic().as_bytes().starts_with(b"unspellable") {
+            return false;
+        }
+        frame.head.extend_from_slice(b" ");
+        frame.head.extend_from_slice(m.topic().as_bytes());
+        frame.head.push(b' ');
+        frame.payload(m.payload());
+        true
+    }
+}
+
+#[derive(Default)]
+struct LineConnection {
+    opening: bool,
+    lines: u16,
+    close: Option<Close>,
+    deadline: Option<Instant>,
+}
+
+impl LineConnection {
+    fn command<'b>(&mut self, line: &'b str) -> Option<Command<'b>> {
+        let receipt = self.lines;
+        let words: Vec<&str> = line.splitn(5, ' ').collect();
+        match words[..] {
+            ["open", name, expiry, ref will @ ..] => {
+                self.opening = true;
+                self.deadline = None;
+                let expiry = match expiry {
+                    "stay" => Expiry::Never,
+                    "hour" => Expiry::After(Duration::from_secs(3_600)),
+                    _ => Expiry::WithConnection,
+                };
+                let credentials =
+                    name.strip_prefix('@').map(|user| Credentials { user: user.into(), password: None });
+                Some(Command::Open(Box::new(Open {
+                    credentials,
+                    session: Some(SessionRequest {
+                        client_id: name.as_bytes().into(),
+                        clean_start: expiry == Expiry::WithConnection,
+                        expiry,
+                    }),
+                    receive_max: 2,
+                    will: will.first().map(|topic| {
+                        let native = format!("{topic} gone");
+                        let header = header(topic.len(), native.len(), Class::AtLeastOnce, false);
+                        MessageView { header: &header, native: native.as_bytes() }.to_message()
+                    }),
+                })))
+            }
+            ["pub", topic, class, keep, _] => {
+                let native = &line[4..];
+                let payload = native.len() - words[4].len();
+                let mut header = header(topic.len(), native.len(), class_of(class), keep == "keep");
+                header.payload.0 = payload as u32;
+                Some(Command::Publish(Publish { header, native: native.as_bytes(), receipt }))
+            }
+            ["sub", filter, class] => {
+                let options = SubscriptionOptions {
+                    class_max: class_of(class),
+                    replay_retained: true,
+                    retain_as_published: false,
+                };
+                let filter = Filter::new(filter.as_bytes()).map_err(|_| Reason::FilterInvalid);
+                let requests = vec![filter.map(|filter| SubscribeRequest { filter, options })];
+                Some(Command::Subscribe(Subscribe { receipt, requests }))
+            }
+            ["unsub", filter] => Some(Command::Unsubscribe(Unsubscribe {
+                receipt,
+                filters: vec![Filter::from_checked(filter.as_bytes())],
+            })),
+            ["ack", id] => Some(settle(id, Settlement::Accepted)),
+            ["fin", id] => Some(settle(id, Settlement::Completed)),
+            ["rec", id] => Some(settle(id, Settlement::Received)),
+            ["done", receipt] => Some(Command::Complete { receipt: receipt.parse().unwrap() }),
+            ["read", topic] => Some(Command::Read(Topic::new(topic.as_bytes()).unwrap())),
+            ["quit"] => {
+                self.close = Some(Close { reason: Reason::Disconnected, publish_will: false });
+                None
+            }
+            _ => {
+                self.close = Some(Close { reason: Reason::ProtocolViolation, publish_will: true });
+                None
+            }
+        }
+    }
+}
+
+fn header(topic: usize, total: usize, class: Class, retain: bool) -> Header {
+    Header {
+        tenant: TenantId::DEFAULT,
+        layout: LAYOUT,
+        class,
+        retain,
+        priority: PRIORITY_DEFAULT,
+        topic: (0, topic as u32),
+        payload: (topic as u32 + 1, total as u32),
+        deadline: None,
+        publisher: None,
+    }
+}
+
+fn class_of(text: &str) -> Class {
+    Class::from_number(text.parse().unwrap()).unwrap()
+}
+
+fn settle<'b>(id: &str, settlement: Settlement) -> Command<'b> {
+    Command::Settle(Settle { delivery: DeliveryId::new(id.parse().unwrap()).unwrap(), settlement })
+}
+
+impl Connection for LineConnection {
+    fn step<'b>(&mut self, _: Instant, input: &mut &'b [u8], _: &mut Outbound) -> Step<'b> {
+        loop {
+            if let Some(close) = self.close {
+                return Step::Close(close);
+            }
+            let end = input.iter().position(|&b| b == b'\n').filter(|_| !self.opening);
+            let Some(end) = end else { return Step::Idle };
+            let line = std::str::from_utf8(&input[..end]).unwrap();
+            *input = &input[end + 1..];
+            self.lines += 1;
+            if let Some(command) = self.command(line) {
+                return Step::Command(command);
+            }
+        }
+    }
+
+    fn deliver(&mut self, _: Instant, delivery: Delivery<'_>, out: &mut Outbound) {
+        match delivery {
+            Delivery::Message { frame, class, id, retain, redelivered } => {
+                let id = id.map_or(0, DeliveryId::number);
+                let marks = [if retain { " retained" } else { "" }, if redelivered { " again" } else { "" }];
+                out.append(format!("msg {id} {}{}{}", class.number(), marks[0], marks[1]).as_bytes());
+                frame.write(out, b' ', None);
+                out.append(b"\n");
+            }
+            Delivery::Release { id } => {
+                out.append(format!("release {}\n", id.number()).as_bytes());
+            }
+        }
+    }
+
+    fn handle_outcome(&mut self, _: Instant, outcome: Outcome<'_>, out: &mut Outbound) {
+        let text = match outcome {
+            Outcome::Opened(Ok(opened)) => {
+                self.opening = false;
+                format!("opened {}\n", if opened.session_present { "again" } else { "new" })
+            }
+            Outcome::Opened(Err(reason)) | Outcome::Ended(reason) => {
+                self.close = Some(Close { reason, publish_will: true });
+                format!("ended {reason}\n")
+            }
+            Outcome::Published { receipt, result, .. } => match result {
+                Ok(wanted) => format!("published {receipt}{}\n", if wanted { "" } else { " unwanted" }),
+                Err(reason) => format!("refused {receipt} {reason}\n"),
+            },
+            Outcome::Completed { receipt } => format!("completed {receipt}\n"),
+            Outcome::Subscribed { results, .. } => match results[0] {
+                Ok(class) => format!("subscribed {}\n", class.number()),
+                Err(reason) => format!("refused {reason}\n"),
+            },
+            Outcome::Unsubscribed { results, .. } => format!("unsubscribed {}\n", results[0]),
+            Outcome::Received { id } => format!("received {}\n", id.number()),
+            Outcome::Value(Ok(value)) => {
+                format!("value {:?}\n", value.map(|(m, _)| String::from_utf8_lossy(m.payload()).into_owned()))
+            }
+            Outcome::Value(Err(reason)) => format!("refused {reason}\n"),
+        };
+        out.append(text.as_bytes());
+    }
+
+    fn handle_timeout(&mut self, _: Instant, _: &mut Outbound) {
+        self.close = Some(Close { reason: Reason::OpeningTimeout, publish_will: true });
+    }
+
+    fn handle_shutdown(&mut self, _: Instant, out: &mut Outbound) {
+        out.append(b"bye\n");
+        self.close = Some(Close { reason: Reason::ShuttingDown, publish_will: false });
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    fn layout(&self) -> Layout {
+        LAYOUT
+    }
+
+    fn input_bytes_max(&self) -> usize {
+        1 << 20
+    }
+}

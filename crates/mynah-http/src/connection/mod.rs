@@ -1,0 +1,277 @@
+//! One link: one request from its head to its answer, or a stream until somebody ends it.
+//! The head stays in the input until its command is given: the message's native bytes are head and body in one range.
+
+mod response;
+
+use mynah_model::{Class, Instant, Layout, Reason, SubscriptionOptions};
+use mynah_stack::{
+    Close, Command, Connection, Delivery, Open, Opened, Outbound, Outcome, Publish, Step, Subscribe,
+    SubscribeRequest,
+};
+
+use crate::codec::STREAM_LAYOUT;
+use crate::framing::HEADER_BYTES;
+use crate::wire::{Malformed, Method, Proceed, RequestBody, RequestHead, StreamChunk, Target};
+use crate::{HttpConfig, Problem, mapping};
+
+/// A link has one request, so its receipts need not differ.
+const RECEIPT: u16 = 1;
+
+/// The state of one link.
+#[derive(Debug)]
+pub(crate) struct HttpConnection {
+    config: HttpConfig,
+    state: State,
+}
+
+/// How far the request has come.
+///
+/// ```text
+/// ExpectHead --head--> Opening --opened--> ExpectBody --body--> Working --outcome--> Answered
+///                         \--opened, without a body--> Ready --/    \--subscribed--> Streaming
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The request head is due at this instant.
+    ExpectHead(Instant),
+    /// The core has been asked to let the peer in.
+    Opening(Method),
+    /// The body is due at this instant.
+    ExpectBody(Instant),
+    /// The request has no body: all of it is there.
+    Ready,
+    /// The core has been asked for what the request is about.
+    Working,
+    /// Events are on their way; the next heart-beat is due at this instant.
+    Streaming(Instant),
+    /// All is said; the link ends for this reason.
+    Answered(Reason),
+    /// The end was reported.
+    Closed,
+}
+
+impl HttpConnection {
+    pub(crate) fn new(config: HttpConfig, now: Instant) -> Self {
+        let due = now + config.opening_timeout;
+        Self { config, state: State::ExpectHead(due) }
+    }
+
+    /// Answers with a problem, unless an answer has begun; then the link just ends.
+    fn refuse(&mut self, problem: &Problem, reason: Reason, out: &mut Outbound) {
+        if !matches!(self.state, State::Streaming(_) | State::Answered(_) | State::Closed) {
+            response::problem(problem, out);
+        }
+        if self.state != State::Closed {
+            self.state = State::Answered(reason);
+        }
+    }
+
+    fn refuse_for(&mut self, reason: Reason, out: &mut Outbound) {
+        self.refuse(&Problem::Refused(reason), reason, out);
+    }
+
+    fn head<'b>(&self, input: &'b [u8]) -> Result<Option<(RequestHead<'b>, usize)>, Malformed> {
+        RequestHead::decode(input, self.config.request_head_bytes_max())
+    }
+
+    /// Asks the core to let the peer in.
+    fn open<'b>(&mut self, input: &'b [u8]) -> Result<Step<'b>, Malformed> {
+        let Some((head, _)) = self.head(input)? else { return Ok(Step::Idle) };
+        let credentials = head
+            .credentials
+            .map(|c| mynah_stack::Credentials { user: c.user.into(), password: Some(c.password.into()) });
+        self.state = State::Opening(head.method);
+        let open = Open { credentials, session: None, receive_max: 0, will: None };
+        Ok(Step::Command(Command::Open(Box::new(open))))
+    }
+
+    /// Asks the core for what the request is about, once all of it is there.
+    fn work<'b>(&mut self, input: &mut &'b [u8], out: &mut Outbound) -> Result<Step<'b>, Malformed> {
+        let whole: &'b [u8] = input;
+        let Some((head, head_bytes)) = self.head(whole)? else { return Ok(Step::Idle) };
+        let body_bytes = if head.method.has_body() {
+            let rest = &whole[head_bytes..];
+            let Some(body) = RequestBody::decode(rest, self.config.body_bytes_max)? else {
+                return Ok(Step::Idle);
+            };
+            HEADER_BYTES + body.len()
+        } else {
+            0
+        };
+        *input = &whole[head_bytes + body_bytes..];
+        self.state = State::Working;
+        let request = &whole[..head_bytes + body_bytes];
+        let RequestHead { method, class, target, .. } = head;
+        Ok(Step::Command(match target {
+            Target::Filters(filters) => Command::Subscribe(subscribe(filters)),
+            Target::Topic { topic, .. } if method == Method::Get => Command::Read(topic),
+            Target::Topic { topic, content_type } => {
+                if !class.is_confirmed() {
+                    response::no_content(out);
+                    self.state = State::Answered(Reason::Disconnected);
+                }
+                let tail_bytes = 4 + topic.as_bytes().len() + content_type.map_or(0, str::len);
+                let native = &request[head_bytes - tail_bytes..];
+                Command::Publish(publish(method, class, topic.as_bytes().len(), tail_bytes, native))
+            }
+        }))
+    }
+
+    /// The peer is in: its body may come.
+    fn opened(&mut self, now: Instant, result: Result<Opened<'_>, Reason>, out: &mut Outbound) {
+        match (self.state, result) {
+            (State::Opening(method), Ok(_)) if method.has_body() => {
+                out.append(&Proceed.encode());
+                self.state = State::ExpectBody(now + self.config.body_timeout);
+            }
+            (State::Opening(_), Ok(_)) => self.state = State::Ready,
+            (_, Ok(_)) => {}
+            (_, Err(reason)) => self.refuse_for(reason, out),
+        }
+    }
+
+    fn stream(&mut self, now: Instant, out: &mut Outbound) {
+        response::stream_head(out);
+        self.state = State::Streaming(now + self.config.heartbeat);
+    }
+}
+
+impl Connection for HttpConnection {
+    fn step<'b>(&mut self, _: Instant, input: &mut &'b [u8], out: &mut Outbound) -> Step<'b> {
+        let step = match self.state {
+            State::ExpectHead(_) => self.open(input),
+            State::ExpectBody(_) | State::Ready => self.work(input, out),
+            State::Opening(_) | State::Working => Ok(Step::Idle),
+            State::Streaming(_) | State::Closed => {
+                *input = &[];
+                Ok(Step::Idle)
+            }
+            State::Answered(reason) => {
+                *input = &[];
+                self.state = State::Closed;
+                Ok(Step::Close(Close { reason, publish_will: false }))
+            }
+        };
+        step.unwrap_or_else(|_| {
+            *input = &[];
+            self.refuse_for(Reason::ProtocolViolation, out);
+            self.state = State::Closed;
+            Step::Close(Close { reason: Reason::ProtocolViolation, publish_will: false })
+        })
+    }
+
+    fn deliver(&mut self, now: Instant, delivery: Delivery<'_>, out: &mut Outbound) {
+        let Delivery::Message { frame, .. } = delivery else { return };
+        // Retained values may come before the subscription's outcome; the response's head goes first.
+        if self.state == State::Working {
+            self.stream(now, out);
+        }
+        if matches!(self.state, State::Streaming(_)) {
+            frame.write(out, StreamChunk::FIRST_BYTE, None);
+        }
+    }
+
+    fn handle_outcome(&mut self, now: Instant, outcome: Outcome<'_>, out: &mut Outbound) {
+        match (self.state, outcome) {
+            (_, Outcome::Opened(result)) => self.opened(now, result, out),
+            (_, Outcome::Ended(reason)) => self.refuse_for(reason, out),
+            (State::Working, Outcome::Published { result: Ok(_), .. }) => {
+                response::no_content(out);
+                self.state = State::Answered(Reason::Disconnected);
+            }
+            (State::Working, Outcome::Value(Ok(Some((message, properties))))) => {
+                response::value(message, properties, out);
+                self.state = State::Answered(Reason::Disconnected);
+            }
+            (State::Working, Outcome::Value(Ok(None))) => {
+                self.refuse(&Problem::NoValue, Reason::Disconnected, out);
+            }
+            (
+                State::Working,
+                Outcome::Published { result: Err(reason), .. } | Outcome::Value(Err(reason)),
+            ) => {
+                self.refuse_for(reason, out);
+            }
+            (State::Working | State::Streaming(_), Outcome::Subscribed { results, .. }) => {
+                match results.iter().find_map(|result| result.err()) {
+                    Some(reason) => self.refuse_for(reason, out),
+                    None if self.state == State::Working => self.stream(now, out),
+                    None => {}
+                }
+            }
+            // Nothing else was asked for.
+            _ => {}
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant, out: &mut Outbound) {
+        match self.state {
+            State::ExpectHead(due) if due <= now => self.refuse_for(Reason::OpeningTimeout, out),
+            State::ExpectBody(due) if due <= now => {
+                self.refuse(&Problem::BodyIncomplete, Reason::Disconnected, out);
+            }
+            State::Streaming(due) if due <= now => {
+                // A client that does not read what is there learns nothing from more of it.
+                if out.is_empty() {
+                    response::heartbeat(out);
+                }
+                self.state = State::Streaming(now + self.config.heartbeat);
+            }
+            _ => {}
+        }
+    }
+
+    fn handle_shutdown(&mut self, _: Instant, out: &mut Outbound) {
+        self.refuse_for(Reason::ShuttingDown, out);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            State::ExpectHead(due) | State::ExpectBody(due) | State::Streaming(due) => Some(due),
+            _ => None,
+        }
+    }
+
+    fn layout(&self) -> Layout {
+        STREAM_LAYOUT
+    }
+
+    fn input_bytes_max(&self) -> usize {
+        let head = HEADER_BYTES + self.config.request_head_bytes_max();
+        match self.state {
+            State::ExpectBody(_) => head + HEADER_BYTES + self.config.body_bytes_max as usize,
+            _ => head,
+        }
+    }
+}
+
+/// Streams have no acknowledgement, so at most once is what they get; retained values come first.
+fn subscribe(filters: Vec<mynah_model::Filter<'_>>) -> Subscribe<'_> {
+    let options = SubscriptionOptions {
+        class_max: Class::AtMostOnce,
+        replay_retained: true,
+        retain_as_published: true,
+    };
+    let requests = filters.into_iter().map(|filter| Ok(SubscribeRequest { filter, options })).collect();
+    Subscribe { receipt: RECEIPT, requests }
+}
+
+/// The publication whose native bytes are `native`: a topic of `topic_bytes`, a content type, both with their lengths in
+/// `tail_bytes`, and the frame of the body if there is one.
+fn publish(
+    method: Method,
+    class: Class,
+    topic_bytes: usize,
+    tail_bytes: usize,
+    native: &[u8],
+) -> Publish<'_> {
+    let payload_at = if method.has_body() { tail_bytes + HEADER_BYTES } else { tail_bytes };
+    let range = |from: usize, to: usize| (offset(from), offset(to));
+    let header = mapping::header(method, class, range(2, 2 + topic_bytes), range(payload_at, native.len()));
+    Publish { header, native, receipt: RECEIPT }
+}
+
+/// Requests are far smaller than 4 GiB: see [`HttpConfig::validate`].
+fn offset(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}

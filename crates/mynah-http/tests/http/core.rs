@@ -1,0 +1,172 @@
+//! A core of a few lines behind links of memory: retained values by exact topic, everything to every stream.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use mynah_http::adapter::{Busy, Dial};
+use mynah_http::{Http, HttpCodec, HttpConfig, STREAM_LAYOUT};
+use mynah_model::{Class, Instant, Message, Reason};
+use mynah_stack::{
+    Command, Connection, Delivery, Frame, FrameKind, LayoutCodec, Opened, Outbound, Outcome, Protocol, Step,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::broadcast;
+
+/// The broker's side of all links.
+#[derive(Clone)]
+pub(crate) struct Core {
+    config: HttpConfig,
+    retained: Arc<Mutex<BTreeMap<Vec<u8>, Message>>>,
+    live: broadcast::Sender<Message>,
+    /// Links that exist; a test sees here that one was dropped.
+    links: Arc<AtomicUsize>,
+    /// The peers of all links so far.
+    pub(crate) peers: Arc<Mutex<Vec<SocketAddr>>>,
+    pub(crate) busy: bool,
+    /// Ends links without an answer.
+    pub(crate) broken: bool,
+}
+
+impl Core {
+    pub(crate) fn new(config: HttpConfig) -> Self {
+        let live = broadcast::channel(100).0;
+        let (links, retained, peers) = Default::default();
+        Self { config, retained, live, links, peers, busy: false, broken: false }
+    }
+
+    pub(crate) fn link_count(&self) -> usize {
+        self.links.load(Ordering::Relaxed)
+    }
+
+    async fn run(self, mut link: DuplexStream) {
+        if self.broken {
+            return;
+        }
+        let start = std::time::Instant::now();
+        let now = || Instant::from_micros(u64::try_from(start.elapsed().as_micros()).unwrap());
+        let mut connection = Http::new(self.config.clone()).unwrap().accept(now());
+        let mut live = self.live.subscribe();
+        let mut subscribed = false;
+        let (mut input, mut out) = (Vec::new(), Outbound::new());
+        loop {
+            let closing = self.turn(now(), connection.as_mut(), &mut input, &mut out, &mut subscribed);
+            if link.write_all(&out.drain()).await.is_err() || closing {
+                return;
+            }
+            let wait = connection.deadline().map_or(Duration::MAX, |d| d.saturating_since(now()));
+            tokio::select! {
+                read = link.read_buf(&mut input) => if read.unwrap_or(0) == 0 { return },
+                () = tokio::time::sleep(wait.min(Duration::from_hours(1))) => {
+                    connection.handle_timeout(now(), &mut out);
+                }
+                message = live.recv() => if subscribed {
+                    deliver(now(), connection.as_mut(), &message.unwrap(), &mut out);
+                }
+            }
+        }
+    }
+
+    /// Steps until idle; whether the connection closed.
+    fn turn(
+        &self,
+        now: Instant,
+        connection: &mut dyn Connection,
+        input: &mut Vec<u8>,
+        out: &mut Outbound,
+        subscribed: &mut bool,
+    ) -> bool {
+        loop {
+            let mut rest = &input[..];
+            let command = match connection.step(now, &mut rest, out) {
+                Step::Idle => {
+                    let consumed = input.len() - rest.len();
+                    input.drain(..consumed);
+                    return false;
+                }
+                Step::Close(_) => return true,
+                Step::Command(command) => command,
+            };
+            match command {
+                Command::Open(open) => {
+                    let bad = open.credentials.is_some_and(|c| &*c.user == "bad");
+                    let opened = Opened { session_present: false, assigned_client_id: None };
+                    let result = if bad { Err(Reason::BadCredentials) } else { Ok(opened) };
+                    connection.handle_outcome(now, Outcome::Opened(result), out);
+                }
+                Command::Publish(publish) => {
+                    let message = publish.view().to_message();
+                    if message.header().retain {
+                        self.retained
+                            .lock()
+                            .unwrap()
+                            .insert(message.topic().as_bytes().to_vec(), message.clone());
+                    }
+                    let class = message.header().class;
+                    let matched = self.live.send(message).is_ok();
+                    let receipt = publish.receipt;
+                    connection.handle_outcome(
+                        now,
+                        Outcome::Published { receipt, class, result: Ok(matched) },
+                        out,
+                    );
+                }
+                Command::Read(topic) => {
+                    let retained = self.retained.lock().unwrap();
+                    let value = retained.get(topic.as_bytes()).filter(|m| !m.payload().is_empty());
+                    let value = value.map(|m| (m, HttpCodec.properties(m.view())));
+                    connection.handle_outcome(now, Outcome::Value(Ok(value)), out);
+                }
+                Command::Subscribe(subscribe) => {
+                    *subscribed = true;
+                    let results: Vec<_> = subscribe.requests.iter().map(|_| Ok(Class::AtMostOnce)).collect();
+                    connection.handle_outcome(
+                        now,
+                        Outcome::Subscribed { receipt: 1, results: &results },
+                        out,
+                    );
+                    for message in self.retained.lock().unwrap().values() {
+                        deliver(now, connection, message, out);
+                    }
+                }
+                other => panic!("not a command of this stack: {other:?}"),
+            }
+            let consumed = input.len() - rest.len();
+            input.drain(..consumed);
+        }
+    }
+}
+
+fn deliver(now: Instant, connection: &mut dyn Connection, message: &Message, out: &mut Outbound) {
+    let retain = message.header().retain;
+    let mut frame = Frame::default();
+    let kind = FrameKind { identified: false, retain };
+    let properties = HttpCodec.properties(message.view());
+    assert!(HttpCodec.encode(message.view(), &properties, STREAM_LAYOUT, kind, &mut frame));
+    let frame = &frame;
+    let delivery =
+        Delivery::Message { frame, class: Class::AtMostOnce, id: None, retain, redelivered: false };
+    connection.deliver(now, delivery, out);
+}
+
+impl Dial for Core {
+    type Link = DuplexStream;
+
+    fn dial(&self, peer: SocketAddr) -> Result<DuplexStream, Busy> {
+        self.peers.lock().unwrap().push(peer);
+        if self.busy {
+            return Err(Busy);
+        }
+        // Small, so that large bodies have to wait for the other side.
+        let (ours, theirs) = tokio::io::duplex(4_096);
+        let (core, links) = (self.clone(), Arc::clone(&self.links));
+        links.fetch_add(1, Ordering::Relaxed);
+        tokio::spawn(async move {
+            core.run(theirs).await;
+            links.fetch_sub(1, Ordering::Relaxed);
+        });
+        Ok(ours)
+    }
+}

@@ -1,0 +1,36 @@
+//! Where the program under test is.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The program: what the variable `MYNAH_BIN` names, else one that is built beside the tests that run.
+pub(crate) fn path() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| match std::env::var_os("MYNAH_BIN") {
+        Some(path) => {
+            let path = PathBuf::from(path);
+            assert!(path.is_file(), "MYNAH_BIN names {}, which is not there", path.display());
+            path
+        }
+        None => built(),
+    })
+}
+
+/// Asks cargo each time: a program that is there may be older than its sources.
+fn built() -> PathBuf {
+    // Tests are at TARGET/PROFILE/deps.
+    let test = std::env::current_exe().unwrap_or_else(|error| panic!("who am I? {error}"));
+    let Some(target) = test.ancestors().nth(3) else {
+        panic!("{} is not in a target folder: set MYNAH_BIN", test.display());
+    };
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--quiet", "--package", "mynah", "--target-dir"]).arg(target);
+    let status = build.current_dir(env!("CARGO_MANIFEST_DIR")).status();
+    assert!(
+        status.as_ref().is_ok_and(std::process::ExitStatus::success),
+        "`cargo build -p mynah` failed ({status:?}): see its message above, or set MYNAH_BIN"
+    );
+    target.join("debug/mynah")
+}

@@ -1,0 +1,168 @@
+//! A broker as a child process, on loopback and on ports that the system chose.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::process::Command;
+
+use crate::binary;
+use crate::folder::Folder;
+use crate::process::{Finished, Process};
+
+/// What the broker of a test is to be.
+#[derive(Debug)]
+pub struct Setup {
+    workers: u16,
+    users: Vec<(String, String)>,
+    more: String,
+}
+
+impl Setup {
+    /// A broker that lets everybody in, with a number of worker threads.
+    #[must_use]
+    pub fn workers(workers: u16) -> Self {
+        Self { workers, users: Vec::new(), more: String::new() }
+    }
+
+    /// Adds a user. From the first one on, whoever has no password stays outside.
+    #[must_use]
+    pub fn user(mut self, name: &str, password: &str) -> Self {
+        self.users.push((name.to_owned(), password.to_owned()));
+        self
+    }
+
+    /// Adds text to the configuration.
+    #[must_use]
+    pub fn more(mut self, toml: &str) -> Self {
+        self.more.push_str(toml);
+        self
+    }
+
+    /// Starts the broker and waits until it is ready.
+    ///
+    /// # Panics
+    ///
+    /// If it does not become ready; what it logged is printed.
+    #[must_use]
+    #[track_caller]
+    pub fn start(self) -> Broker {
+        let folder = Folder::new();
+        for (name, password) in &self.users {
+            let mut add = Broker::program();
+            add.args(["passwd", "add"]).arg(folder.path("users")).arg(name);
+            let _ = Process::start_with(&mut add, format!("{password}\n").into_bytes()).finish().success();
+        }
+        Broker::start(folder, &self.configuration())
+    }
+
+    fn configuration(&self) -> String {
+        let mut text = format!("workers = {}\n", self.workers);
+        for protocol in ["mqtt", "http", "management"] {
+            let auth = if protocol == "management" { "auth = \"anonymous\"\n" } else { "" };
+            // Writing to a string does not fail.
+            let _ = write!(
+                text,
+                "[[listener]]\nname = \"the-{protocol}\"\nprotocol = \"{protocol}\"\naddress = \"127.0.0.1:0\"\n{auth}"
+            );
+        }
+        text.push_str("[log]\nformat = \"json\"\n");
+        if !self.users.is_empty() {
+            text.push_str("[auth]\npassword_file = \"users\"\n");
+        }
+        text + &self.more
+    }
+}
+
+/// A running broker. Killed when the value goes; if the test fails, its log is printed.
+#[derive(Debug)]
+pub struct Broker {
+    /// Where it speaks MQTT.
+    pub mqtt: SocketAddr,
+    /// Where it speaks HTTP.
+    pub http: SocketAddr,
+    /// Where metrics and health are.
+    pub management: SocketAddr,
+    process: Process,
+    folder: Folder,
+}
+
+impl Broker {
+    #[track_caller]
+    fn start(folder: Folder, configuration: &str) -> Self {
+        let file = folder.write("mynah.toml", configuration);
+        let mut process = Process::start(Self::program().args(["serve", "-c"]).arg(file));
+        let (mut mqtt, mut http, mut management) = (None, None, None);
+        loop {
+            let line = process.line("that it is ready", |line| {
+                is_event(line, "listening") || is_event(line, "ready")
+            });
+            if is_event(&line, "ready") {
+                break;
+            }
+            let listener = match field(&line, "protocol") {
+                Some("mqtt") => &mut mqtt,
+                Some("http") => &mut http,
+                Some("management") => &mut management,
+                other => panic!("a listener of protocol {other:?}"),
+            };
+            *listener = field(&line, "address").and_then(|address| address.parse().ok());
+        }
+        let found = |address: Option<SocketAddr>, protocol| {
+            address.unwrap_or_else(|| panic!("the log does not say where {protocol} is"))
+        };
+        let (mqtt, http) = (found(mqtt, "mqtt"), found(http, "http"));
+        Self { mqtt, http, management: found(management, "management"), process, folder }
+    }
+
+    /// A command that runs the program under test.
+    #[must_use]
+    pub fn program() -> Command {
+        Command::new(binary::path())
+    }
+
+    /// The broker's MQTT, as `mynah pub` and `mynah sub` take it.
+    #[must_use]
+    pub fn mqtt_url(&self) -> String {
+        format!("mqtt://{}", self.mqtt)
+    }
+
+    /// The address of something that the broker serves by HTTP.
+    #[must_use]
+    pub fn http_url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.http)
+    }
+
+    /// The address of something for operators.
+    #[must_use]
+    pub fn management_url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.management)
+    }
+
+    /// The folder of the broker's configuration, with room for the test's own files.
+    #[must_use]
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// Asks the broker to stop, and waits for its end.
+    ///
+    /// # Panics
+    ///
+    /// If it does not end.
+    #[must_use]
+    #[track_caller]
+    pub fn stop(self) -> Finished {
+        self.process.signal("TERM");
+        self.process.finish()
+    }
+}
+
+/// Whether a line of the log reports `message`.
+fn is_event(line: &str, message: &str) -> bool {
+    field(line, "message") == Some(message)
+}
+
+/// A text of a log line. What is looked for here has no character that JSON escapes.
+fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = line.split_once(&format!("\"{name}\":\""))?;
+    rest.split_once('"').map(|(value, _)| value)
+}

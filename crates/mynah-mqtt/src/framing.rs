@@ -1,0 +1,139 @@
+//! Stream to packets: the fixed header (section 2.2), checked before a byte of the body is waited for or kept.
+
+use crate::wire::PacketType;
+use crate::{Malformed, Refused};
+
+/// The largest remaining length that the four bytes can spell (section 2.2.3).
+pub const REMAINING_LENGTH_MAX: usize = 268_435_455;
+
+/// The fixed header of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FixedHeader {
+    /// Which packet.
+    pub packet_type: PacketType,
+    /// The four low bits of the first byte, valid for the type.
+    pub flags: u8,
+    /// Bytes of the fixed header.
+    pub header_len: usize,
+    /// Bytes that follow the fixed header.
+    pub remaining: usize,
+}
+
+/// A whole packet, borrowed from the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unit<'b> {
+    /// Which packet.
+    pub packet_type: PacketType,
+    /// The flags of the fixed header.
+    pub flags: u8,
+    /// Variable header and payload.
+    pub body: &'b [u8],
+}
+
+impl FixedHeader {
+    /// Reads the fixed header at the start of `input`; none if more bytes are needed.
+    ///
+    /// # Errors
+    /// The type is reserved, the flags do not fit it ([MQTT-2.2.2-2]) or the remaining length has no end. Each is
+    /// found at the first byte that shows it.
+    #[inline]
+    pub fn decode(input: &[u8]) -> Result<Option<Self>, Malformed> {
+        let Some((&first, rest)) = input.split_first() else { return Ok(None) };
+        let packet_type = PacketType::from_number(first >> 4).ok_or(Malformed::PacketType)?;
+        let flags = first & 0x0F;
+        if !packet_type.allows_flags(flags) {
+            return Err(Malformed::Flags);
+        }
+        let mut remaining = 0;
+        for (at, &byte) in rest.iter().take(4).enumerate() {
+            remaining |= usize::from(byte & 0x7F) << (7 * at);
+            if byte & 0x80 == 0 {
+                return Ok(Some(Self { packet_type, flags, header_len: at + 2, remaining }));
+            }
+        }
+        if rest.len() < 4 { Ok(None) } else { Err(Malformed::RemainingLength) }
+    }
+}
+
+/// Takes the packet at the start of `input`, if all of it is there.
+///
+/// # Errors
+/// The fixed header is malformed, or the packet has more than `packet_bytes_max` bytes: both are found as soon as the
+/// header is there.
+#[inline]
+pub fn next_unit<'b>(
+    input: &mut &'b [u8],
+    packet_bytes_max: usize,
+) -> Result<Option<Unit<'b>>, crate::Error> {
+    let Some(header) = FixedHeader::decode(input)? else { return Ok(None) };
+    let len = header.header_len + header.remaining;
+    if len > packet_bytes_max {
+        return Err(Refused::PacketTooLarge.into());
+    }
+    let Some((packet, rest)) = input.split_at_checked(len) else { return Ok(None) };
+    *input = rest;
+    let body = &packet[header.header_len..];
+    Ok(Some(Unit { packet_type: header.packet_type, flags: header.flags, body }))
+}
+
+/// Writes a fixed header: the first byte, and `remaining` in as few bytes as it needs.
+///
+/// The caller has checked that `remaining` is at most [`REMAINING_LENGTH_MAX`].
+pub fn encode_fixed_header(first: u8, remaining: usize, out: &mut alloc::vec::Vec<u8>) {
+    debug_assert!(remaining <= REMAINING_LENGTH_MAX);
+    out.push(first);
+    let mut rest = remaining;
+    loop {
+        // Seven bits fit a byte.
+        let low = (rest & 0x7F) as u8;
+        rest >>= 7;
+        if rest == 0 {
+            return out.push(low);
+        }
+        out.push(low | 0x80);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    /// Table 2.4 of the specification.
+    #[test]
+    fn remaining_length_has_the_bounds_of_table_2_4() {
+        for (value, bytes) in [
+            (0, &[0x00][..]),
+            (127, &[0x7F]),
+            (128, &[0x80, 0x01]),
+            (16_383, &[0xFF, 0x7F]),
+            (16_384, &[0x80, 0x80, 0x01]),
+            (2_097_151, &[0xFF, 0xFF, 0x7F]),
+            (2_097_152, &[0x80, 0x80, 0x80, 0x01]),
+            (268_435_455, &[0xFF, 0xFF, 0xFF, 0x7F]),
+        ] {
+            let mut out = Vec::new();
+            encode_fixed_header(0x30, value, &mut out);
+            assert_eq!(out[1..], *bytes);
+            let header = FixedHeader::decode(&out).unwrap().unwrap();
+            assert_eq!((header.remaining, header.header_len), (value, bytes.len() + 1));
+            for cut in 0..out.len() {
+                assert_eq!(FixedHeader::decode(&out[..cut]), Ok(None));
+            }
+        }
+    }
+
+    #[test]
+    fn a_fifth_length_byte_is_malformed_as_soon_as_the_fourth_continues() {
+        assert_eq!(FixedHeader::decode(&[0x30, 0xFF, 0xFF, 0xFF]), Ok(None));
+        assert_eq!(FixedHeader::decode(&[0x30, 0xFF, 0xFF, 0xFF, 0xFF]), Err(Malformed::RemainingLength));
+    }
+
+    #[test]
+    fn a_packet_that_is_too_large_is_refused_before_its_body_comes() {
+        let mut input = &[0x30, 0x7F][..];
+        assert_eq!(next_unit(&mut input, 128), Err(Refused::PacketTooLarge.into()));
+        assert_eq!(next_unit(&mut input, 129), Ok(None));
+        assert_eq!(input.len(), 2);
+    }
+}

@@ -1,0 +1,37 @@
+//! MQTT 3.1.1 as a sans-IO stack: server and client.
+//!
+//! ```text
+//!        bytes        Unit         packet            Command
+//! stream ----> framing ----> wire ----> connection ---------> broker
+//!        <----------------------------- connection <---------
+//!        bytes                                      Outcome, Delivery
+//! ```
+//!
+//! * [`wire`] has the packets as data, one file for each; [`framing`] cuts a stream into packets and holds the limits;
+//! * [`connection`] is the server's half of a connection and keeps the contract of `mynah_stack`; [`Mqtt`] makes them;
+//! * [`client`] is the client's half, for programs without a broker;
+//! * [`mapping`] translates between the protocol's words and the broker's, and nothing else does;
+//! * [`error`] has the families of errors and the map from the broker's reasons to codes of the protocol.
+//!
+//! Versions are data: [`Version`] says what differs. Citations such as `[MQTT-3.1.0-2]` name statements of the OASIS
+//! Standard "MQTT Version 3.1.1", 29 October 2014; sections are its sections.
+#![no_std]
+
+extern crate alloc;
+
+pub mod client;
+pub mod connection;
+pub mod error;
+pub mod framing;
+pub mod mapping;
+pub mod wire;
+
+mod config;
+mod protocol;
+mod version;
+
+pub use config::{Config, ConfigError, Settings};
+pub use error::{Error, Malformed, Refused, Violation};
+pub use protocol::Mqtt;
+pub use version::Version;
+pub use wire::TextRule;

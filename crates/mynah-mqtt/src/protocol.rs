@@ -1,0 +1,39 @@
+//! MQTT as one of the broker's protocols.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+use mynah_model::Instant;
+use mynah_stack::{Connection, LayoutCodec, Protocol};
+
+use crate::Config;
+use crate::connection::ServerConnection;
+use crate::mapping::MqttCodec;
+
+/// The protocol, for all listeners with one configuration.
+#[derive(Clone, Debug)]
+pub struct Mqtt {
+    config: Arc<Config>,
+}
+
+impl Mqtt {
+    /// The protocol with this configuration.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self { config: Arc::new(config) }
+    }
+}
+
+impl Protocol for Mqtt {
+    fn name(&self) -> &'static str {
+        "mqtt"
+    }
+
+    fn accept(&self, now: Instant) -> Box<dyn Connection> {
+        Box::new(ServerConnection::new(Arc::clone(&self.config), now))
+    }
+
+    fn codec(&self) -> Arc<dyn LayoutCodec> {
+        Arc::new(MqttCodec)
+    }
+}

@@ -1,0 +1,161 @@
+//! CONNECT (section 3.1).
+//!
+//! ```text
+//! | 0x10 | remaining length |
+//! | protocol name | level | connect flags | keep alive (2) |
+//! | client identifier | will topic | will message | user name | password |
+//!
+//! connect flags: user name | password | will retain | will QoS (2) | will | clean session | 0
+//! ```
+
+use alloc::vec::Vec;
+
+use mynah_model::{Class, Topic};
+
+use super::fields::{Fields, push_bytes};
+use super::{PacketType, TextRule, check_topic_name};
+use crate::framing::encode_fixed_header;
+use crate::{Error, Malformed, Refused, Version, Violation};
+
+const USER_NAME: u8 = 0x80;
+const PASSWORD: u8 = 0x40;
+const WILL_RETAIN: u8 = 0x20;
+const WILL_QOS: u8 = 0x18;
+const WILL: u8 = 0x04;
+const CLEAN_SESSION: u8 = 0x02;
+const RESERVED: u8 = 0x01;
+
+/// The protocol name of MQTT 3.1: its clients understand the answer that their version is not served.
+const NAME_OF_3_1: &[u8] = b"MQIsdp";
+
+/// A client's request to connect.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Connect<'b> {
+    /// The version of the protocol that follows.
+    pub version: Version,
+    /// Discard what an earlier session left, and end the session with the connection.
+    pub clean_session: bool,
+    /// Seconds within which the client promises a packet; 0 promises nothing.
+    pub keep_alive: u16,
+    /// The client identifier; may be empty.
+    pub client_id: &'b str,
+    /// What the server is to publish when the connection ends without DISCONNECT.
+    pub will: Option<Will<'b>>,
+    /// User name.
+    pub user_name: Option<&'b str>,
+    /// Password; only with a user name.
+    pub password: Option<&'b [u8]>,
+}
+
+/// The will of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Will<'b> {
+    /// Where it is published.
+    pub topic: Topic<'b>,
+    /// What is published.
+    pub message: &'b [u8],
+    /// With which QoS.
+    pub class: Class,
+    /// Whether it is retained.
+    pub retain: bool,
+}
+
+impl core::fmt::Debug for Connect<'_> {
+    /// Shows everything but the password.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Connect")
+            .field("version", &self.version)
+            .field("clean_session", &self.clean_session)
+            .field("keep_alive", &self.keep_alive)
+            .field("client_id", &self.client_id)
+            .field("will", &self.will)
+            .field("user_name", &self.user_name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'b> Connect<'b> {
+    /// Reads the body of a CONNECT.
+    ///
+    /// # Errors
+    /// [`Refused::ProtocolLevel`] for a version that is not spoken here ([MQTT-3.1.2-2]); everything else is
+    /// malformed or a violation.
+    pub fn decode(body: &'b [u8], rule: TextRule) -> Result<Self, Error> {
+        let mut fields = Fields(body);
+        let version = decode_version(&mut fields)?;
+        let flags = fields.byte()?;
+        check_flags(flags)?;
+        let keep_alive = fields.integer()?;
+        let client_id = fields.text(rule)?;
+        let will = if flags & WILL == 0 { None } else { Some(decode_will(&mut fields, flags, rule)?) };
+        let user_name = if flags & USER_NAME == 0 { None } else { Some(fields.text(rule)?) };
+        let password = if flags & PASSWORD == 0 { None } else { Some(fields.bytes()?) };
+        fields.finish()?;
+        let clean_session = flags & CLEAN_SESSION != 0;
+        Ok(Self { version, clean_session, keep_alive, client_id, will, user_name, password })
+    }
+
+    /// Writes the packet. No string has more than 65,535 bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let mut body = Vec::new();
+        push_bytes(self.version.protocol_name(), &mut body);
+        body.push(self.version.protocol_level());
+        body.push(self.flags());
+        body.extend_from_slice(&self.keep_alive.to_be_bytes());
+        push_bytes(self.client_id.as_bytes(), &mut body);
+        if let Some(will) = &self.will {
+            push_bytes(will.topic.as_bytes(), &mut body);
+            push_bytes(will.message, &mut body);
+        }
+        if let Some(user_name) = self.user_name {
+            push_bytes(user_name.as_bytes(), &mut body);
+        }
+        if let Some(password) = self.password {
+            push_bytes(password, &mut body);
+        }
+        encode_fixed_header(PacketType::Connect.first_byte(), body.len(), out);
+        out.extend_from_slice(&body);
+    }
+
+    fn flags(&self) -> u8 {
+        let flag = |on: bool, mask: u8| if on { mask } else { 0 };
+        let will = self.will.map_or(0, |w| WILL | w.class.number() << 3 | flag(w.retain, WILL_RETAIN));
+        will | flag(self.clean_session, CLEAN_SESSION)
+            | flag(self.user_name.is_some(), USER_NAME)
+            | flag(self.password.is_some(), PASSWORD)
+    }
+}
+
+fn decode_version(fields: &mut Fields<'_>) -> Result<Version, Error> {
+    let name = fields.bytes()?;
+    if name == NAME_OF_3_1 {
+        return Err(Refused::ProtocolLevel.into());
+    }
+    if name != Version::V3_1_1.protocol_name() {
+        return Err(Violation::ProtocolName.into());
+    }
+    Version::from_protocol_level(fields.byte()?).ok_or(Refused::ProtocolLevel.into())
+}
+
+fn check_flags(flags: u8) -> Result<(), Violation> {
+    if flags & RESERVED != 0 {
+        return Err(Violation::ReservedConnectFlag);
+    }
+    if flags & WILL == 0 && flags & (WILL_QOS | WILL_RETAIN) != 0 {
+        return Err(Violation::WillFlagsWithoutWill);
+    }
+    if flags & WILL_QOS == WILL_QOS {
+        return Err(Violation::WillQos);
+    }
+    if flags & (USER_NAME | PASSWORD) == PASSWORD {
+        return Err(Violation::PasswordWithoutUserName);
+    }
+    Ok(())
+}
+
+fn decode_will<'b>(fields: &mut Fields<'b>, flags: u8, rule: TextRule) -> Result<Will<'b>, Error> {
+    let topic = check_topic_name(fields.bytes()?, rule)?;
+    let message = fields.bytes()?;
+    let class = Class::from_number((flags & WILL_QOS) >> 3).ok_or(Malformed::PublishQos)?;
+    Ok(Will { topic, message, class, retain: flags & WILL_RETAIN != 0 })
+}

@@ -1,0 +1,149 @@
+//! Packets as data: one file for each, with decode (borrowed from the stream) and encode.
+//!
+//! Nothing here knows what was sent before. Decoding starts at the variable header: framing has read the fixed one.
+
+mod ack;
+mod connack;
+mod connect;
+mod disconnect;
+mod fields;
+mod ping;
+mod publish;
+mod suback;
+mod subscribe;
+mod text;
+mod unsuback;
+mod unsubscribe;
+
+use core::num::NonZeroU16;
+
+use mynah_model::DeliveryId;
+
+pub use ack::{Ack, AckType};
+pub use connack::{Connack, ConnectReturnCode};
+pub use connect::{Connect, Will};
+pub use disconnect::Disconnect;
+pub use ping::{Pingreq, Pingresp};
+pub use publish::Publish;
+pub use suback::{Suback, SubscribeReturnCode};
+pub use subscribe::{Subscribe, SubscribeEntry};
+pub use text::{TextRule, check_text, check_topic_filter, check_topic_name};
+pub use unsuback::Unsuback;
+pub use unsubscribe::Unsubscribe;
+
+/// The type of a control packet (section 2.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum PacketType {
+    /// Client requests to connect.
+    Connect = 1,
+    /// Server answers CONNECT.
+    Connack = 2,
+    /// A message, in either direction.
+    Publish = 3,
+    /// Answers a PUBLISH of QoS 1.
+    Puback = 4,
+    /// Answers a PUBLISH of QoS 2.
+    Pubrec = 5,
+    /// Answers PUBREC.
+    Pubrel = 6,
+    /// Answers PUBREL.
+    Pubcomp = 7,
+    /// Client requests subscriptions.
+    Subscribe = 8,
+    /// Server answers SUBSCRIBE.
+    Suback = 9,
+    /// Client gives subscriptions up.
+    Unsubscribe = 10,
+    /// Server answers UNSUBSCRIBE.
+    Unsuback = 11,
+    /// Client shows that it is alive.
+    Pingreq = 12,
+    /// Server answers PINGREQ.
+    Pingresp = 13,
+    /// Client says good-bye.
+    Disconnect = 14,
+}
+
+impl PacketType {
+    /// The type with this number; 0 and 15 are reserved.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::Connect,
+            2 => Self::Connack,
+            3 => Self::Publish,
+            4 => Self::Puback,
+            5 => Self::Pubrec,
+            6 => Self::Pubrel,
+            7 => Self::Pubcomp,
+            8 => Self::Subscribe,
+            9 => Self::Suback,
+            10 => Self::Unsubscribe,
+            11 => Self::Unsuback,
+            12 => Self::Pingreq,
+            13 => Self::Pingresp,
+            14 => Self::Disconnect,
+            _ => return None,
+        })
+    }
+
+    /// Whether the fixed header of this type may carry `flags` (table 2.2). PUBLISH reads its own.
+    #[must_use]
+    pub const fn allows_flags(self, flags: u8) -> bool {
+        match self {
+            Self::Publish => true,
+            _ => flags == self.flags(),
+        }
+    }
+
+    /// The first byte of the fixed header; for PUBLISH with all flags clear.
+    #[must_use]
+    pub const fn first_byte(self) -> u8 {
+        (self as u8) << 4 | self.flags()
+    }
+
+    const fn flags(self) -> u8 {
+        match self {
+            Self::Pubrel | Self::Subscribe | Self::Unsubscribe => 0b0010,
+            _ => 0,
+        }
+    }
+}
+
+/// A packet identifier: never zero ([MQTT-2.3.1-1]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PacketId(NonZeroU16);
+
+impl PacketId {
+    /// The identifier with this number, unless it is zero.
+    #[must_use]
+    pub const fn new(number: u16) -> Option<Self> {
+        match NonZeroU16::new(number) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+
+    /// The number, never zero.
+    #[must_use]
+    pub const fn number(self) -> u16 {
+        self.0.get()
+    }
+
+    /// The identifier that follows: 1 after 65,535.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        match Self::new(self.number().wrapping_add(1)) {
+            Some(next) => next,
+            None => Self(NonZeroU16::MIN),
+        }
+    }
+}
+
+impl From<DeliveryId> for PacketId {
+    /// A delivery is named on the wire as it is in its session.
+    fn from(id: DeliveryId) -> Self {
+        Self(NonZeroU16::new(id.number()).unwrap_or(NonZeroU16::MIN))
+    }
+}

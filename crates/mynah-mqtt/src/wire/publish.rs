@@ -1,0 +1,88 @@
+//! PUBLISH (section 3.3).
+//!
+//! ```text
+//! | 0011, DUP, QoS (2), RETAIN | remaining length |
+//! | topic name | packet identifier (2), if QoS > 0 | payload |
+//! ```
+
+use alloc::vec::Vec;
+
+use mynah_model::{Class, Topic};
+
+use super::fields::push_bytes;
+use super::{PacketId, PacketType, TextRule, check_topic_name};
+use crate::framing::{REMAINING_LENGTH_MAX, encode_fixed_header};
+use crate::{Error, Malformed, Violation};
+
+const DUP: u8 = 0x08;
+const RETAIN: u8 = 0x01;
+
+/// A message on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Publish<'b> {
+    /// It may have been sent before.
+    pub dup: bool,
+    /// QoS.
+    pub class: Class,
+    /// From a client: becomes the topic's retained value. To a client: is one.
+    pub retain: bool,
+    /// Where.
+    pub topic: Topic<'b>,
+    /// Present exactly if the QoS is not 0.
+    pub packet_id: Option<PacketId>,
+    /// What.
+    pub payload: &'b [u8],
+}
+
+impl<'b> Publish<'b> {
+    /// Reads the body of a PUBLISH with these flags.
+    ///
+    /// # Errors
+    /// QoS 3 ([MQTT-3.3.1-4]), DUP without QoS ([MQTT-3.3.1-2]), a topic name that is none, an identifier of zero, or
+    /// a body that ends too early.
+    #[inline]
+    pub fn decode(flags: u8, body: &'b [u8], rule: TextRule) -> Result<Self, Error> {
+        let class = Class::from_number((flags >> 1) & 0b11).ok_or(Malformed::PublishQos)?;
+        let (len, rest) = body.split_first_chunk().ok_or(Malformed::Truncated)?;
+        let len = usize::from(u16::from_be_bytes(*len));
+        let (name, mut payload) = rest.split_at_checked(len).ok_or(Malformed::Truncated)?;
+        let topic = check_topic_name(name, rule)?;
+        let dup = flags & DUP != 0;
+        let packet_id = if class.is_confirmed() {
+            let (id, rest) = payload.split_first_chunk().ok_or(Malformed::Truncated)?;
+            payload = rest;
+            Some(PacketId::new(u16::from_be_bytes(*id)).ok_or(Malformed::PacketIdZero)?)
+        } else if dup {
+            return Err(Violation::DupAtMostOnce.into());
+        } else {
+            None
+        };
+        Ok(Self { dup, class, retain: flags & RETAIN != 0, topic, packet_id, payload })
+    }
+
+    /// The first byte of a PUBLISH.
+    #[must_use]
+    pub const fn first_byte(class: Class, dup: bool, retain: bool) -> u8 {
+        let dup = if dup && class.is_confirmed() { DUP } else { 0 };
+        PacketType::Publish.first_byte() | dup | class.number() << 1 | retain as u8
+    }
+
+    /// Whether a PUBLISH with a topic and payload of these lengths can be spelled.
+    #[must_use]
+    pub const fn fits(topic_len: usize, payload_len: usize) -> bool {
+        topic_len <= u16::MAX as usize && payload_len <= REMAINING_LENGTH_MAX - 4 - topic_len
+    }
+
+    /// Writes the packet, which [`Publish::fits`].
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let id_len = if self.packet_id.is_some() { 2 } else { 0 };
+        let remaining = 2 + self.topic.as_bytes().len() + id_len + self.payload.len();
+        out.reserve(5 + remaining);
+        encode_fixed_header(Self::first_byte(self.class, self.dup, self.retain), remaining, out);
+        push_bytes(self.topic.as_bytes(), out);
+        if let Some(id) = self.packet_id {
+            out.extend_from_slice(&id.number().to_be_bytes());
+        }
+        out.extend_from_slice(self.payload);
+    }
+}

@@ -1,0 +1,13 @@
+//! The stack from outside: exact bytes, statements of the specification, bad input, split input, properties, and
+//! journeys of a client with a server.
+
+// A test stops at the first thing that is not as it says.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod broker;
+mod conformance;
+mod journeys;
+mod malformed;
+mod properties;
+mod split;
+mod vectors;

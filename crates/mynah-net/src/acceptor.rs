@@ -1,0 +1,113 @@
+//! Accepting: sockets that listen, and what comes in at them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use mio::Registry;
+use mio::net::{TcpListener, TcpStream};
+use mynah_model::Instant;
+
+/// Peers taken in at one listener in one turn.
+const ACCEPTS_PER_TURN: usize = 64;
+/// How long to wait when the process has no room for another socket.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// The listening sockets of a broker; one worker has them all.
+#[derive(Default)]
+pub(crate) struct Acceptor {
+    doors: Vec<Door>,
+    next_worker: usize,
+    retry_at: Option<Instant>,
+}
+
+struct Door {
+    socket: TcpListener,
+    listener: u16,
+    ready: bool,
+}
+
+impl Acceptor {
+    /// Watches a listening socket, whose peers come in at the listener with this number.
+    pub(crate) fn watch(
+        &mut self,
+        registry: &Registry,
+        mut socket: TcpListener,
+        listener: u16,
+    ) -> io::Result<()> {
+        let token = crate::worker::listener_token(self.doors.len());
+        registry.register(&mut socket, token, mio::Interest::READABLE)?;
+        self.doors.push(Door { socket, listener, ready: false });
+        Ok(())
+    }
+
+    pub(crate) fn note_ready(&mut self, place: usize) {
+        if let Some(door) = self.doors.get_mut(place) {
+            door.ready = true;
+        }
+    }
+
+    /// When accepting is to be tried again after the process had no room.
+    pub(crate) const fn retry_at(&self) -> Option<Instant> {
+        self.retry_at
+    }
+
+    /// Round robin over the workers: sessions are spread by their owners later, handshakes here.
+    pub(crate) const fn next_worker(&mut self) -> usize {
+        self.next_worker = self.next_worker.wrapping_add(1);
+        self.next_worker
+    }
+
+    /// Whether peers may be waiting.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.retry_at.is_none() && self.doors.iter().any(|d| d.ready)
+    }
+
+    /// The peers that have come in.
+    pub(crate) fn accept(&mut self, now: Instant) -> Vec<(TcpStream, SocketAddr, u16)> {
+        let mut accepted = Vec::new();
+        if self.retry_at.is_some_and(|at| now < at) {
+            return accepted;
+        }
+        self.retry_at = None;
+        for door in self.doors.iter_mut().filter(|d| d.ready) {
+            for _ in 0..ACCEPTS_PER_TURN {
+                match door.socket.accept() {
+                    Ok((stream, peer)) => {
+                        // Small messages must not wait for the acknowledgement of earlier ones.
+                        if let Err(error) = stream.set_nodelay(true) {
+                            tracing::debug!(%error, %peer, "no TCP_NODELAY");
+                        }
+                        accepted.push((stream, peer, door.listener));
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        door.ready = false;
+                        break;
+                    }
+                    Err(error) if is_peers_fault(&error) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept; trying again in 100 ms");
+                        self.retry_at = Some(now + RETRY);
+                        break;
+                    }
+                }
+            }
+        }
+        accepted
+    }
+
+    /// Closes the listening sockets.
+    pub(crate) fn stop(&mut self, registry: &Registry) {
+        for mut door in self.doors.drain(..) {
+            // It fails only for a socket that was not watched.
+            drop(registry.deregister(&mut door.socket));
+        }
+        self.retry_at = None;
+    }
+}
+
+/// The peer went away between its SYN and our accept; the next one may be fine.
+fn is_peers_fault(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+}

@@ -1,0 +1,21 @@
+//! Sockets, threads and time for engines: moves bytes in and out, decides nothing.
+//!
+//! A [`Server`] runs one [`mynah_engine::Engine`] on each worker thread, in turns of its own epoll (see
+//! `docs/adr/0001-workers.md`). Programs in the same process, such as the HTTP adapter, come in by [`Link`]s, which
+//! are byte streams like any other. Passwords are verified on a thread of their own, so that no turn waits for one.
+
+mod acceptor;
+mod clock;
+mod error;
+mod link;
+mod mailbox;
+mod server;
+mod sockets;
+mod transport;
+mod verifier;
+mod worker;
+
+pub use error::StartError;
+pub use link::{Dialer, Link};
+pub use server::{Config, LocalAddress, Server, Socketed};
+pub use verifier::Verify;

@@ -1,0 +1,212 @@
+//! A running broker: its workers' threads, from start to drain.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::mpsc::SyncSender;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use mio::Poll;
+use mio::net::TcpListener;
+use mynah_core::WorkerId;
+use mynah_engine::{Engine, Settings, Shared};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::acceptor::Acceptor;
+use crate::clock::Clock;
+use crate::error::StartError;
+use crate::link::Dialer;
+use crate::mailbox::{Letter, Mailbox, Verification};
+use crate::verifier::{self, Verify};
+use crate::worker::{self, Parts, Worker};
+
+/// Connections that the kernel completes before they are accepted.
+const BACKLOG: i32 = 4_096;
+
+/// What a server is started with.
+pub struct Config {
+    /// The broker. `settings.workers` threads are started.
+    pub settings: Settings,
+    /// Which of the listeners have a socket; the others are reached by links.
+    pub sockets: Vec<Socketed>,
+    /// Verifies credentials, if `settings.verifies_credentials` is set.
+    pub verify: Option<Arc<dyn Verify>>,
+    /// How long peers may take to read their last bytes when the server stops.
+    pub grace: Duration,
+}
+
+/// A listener that listens on a TCP socket.
+pub struct Socketed {
+    /// The place of the listener in [`Settings::listeners`].
+    pub listener: u16,
+    /// Where to listen; port 0 lets the system choose.
+    pub address: SocketAddr,
+}
+
+/// Where a listener was found to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalAddress {
+    /// The place of the listener in [`Settings::listeners`].
+    pub listener: u16,
+    /// Its address, with the port that the system chose if it was left to it.
+    pub address: SocketAddr,
+}
+
+/// A running broker. Dropping it without [`Server::stop`] leaves its threads running.
+pub struct Server {
+    shared: Arc<Shared>,
+    mailboxes: Arc<[Arc<Mailbox>]>,
+    workers: Vec<JoinHandle<io::Result<bool>>>,
+    verifiers: Vec<JoinHandle<()>>,
+    addresses: Vec<LocalAddress>,
+    next_link: Arc<AtomicUsize>,
+}
+
+impl Server {
+    /// Opens the listeners and starts the threads.
+    ///
+    /// # Errors
+    /// An address cannot be used, or the system refuses a thread or an epoll.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        let Config { settings, sockets, verify, grace } = config;
+        let mut bound = Vec::new();
+        for Socketed { listener, address } in sockets {
+            let socket = listen(address).map_err(|error| StartError::Listen {
+                name: settings
+                    .listeners
+                    .get(usize::from(listener))
+                    .map(|l| l.name.clone())
+                    .unwrap_or_default(),
+                address,
+                error,
+            })?;
+            bound.push((socket, listener));
+        }
+        let shared = Shared::new(settings);
+        Self::start_bound(shared, bound, verify.as_ref(), grace)
+            .map_err(|error| StartError::System { what: "the server's threads cannot be started", error })
+    }
+
+    fn start_bound(
+        shared: Arc<Shared>,
+        bound: Vec<(TcpListener, u16)>,
+        verify: Option<&Arc<dyn Verify>>,
+        grace: Duration,
+    ) -> io::Result<Self> {
+        let mut addresses = Vec::new();
+        for (socket, listener) in &bound {
+            addresses.push(LocalAddress { listener: *listener, address: socket.local_addr()? });
+        }
+        let polls: Vec<Poll> = (0..shared.workers()).map(|_| Poll::new()).collect::<io::Result<_>>()?;
+        let mailbox = |poll: &Poll| {
+            let waker = mio::Waker::new(poll.registry(), worker::wake_token())?;
+            Ok(Arc::new(Mailbox::new(waker)))
+        };
+        let mailboxes: Arc<[Arc<Mailbox>]> =
+            polls.iter().map(mailbox).collect::<io::Result<Vec<_>>>()?.into();
+        let (verifier, verifiers) = match verify {
+            Some(verify) => {
+                let threads =
+                    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).div_ceil(2);
+                let (sender, handles) = verifier::start(verify, threads)?;
+                (Some(sender), handles)
+            }
+            None => (None, Vec::new()),
+        };
+        let mut server = Self {
+            shared,
+            mailboxes,
+            workers: Vec::new(),
+            verifiers,
+            addresses,
+            next_link: Arc::new(AtomicUsize::new(0)),
+        };
+        server.start_workers(polls, bound, verifier.as_ref(), grace)?;
+        Ok(server)
+    }
+
+    fn start_workers(
+        &mut self,
+        polls: Vec<Poll>,
+        bound: Vec<(TcpListener, u16)>,
+        verifier: Option<&SyncSender<Verification>>,
+        grace: Duration,
+    ) -> io::Result<()> {
+        let clock = Clock::start();
+        let mut bound = Some(bound);
+        for (number, poll) in polls.into_iter().enumerate() {
+            let mut acceptor = Acceptor::default();
+            // The first worker accepts for all.
+            for (socket, listener) in bound.take().unwrap_or_default() {
+                acceptor.watch(poll.registry(), socket, listener)?;
+            }
+            let engine = Engine::new(WorkerId(number as u16), Arc::clone(&self.shared), clock.now());
+            let (mailboxes, verifier) = (Arc::clone(&self.mailboxes), verifier.cloned());
+            let worker = Worker::new(Parts { engine, poll, mailboxes, acceptor, verifier, clock, grace });
+            let builder = std::thread::Builder::new().name(format!("mynah-worker-{number}"));
+            self.workers.push(builder.spawn(move || worker.run())?);
+        }
+        Ok(())
+    }
+
+    /// Where the listeners listen.
+    #[must_use]
+    pub fn addresses(&self) -> &[LocalAddress] {
+        &self.addresses
+    }
+
+    /// What the workers share: counters and sizes are read there.
+    #[must_use]
+    pub const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Opens links that come in at the listener with this place in [`Settings::listeners`].
+    #[must_use]
+    pub fn dialer(&self, listener: u16) -> Dialer {
+        Dialer::new(&self.mailboxes, &self.next_link, listener)
+    }
+
+    /// Whether a worker has stopped by itself: then the broker is no longer whole.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.workers.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Takes leave of all peers and stops. Returns whether everybody had read their last bytes within the grace.
+    pub fn stop(self) -> bool {
+        for mailbox in &*self.mailboxes {
+            mailbox.post(Letter::Shutdown);
+        }
+        let mut drained = true;
+        for worker in self.workers {
+            match worker.join() {
+                Ok(Ok(all_gone)) => drained &= all_gone,
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "a worker's epoll failed");
+                    drained = false;
+                }
+                Err(_) => drained = false,
+            }
+        }
+        for verifier in self.verifiers {
+            drained &= verifier.join().is_ok();
+        }
+        drained
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for the connections of the process before to be forgotten.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(TcpListener::from_std(socket.into()))
+}

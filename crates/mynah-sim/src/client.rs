@@ -1,0 +1,260 @@
+//! A client of MQTT 3.1.1 that keeps its session over connections and can be lazy. It is written for the simulation,
+//! on the wire codec alone, so that it shares no decision with the stack that it tests.
+
+mod hearing;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::rc::Rc;
+
+use mynah_model::{Class, Filter, Topic};
+use mynah_mqtt::Version;
+use mynah_mqtt::wire::{
+    Ack, AckType, Connect, Disconnect, PacketId, Pingreq, Publish, Subscribe, SubscribeEntry, Unsubscribe, Will,
+};
+
+pub(crate) use hearing::{Arrival, Heard};
+
+use crate::model::{Publication, Said};
+
+/// How a client connects.
+#[derive(Clone, Debug)]
+pub(crate) struct Opening {
+    pub(crate) clean: bool,
+    pub(crate) will: Option<Rc<Publication>>,
+    /// Whether credentials are sent.
+    pub(crate) names_itself: bool,
+}
+
+/// A publication that is not completely acknowledged.
+struct Outgoing {
+    id: u16,
+    publication: Rc<Publication>,
+    /// PUBREC has come: what is outstanding is the release.
+    released: bool,
+    /// The connection on which it was sent last.
+    link: usize,
+}
+
+/// A SUBSCRIBE or UNSUBSCRIBE that is not answered.
+struct Request {
+    id: u16,
+    /// For SUBSCRIBE, the classes asked for.
+    classes: Option<Vec<Class>>,
+}
+
+/// A client and what it keeps between connections.
+pub(crate) struct Client {
+    pub(crate) name: String,
+    /// Whether its sessions outlive their connections.
+    pub(crate) persistent: bool,
+    /// The connection in use.
+    pub(crate) link: Option<usize>,
+    /// Whether CONNACK has come on it.
+    pub(crate) is_open: bool,
+    /// Whether it was opened with a clean session.
+    pub(crate) is_clean: bool,
+    /// The client does not read at the moment.
+    pub(crate) stalled: bool,
+    /// The client does not acknowledge at the moment.
+    pub(crate) withholds: bool,
+    /// Bytes that wait for the link.
+    pub(crate) out: Vec<u8>,
+    /// What those bytes say, for the model.
+    pub(crate) said: Vec<Said>,
+    input: Vec<u8>,
+    outgoing: VecDeque<Outgoing>,
+    /// Identifiers of publications whose PUBACK or PUBREC is to come on this connection, in that order.
+    pubacks: VecDeque<u16>,
+    pubrecs: VecDeque<u16>,
+    requests: Vec<Request>,
+    /// Exactly-once messages that have come and are not released.
+    received: BTreeSet<u16>,
+    withheld: Vec<(Ack, Said)>,
+    last_id: u16,
+}
+
+impl Client {
+    pub(crate) fn new(name: String, persistent: bool) -> Self {
+        Self {
+            name,
+            persistent,
+            link: None,
+            is_open: false,
+            is_clean: !persistent,
+            stalled: false,
+            withholds: false,
+            out: Vec::new(),
+            said: Vec::new(),
+            input: Vec::new(),
+            outgoing: VecDeque::new(),
+            pubacks: VecDeque::new(),
+            pubrecs: VecDeque::new(),
+            requests: Vec::new(),
+            received: BTreeSet::new(),
+            withheld: Vec::new(),
+            last_id: 0,
+        }
+    }
+
+    /// Whether packets may be sent: also before CONNACK, unless the client does not know yet which session it has.
+    pub(crate) fn may_send(&self) -> bool {
+        self.link.is_some() && (self.is_open || self.is_clean != self.persistent)
+    }
+
+    /// Publications and requests that wait for an answer.
+    pub(crate) fn outstanding(&self) -> usize {
+        self.outgoing.len() + self.requests.len() + self.withheld.len()
+    }
+
+    /// Begins a connection.
+    pub(crate) fn connect(&mut self, link: usize, opening: &Opening) {
+        self.leave();
+        self.link = Some(link);
+        self.is_clean = opening.clean;
+        if !self.persistent {
+            self.forget();
+        }
+        let user_name = opening.names_itself.then_some(&*self.name);
+        let connect = Connect {
+            version: Version::V3_1_1,
+            clean_session: opening.clean,
+            keep_alive: 0,
+            client_id: &self.name,
+            will: opening.will.as_deref().map(will),
+            user_name,
+            password: user_name.map(str::as_bytes),
+        };
+        connect.encode(&mut self.out);
+    }
+
+    /// The connection is no longer used.
+    pub(crate) fn leave(&mut self) -> Option<usize> {
+        self.is_open = false;
+        self.out.clear();
+        self.said.clear();
+        self.input.clear();
+        self.requests.clear();
+        self.withheld.clear();
+        self.pubacks.clear();
+        self.pubrecs.clear();
+        self.stalled = false;
+        self.withholds = false;
+        self.link.take()
+    }
+
+    fn forget(&mut self) {
+        self.outgoing.clear();
+        self.received.clear();
+    }
+
+    pub(crate) fn publish(&mut self, publication: &Rc<Publication>) {
+        let Some(link) = self.link else { return };
+        let id = if publication.class.is_confirmed() { self.fresh_id() } else { 0 };
+        self.send_publish(id, publication, false);
+        if id != 0 {
+            let publication = Rc::clone(publication);
+            self.outgoing.push_back(Outgoing { id, publication, released: false, link });
+        }
+    }
+
+    fn send_publish(&mut self, id: u16, publication: &Rc<Publication>, dup: bool) {
+        let Publication { class, retain, .. } = **publication;
+        let topic = Topic::from_checked(publication.topic.as_bytes());
+        let (packet_id, payload) = (PacketId::new(id), &*publication.payload);
+        Publish { dup, class, retain, topic, packet_id, payload }.encode(&mut self.out);
+        match class {
+            Class::AtMostOnce => {}
+            Class::AtLeastOnce => self.pubacks.push_back(id),
+            Class::ExactlyOnce => self.pubrecs.push_back(id),
+        }
+        self.said.push(Said::Publish { id, publication: Rc::clone(publication) });
+    }
+
+    pub(crate) fn subscribe(&mut self, filters: Vec<(&'static str, Class)>) {
+        let id = self.fresh_id();
+        let entry = |&(filter, class_max): &(&'static str, Class)| SubscribeEntry {
+            filter: Filter::from_checked(filter.as_bytes()),
+            class_max,
+        };
+        let Some(packet_id) = PacketId::new(id) else { return };
+        Subscribe { packet_id, entries: filters.iter().map(entry).collect() }.encode(&mut self.out);
+        self.requests.push(Request { id, classes: Some(filters.iter().map(|f| f.1).collect()) });
+        self.said.push(Said::Subscribe { id, filters });
+    }
+
+    pub(crate) fn unsubscribe(&mut self, filters: Vec<&'static str>) {
+        let id = self.fresh_id();
+        let Some(packet_id) = PacketId::new(id) else { return };
+        let list = filters.iter().map(|filter| Filter::from_checked(filter.as_bytes())).collect();
+        Unsubscribe { packet_id, filters: list }.encode(&mut self.out);
+        self.requests.push(Request { id, classes: None });
+        self.said.push(Said::Unsubscribe { id, filters });
+    }
+
+    pub(crate) fn ping(&mut self) {
+        self.out.extend_from_slice(&Pingreq.encode());
+    }
+
+    pub(crate) fn disconnect(&mut self) {
+        self.out.extend_from_slice(&Disconnect.encode());
+        self.said.push(Said::Disconnect);
+    }
+
+    /// Acknowledges at once from here on, and what was withheld.
+    pub(crate) fn stop_withholding(&mut self) {
+        self.withholds = false;
+        for (ack, said) in std::mem::take(&mut self.withheld) {
+            self.out.extend_from_slice(&ack.encode());
+            self.said.push(said);
+        }
+    }
+
+    fn answer(&mut self, ack_type: AckType, id: u16) {
+        let Some(packet_id) = PacketId::new(id) else { return };
+        let ack = Ack { ack_type, packet_id };
+        let said = match ack_type {
+            AckType::Pubrel => Said::Complete { id },
+            AckType::Puback | AckType::Pubcomp => Said::Settle { id, is_final: true },
+            AckType::Pubrec => Said::Settle { id, is_final: false },
+        };
+        if self.withholds {
+            self.withheld.push((ack, said));
+        } else {
+            self.out.extend_from_slice(&ack.encode());
+            self.said.push(said);
+        }
+    }
+
+    /// Sends again what was sent on an earlier connection and is not acknowledged.
+    fn resend(&mut self, link: usize) {
+        let mut outgoing = std::mem::take(&mut self.outgoing);
+        for sent in outgoing.iter_mut().filter(|sent| sent.link != link) {
+            sent.link = link;
+            if sent.released {
+                self.answer(AckType::Pubrel, sent.id);
+            } else {
+                self.send_publish(sent.id, &sent.publication, true);
+            }
+        }
+        self.outgoing = outgoing;
+    }
+
+    fn fresh_id(&mut self) -> u16 {
+        loop {
+            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+            let id = self.last_id;
+            if self.outgoing.iter().all(|o| o.id != id) && self.requests.iter().all(|r| r.id != id) {
+                return id;
+            }
+        }
+    }
+}
+
+fn will(publication: &Publication) -> Will<'_> {
+    Will {
+        topic: Topic::from_checked(publication.topic.as_bytes()),
+        message: &publication.payload,
+        class: publication.class,
+        retain: publication.retain,
+    }
+}

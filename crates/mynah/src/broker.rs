@@ -1,0 +1,205 @@
+//! The wiring: stacks and settings become listeners of the engine, sockets of the workers, and sites of the web
+//! server, which reaches the workers by links.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use mynah_admin::{MetricsSource, Readiness, Snapshot};
+use mynah_auth::Users;
+use mynah_core::SHARDS;
+use mynah_engine::Shared;
+use mynah_http::Http;
+use mynah_http::adapter::{Busy, Dial};
+use mynah_model::{Identity, Reason, TenantId};
+use mynah_mqtt::Mqtt;
+use mynah_net::{Dialer, Link, Server, Socketed, StartError, Verify};
+use tokio::sync::watch;
+use tokio::task::{self, JoinSet};
+
+use crate::complaint::Complaint;
+use crate::config::{Listener, Protocol, Settings};
+use crate::web::{self, Bounds, Site};
+
+/// What is shown as the broker's version.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A running broker.
+pub(crate) struct Broker {
+    server: Server,
+    ready: Readiness,
+    sites: JoinSet<()>,
+    stopping: watch::Sender<bool>,
+    grace: Duration,
+}
+
+impl Broker {
+    /// Opens all listeners and starts the workers. Called inside the runtime.
+    pub(crate) fn start(settings: Settings, users: Option<Users>) -> Result<Self, Complaint> {
+        let (grace, http) = (settings.shutdown_grace, settings.http.clone());
+        let bounds = Bounds::new(&settings.limits, &http);
+        let sockets = web_sockets(&settings.listeners)?;
+        let listeners = settings.listeners.clone();
+        let server = start_server(settings, users)?;
+        for (listener, socket) in &sockets {
+            told(&listeners[*listener], socket.local_addr().ok());
+        }
+        let ready = Readiness::default();
+        let (stopping, _) = watch::channel(false);
+        let mut sites = JoinSet::new();
+        for (listener, socket) in sockets {
+            let router = match listeners[listener].protocol {
+                Protocol::Management => {
+                    mynah_admin::router(Metrics(Arc::clone(server.shared())), ready.clone())
+                }
+                _ => {
+                    let links = Links(server.dialer(place(&listeners, listener)));
+                    mynah_http::adapter::router(links, http.clone(), ready.flag())
+                }
+            };
+            sites.spawn(web::serve(Site { socket, router }, bounds.clone(), stopping.subscribe()));
+        }
+        ready.set(true);
+        tracing::info!(version = VERSION, workers = server.shared().workers(), "ready");
+        Ok(Self { server, ready, sites, stopping, grace })
+    }
+
+    /// Whether a worker has stopped by itself.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.server.has_failed()
+    }
+
+    /// Takes leave of everybody and stops. Says whether all had read what waited for them within the grace.
+    pub(crate) async fn stop(self) -> bool {
+        let Self { server, ready, mut sites, stopping, grace } = self;
+        ready.set(false);
+        // Whoever asks for a page now gets it to its end; streams end when the workers end their links.
+        let _ = stopping.send(true);
+        let drained = task::spawn_blocking(move || server.stop()).await.unwrap_or(false);
+        let ended = tokio::time::timeout(grace, async { while sites.join_next().await.is_some() {} }).await;
+        drained && ended.is_ok()
+    }
+}
+
+/// The place that a listener has among those of the engine, which knows nothing of management.
+fn place(listeners: &[Listener], index: usize) -> u16 {
+    listeners[..index].iter().filter(|listener| listener.protocol != Protocol::Management).count() as u16
+}
+
+/// Opens the sockets of HTTP, with the listeners' places in the settings.
+fn web_sockets(listeners: &[Listener]) -> Result<Vec<(usize, std::net::TcpListener)>, Complaint> {
+    let of_web = listeners.iter().enumerate().filter(|(_, listener)| listener.protocol != Protocol::Mqtt);
+    of_web
+        .map(|(index, listener)| {
+            let address = listener.address;
+            let opened = std::net::TcpListener::bind(address).and_then(|socket| {
+                socket.set_nonblocking(true)?;
+                Ok(socket)
+            });
+            let failed = |error| Complaint::Listen { listener: listener.name.clone(), address, error };
+            opened.map(|socket| (index, socket)).map_err(failed)
+        })
+        .collect()
+}
+
+/// Tells where a listener was found to listen, which differs from what was asked for if the port was 0.
+fn told(listener: &Listener, found: Option<SocketAddr>) {
+    let address = found.unwrap_or(listener.address);
+    tracing::info!(listener = listener.name, protocol = listener.protocol.name(), %address, "listening");
+}
+
+fn start_server(settings: Settings, users: Option<Users>) -> Result<Server, Complaint> {
+    let mqtt: Arc<dyn mynah_stack::Protocol> = Arc::new(Mqtt::new(settings.mqtt));
+    // The bounds were checked when the configuration was read.
+    let http = Http::new(settings.http).map_err(|error| Complaint::Other(error.to_string()))?;
+    let http: Arc<dyn mynah_stack::Protocol> = Arc::new(http);
+    let (mut listeners, mut sockets, mut served) = (Vec::new(), Vec::new(), Vec::new());
+    for listener in &settings.listeners {
+        let protocol = match listener.protocol {
+            Protocol::Mqtt => {
+                sockets.push(Socketed { listener: listeners.len() as u16, address: listener.address });
+                &mqtt
+            }
+            Protocol::Http => &http,
+            Protocol::Management => continue,
+        };
+        served.push(listener);
+        listeners.push(mynah_engine::Listener {
+            name: listener.name.clone(),
+            protocol: Arc::clone(protocol),
+            tenant: TenantId::DEFAULT,
+            anonymous: listener.anonymous,
+        });
+    }
+    let engine = mynah_engine::Settings {
+        workers: settings.workers.map_or_else(cores, std::num::NonZero::get),
+        limits: settings.limits,
+        listeners,
+        verifies_credentials: users.is_some(),
+        access: settings.access,
+        seed: seed(),
+        sys_interval: settings.sys_interval,
+        version: VERSION,
+    };
+    let verify = users.map(|users| Arc::new(Passwords(users)) as Arc<dyn Verify>);
+    let config = mynah_net::Config { settings: engine, sockets, verify, grace: settings.shutdown_grace };
+    let server = Server::start(config).map_err(|error| match error {
+        StartError::Listen { name, address, error } => Complaint::Listen { listener: name, address, error },
+        StartError::System { what, error } => Complaint::System { what, error },
+    })?;
+    for local in server.addresses() {
+        told(served[usize::from(local.listener)], Some(local.address));
+    }
+    Ok(server)
+}
+
+/// One worker for each core.
+fn cores() -> u16 {
+    let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u16::try_from(cores).map_or(SHARDS, |cores| cores.min(SHARDS))
+}
+
+/// A number that nobody can guess: the keys of a fresh hasher come from the operating system.
+fn seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// Verifies passwords for the workers. All listeners are in one tenant until configuration knows others.
+struct Passwords(Users);
+
+impl Verify for Passwords {
+    fn verify(&self, user: &str, password: &[u8]) -> Result<Identity, Reason> {
+        self.0.verify(TenantId::DEFAULT, user, password)
+    }
+}
+
+/// Links to the workers, one for each request.
+#[derive(Clone)]
+struct Links(Dialer);
+
+impl Dial for Links {
+    type Link = Link;
+
+    fn dial(&self, _peer: SocketAddr) -> Result<Link, Busy> {
+        Ok(self.0.dial())
+    }
+}
+
+/// What the workers count.
+struct Metrics(Arc<Shared>);
+
+impl MetricsSource for Metrics {
+    fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot::new(VERSION);
+        for counters in self.0.all_counters() {
+            snapshot.add_worker(counters);
+        }
+        // Retained values belong to no worker.
+        let sizes = self.0.sizes();
+        (snapshot.retained, snapshot.retained_bytes) =
+            (sizes.retained_messages as u64, sizes.retained_bytes as u64);
+        snapshot
+    }
+}

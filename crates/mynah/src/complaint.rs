@@ -1,0 +1,92 @@
+//! Why a command failed, in words for whoever gave it: what was wrong, where, and what to do.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use mynah_auth::{FileError, HashError};
+
+use crate::config::Problem;
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) enum Complaint {
+    /// The configuration is wrong.
+    Configuration(Vec<Problem>),
+    /// A file cannot be used.
+    File { path: PathBuf, error: io::Error },
+    /// A password file cannot be used.
+    Passwords(FileError),
+    /// A password cannot be used.
+    Password(HashError),
+    /// An address cannot be listened on.
+    Listen { listener: String, address: SocketAddr, error: io::Error },
+    /// The system refused something that the broker needs.
+    System { what: &'static str, error: io::Error },
+    /// Something else, said in full.
+    Other(String),
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Configuration(problems) => {
+                f.write_str("the configuration cannot be used")?;
+                problems.iter().try_for_each(|problem| write!(f, "\n{problem}"))
+            }
+            Self::File { path, error } => {
+                write!(f, "{}: {error}", path.display())?;
+                f.write_str(match error.kind() {
+                    io::ErrorKind::NotFound => " (check the path)",
+                    io::ErrorKind::PermissionDenied => {
+                        " (make it readable for the user that runs this command)"
+                    }
+                    io::ErrorKind::InvalidData => " (the file has to be UTF-8 text)",
+                    _ => "",
+                })
+            }
+            Self::Passwords(error) => error.fmt(f),
+            Self::Password(error) => error.fmt(f),
+            Self::Listen { listener, address, error } => {
+                write!(
+                    f,
+                    "listener `{listener}` cannot listen on {address}: {error}{}",
+                    advice(error, *address)
+                )
+            }
+            Self::System { what, error } => write!(f, "{what}: {error}"),
+            Self::Other(message) => f.write_str(message),
+        }
+    }
+}
+
+/// What can be done about an address that cannot be listened on.
+fn advice(error: &io::Error, address: SocketAddr) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            let port = address.port();
+            format!(
+                " (another program listens there; stop it, or give the listener another address; \
+                 `ss -ltnp 'sport = :{port}'` shows which)"
+            )
+        }
+        io::ErrorKind::PermissionDenied => {
+            " (ports below 1024 need a privilege; use a higher one, or grant CAP_NET_BIND_SERVICE)".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => " (this machine does not have that address)".to_owned(),
+        _ => String::new(),
+    }
+}
+
+impl From<FileError> for Complaint {
+    fn from(error: FileError) -> Self {
+        Self::Passwords(error)
+    }
+}
+
+impl From<HashError> for Complaint {
+    fn from(error: HashError) -> Self {
+        Self::Password(error)
+    }
+}

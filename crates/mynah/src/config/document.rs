@@ -1,0 +1,279 @@
+//! The configuration file as it is written: the only types that know TOML. Every key is described in
+//! `docs/configuration.md`, which a test compares with these types.
+
+use std::num::{NonZeroU16, NonZeroUsize};
+
+use mynah_http::HttpConfig;
+use mynah_model::Limits;
+use serde::Deserialize;
+use toml::Spanned;
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Document {
+    pub(super) workers: Option<Spanned<NonZeroU16>>,
+    pub(super) listener: Vec<Listener>,
+    pub(super) auth: Auth,
+    pub(super) access: Vec<Access>,
+    pub(super) limits: LimitsTable,
+    pub(super) mqtt: Mqtt,
+    pub(super) http: Http,
+    pub(super) log: Log,
+    pub(super) sys: Sys,
+    pub(super) shutdown: Shutdown,
+}
+
+/// `[[listener]]`: where peers come in.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listener {
+    pub(super) name: Spanned<String>,
+    pub(super) protocol: Protocol,
+    pub(super) address: Spanned<String>,
+    pub(super) auth: Option<Spanned<AuthMode>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Protocol {
+    Mqtt,
+    Http,
+    Management,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "lowercase")]
+pub(super) enum AuthMode {
+    Anonymous,
+    Password,
+}
+
+/// `[auth]`
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Auth {
+    pub(super) password_file: Option<Spanned<String>>,
+}
+
+/// `[[access]]`: who may publish or subscribe where.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct Access {
+    pub(super) identity: Spanned<String>,
+    pub(super) action: Action,
+    #[serde(default)]
+    pub(super) allow: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) deny: Vec<Spanned<String>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Action {
+    Publish,
+    Subscribe,
+}
+
+/// `[mqtt]`
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Mqtt {
+    pub(super) packet_bytes_max: Spanned<usize>,
+    pub(super) connect_packet_bytes_max: Spanned<usize>,
+    pub(super) connect_timeout_s: Spanned<u64>,
+    pub(super) keep_alive_s_max: Option<NonZeroU16>,
+    pub(super) receive_max: NonZeroU16,
+    pub(super) filters_per_packet_max: Spanned<usize>,
+    pub(super) allow_empty_client_id: bool,
+    pub(super) discouraged_characters: DiscouragedCharacters,
+}
+
+impl Default for Mqtt {
+    fn default() -> Self {
+        let settings = mynah_mqtt::Settings::default();
+        Self {
+            packet_bytes_max: Spanned::new(0..0, settings.packet_bytes_max),
+            connect_packet_bytes_max: Spanned::new(0..0, settings.connect_packet_bytes_max),
+            connect_timeout_s: Spanned::new(0..0, settings.connect_timeout.as_secs()),
+            keep_alive_s_max: settings.keep_alive_max,
+            receive_max: settings.receive_max,
+            filters_per_packet_max: Spanned::new(0..0, settings.filters_per_packet_max),
+            allow_empty_client_id: settings.allow_empty_client_id,
+            discouraged_characters: DiscouragedCharacters::Refuse,
+        }
+    }
+}
+
+/// What is done with control characters and non-characters in the strings of MQTT.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "lowercase")]
+pub(super) enum DiscouragedCharacters {
+    Refuse,
+    Accept,
+}
+
+/// `[http]`
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Http {
+    pub(super) header_bytes_max: Spanned<u32>,
+    pub(super) uri_bytes_max: Spanned<u32>,
+    pub(super) body_bytes_max: Spanned<u32>,
+    pub(super) filters_max: Spanned<u8>,
+    pub(super) heartbeat_s: Spanned<u64>,
+    pub(super) opening_timeout_s: Spanned<u64>,
+    pub(super) body_timeout_s: Spanned<u64>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        let config = HttpConfig::default();
+        Self {
+            header_bytes_max: Spanned::new(0..0, config.header_bytes_max),
+            uri_bytes_max: Spanned::new(0..0, config.uri_bytes_max),
+            body_bytes_max: Spanned::new(0..0, config.body_bytes_max),
+            filters_max: Spanned::new(0..0, config.filters_max),
+            heartbeat_s: Spanned::new(0..0, config.heartbeat.as_secs()),
+            opening_timeout_s: Spanned::new(0..0, config.opening_timeout.as_secs()),
+            body_timeout_s: Spanned::new(0..0, config.body_timeout.as_secs()),
+        }
+    }
+}
+
+/// `[log]`
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Log {
+    pub(super) level: LogLevel,
+    pub(super) format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "lowercase")]
+pub(super) enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// `[sys]`
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Sys {
+    pub(super) interval_s: u32,
+}
+
+impl Default for Sys {
+    fn default() -> Self {
+        Self { interval_s: 10 }
+    }
+}
+
+/// `[shutdown]`
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Shutdown {
+    pub(super) grace_s: u32,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { grace_s: 10 }
+    }
+}
+
+/// `[limits]`: [`Limits`] by name.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LimitsTable {
+    pub(super) sessions_max: NonZeroUsize,
+    pub(super) subscriptions_per_session_max: NonZeroUsize,
+    pub(super) topic_segments_max: NonZeroUsize,
+    pub(super) topic_bytes_max: NonZeroUsize,
+    pub(super) backlog_messages_max: NonZeroUsize,
+    pub(super) backlog_bytes_max: NonZeroUsize,
+    pub(super) inflight_max: NonZeroU16,
+    pub(super) received_max: NonZeroU16,
+    pub(super) retained_messages_max: NonZeroUsize,
+    pub(super) retained_bytes_max: NonZeroUsize,
+    pub(super) retained_message_bytes_max: NonZeroUsize,
+    pub(super) outbound_bytes_max: NonZeroUsize,
+    pub(super) half_open_max: NonZeroUsize,
+    pub(super) connections_max: NonZeroUsize,
+    pub(super) route_cache_max: NonZeroUsize,
+}
+
+impl Default for LimitsTable {
+    fn default() -> Self {
+        let limits = Limits::default();
+        let size = |size| NonZeroUsize::new(size).unwrap_or(NonZeroUsize::MIN);
+        let count = |count| NonZeroU16::new(count).unwrap_or(NonZeroU16::MIN);
+        Self {
+            sessions_max: size(limits.sessions_max),
+            subscriptions_per_session_max: size(limits.subscriptions_per_session_max),
+            topic_segments_max: size(limits.topic_segments_max),
+            topic_bytes_max: size(limits.topic_bytes_max),
+            backlog_messages_max: size(limits.backlog_messages_max),
+            backlog_bytes_max: size(limits.backlog_bytes_max),
+            inflight_max: count(limits.inflight_max),
+            received_max: count(limits.received_max),
+            retained_messages_max: size(limits.retained_messages_max),
+            retained_bytes_max: size(limits.retained_bytes_max),
+            retained_message_bytes_max: size(limits.retained_message_bytes_max),
+            outbound_bytes_max: size(limits.outbound_bytes_max),
+            half_open_max: size(limits.half_open_max),
+            connections_max: size(limits.connections_max),
+            route_cache_max: size(limits.route_cache_max),
+        }
+    }
+}
+
+impl From<&LimitsTable> for Limits {
+    fn from(table: &LimitsTable) -> Self {
+        Self {
+            sessions_max: table.sessions_max.get(),
+            subscriptions_per_session_max: table.subscriptions_per_session_max.get(),
+            topic_segments_max: table.topic_segments_max.get(),
+            topic_bytes_max: table.topic_bytes_max.get(),
+            backlog_messages_max: table.backlog_messages_max.get(),
+            backlog_bytes_max: table.backlog_bytes_max.get(),
+            inflight_max: table.inflight_max.get(),
+            received_max: table.received_max.get(),
+            retained_messages_max: table.retained_messages_max.get(),
+            retained_bytes_max: table.retained_bytes_max.get(),
+            retained_message_bytes_max: table.retained_message_bytes_max.get(),
+            outbound_bytes_max: table.outbound_bytes_max.get(),
+            half_open_max: table.half_open_max.get(),
+            connections_max: table.connections_max.get(),
+            route_cache_max: table.route_cache_max.get(),
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Tests of the configuration: exact words for what is wrong, safe defaults, and a document that lists every key.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use mynah_model::Limits;
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::document::Document;
+use super::*;
+
+fn settings(text: &str) -> Settings {
+    match parse(Path::new("mynah.toml"), text) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        }
+    }
+}
+
+fn problems(text: &str) -> Vec<String> {
+    parse(Path::new("mynah.toml"), text).unwrap_err().iter().map(ToString::to_string).collect()
+}
+
+#[track_caller]
+fn check(text: &str, expected: &str) {
+    assert_eq!(problems(text), [expected]);
+}
+
+#[test]
+fn an_unknown_key_is_shown_with_what_was_meant() {
+    check(
+        "workers = 2\nlisen = 4\n",
+        "mynah.toml:2:1: unknown key `lisen`, did you mean `listener`?\n  2 | lisen = 4\n    | ^^^^^",
+    );
+    check(
+        "colour = 4",
+        "mynah.toml:1:1: unknown key `colour`; there are: workers, listener, auth, access, limits, mqtt, http, log, sys, \
+         shutdown\n  1 | colour = 4\n    | ^^^^^^",
+    );
+    check(
+        "\n[[listner]]\nname = \"x\"\n",
+        "mynah.toml:2:3: unknown key `listner`, did you mean `listener`?\n  2 | [[listner]]\n    |   ^^^^^^^",
+    );
+    check(
+        "[limits]\n\tsession_max = 4",
+        "mynah.toml:2:2: unknown key `session_max`, did you mean `sessions_max`?\n  2 |  session_max = 4\n    |  ^^^^^^^^^^^",
+    );
+}
+
+#[test]
+fn a_wrong_value_is_shown_with_what_may_be_written() {
+    check(
+        "workers = 0",
+        "mynah.toml:1:11: expected a whole number from 1 to 65535, found integer 0\n  1 | workers = 0\n    |           ^",
+    );
+    check(
+        "[limits]\nsessions_max = \"many\"",
+        "mynah.toml:2:16: expected a whole number, 1 or more, found string \"many\"\n  \
+         2 | sessions_max = \"many\"\n    |                ^^^^^^",
+    );
+    check(
+        "[log]\nlevel = \"inof\"",
+        "mynah.toml:2:9: unknown value `inof`, did you mean `info`?\n  2 | level = \"inof\"\n    |         ^^^^^^",
+    );
+    check(
+        "[log]\nformat = \"xml\"",
+        "mynah.toml:2:10: unknown value `xml`; there are: text, json\n  2 | format = \"xml\"\n    |          ^^^^^",
+    );
+    check(
+        "[[listener]]\nname = \"x\"\nprotocol = \"mqtt\"\n",
+        "mynah.toml:1:1: the key `address` is missing here\n  1 | [[listener]]\n    | ^^^^^^^^^^^^",
+    );
+    check(
+        "mqtt = 3",
+        "mynah.toml:1:8: expected a table of keys, found integer 3\n  1 | mqtt = 3\n    |        ^",
+    );
+}
+
+#[test]
+fn a_value_out_of_bounds_is_shown_with_its_bounds() {
+    check(
+        "[mqtt]\npacket_bytes_max = 10",
+        "mynah.toml:2:20: packet_bytes_max must be 1024 to 268435460 bytes\n  2 | packet_bytes_max = 10\n    |                    ^^",
+    );
+    check(
+        "[http]\nfilters_max = 0",
+        "mynah.toml:2:15: http.filters_max has to be 1 to 255\n  2 | filters_max = 0\n    |               ^",
+    );
+    check(
+        "workers = 257",
+        "mynah.toml:1:11: there are at most 256 workers\n  1 | workers = 257\n    |           ^^^",
+    );
+}
+
+fn listener(address: &str, more: &str) -> String {
+    format!("[[listener]]\nname = \"a\"\nprotocol = \"mqtt\"\naddress = \"{address}\"\n{more}\n")
+}
+
+#[test]
+fn nobody_is_let_in_from_the_network_without_a_password() {
+    let open = "0.0.0.0:1883 is open to the network, and this listener would let anybody in: set auth = \"password\", \
+                and password_file under [auth]";
+    check(
+        &listener("0.0.0.0:1883", ""),
+        &format!("mynah.toml:4:11: {open}\n  4 | address = \"0.0.0.0:1883\"\n    |           ^^^^^^^^^^^^^^"),
+    );
+    check(
+        &format!("{}[auth]\npassword_file = \"users\"\n", listener("0.0.0.0:1883", "auth = \"anonymous\"")),
+        &format!("mynah.toml:5:8: {open}\n  5 | auth = \"anonymous\"\n    |        ^^^^^^^^^^^"),
+    );
+    check(
+        &listener("0.0.0.0:1883", "auth = \"password\""),
+        "mynah.toml:5:8: there are no passwords to check: set password_file under [auth] (`mynah passwd add` makes one)\n  \
+         5 | auth = \"password\"\n    |        ^^^^^^^^^^",
+    );
+    for address in ["[::]:1883", "192.0.2.1:1883", "[2001:db8::1]:1883"] {
+        assert_eq!(problems(&listener(address, "")).len(), 1, "{address}");
+    }
+    for address in ["127.0.0.1:1883", "127.1.2.3:1883", "[::1]:1883"] {
+        assert!(settings(&listener(address, "")).listeners[0].anonymous, "{address}");
+    }
+}
+
+#[test]
+fn management_stays_on_this_machine() {
+    let management =
+        |address: &str, more: &str| listener(address, more).replace("\"mqtt\"", "\"management\"");
+    let passwords = "[auth]\npassword_file = \"users\"\n";
+    let refused =
+        "a management listener asks for no password: keep it anonymous, on an address of this machine";
+    for text in [management("0.0.0.0:9090", ""), management("127.0.0.1:9090", "auth = \"password\"")] {
+        let problem = problems(&format!("{text}{passwords}")).remove(0);
+        assert!(problem.lines().next().unwrap().ends_with(refused), "{problem}");
+    }
+    assert!(settings(&format!("{}{passwords}", management("127.0.0.1:9090", ""))).listeners[0].anonymous);
+    let shown: Vec<_> = settings(passwords).listeners.iter().map(|l| l.anonymous).collect();
+    assert_eq!(shown, [false, false, true]);
+}
+
+#[test]
+fn a_password_file_makes_its_listeners_ask_for_passwords() {
+    let text = format!("{}[auth]\npassword_file = \"users\"\n", listener("0.0.0.0:1883", ""));
+    let settings = settings(&text);
+    assert!(!settings.listeners[0].anonymous);
+    assert_eq!(settings.password_file.as_deref(), Some(Path::new("users")));
+    let relative = parse(Path::new("etc/mynah.toml"), &text).unwrap();
+    assert_eq!(relative.password_file.as_deref(), Some(Path::new("etc/users")));
+}
+
+#[test]
+fn two_listeners_need_two_names_and_two_addresses() {
+    let two = |name: &str, address: &str| {
+        let second =
+            format!("[[listener]]\nname = \"{name}\"\nprotocol = \"http\"\naddress = \"{address}\"\n");
+        problems(&format!("{}{second}", listener("127.0.0.1:1", "")))
+    };
+    assert_eq!(
+        two("a", "127.0.0.1:2"),
+        [
+            "mynah.toml:7:8: another listener is called `a` too; rename one\n  7 | name = \"a\"\n    |        ^^^"
+        ]
+    );
+    assert_eq!(
+        two("b", "127.0.0.1:1"),
+        ["mynah.toml:9:11: listener `a` listens on 127.0.0.1:1 already; choose another port\n  \
+          9 | address = \"127.0.0.1:1\"\n    |           ^^^^^^^^^^^^^"]
+    );
+    check(
+        &listener("localhost:1883", ""),
+        "mynah.toml:4:11: write an IP address and a port, such as \"127.0.0.1:1883\", \"0.0.0.0:1883\" or \"[::]:1883\"\n  \
+         4 | address = \"localhost:1883\"\n    |           ^^^^^^^^^^^^^^^^",
+    );
+}
+
+#[test]
+fn everything_that_is_wrong_with_values_is_told_at_once() {
+    let text = "[[access]]\nidentity = \"\"\naction = \"publish\"\n[[access]]\nidentity = \"*\"\naction = \"publish\"\n\
+                allow = [\"a/+b\"]\ndeny = [\"x%u\"]\n[mqtt]\npacket_bytes_max = 1\n";
+    let firsts: Vec<_> = problems(text).iter().map(|p| p.lines().next().unwrap().to_owned()).collect();
+    assert_eq!(
+        firsts,
+        [
+            "mynah.toml:2:12: write the name of a user, or \"*\" for everybody",
+            "mynah.toml:7:10: a wildcard (+ or #) must stand alone in its segment",
+            "mynah.toml:8:9: %u and %c must stand alone in their segment",
+            "mynah.toml:10:20: packet_bytes_max must be 1024 to 268435460 bytes",
+        ]
+    );
+}
+
+#[test]
+fn without_a_file_the_broker_serves_this_machine_only() {
+    let settings = load(None).unwrap();
+    let shown: Vec<_> =
+        settings.listeners.iter().map(|l| (l.protocol.name(), l.address.to_string(), l.anonymous)).collect();
+    assert_eq!(
+        shown,
+        [
+            ("mqtt", "127.0.0.1:1883".to_owned(), true),
+            ("http", "127.0.0.1:8080".to_owned(), true),
+            ("management", "127.0.0.1:9090".to_owned(), true),
+        ]
+    );
+    assert_eq!(settings.limits, Limits::default());
+    assert_eq!(settings.mqtt, mynah_mqtt::Config::default());
+    assert_eq!(settings.http, mynah_http::HttpConfig::default());
+    assert_eq!(settings.sys_interval, Some(Duration::from_secs(10)));
+    assert!(settings.access.is_unrestricted());
+    assert!(parse(Path::new(""), "[sys]\ninterval_s = 0\n").unwrap().sys_interval.is_none());
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let error = load(Some(Path::new("no/such/mynah.toml"))).unwrap_err().to_string();
+    assert_eq!(error, "no/such/mynah.toml: No such file or directory (os error 2) (check the path)");
+}
+
+/// The keys of a table and those of the tables in it, with their defaults.
+fn keys(table: &str, value: &Value, found: &mut BTreeMap<String, String>) {
+    let join = |key: &str| if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") };
+    match value {
+        Value::Object(entries) => entries.iter().for_each(|(key, value)| keys(&join(key), value, found)),
+        Value::Array(entries) => entries.iter().for_each(|value| keys(table, value, found)),
+        Value::String(text) => drop(found.insert(table.to_owned(), format!("\"{text}\""))),
+        Value::Null => drop(found.insert(table.to_owned(), "none".to_owned())),
+        other => drop(found.insert(table.to_owned(), other.to_string())),
+    }
+}
+
+fn page() -> String {
+    fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md")).unwrap()
+}
+
+#[test]
+fn the_example_of_the_document_can_be_used() {
+    let page = page();
+    let settings = settings(page.split("```toml").nth(1).unwrap().split("```").next().unwrap());
+    assert!(!settings.listeners[0].anonymous);
+    assert!(!settings.access.is_unrestricted());
+}
+
+#[test]
+fn the_document_lists_every_key_with_its_default() {
+    let text = "[[listener]]\nname = \"\"\nprotocol = \"mqtt\"\naddress = \"\"\n\
+                [[access]]\nidentity = \"\"\naction = \"publish\"\nallow = [\"x\"]\ndeny = [\"x\"]\n";
+    let document: Document = toml::from_str(text).unwrap();
+    let mut expected = BTreeMap::new();
+    keys("", &serde_json::to_value(&document).unwrap(), &mut expected);
+    // What a listener and a rule say has no default, or one that depends on other keys.
+    let own = |key: &str| key.starts_with("listener.") || key.starts_with("access.");
+
+    let page = page();
+    let mut listed = BTreeMap::new();
+    for line in page.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<_> = line.split('|').map(|cell| cell.trim().trim_matches('`').to_owned()).collect();
+        listed.insert(cells[1].clone(), cells[3].clone());
+    }
+    let names = |map: &BTreeMap<String, String>| map.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&listed), names(&expected));
+    for (key, default) in expected.iter().filter(|(key, _)| !own(key)) {
+        assert_eq!(&listed[key], default, "the default of {key}");
+    }
+}
+
+proptest! {
+    /// Any text is read or refused with a place inside it, never a panic.
+    #[test]
+    fn any_text_is_read_or_refused(text in "(\\[\\[?[a-z]{1,8}\\]?\\]|[a-z_]{1,9} = [0-9\"a-zäß.-]{0,9}|\\PC{0,20}|\n|\t){0,12}") {
+        if let Err(problems) = parse(Path::new("x"), &text) {
+            for problem in problems {
+                prop_assert!(problem.to_string().starts_with("x:"));
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! `mynah serve`: from the configuration to a running broker, and down again.
+
+use std::path::Path;
+use std::time::Duration;
+
+use mynah_auth::{PasswordFile, Users};
+use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::runtime;
+
+use crate::broker::Broker;
+use crate::complaint::Complaint;
+use crate::config::{self, Settings};
+use crate::stop::Stop;
+use crate::{check, logging};
+
+/// Threads of the runtime on which HTTP is served; what it serves is done by the workers.
+const RUNTIME_THREADS: usize = 2;
+
+/// How often it is looked whether all workers are alive.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Runs the broker until a signal ends it.
+pub(crate) fn run(file: Option<&Path>) -> Result<(), Complaint> {
+    let settings = config::load(file)?;
+    logging::start(&settings);
+    let users = users(&settings)?;
+    raise_file_limit();
+    eprint!("{}", check::summary(&settings));
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(RUNTIME_THREADS)
+        .thread_name("mynah-http")
+        .enable_all()
+        .build()
+        .map_err(|error| Complaint::System { what: "the runtime cannot be started", error })?;
+    runtime.block_on(serve(settings, users))
+}
+
+async fn serve(settings: Settings, users: Option<Users>) -> Result<(), Complaint> {
+    let mut stop =
+        Stop::watch().map_err(|error| Complaint::System { what: "signals cannot be watched", error })?;
+    let broker = Broker::start(settings, users)?;
+    let mut watch = tokio::time::interval(WATCH_INTERVAL);
+    let failed = loop {
+        tokio::select! {
+            signal = stop.wait() => {
+                tracing::info!(signal, "stopping; a second signal stops at once");
+                break false;
+            }
+            _ = watch.tick() => if broker.has_failed() {
+                tracing::error!("a worker has stopped: the broker is not whole and stops");
+                break true;
+            }
+        }
+    };
+    stop.end_at_next();
+    let drained = broker.stop().await;
+    match (failed, drained) {
+        (true, _) => Err(Complaint::Other("a worker stopped by itself; the log says why".to_owned())),
+        (false, false) => {
+            Err(Complaint::Other("stopped before all peers had read what waited for them".to_owned()))
+        }
+        (false, true) => Ok(()),
+    }
+}
+
+/// Takes as many open files as the system gives: each connection is one, and customarily a program has to ask for more
+/// than 1,024.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files, and so of connections, cannot be raised");
+    }
+}
+
+/// The users of the password file, if there is one.
+fn users(settings: &Settings) -> Result<Option<Users>, Complaint> {
+    let Some(path) = &settings.password_file else {
+        return Ok(None);
+    };
+    let file = PasswordFile::open(path)?;
+    if let Some(warning) = file.warning() {
+        tracing::warn!("{warning}");
+    }
+    let users = Users::from(&file);
+    if users.is_empty() {
+        tracing::warn!("{}: no users, so nobody with a password is let in", path.display());
+    }
+    Ok(Some(users))
+}

@@ -1,0 +1,137 @@
+//! The web server: accepts connections of HTTP within bounds and serves a router on them until it is told to stop.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use mynah_http::HttpConfig;
+use mynah_model::Limits;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tower::Service;
+
+/// How long to wait when the system has no room for another connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A listener that is open, and what is served there.
+pub(crate) struct Site {
+    pub(crate) socket: std::net::TcpListener,
+    pub(crate) router: Router,
+}
+
+/// What clients may cost, shared by all sites.
+#[derive(Clone)]
+pub(crate) struct Bounds {
+    /// Connections that have not yet sent a request.
+    half_open: Arc<Semaphore>,
+    connections: Arc<Semaphore>,
+    /// How long a connection may take for the head of a request.
+    head_timeout: Duration,
+    head_bytes_max: usize,
+}
+
+impl Bounds {
+    pub(crate) fn new(limits: &Limits, http: &HttpConfig) -> Self {
+        let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
+        // Room for the request line beside path and fields; the server takes no smaller buffer than 8 KiB.
+        let head_bytes_max = (http.header_bytes_max + http.uri_bytes_max) as usize + 1_024;
+        Self {
+            half_open: semaphore(limits.half_open_max),
+            connections: semaphore(limits.connections_max),
+            head_timeout: http.opening_timeout,
+            head_bytes_max: head_bytes_max.max(8 << 10),
+        }
+    }
+}
+
+/// Serves a site until `stopping` becomes true, and then what is under way to its end.
+pub(crate) async fn serve(site: Site, bounds: Bounds, mut stopping: watch::Receiver<bool>) {
+    let listener = match TcpListener::from_std(site.socket) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "a listener cannot be watched"),
+    };
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            _ = stopping.changed() => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    if let Some(permits) = Permits::take(&bounds) {
+                        let (router, bounds) = (site.router.clone(), bounds.clone());
+                        connections.spawn(connection(stream, peer, router, permits, bounds, stopping.clone()));
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection was not accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// The right to be a connection, and, until its first request, the right to be silent.
+struct Permits {
+    _connection: OwnedSemaphorePermit,
+    half_open: Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+impl Permits {
+    /// None if there are too many connections: this one is closed.
+    fn take(bounds: &Bounds) -> Option<Self> {
+        let connection = Arc::clone(&bounds.connections).try_acquire_owned().ok()?;
+        let half_open = Arc::clone(&bounds.half_open).try_acquire_owned().ok()?;
+        Some(Self { _connection: connection, half_open: Mutex::new(Some(half_open)) })
+    }
+
+    fn opened(&self) {
+        self.half_open.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    permits: Permits,
+    bounds: Bounds,
+    mut stopping: watch::Receiver<bool>,
+) {
+    // Events are small and wanted at once. A socket without the option is served all the same.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(|mut request: Request<Incoming>| {
+        permits.opened();
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let mut router = router.clone();
+        async move { Ok::<_, Infallible>(router.call(request).await.unwrap_or_else(|never| match never {})) }
+    });
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(bounds.head_timeout)
+        .max_buf_size(bounds.head_bytes_max);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = stopping.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "a connection of HTTP broke");
+    }
+}

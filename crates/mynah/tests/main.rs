@@ -1,0 +1,248 @@
+//! The program from outside: what it prints, what it returns, and how it comes and goes.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+/// A folder of its own for each test, removed at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(test: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("mynah-{}-{test}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn mynah(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mynah"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn output(arguments: &[&str]) -> (bool, String, String) {
+    finished(mynah(arguments).output().unwrap())
+}
+
+fn finished(output: Output) -> (bool, String, String) {
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.success(), text(output.stdout), text(output.stderr))
+}
+
+fn with_input(arguments: &[&str], input: &str) -> (bool, String, String) {
+    let mut child = mynah(arguments).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    finished(child.wait_with_output().unwrap())
+}
+
+/// A broker on ports that the system chose.
+struct Broker {
+    child: Child,
+    mqtt: SocketAddr,
+    http: SocketAddr,
+    management: SocketAddr,
+}
+
+const LISTENERS: &str = r#"
+workers = 1
+[[listener]]
+name = "m"
+protocol = "mqtt"
+address = "127.0.0.1:0"
+[[listener]]
+name = "h"
+protocol = "http"
+address = "127.0.0.1:0"
+[[listener]]
+name = "o"
+protocol = "management"
+address = "127.0.0.1:0"
+[log]
+format = "json"
+[shutdown]
+grace_s = 5
+"#;
+
+impl Broker {
+    fn start(config: &Path) -> Self {
+        let mut child = mynah(&["serve", "-c", config.to_str().unwrap()]).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut address = |protocol: &str| loop {
+            let mut line = String::new();
+            assert!(log.read_line(&mut line).unwrap() > 0, "the broker ended");
+            if line.contains("\"listening\"") && line.contains(&format!("\"protocol\":\"{protocol}\"")) {
+                return line
+                    .split("\"address\":\"")
+                    .nth(1)
+                    .unwrap()
+                    .split('"')
+                    .next()
+                    .unwrap()
+                    .parse()
+                    .unwrap();
+            }
+        };
+        let (mqtt, http, management) = (address("mqtt"), address("http"), address("management"));
+        thread::spawn(move || log.read_to_string(&mut String::new()));
+        Self { child, mqtt, http, management }
+    }
+
+    fn url(&self) -> String {
+        format!("mqtt://{}", self.mqtt)
+    }
+
+    /// The answer to a GET, from its status line to the end of the connection.
+    fn get(&self, address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Asks the broker to stop, and says whether it ended well.
+    fn stop(mut self) -> bool {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.child.wait().unwrap().success()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_message_crosses_the_broker_and_the_broker_drains() {
+    let folder = Folder::new("crosses");
+    let broker = Broker::start(&folder.write("mynah.toml", LISTENERS));
+    let url = broker.url();
+    let publish = |topic, message| output(&["pub", &url, "-t", topic, "-m", message, "-q", "2", "-r"]);
+    assert_eq!(publish("a/b", "one"), (true, String::new(), String::new()));
+    assert!(with_input(&["pub", &url, "-t", "a/c", "--stdin", "-r", "-q", "1"], "two").0);
+    let filters = ["sub", &url, "-t", "a/b", "-t", "a/c", "-v", "-n", "2", "--timeout", "10", "-q", "1"];
+    let (ended_well, printed, _) = output(&filters);
+    let mut lines: Vec<_> = printed.lines().collect();
+    lines.sort_unstable();
+    assert_eq!((ended_well, lines), (true, vec!["a/b one", "a/c two"]));
+    assert!(broker.get(broker.http, "/v1/topics/a/b").ends_with("one"));
+    assert!(broker.get(broker.management, "/readyz").ends_with("ready\n"));
+    assert!(broker.get(broker.management, "/metrics").contains("\nmynah_workers 1\n"));
+
+    let _held = TcpStream::connect(broker.http).unwrap();
+    let mut subscriber = mynah(&["sub", &url, "-t", "x"]).spawn().unwrap();
+    thread::sleep(Duration::from_millis(300));
+    assert!(broker.stop(), "a clean drain returns 0");
+    assert!(!subscriber.wait().unwrap().success(), "the subscriber lost its server");
+}
+
+#[test]
+fn passwords_decide_who_comes_in() {
+    let folder = Folder::new("passwords");
+    let users = folder.0.join("users");
+    let users = users.to_str().unwrap();
+    let (ended_well, printed, _) = with_input(&["passwd", "add", users, "ada"], "engine\n");
+    assert_eq!(
+        (ended_well, printed.as_str()),
+        (true, "added ada; a running broker reads the file when it starts again\n")
+    );
+    assert!(with_input(&["passwd", "add", users, "bob"], "builder").0);
+    assert!(output(&["passwd", "remove", users, "bob"]).0);
+    assert_eq!(output(&["passwd", "list", users]).1, "ada\n");
+    let (ended_well, _, complaint) = with_input(&["passwd", "add", users, "eve"], "\n");
+    assert_eq!(
+        (ended_well, complaint.as_str()),
+        (false, "mynah: the password is empty; choose one with at least one character\n")
+    );
+
+    let config = format!("{LISTENERS}[auth]\npassword_file = \"users\"\n");
+    let broker = Broker::start(&folder.write("mynah.toml", &config));
+    let url = broker.url();
+    let publish = |more: &[&str]| output(&[&["pub", &url, "-t", "a", "-q", "1"], more].concat());
+    assert!(publish(&["-u", "ada", "-P", "engine"]).0);
+    for wrong in [&[][..], &["-u", "ada", "-P", "builder"], &["-u", "bob", "-P", "builder"], &["-u", "ada"]] {
+        let (ended_well, _, complaint) = publish(wrong);
+        assert!(!ended_well && complaint.contains("connection refused"), "{wrong:?}: {complaint}");
+    }
+    assert!(broker.get(broker.http, "/v1/topics/a").starts_with("HTTP/1.1 40"));
+    assert!(broker.stop());
+}
+
+#[test]
+fn a_busy_port_is_named_with_its_listener() {
+    let folder = Folder::new("busy");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    for protocol in ["mqtt", "http", "management"] {
+        let config =
+            format!("[[listener]]\nname = \"first\"\nprotocol = \"{protocol}\"\naddress = \"{address}\"\n");
+        let (ended_well, _, complaint) =
+            output(&["serve", "-c", folder.write("m.toml", &config).to_str().unwrap()]);
+        let expected = format!(
+            "mynah: listener `first` cannot listen on {address}: Address already in use (os error 98) (another program \
+             listens there; stop it, or give the listener another address; `ss -ltnp 'sport = :{}'` shows which)\n",
+            address.port()
+        );
+        assert!(!ended_well);
+        assert!(complaint.ends_with(&expected), "{complaint}");
+    }
+}
+
+#[test]
+fn a_configuration_is_checked_without_starting_anything() {
+    let folder = Folder::new("check");
+    let config = folder.write("mynah.toml", "[[listener]]\nname = \"x\"\nprotcol = \"mqtt\"\n");
+    let (ended_well, _, complaint) = output(&["check", "-c", config.to_str().unwrap()]);
+    let expected = format!(
+        "mynah: the configuration cannot be used\n{}:3:1: unknown key `protcol`, did you mean `protocol`?\n  \
+         3 | protcol = \"mqtt\"\n    | ^^^^^^^\n",
+        config.display()
+    );
+    assert_eq!((ended_well, complaint), (false, expected));
+    let (ended_well, printed, _) = output(&["check"]);
+    assert!(ended_well);
+    assert!(
+        printed.starts_with(
+            "mqtt       on 127.0.0.1:1883        for anybody on this machine (listener `mqtt`)\n"
+        )
+    );
+}
+
+#[test]
+fn a_client_says_why_it_failed() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (ended_well, _, complaint) = output(&["pub", &format!("mqtt://{free}"), "-t", "a"]);
+    let expected = format!(
+        "mynah: cannot connect to {free}: Connection refused (os error 111) (is a broker running there?)\n"
+    );
+    assert_eq!((ended_well, complaint), (false, expected));
+
+    let folder = Folder::new("client");
+    let broker = Broker::start(&folder.write("mynah.toml", LISTENERS));
+    let (ended_well, _, complaint) = output(&["pub", &broker.url(), "-t", "a/#"]);
+    assert!(!ended_well, "{complaint}");
+    let nothing = output(&["sub", &broker.url(), "-t", "a", "-n", "1", "--timeout", "1"]);
+    assert_eq!(nothing, (false, String::new(), "mynah: 0 of 1 messages came in time\n".to_owned()));
+    assert!(broker.stop());
+}

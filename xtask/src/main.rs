@@ -1,0 +1,59 @@
+//! The one door to everything that is done to this repository: `cargo xtask tidy | test | bench`.
+
+mod stages;
+mod tally;
+mod tidy;
+mod tools;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Checks, tests and benches of the repository")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Checks what the compiler does not: dependency levels, file heads, names, tokens, sizes, licences, links.
+    Tidy,
+    /// Sets up what the tests need and runs everything, or the named stages.
+    Test {
+        /// Stages to run; all if none is named.
+        stages: Vec<String>,
+        /// Only lists the stages.
+        #[arg(long)]
+        list: bool,
+    },
+    /// Runs the benches of `mynah-bench`.
+    Bench {
+        /// Passed on to the benches.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Tidy => Workspace::load().and_then(|workspace| tidy::run(&workspace)),
+        Task::Test { list: true, .. } => {
+            stages::list();
+            Ok(())
+        }
+        Task::Test { stages, list: false } => stages::run(&stages),
+        Task::Bench { arguments } => stages::bench(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}

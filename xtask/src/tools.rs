@@ -1,0 +1,92 @@
+//! The programs that the interoperability tests drive. What is missing is installed where that is possible without
+//! asking; otherwise the message says what to install. A missing tool is a failure, never a skip.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Programs, and the Debian packages they come from.
+const PROGRAMS: &[(&str, &str)] =
+    &[("mosquitto_pub", "mosquitto-clients"), ("mosquitto_sub", "mosquitto-clients"), ("curl", "curl")];
+
+/// Python packages, pinned: a client that changes by itself is no yardstick.
+const PYTHON_PACKAGES: &[&str] = &["paho-mqtt==2.1.0"];
+
+/// Sees to it that all programs are there. Returns the Python that has the packages.
+pub(crate) fn set_up(target: &Path) -> Result<PathBuf, String> {
+    let mut missing: Vec<&str> =
+        PROGRAMS.iter().filter(|(name, _)| !is_there(name)).map(|(_, package)| *package).collect();
+    missing.dedup();
+    if !missing.is_empty() {
+        install_debian(&missing)?;
+    }
+    python(target)
+}
+
+fn is_there(program: &str) -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).any(|folder| folder.join(program).is_file())
+}
+
+fn install_debian(packages: &[&str]) -> Result<(), String> {
+    let by_hand = format!("these tools are missing: install the Debian packages {}", packages.join(", "));
+    if !is_there("apt-get") || !is_root() {
+        return Err(by_hand);
+    }
+    println!("installing {}", packages.join(", "));
+    let apt = |arguments: &[&str]| {
+        Command::new("apt-get")
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdout(Stdio::null())
+            .status()
+    };
+    let install: Vec<&str> =
+        ["install", "--yes", "--no-install-recommends"].into_iter().chain(packages.iter().copied()).collect();
+    let installed =
+        |status: std::io::Result<std::process::ExitStatus>| status.is_ok_and(|status| status.success());
+    // The package lists of a fresh machine are empty or old.
+    if installed(apt(&install)) || (installed(apt(&["update"])) && installed(apt(&install))) {
+        return Ok(());
+    }
+    Err(format!("apt-get failed; {by_hand}"))
+}
+
+fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output();
+    output.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+/// A virtual environment below the target folder. It is made anew when the list of packages changes.
+fn python(target: &Path) -> Result<PathBuf, String> {
+    let folder = target.join("interop-python");
+    let (python, stamp) = (folder.join("bin/python3"), folder.join("packages"));
+    let wanted = PYTHON_PACKAGES.join("\n");
+    if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+        return Ok(python);
+    }
+    if !is_there("python3") {
+        install_debian(&["python3", "python3-venv"])?;
+    }
+    let venv = || succeeds(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
+    if !venv() {
+        // Debian's Python comes without it.
+        install_debian(&["python3-venv"])?;
+        if !venv() {
+            return Err(format!("`python3 -m venv {}` failed: install Python 3 with venv", folder.display()));
+        }
+    }
+    if !succeeds(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(PYTHON_PACKAGES)) {
+        let packages = PYTHON_PACKAGES.join(", ");
+        return Err(format!(
+            "pip could not install {packages} into {}: see its message above",
+            folder.display()
+        ));
+    }
+    fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))?;
+    Ok(python)
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    command.status().is_ok_and(|status| status.success())
+}

@@ -72,8 +72,6 @@ impl Snapshot {
         self.half_open += counters.half_open.read();
         self.sessions += counters.sessions.read();
         self.subscriptions += counters.subscriptions.read();
-        self.retained += counters.retained.read();
-        self.retained_bytes += counters.retained_bytes.read();
         self.publications_refused += counters.publications_refused.read();
         self.bytes_received += counters.bytes_received.read();
         self.bytes_sent += counters.bytes_sent.read();

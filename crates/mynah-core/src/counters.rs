@@ -107,10 +107,6 @@ pub struct Counters {
     pub sessions: Counter,
     /// Subscriptions of these sessions.
     pub subscriptions: Counter,
-    /// Topics with a retained value.
-    pub retained: Counter,
-    /// Bytes of these values.
-    pub retained_bytes: Counter,
     /// How long the worker's turns took.
     pub turns: Histogram,
     received: [Counter; 3],

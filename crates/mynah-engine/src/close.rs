@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mynah_core::SessionRef;
+use mynah_core::{DropReason, SessionRef};
 use mynah_model::{Expiry, Instant, Reason};
 
 use crate::connections::{Connection, ConnectionId, Phase};
@@ -71,16 +71,17 @@ impl Engine {
 
     /// Ends a session: nothing of it is left, here or in the index.
     pub(crate) fn discard_session(&mut self, session_ref: SessionRef) {
-        let Some(session) = self.lane.sessions.remove(session_ref) else { return };
+        let Some(mut session) = self.lane.sessions.remove(session_ref) else { return };
         let tenant = session.identity.tenant();
-        let mut filters = session.subscriptions().map(|(filter, _)| filter).peekable();
-        if filters.peek().is_some() {
+        if session.subscriptions_len() > 0 {
             let mut index = self.shared.write_index();
-            for filter in filters {
+            for (filter, _) in session.subscriptions() {
                 index.remove(tenant, filter, session_ref);
                 self.shared.generations.bump(tenant, filter);
             }
         }
+        self.counters().subscriptions.sub(session.subscriptions_len() as u64);
+        self.count_dropped(DropReason::SessionEnded, session.queue.clear());
         self.count_sessions();
     }
 

@@ -75,8 +75,10 @@ impl Lane {
         let mut manner = Manner { class, id: None, retain, redelivered: false };
         if class.is_confirmed() || !live {
             let entry = Entry { message: item.message().clone(), class, retain };
-            let window = if live && room { session.receive_max } else { 0 };
-            match session.queue.lease_new(entry, window) {
+            if !live || !room {
+                return enqueue(session, counters, entry);
+            }
+            match session.queue.lease_new(entry, session.receive_max) {
                 Ok(id) => manner.id = Some(id),
                 Err(entry) => return enqueue(session, counters, entry),
             }

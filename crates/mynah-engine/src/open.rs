@@ -24,7 +24,7 @@ impl Engine {
                 return self.events.push_back(Event::Authenticate { connection: id, credentials });
             }
             (None, Some(anonymous)) => Ok(anonymous.clone()),
-            (None, None) => Err(Reason::NotAuthorized),
+            (None, None) => Err(Reason::BadCredentials),
         };
         self.admit(now, id, open, result);
     }

@@ -34,7 +34,11 @@ impl Engine {
         let connection = self.lane.connections.get_mut(id).ok_or(Reason::Disconnected)?;
         let (tenant, session_ref) = (connection.tenant, connection.session().ok_or(Reason::Disconnected)?);
         let session = self.lane.sessions.get_mut(session_ref).ok_or(Reason::Disconnected)?;
-        session.subscribe(filter, options, self.shared.limits.subscriptions_per_session_max)?;
+        let replaced =
+            session.subscribe(filter, options, self.shared.limits.subscriptions_per_session_max)?;
+        if !replaced {
+            self.shared.counters(self.worker).subscriptions.add(1);
+        }
         self.shared.write_index().insert(tenant, filter, session_ref, options);
         self.shared.generations.bump(tenant, filter);
         Ok(options.class_max)
@@ -69,6 +73,7 @@ impl Engine {
         if !session.unsubscribe(filter) {
             return false;
         }
+        self.shared.counters(self.worker).subscriptions.sub(1);
         self.shared.write_index().remove(tenant, filter, session_ref);
         self.shared.generations.bump(tenant, filter);
         true

@@ -40,11 +40,11 @@ impl fmt::Display for StartError {
 fn advice(error: &io::Error, address: SocketAddr) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => format!(
-            " (another program listens there; stop it, or give the listener another address; `ss -ltnp` shows who has port {})",
+            " (another program listens there; stop it, or give the listener another address; `ss -ltnp 'sport = :{}'` shows which)",
             address.port()
         ),
         io::ErrorKind::PermissionDenied => {
-            " (ports below 1024 need a privilege; use a higher port, or give the program CAP_NET_BIND_SERVICE)".into()
+            " (ports below 1024 need a privilege; use a higher one, or grant CAP_NET_BIND_SERVICE)".into()
         }
         io::ErrorKind::AddrNotAvailable => " (this machine does not have that address)".into(),
         _ => String::new(),

@@ -39,7 +39,7 @@ impl Broker {
     /// Opens all listeners and starts the workers. Called inside the runtime.
     pub(crate) fn start(settings: Settings, users: Option<Users>) -> Result<Self, Complaint> {
         let (grace, http) = (settings.shutdown_grace, settings.http.clone());
-        let bounds = Bounds::new(&settings.limits, &http);
+        let limits = settings.limits.clone();
         let sockets = web_sockets(&settings.listeners)?;
         let listeners = settings.listeners.clone();
         let server = start_server(settings, users)?;
@@ -59,7 +59,9 @@ impl Broker {
                     mynah_http::adapter::router(links, http.clone(), ready.flag())
                 }
             };
-            sites.spawn(web::serve(Site { socket, router }, bounds.clone(), stopping.subscribe()));
+            // Each has bounds of its own: a flood of one does not shut the other.
+            let bounds = Bounds::new(&limits, &http);
+            sites.spawn(web::serve(Site { socket, router }, bounds, stopping.subscribe()));
         }
         ready.set(true);
         tracing::info!(version = VERSION, workers = server.shared().workers(), "ready");
@@ -98,8 +100,8 @@ fn web_sockets(listeners: &[Listener]) -> Result<Vec<(usize, std::net::TcpListen
                 socket.set_nonblocking(true)?;
                 Ok(socket)
             });
-            let failed = |error| Complaint::Listen { listener: listener.name.clone(), address, error };
-            opened.map(|socket| (index, socket)).map_err(failed)
+            let failed = |error| StartError::Listen { name: listener.name.clone(), address, error };
+            opened.map(|socket| (index, socket)).map_err(|error| failed(error).into())
         })
         .collect()
 }
@@ -145,10 +147,7 @@ fn start_server(settings: Settings, users: Option<Users>) -> Result<Server, Comp
     };
     let verify = users.map(|users| Arc::new(Passwords(users)) as Arc<dyn Verify>);
     let config = mynah_net::Config { settings: engine, sockets, verify, grace: settings.shutdown_grace };
-    let server = Server::start(config).map_err(|error| match error {
-        StartError::Listen { name, address, error } => Complaint::Listen { listener: name, address, error },
-        StartError::System { what, error } => Complaint::System { what, error },
-    })?;
+    let server = Server::start(config)?;
     for local in server.addresses() {
         told(served[usize::from(local.listener)], Some(local.address));
     }

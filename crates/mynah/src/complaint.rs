@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use mynah_auth::{FileError, HashError};
+use mynah_net::StartError;
 
 use crate::config::Problem;
 
@@ -20,8 +20,8 @@ pub(crate) enum Complaint {
     Passwords(FileError),
     /// A password cannot be used.
     Password(HashError),
-    /// An address cannot be listened on.
-    Listen { listener: String, address: SocketAddr, error: io::Error },
+    /// The broker cannot start.
+    Start(StartError),
     /// The system refused something that the broker needs.
     System { what: &'static str, error: io::Error },
     /// Something else, said in full.
@@ -48,34 +48,16 @@ impl fmt::Display for Complaint {
             }
             Self::Passwords(error) => error.fmt(f),
             Self::Password(error) => error.fmt(f),
-            Self::Listen { listener, address, error } => {
-                write!(
-                    f,
-                    "listener `{listener}` cannot listen on {address}: {error}{}",
-                    advice(error, *address)
-                )
-            }
+            Self::Start(error) => error.fmt(f),
             Self::System { what, error } => write!(f, "{what}: {error}"),
             Self::Other(message) => f.write_str(message),
         }
     }
 }
 
-/// What can be done about an address that cannot be listened on.
-fn advice(error: &io::Error, address: SocketAddr) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            let port = address.port();
-            format!(
-                " (another program listens there; stop it, or give the listener another address; \
-                 `ss -ltnp 'sport = :{port}'` shows which)"
-            )
-        }
-        io::ErrorKind::PermissionDenied => {
-            " (ports below 1024 need a privilege; use a higher one, or grant CAP_NET_BIND_SERVICE)".to_owned()
-        }
-        io::ErrorKind::AddrNotAvailable => " (this machine does not have that address)".to_owned(),
-        _ => String::new(),
+impl From<StartError> for Complaint {
+    fn from(error: StartError) -> Self {
+        Self::Start(error)
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Site {
     pub(crate) router: Router,
 }
 
-/// What clients may cost, shared by all sites.
+/// What the clients of one site may cost.
 #[derive(Clone)]
 pub(crate) struct Bounds {
     /// Connections that have not yet sent a request.

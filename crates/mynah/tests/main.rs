@@ -185,7 +185,7 @@ fn passwords_decide_who_comes_in() {
         let (ended_well, _, complaint) = publish(wrong);
         assert!(!ended_well && complaint.contains("connection refused"), "{wrong:?}: {complaint}");
     }
-    assert!(broker.get(broker.http, "/v1/topics/a").starts_with("HTTP/1.1 40"));
+    assert!(broker.get(broker.http, "/v1/topics/a").starts_with("HTTP/1.1 401"));
     assert!(broker.stop());
 }
 

@@ -266,7 +266,7 @@ fn a_guarded_listener_lets_in_whom_the_verifier_knows() {
     let mut broker = Broker::new(2);
     let nobody = broker.try_accept(0, 1).unwrap();
     broker.say(nobody, "open x go");
-    assert_eq!(broker.hear(nobody), "ended not authorized\n");
+    assert_eq!(broker.hear(nobody), "ended bad user name or password\n");
     let results = [Ok(Identity::user(TenantId::DEFAULT, "u")), Err(Reason::BadCredentials)];
     for (result, expected) in results.into_iter().zip(["opened new\n", "ended bad user name or password\n"]) {
         let peer = broker.try_accept(0, 1).unwrap();

@@ -34,6 +34,8 @@ pub struct ServerConnection {
     /// Seconds within which the client promises a packet; 0 promises nothing.
     keep_alive: u16,
     version: Version,
+    /// The last PUBLISH of QoS 2 without DUP, and how often it has come since something else did.
+    repeated: Option<(PacketId, u8)>,
     failure: Option<Error>,
 }
 
@@ -56,6 +58,7 @@ impl ServerConnection {
             partial_bytes: 0,
             keep_alive: 0,
             version: Version::default(),
+            repeated: None,
             failure: None,
         }
     }

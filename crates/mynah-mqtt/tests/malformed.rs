@@ -68,6 +68,7 @@ fn connects_that_are_malformed() {
     check_first(&[
         (b"\x11\x0d\0\x04MQTT\x04\x02\0\x0a\0\x01p", malformed(Malformed::Flags)),
         (b"\x12\x0d\0\x04MQTT\x04\x02\0\x0a\0\x01p", malformed(Malformed::Flags)),
+        (b"\x1f\x0d\0\x04MQTT\x05\x02\0\x0a\0\x01p", malformed(Malformed::Flags)),
         (b"\x14\x0d\0\x04MQTT\x04\x02\0\x0a\0\x01p", malformed(Malformed::Flags)),
         (b"\x18\x0d\0\x04MQTT\x04\x02\0\x0a\0\x01p", malformed(Malformed::Flags)),
         (b"\x10\xff\xff\xff\xff", malformed(Malformed::RemainingLength)),
@@ -214,6 +215,9 @@ fn exchanges_that_are_begun_again_and_again() {
         (&b"\x34\x05\0\x01a\0\x01".repeat(3), repeated),
         (&b"\x3c\x05\0\x01a\0\x01".repeat(3), Stays(b"\x50\x02\0\x01\x50\x02\0\x01\x50\x02\0\x01")),
     ]);
+    // Another length is another message; the identifier is still taken.
+    let others = [&b"\x34\x05\0\x01a\0\x01"[..], b"\x34\x06\0\x01a\0\x01x"].concat();
+    assert_eq!(open_server().hear(Instant::ZERO, &others.repeat(2)), b"\x50\x02\0\x01".repeat(4));
     let exchange = b"\x34\x05\0\x01a\0\x01\x62\x02\0\x01";
     let answers = b"\x50\x02\0\x01\x70\x02\0\x01";
     assert_eq!(open_server().hear(Instant::ZERO, &exchange.repeat(9)), answers.repeat(9));

@@ -8,7 +8,7 @@ use mynah_stack::{
     Subscribe as SubscribeCommand, SubscribeResult, Unsubscribe as UnsubscribeCommand,
 };
 
-use super::{ServerConnection, acknowledge, release};
+use super::{Begun, ServerConnection, acknowledge, release};
 use crate::error::{PublishReaction, publish_reaction, subscribe_return_code};
 use crate::framing::{Unit, next_unit};
 use crate::wire::{
@@ -72,7 +72,7 @@ impl ServerConnection {
             PacketType::Pubcomp => settle(AckType::Pubcomp, unit.body, Settlement::Completed),
             PacketType::Pubrel => {
                 let id = Ack::decode(AckType::Pubrel, unit.body)?.packet_id;
-                self.repeated = self.repeated.filter(|&(last, _)| last != id);
+                self.begun = self.begun.filter(|begun| begun.id != id);
                 Ok(Received::Command(Command::Complete { receipt: id.number() }))
             }
             PacketType::Subscribe => self.receive_subscribe(unit.body),
@@ -94,7 +94,7 @@ impl ServerConnection {
     fn receive_publish<'b>(&mut self, unit: Unit<'b>) -> Result<PublishCommand<'b>, Error> {
         let publish = Publish::decode(unit.flags, unit.body, self.config.settings().text_rule)?;
         if publish.class == Class::ExactlyOnce {
-            self.note_repetition(&publish)?;
+            self.note_begun(&publish, unit.body.len())?;
         }
         Ok(PublishCommand {
             header: mapping::header(&publish),
@@ -107,14 +107,17 @@ impl ServerConnection {
     /// with DUP ([MQTT-3.3.1-1]). A client that has had two answers, and sends it again as if it were new, does not
     /// listen and would do so for ever: this closes the connection, as Mosquitto does. The session still knows the
     /// identifier, so that the message is not published twice.
-    fn note_repetition(&mut self, publish: &Publish<'_>) -> Result<(), Error> {
+    fn note_begun(&mut self, publish: &Publish<'_>, body_len: usize) -> Result<(), Error> {
         const TIMES_MAX: u8 = 2;
         let Some(id) = publish.packet_id.filter(|_| !publish.dup) else { return Ok(()) };
-        let times = self.repeated.filter(|&(last, _)| last == id).map_or(1, |(_, times)| times + 1);
+        // The remaining length of a packet has 28 bits.
+        let body_len = body_len as u32;
+        let same = self.begun.filter(|begun| (begun.id, begun.body_len) == (id, body_len));
+        let times = same.map_or(1, |begun| begun.times + 1);
         if times > TIMES_MAX {
             return Err(Violation::RepeatedWithoutDup.into());
         }
-        self.repeated = Some((id, times));
+        self.begun = Some(Begun { id, body_len, times });
         Ok(())
     }
 

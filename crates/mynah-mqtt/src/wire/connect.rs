@@ -83,8 +83,12 @@ impl<'b> Connect<'b> {
         let level = fields.byte()?;
         // Up to the keep-alive all versions are alike: what is missing there is malformed, whatever the version.
         let (flags, keep_alive) = (fields.byte()?, fields.integer()?);
+        // The flags of the fixed header are reserved since the name is `MQTT`.
+        if header_flags != 0 && name != Version::V3_1.protocol_name() {
+            return Err(Malformed::Flags.into());
+        }
         let version = Version::asked_for(name, level)?;
-        check_flags(version, header_flags, flags)?;
+        check_flags(version, flags)?;
         let client_id = fields.text(rule)?;
         let will = if flags & WILL == 0 { None } else { Some(decode_will(&mut fields, flags, rule)?) };
         let is_there = |fields: &Fields<'_>, mask| {
@@ -135,23 +139,20 @@ fn decode_name<'b>(fields: &mut Fields<'b>) -> Result<&'b [u8], Error> {
     if known { Ok(name) } else { Err(Violation::ProtocolName.into()) }
 }
 
-fn check_flags(version: Version, header_flags: u8, flags: u8) -> Result<(), Error> {
+fn check_flags(version: Version, flags: u8) -> Result<(), Violation> {
     if version.checks_reserved_flags() {
-        if header_flags != 0 {
-            return Err(Malformed::Flags.into());
-        }
         if flags & RESERVED != 0 {
-            return Err(Violation::ReservedConnectFlag.into());
+            return Err(Violation::ReservedConnectFlag);
         }
         if flags & WILL == 0 && flags & (WILL_QOS | WILL_RETAIN) != 0 {
-            return Err(Violation::WillFlagsWithoutWill.into());
+            return Err(Violation::WillFlagsWithoutWill);
         }
     }
     if flags & WILL != 0 && flags & WILL_QOS == WILL_QOS {
-        return Err(Violation::WillQos.into());
+        return Err(Violation::WillQos);
     }
     if flags & (USER_NAME | PASSWORD) == PASSWORD {
-        return Err(Violation::PasswordWithoutUserName.into());
+        return Err(Violation::PasswordWithoutUserName);
     }
     Ok(())
 }

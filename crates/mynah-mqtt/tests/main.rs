@@ -12,3 +12,4 @@ mod malformed;
 mod properties;
 mod split;
 mod vectors;
+mod version_3_1;

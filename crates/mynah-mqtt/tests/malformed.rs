@@ -66,10 +66,11 @@ fn first_packets_that_are_not_connect() {
 #[test]
 fn connects_that_are_malformed() {
     check_first(&[
-        (b"\x11", malformed(Malformed::Flags)),
+        (b"\x11\x0d\0\x04MQTT\x04\x02\0\x0a\0\x01p", malformed(Malformed::Flags)),
         (b"\x12\x0d\0\x04MQTT\x04\x02\0\x0a\0\x01p", malformed(Malformed::Flags)),
-        (b"\x14", malformed(Malformed::Flags)),
-        (b"\x18", malformed(Malformed::Flags)),
+        (b"\x1f\x0d\0\x04MQTT\x05\x02\0\x0a\0\x01p", malformed(Malformed::Flags)),
+        (b"\x14\x0d\0\x04MQTT\x04\x02\0\x0a\0\x01p", malformed(Malformed::Flags)),
+        (b"\x18\x0d\0\x04MQTT\x04\x02\0\x0a\0\x01p", malformed(Malformed::Flags)),
         (b"\x10\xff\xff\xff\xff", malformed(Malformed::RemainingLength)),
         (b"\x10\xff\xff\xff\xff\x7f\0\x04MQTT", malformed(Malformed::RemainingLength)),
         (b"\x10\xff\xff\xff\x7f", Closes(b"", Error::Refused(Refused::PacketTooLarge))),
@@ -77,6 +78,7 @@ fn connects_that_are_malformed() {
         (b"\x10\0", malformed(Malformed::Truncated)),
         (b"\x10\x01\0", malformed(Malformed::Truncated)),
         (b"\x10\x06\0\x04MQTT", malformed(Malformed::Truncated)),
+        (b"\x10\x08\0\x04MQTT\x05\x02", malformed(Malformed::Truncated)),
         (b"\x10\x0a\0\x04MQTT\x04\x02\0\x0a", malformed(Malformed::Truncated)),
         (b"\x10\x0d\0\x04MQTT\x04\x02\0\x0a\0\x02p", malformed(Malformed::Truncated)),
         (b"\x10\x0e\0\x04MQTT\x04\x02\0\x0a\0\x01pp", malformed(Malformed::TrailingBytes)),
@@ -120,13 +122,16 @@ fn connects_that_break_a_rule() {
 #[test]
 fn connects_that_are_refused_with_a_return_code() {
     let level = || Closes(b"\x20\x02\0\x01", Error::Refused(Refused::ProtocolLevel));
+    let unknown_level = || Closes(b"\x20\x02\0\x01", Error::Refused(Refused::UnknownProtocolLevel));
     let client_id = || Closes(b"\x20\x02\0\x02", Error::Refused(Refused::ClientId));
     check_first(&[
         (b"\x10\x0d\0\x04MQTT\x03\x02\0\x0a\0\x01p", level()),
-        (b"\x10\x0d\0\x04MQTT\x06\x02\0\x0a\0\x01p", level()),
+        (b"\x10\x0d\0\x04MQTT\x06\x02\0\x0a\0\x01p", unknown_level()),
+        (b"\x10\x0d\0\x04MQTT\x02\x02\0\x0a\0\x01p", unknown_level()),
+        (b"\x10\x0f\0\x06MQIsdp\x06\x02\0\x0a\0\x01p", unknown_level()),
         (b"\x10\x0e\0\x04MQTT\x05\x02\0\x0a\0\0\x01p", level()),
-        (b"\x10\x0d\0\x04MQTT\x84\x02\0\x0a\0\x01p", level()),
-        (b"\x10\x0f\0\x06MQIsdp\x03\x02\0\x0a\0\x01p", level()),
+        (b"\x10\x0d\0\x04MQTT\x84\x02\0\x0a\0\x01p", unknown_level()),
+        (b"\x10\x0f\0\x06MQIsdp\x04\x02\0\x0a\0\x01p", level()),
         (b"\x10\x0c\0\x04MQTT\x04\0\0\x0a\0\0", client_id()),
     ]);
 }
@@ -199,6 +204,23 @@ fn publishes_that_are_wrong() {
         (b"\x3c\x05\0\x01a\x12\x34", Stays(b"\x50\x02\x12\x34")),
         (b"\x30\x83\x80\x80\0\0\x01a", Stays(b"")),
     ]);
+}
+
+/// A repetition of QoS 2 is answered ([MQTT-4.3.3-2]), but not for ever if it comes without DUP ([MQTT-3.3.1-1]).
+#[test]
+fn exchanges_that_are_begun_again_and_again() {
+    let repeated = Closes(b"\x50\x02\0\x01\x50\x02\0\x01", Error::Violation(Violation::RepeatedWithoutDup));
+    check_open(&[
+        (&b"\x34\x05\0\x01a\0\x01".repeat(2), Stays(b"\x50\x02\0\x01\x50\x02\0\x01")),
+        (&b"\x34\x05\0\x01a\0\x01".repeat(3), repeated),
+        (&b"\x3c\x05\0\x01a\0\x01".repeat(3), Stays(b"\x50\x02\0\x01\x50\x02\0\x01\x50\x02\0\x01")),
+    ]);
+    // Another length is another message; the identifier is still taken.
+    let others = [&b"\x34\x05\0\x01a\0\x01"[..], b"\x34\x06\0\x01a\0\x01x"].concat();
+    assert_eq!(open_server().hear(Instant::ZERO, &others.repeat(2)), b"\x50\x02\0\x01".repeat(4));
+    let exchange = b"\x34\x05\0\x01a\0\x01\x62\x02\0\x01";
+    let answers = b"\x50\x02\0\x01\x70\x02\0\x01";
+    assert_eq!(open_server().hear(Instant::ZERO, &exchange.repeat(9)), answers.repeat(9));
 }
 
 #[test]

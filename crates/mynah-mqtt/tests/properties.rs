@@ -36,7 +36,7 @@ fn with_unit<T>(encode: impl FnOnce(&mut Vec<u8>), check: impl FnOnce(u8, &[u8])
     let mut packet = Vec::new();
     encode(&mut packet);
     let mut input = packet.as_slice();
-    let unit = next_unit(&mut input, packet.len()).unwrap().unwrap();
+    let unit = next_unit(&mut input, Version::V3_1_1, packet.len()).unwrap().unwrap();
     assert!(input.is_empty());
     check(unit.flags, unit.body)
 }
@@ -78,7 +78,7 @@ proptest! {
             user_name: credentials.as_ref().map(|(user, _)| user.as_str()),
             password: credentials.as_ref().and_then(|(_, password)| password.as_deref()),
         };
-        let decoded = with_unit(|out| connect.encode(out), |_, body| Connect::decode(body, RULE) == Ok(connect));
+        let decoded = with_unit(|out| connect.encode(out), |flags, body| Connect::decode(flags, body, RULE) == Ok(connect));
         prop_assert!(decoded);
     }
 

@@ -9,13 +9,14 @@ use mynah_mqtt::wire::{
 use mynah_mqtt::{Version, Violation};
 
 const RULE: TextRule = TextRule::RefuseDiscouraged;
+const VERSION: Version = Version::V3_1_1;
 
 fn id(number: u16) -> PacketId {
     PacketId::new(number).unwrap()
 }
 
 fn unit(mut packet: &[u8]) -> Unit<'_> {
-    let unit = next_unit(&mut packet, 1 << 20).unwrap().unwrap();
+    let unit = next_unit(&mut packet, VERSION, 1 << 20).unwrap().unwrap();
     assert!(packet.is_empty());
     unit
 }
@@ -44,7 +45,7 @@ fn connect_with_every_field() {
         user_name: Some("user"),
         password: Some(b"pwd"),
     };
-    assert_eq!(Connect::decode(unit(packet).body, RULE), Ok(connect));
+    assert_eq!(Connect::decode(0, unit(packet).body, RULE), Ok(connect));
     assert_eq!(encoded(|out| connect.encode(out)), packet);
     assert!(!format!("{connect:?}").contains("112, 119, 100"), "a password is not shown");
 }
@@ -61,7 +62,7 @@ fn connect_with_nothing() {
         user_name: None,
         password: None,
     };
-    assert_eq!(Connect::decode(unit(packet).body, RULE), Ok(connect));
+    assert_eq!(Connect::decode(0, unit(packet).body, RULE), Ok(connect));
     assert_eq!(encoded(|out| connect.encode(out)), packet);
 }
 
@@ -72,15 +73,15 @@ fn connack_codes() {
         let return_code = ConnectReturnCode::from_number(number).unwrap();
         let connack = Connack { session_present: false, return_code };
         assert_eq!(connack.encode(), [0x20, 2, 0, number]);
-        assert_eq!(Connack::decode(&[0, number]), Ok(connack));
+        assert_eq!(Connack::decode(&[0, number], VERSION), Ok(connack));
     }
     let accepted = Connack { session_present: true, return_code: ConnectReturnCode::Accepted };
     assert_eq!(accepted.encode(), [0x20, 2, 1, 0]);
-    assert_eq!(Connack::decode(&[1, 0]), Ok(accepted));
-    assert!(Connack::decode(&[0, 6]).is_err());
-    assert!(Connack::decode(&[2, 0]).is_err());
+    assert_eq!(Connack::decode(&[1, 0], VERSION), Ok(accepted));
+    assert!(Connack::decode(&[0, 6], VERSION).is_err());
+    assert!(Connack::decode(&[2, 0], VERSION).is_err());
     // [MQTT-3.2.2-4]
-    assert_eq!(Connack::decode(&[1, 5]), Err(Violation::SessionPresentInRefusal.into()));
+    assert_eq!(Connack::decode(&[1, 5], VERSION), Err(Violation::SessionPresentInRefusal.into()));
 }
 
 /// Figure 3.11: topic `a/b`, packet identifier 10.
@@ -169,9 +170,9 @@ fn packets_without_a_body() {
 fn flags_of_each_type() {
     for number in 1..=14 {
         let packet_type = PacketType::from_number(number).unwrap();
-        let allowed: Vec<u8> = (0..16).filter(|&flags| packet_type.allows_flags(flags)).collect();
+        let allowed: Vec<u8> = (0..16).filter(|&flags| packet_type.allows_flags(VERSION, flags)).collect();
         match packet_type {
-            PacketType::Publish => assert_eq!(allowed.len(), 16),
+            PacketType::Publish | PacketType::Connect => assert_eq!(allowed.len(), 16),
             PacketType::Pubrel | PacketType::Subscribe | PacketType::Unsubscribe => assert_eq!(allowed, [2]),
             _ => assert_eq!(allowed, [0]),
         }

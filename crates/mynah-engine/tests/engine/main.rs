@@ -43,7 +43,7 @@ fn a_lower_class_of_the_subscription_counts_and_overlaps_deliver_once() {
     let peer = broker.open(0, "open a go");
     broker.say(peer, "sub t/# 0\nsub t/x 1\nsub +/x 0\npub t/x 2 - hi");
     let heard = broker.hear(peer);
-    assert!(heard.ends_with("msg 1 1 t/x hi\npublished 5\n"), "{heard}");
+    assert!(heard.ends_with("published 5\nmsg 1 1 t/x hi\n"), "{heard}");
     assert_eq!(heard.matches("msg").count(), 1);
 }
 

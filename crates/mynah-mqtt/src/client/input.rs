@@ -15,7 +15,7 @@ impl Client {
     /// [`super::Options::events_max`] of them wait.
     pub fn handle_input(&mut self, now: Instant, input: &mut &[u8]) {
         while self.state != State::Closed && self.events.len() < self.options.events_max {
-            let result = match next_unit(input, self.options.packet_bytes_max) {
+            let result = match next_unit(input, self.options.version, self.options.packet_bytes_max) {
                 Ok(None) => return,
                 Ok(Some(unit)) => self.receive(now, unit),
                 Err(error) => Err(error),
@@ -30,7 +30,7 @@ impl Client {
         match (self.state, unit.packet_type) {
             // The first packet of a server is CONNACK ([MQTT-3.2.0-1]).
             (State::AwaitingConnack { .. }, PacketType::Connack) => {
-                self.receive_connack(now, Connack::decode(unit.body)?);
+                self.receive_connack(now, Connack::decode(unit.body, self.options.version)?);
                 Ok(())
             }
             (State::Open, _) => self.receive_open(unit),

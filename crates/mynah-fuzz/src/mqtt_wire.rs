@@ -2,6 +2,7 @@
 //! refused however much of it is there; a message keeps its bytes through the broker's layout.
 
 use mynah_model::Properties;
+use mynah_mqtt::Version;
 use mynah_mqtt::framing::{FixedHeader, Unit, encode_fixed_header, next_unit};
 use mynah_mqtt::mapping::{self, MqttCodec};
 use mynah_mqtt::wire::{
@@ -14,23 +15,29 @@ use mynah_stack::{Frame, FrameKind, LayoutCodec, Outbound};
 const PACKET_BYTES_MAX: usize = 1 << 20;
 const FILTERS_MAX: usize = 64;
 
-/// Reads `data` as a stream of packets.
+/// Reads `data` as a stream of packets of each version.
 ///
 /// # Panics
 /// If a promise of the codec is broken.
 pub fn mqtt_wire(data: &[u8]) {
+    for version in Version::ALL {
+        check_stream(data, version);
+    }
+}
+
+fn check_stream(data: &[u8], version: Version) {
     let mut input = data;
     loop {
         let start = input;
-        match next_unit(&mut input, PACKET_BYTES_MAX) {
+        match next_unit(&mut input, version, PACKET_BYTES_MAX) {
             Ok(Some(unit)) => {
                 let packet = &start[..start.len() - input.len()];
-                check_cuts(packet);
-                check_unit(unit, packet);
+                check_cuts(packet, version);
+                check_unit(unit, packet, version);
             }
             Ok(None) => {
                 assert_eq!(input, start, "an incomplete packet stays");
-                return check_incomplete(input);
+                return check_incomplete(input, version);
             }
             Err(_) => {
                 assert_eq!(input, start, "a malformed packet stays");
@@ -41,18 +48,18 @@ pub fn mqtt_wire(data: &[u8]) {
 }
 
 /// A whole packet is not taken before its last byte is there, and its size is judged by its header.
-fn check_cuts(packet: &[u8]) {
+fn check_cuts(packet: &[u8], version: Version) {
     for cut in [1, 2, packet.len() / 2, packet.len() - 1] {
         let mut part = &packet[..cut.min(packet.len() - 1)];
-        assert_eq!(next_unit(&mut part, PACKET_BYTES_MAX), Ok(None));
+        assert_eq!(next_unit(&mut part, version, PACKET_BYTES_MAX), Ok(None));
     }
     let mut whole = packet;
-    assert!(next_unit(&mut whole, packet.len() - 1).is_err(), "one byte more than the limit");
-    assert!(matches!(next_unit(&mut whole, packet.len()), Ok(Some(_))));
+    assert!(next_unit(&mut whole, version, packet.len() - 1).is_err(), "one byte more than the limit");
+    assert!(matches!(next_unit(&mut whole, version, packet.len()), Ok(Some(_))));
 }
 
-fn check_incomplete(input: &[u8]) {
-    if let Ok(Some(header)) = FixedHeader::decode(input) {
+fn check_incomplete(input: &[u8], version: Version) {
+    if let Ok(Some(header)) = FixedHeader::decode(input, version) {
         assert!(header.header_len + header.remaining > input.len());
         assert!(header.header_len + header.remaining <= PACKET_BYTES_MAX);
     } else {
@@ -60,23 +67,27 @@ fn check_incomplete(input: &[u8]) {
     }
 }
 
-/// The packet with its length in as few bytes as it needs: what an encoder writes.
+/// The packet as an encoder writes it: its length in as few bytes as it needs, and no flags that mean nothing.
 fn canonical(unit: Unit<'_>, packet: &[u8]) -> Vec<u8> {
+    let first = match unit.packet_type {
+        PacketType::Publish => packet[0],
+        other => other.first_byte(),
+    };
     let mut out = Vec::new();
-    encode_fixed_header(packet[0], unit.body.len(), &mut out);
+    encode_fixed_header(first, unit.body.len(), &mut out);
     out.extend_from_slice(unit.body);
     assert!(out.len() <= packet.len());
     out
 }
 
-fn check_unit(unit: Unit<'_>, packet: &[u8]) {
+fn check_unit(unit: Unit<'_>, packet: &[u8], version: Version) {
     let same = canonical(unit, packet);
     let body = unit.body;
     match unit.packet_type {
-        PacketType::Connect => check_connect(body, &same),
+        PacketType::Connect => check_connect(unit, &same),
+        PacketType::Connack => check_connack(body, &same, version),
         PacketType::Publish => check_publish(unit, &same),
         PacketType::Subscribe | PacketType::Unsubscribe => check_request(unit, &same),
-        PacketType::Connack => check_same(Connack::decode(body).map(|p| p.encode().to_vec()), &same),
         PacketType::Puback => check_ack(AckType::Puback, body, &same),
         PacketType::Pubrec => check_ack(AckType::Pubrec, body, &same),
         PacketType::Pubrel => check_ack(AckType::Pubrel, body, &same),
@@ -88,6 +99,9 @@ fn check_unit(unit: Unit<'_>, packet: &[u8]) {
         PacketType::Disconnect => {
             check_same(Disconnect::decode(body).map(|_| Disconnect.encode().to_vec()), &same);
         }
+    }
+    if version.checks_reserved_flags() && unit.packet_type != PacketType::Connect {
+        assert_eq!(same[0], packet[0], "flags that mean nothing have their value");
     }
 }
 
@@ -115,9 +129,27 @@ fn by_both_rules<T: PartialEq, E>(decode: impl Fn(TextRule) -> Result<T, E>) -> 
     lenient
 }
 
-fn check_connect(body: &[u8], same: &[u8]) {
-    let Some(connect) = by_both_rules(|rule| Connect::decode(body, rule)) else { return };
-    assert_eq!(encoded(|out| connect.encode(out)), same);
+fn check_connack(body: &[u8], same: &[u8], version: Version) {
+    let Ok(connack) = Connack::decode(body, version) else { return };
+    let encoded = connack.encode();
+    assert_eq!((encoded[3], encoded.len()), (same[3], same.len()));
+    assert_eq!(Connack::decode(&encoded[2..], version), Ok(connack));
+    assert!(!version.tells_session_present() || encoded == *same);
+}
+
+/// The version of a CONNECT is what it says itself.
+fn check_connect(unit: Unit<'_>, same: &[u8]) {
+    let decode = |rule| Connect::decode(unit.flags, unit.body, rule);
+    let Some(connect) = by_both_rules(decode) else { return };
+    let encoded = encoded(|out| connect.encode(out));
+    if connect.version.checks_reserved_flags() {
+        assert_eq!((encoded.as_slice(), unit.flags), (same, 0));
+    } else {
+        // What was not used, or announced and missing, is not written.
+        let mut input = encoded.as_slice();
+        let again = next_unit(&mut input, connect.version, PACKET_BYTES_MAX).unwrap().unwrap();
+        assert_eq!(Connect::decode(again.flags, again.body, TextRule::AcceptDiscouraged), Ok(connect));
+    }
     let open = mapping::open(&connect, 10);
     assert_eq!(open.will.is_some(), connect.will.is_some());
     if let (Some(message), Some(will)) = (open.will, connect.will) {

@@ -109,7 +109,7 @@ fn invalid(message: String) -> Error {
 /// A packet as the first of a connection and as one of a session that is open, read in pieces and by a script.
 fn connection_seeds(packet: &[u8]) -> Vec<Input> {
     let mut seeds = Vec::new();
-    for flags in [0x10, 0x11] {
+    for flags in [0x10, 0x11, 0x90] {
         seeds.push([&[flags, 5], packet].concat());
     }
     if let Ok(len) = u8::try_from(packet.len())

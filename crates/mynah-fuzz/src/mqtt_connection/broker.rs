@@ -8,14 +8,15 @@ use core::time::Duration;
 use mynah_model::{
     Class, DeliveryId, Filter, Header, Instant, Layout, MessageView, Properties, Reason, TenantId, Topic,
 };
-use mynah_mqtt::Config;
 use mynah_mqtt::connection::ServerConnection;
+use mynah_mqtt::error::connect_return_code;
 use mynah_mqtt::framing::next_unit;
 use mynah_mqtt::mapping::MqttCodec;
 use mynah_mqtt::wire::{
-    Ack, AckType, Connack, ConnectReturnCode, PacketId, PacketType, Publish, Suback, SubscribeReturnCode,
-    Unsuback,
+    Ack, AckType, Connack, Connect, ConnectReturnCode, PacketId, PacketType, Publish, Suback,
+    SubscribeReturnCode, TextRule, Unsuback,
 };
+use mynah_mqtt::{Config, Error, Refused, UnknownLevel, Version};
 use mynah_stack::{
     Close, Command, Connection, Delivery, Frame, FrameKind, LayoutCodec, Open, Opened, Outbound, Outcome,
     Settle, Settlement, Step, SubscribeResult,
@@ -25,6 +26,9 @@ pub(super) struct Broker {
     /// Whether each command is answered before the next step.
     pub(super) answers_at_once: bool,
     connection: ServerConnection,
+    /// What CONNECT asked for.
+    version: Version,
+    unknown_level: UnknownLevel,
     receive_max: u16,
     filters_max: usize,
     now: Instant,
@@ -68,6 +72,8 @@ impl Broker {
         let settings = config.settings();
         Self {
             answers_at_once: false,
+            version: Version::default(),
+            unknown_level: settings.unknown_level,
             receive_max: settings.receive_max.get(),
             filters_max: settings.filters_per_packet_max,
             connection: ServerConnection::new(Arc::new(config.clone()), Instant::ZERO),
@@ -233,7 +239,12 @@ impl Broker {
                 self.check_close(close);
                 return false;
             }
-            Step::Command(command) => self.take_command(command),
+            Step::Command(command) => {
+                if matches!(command, Command::Open(_)) {
+                    self.version = version(&unread);
+                }
+                self.take_command(command)
+            }
         };
         self.unread = input.to_vec();
         assert!(self.unread.len() + 2 <= unread.len(), "a command takes at least a packet");
@@ -258,7 +269,7 @@ impl Broker {
         if self.phase != Phase::Opening {
             assert!(self.unread.len() < self.connection.input_bytes_max(), "a packet that never fits");
             let mut input = self.unread.as_slice();
-            assert_eq!(next_unit(&mut input, usize::MAX), Ok(None), "a whole packet was left");
+            assert_eq!(next_unit(&mut input, self.version, usize::MAX), Ok(None), "a whole packet was left");
         }
     }
 
@@ -269,11 +280,7 @@ impl Broker {
         }
         let written = self.take_written();
         if self.phase == Phase::Connecting {
-            // A CONNECT that is refused by itself is the only one that is answered in a step.
-            assert!(
-                written.is_empty()
-                    || matches!(connack(&written), Some(code) if code != ConnectReturnCode::Accepted)
-            );
+            assert_eq!(written, self.refusal(), "a CONNECT that is refused by itself");
         } else {
             check_pongs(&written);
         }
@@ -287,6 +294,18 @@ impl Broker {
         self.phase = Phase::Closed(close);
         self.waiting.clear();
         self.unread.clear();
+    }
+
+    /// What is written when CONNECT, or what comes in its place, is not taken.
+    fn refusal(&self) -> Vec<u8> {
+        let Some(failure) = self.connection.failure() else { return Vec::new() };
+        if failure == Error::Refused(Refused::UnknownProtocolLevel)
+            && self.unknown_level == UnknownLevel::AsV5
+        {
+            return b"\x20\x03\0\x84\0".to_vec();
+        }
+        let connack = |return_code| Connack { session_present: false, return_code }.encode().to_vec();
+        failure.connect_return_code().map_or(Vec::new(), connack)
     }
 
     /// Checks a command and notes what it waits for.
@@ -374,9 +393,9 @@ impl Broker {
     fn answer_open(&mut self, result: Result<bool, Reason>) {
         let opened = |session_present| Opened { session_present, assigned_client_id: None };
         self.tell(Outcome::Opened(result.map(opened)));
-        let written = self.take_written();
-        assert_eq!((written.len(), written[0], written[2] == 1), (4, 0x20, result == Ok(true)));
-        assert_eq!(connack(&written) == Some(ConnectReturnCode::Accepted), result.is_ok());
+        let session_present = result == Ok(true) && self.version.tells_session_present();
+        let return_code = result.map_or_else(connect_return_code, |_| ConnectReturnCode::Accepted);
+        self.expect_written(&Connack { session_present, return_code }.encode());
         if result.is_ok() {
             self.phase = Phase::Open;
         }
@@ -422,8 +441,8 @@ fn ack(ack_type: AckType, number: u16) -> Vec<u8> {
     Ack { ack_type, packet_id }.encode().to_vec()
 }
 
-/// The return code of what is written, if that is one CONNACK.
-fn connack(written: &[u8]) -> Option<ConnectReturnCode> {
-    let body = written.strip_prefix(&[PacketType::Connack.first_byte(), 2])?;
-    Connack::decode(body).ok().map(|connack| connack.return_code)
+/// The version that the CONNECT at the start of `input` asks for.
+fn version(mut input: &[u8]) -> Version {
+    let unit = next_unit(&mut input, Version::default(), usize::MAX).unwrap().unwrap();
+    Connect::decode(unit.flags, unit.body, TextRule::AcceptDiscouraged).unwrap().version
 }

@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use mynah_model::{Class, DeliveryId, Reason};
 use mynah_mqtt::wire::TextRule;
-use mynah_mqtt::{Config, Settings};
+use mynah_mqtt::{Config, Settings, UnknownLevel};
 
 use crate::script::Script;
 use broker::Broker;
@@ -59,6 +59,9 @@ fn config(flags: u8) -> Config {
         settings.keep_alive_max = NonZeroU16::new(20);
     }
     settings.allow_empty_client_id = flags & 0x40 == 0;
+    if flags & 0x80 != 0 {
+        settings.unknown_level = UnknownLevel::AsV5;
+    }
     Config::new(settings).unwrap()
 }
 

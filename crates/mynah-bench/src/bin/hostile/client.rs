@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use mynah_bench::{connect, subscribe};
+use mynah_mqtt::Version;
 use mynah_mqtt::framing::next_unit;
 use mynah_mqtt::wire::{PacketType, Publish, TextRule};
 
@@ -97,7 +98,7 @@ impl Client {
         let wrong = |error: mynah_mqtt::Error| Error::other(error.to_string());
         let mut input = &self.unread[self.read..];
         let before = input.len();
-        let Some(unit) = next_unit(&mut input, usize::MAX).map_err(wrong)? else {
+        let Some(unit) = next_unit(&mut input, Version::default(), usize::MAX).map_err(wrong)? else {
             self.unread.drain(..self.read);
             self.read = 0;
             return Ok(None);

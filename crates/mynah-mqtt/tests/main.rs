@@ -9,6 +9,7 @@ mod conformance;
 mod golden;
 mod journeys;
 mod malformed;
+mod out_of_order;
 mod properties;
 mod split;
 mod vectors;

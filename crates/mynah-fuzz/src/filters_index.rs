@@ -22,7 +22,10 @@ pub fn filters_index(data: &[u8]) {
         match script.below(8) {
             0..4 => world.insert(&mut script),
             4..6 => world.remove(&mut script),
-            _ => world.ask(&mut script),
+            _ => world.asked = Some((tenant(&mut script), text(&mut script))),
+        }
+        if let Some((tenant, text)) = &world.asked.clone() {
+            world.ask(*tenant, text);
         }
     }
     world.clear();
@@ -41,6 +44,8 @@ struct World {
     generations: Generations,
     routes: RouteCache,
     list: Vec<Subscription>,
+    /// What was asked last: asked again after each change, when its route is remembered.
+    asked: Option<(TenantId, Vec<u8>)>,
 }
 
 /// What orders and identifies a match.
@@ -53,6 +58,7 @@ impl World {
             generations: Generations::new(seed),
             routes: RouteCache::new(seed, ROUTES_MAX, WorkerId(0)),
             list: Vec::new(),
+            asked: None,
         }
     }
 
@@ -88,12 +94,11 @@ impl World {
         self.list.len() < before
     }
 
-    fn ask(&mut self, script: &mut Script<'_>) {
-        let (tenant, text) = (tenant(script), text(script));
-        let Ok(topic) = Topic::new(&text) else { return };
+    fn ask(&mut self, tenant: TenantId, text: &[u8]) {
+        let Ok(topic) = Topic::new(text) else { return };
         let mut expected = Vec::new();
         for one in self.list.iter().filter(|one| one.tenant == tenant) {
-            let selected = selects(&one.filter, &text);
+            let selected = selects(&one.filter, text);
             let filter = Filter::from_checked(&one.filter);
             assert_eq!(filter.matches(topic), selected, "{filter} against {topic}");
             if selected {

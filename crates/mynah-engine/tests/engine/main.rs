@@ -1,9 +1,11 @@
-//! Engines, driven by a protocol of lines: what the broker does whatever the protocol.
+//! Engines, driven by a protocol of lines: what the broker does whatever the protocol. `mqtt` is what MQTT demands of
+//! a broker.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod broker;
 mod lines;
+mod mqtt;
 
 use std::time::Duration;
 

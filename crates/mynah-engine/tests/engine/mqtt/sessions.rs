@@ -221,3 +221,19 @@ fn an_identifier_in_use_is_not_given_to_another_delivery() {
     assert_eq!(expected, 65_535, "all identifiers but one were used");
     assert_eq!(id_of(&world.say(client, &ack(0x40, 1))), 65_535);
 }
+
+/// MQTT 3.1 and 3.1.1 have one session between them.
+#[test]
+fn a_session_is_found_by_either_version() {
+    let mut world = World::new();
+    let older: &[u8] = b"\x10\x0f\0\x06MQIsdp\x03\0\0\x0a\0\x01c";
+    let client = world.connect(older, NEW);
+    world.subscribe(client, &[("t", 1)]);
+    world.0.cut(client);
+    let publisher = world.client("p");
+    world.say(publisher, &publish("t", 1, false, 1, "x"));
+    let client = world.connect(&connect(0, "c", b""), &[PRESENT, &publish("t", 1, false, 1, "x")].concat());
+    world.0.cut(client);
+    // The older version does not say that there was a session.
+    world.connect(older, &[NEW, &again("t", 1, 1, "x")].concat());
+}

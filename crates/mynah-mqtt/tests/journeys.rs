@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use mynah_model::{Class, Instant};
-use mynah_mqtt::Config;
 use mynah_mqtt::client::{Client, Ending, Event, LastWill, Misuse, Options};
 use mynah_mqtt::wire::ConnectReturnCode;
+use mynah_mqtt::{Config, Version};
 use mynah_stack::testing::{Endpoint, Pair, Sequence};
 
 use crate::broker::Server;
@@ -122,9 +122,15 @@ fn a_client_hears_what_it_publishes_in_order_and_is_acknowledged() {
 /// With QoS 2 each message arrives once and in order, wherever the link breaks.
 #[test]
 fn exactly_once_holds_over_broken_links() {
+    for version in Version::ALL {
+        exactly_once_over_broken_links(version);
+    }
+}
+
+fn exactly_once_over_broken_links(version: Version) {
     let mut redelivered = 0;
     for seed in 0..200 {
-        let mut pair = pair(persistent("c"), seed);
+        let mut pair = pair(Options { version, ..persistent("c") }, seed);
         let mut sequence = Sequence::new(seed);
         pair.settle();
         pair.a.client.subscribe(pair.clock.now(), &[("t", Class::ExactlyOnce)]).unwrap();

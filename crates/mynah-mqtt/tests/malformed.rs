@@ -95,6 +95,7 @@ fn connects_that_are_malformed() {
         (b"\x10\x0d\0\x04MQTT\x04\x82\0\x0a\0\x01p", malformed(Malformed::Truncated)),
         (b"\x10\x10\0\x04MQTT\x04\xc2\0\x0a\0\x01p\0\x01u", malformed(Malformed::Truncated)),
         (b"\x10\x10\0\x04MQTT\x04\x82\0\x0a\0\x01p\0\x01\x7f", malformed(Malformed::Discouraged)),
+        (b"\x10\x10\0\x04MQTT\x04\x82\0\x0a\0\x01p\0\x01\xff", malformed(Malformed::NotUtf8)),
         // A user name, and a password, that no flag announces.
         (b"\x10\x10\0\x04MQTT\x04\x02\0\x0a\0\x01p\0\x01u", malformed(Malformed::TrailingBytes)),
         (b"\x10\x13\0\x04MQTT\x04\x82\0\x0a\0\x01p\0\x01u\0\x01p", malformed(Malformed::TrailingBytes)),
@@ -298,6 +299,7 @@ fn unsubscribes_that_are_wrong() {
         (b"\xa2\x07\0\x01\0\x01q\0\0", violation(Violation::TopicEmpty)),
         (b"\xa2\x05\0\0\0\x01p", malformed(Malformed::PacketIdZero)),
         (b"\xa2\x05\0\x01\0\x01\0", malformed(Malformed::Nul)),
+        (b"\xa2\x05\0\x01\0\x01\xff", malformed(Malformed::NotUtf8)),
         (b"\xa2\x06\0\x01\0\x02#a", violation(Violation::FilterWildcard)),
         (b"\xa2\x05\0\x01\0\x01p", Stays(b"\xb0\x02\0\x01")),
     ]);

@@ -6,6 +6,7 @@ use mynah_stack::{Outcome, Subscribe, SubscribeRequest, SubscribeResult, Unsubsc
 
 use crate::connections::ConnectionId;
 use crate::engine::Engine;
+use crate::publish::exceeds;
 
 impl Engine {
     /// Attaches filters, answers, and starts the replay of retained values.
@@ -47,10 +48,7 @@ impl Engine {
     }
 
     pub(crate) fn may_subscribe(&mut self, id: ConnectionId, filter: Filter<'_>) -> Result<Grant, Reason> {
-        let limits = &self.shared.limits;
-        if filter.as_bytes().len() > limits.topic_bytes_max
-            || filter.as_bytes().iter().filter(|&&b| b == b'/').count() >= limits.topic_segments_max
-        {
+        if exceeds(filter.as_bytes(), &self.shared.limits) {
             return Err(Reason::FilterInvalid);
         }
         if self.shared.access.is_unrestricted() {

@@ -199,6 +199,7 @@ mod tests {
         assert_eq!((&frame.head[..], frame.id_at), (&b"\x30\x07\0\x03a/bhi"[..], None));
     }
 
+    //= mqtt-3.1.1 [MQTT-4.7.3-3]
     #[test]
     fn what_mqtt_cannot_spell_is_not_encoded() {
         assert!(encode(&foreign(&[b'a'; 65_535], b""), CLASS_0).is_some());

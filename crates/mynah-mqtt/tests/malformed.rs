@@ -54,7 +54,8 @@ fn check_open(cases: &[(&[u8], Reaction)]) {
     }
 }
 
-/// [MQTT-3.1.0-1]: each type shows at its first byte that it is not CONNECT.
+//= mqtt-3.1.1 [MQTT-3.1.0-1]
+/// Each type shows at its first byte that it is not CONNECT.
 #[test]
 fn first_packets_that_are_not_connect() {
     for first in (0x00..=0x0f).chain(0x20..=0xff) {
@@ -63,6 +64,9 @@ fn first_packets_that_are_not_connect() {
     }
 }
 
+//= mqtt-3.1.1 [MQTT-1.5.3-1] [MQTT-1.5.3-2] [MQTT-2.2.2-2] [MQTT-3.1.2-9] [MQTT-3.1.2-11]
+//= mqtt-3.1.1 [MQTT-3.1.2-18] [MQTT-3.1.2-19] [MQTT-3.1.2-20] [MQTT-3.1.2-21] [MQTT-3.1.3-3]
+//= mqtt-3.1.1 [MQTT-3.1.3-4] [MQTT-3.1.3-10] [MQTT-3.1.3-11] [MQTT-3.1.4-1] [MQTT-3.2.2-6]
 #[test]
 fn connects_that_are_malformed() {
     check_first(&[
@@ -91,9 +95,12 @@ fn connects_that_are_malformed() {
         (b"\x10\x0d\0\x04MQTT\x04\x82\0\x0a\0\x01p", malformed(Malformed::Truncated)),
         (b"\x10\x10\0\x04MQTT\x04\xc2\0\x0a\0\x01p\0\x01u", malformed(Malformed::Truncated)),
         (b"\x10\x10\0\x04MQTT\x04\x82\0\x0a\0\x01p\0\x01\x7f", malformed(Malformed::Discouraged)),
+        (b"\x10\x10\0\x04MQTT\x04\x82\0\x0a\0\x01p\0\x01\xff", malformed(Malformed::NotUtf8)),
         // A user name, and a password, that no flag announces.
         (b"\x10\x10\0\x04MQTT\x04\x02\0\x0a\0\x01p\0\x01u", malformed(Malformed::TrailingBytes)),
         (b"\x10\x13\0\x04MQTT\x04\x82\0\x0a\0\x01p\0\x01u\0\x01p", malformed(Malformed::TrailingBytes)),
+        // A will that no flag announces.
+        (b"\x10\x13\0\x04MQTT\x04\x02\0\x0a\0\x01p\0\x01t\0\x01m", malformed(Malformed::TrailingBytes)),
         // A will flag without a will, without a message, with a topic that is none.
         (b"\x10\x0d\0\x04MQTT\x04\x06\0\x0a\0\x01p", malformed(Malformed::Truncated)),
         (b"\x10\x10\0\x04MQTT\x04\x06\0\x0a\0\x01p\0\x01t", malformed(Malformed::Truncated)),
@@ -102,6 +109,8 @@ fn connects_that_are_malformed() {
     ]);
 }
 
+//= mqtt-3.1.1 [MQTT-3.1.2-1] [MQTT-3.1.2-3] [MQTT-3.1.2-11] [MQTT-3.1.2-13] [MQTT-3.1.2-14]
+//= mqtt-3.1.1 [MQTT-3.1.2-15] [MQTT-3.1.2-22] [MQTT-3.1.4-1]
 #[test]
 fn connects_that_break_a_rule() {
     check_first(&[
@@ -119,6 +128,7 @@ fn connects_that_break_a_rule() {
     ]);
 }
 
+//= mqtt-3.1.1 [MQTT-3.1.2-2] [MQTT-3.1.3-8] [MQTT-3.2.2-4] [MQTT-3.2.2-5]
 #[test]
 fn connects_that_are_refused_with_a_return_code() {
     let level = || Closes(b"\x20\x02\0\x01", Error::Refused(Refused::ProtocolLevel));
@@ -136,6 +146,7 @@ fn connects_that_are_refused_with_a_return_code() {
     ]);
 }
 
+//= mqtt-3.1.1 [MQTT-3.1.0-2] [MQTT-4.8.0-1]
 #[test]
 fn packets_that_only_a_server_sends() {
     let unexpected = || violation(Violation::UnexpectedPacket);
@@ -149,6 +160,7 @@ fn packets_that_only_a_server_sends() {
     ]);
 }
 
+//= mqtt-3.1.1 [MQTT-2.2.2-2] [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1] [MQTT-3.14.1-1] [MQTT-4.8.0-1]
 #[test]
 fn fixed_headers_that_are_wrong() {
     check_open(&[
@@ -175,6 +187,8 @@ fn fixed_headers_that_are_wrong() {
     ]);
 }
 
+//= mqtt-3.1.1 [MQTT-1.5.3-1] [MQTT-1.5.3-2] [MQTT-2.3.1-1] [MQTT-3.3.1-2] [MQTT-3.3.1-4]
+//= mqtt-3.1.1 [MQTT-3.3.2-1] [MQTT-3.3.2-2] [MQTT-4.7.1-1] [MQTT-4.7.3-1] [MQTT-4.7.3-2]
 #[test]
 fn publishes_that_are_wrong() {
     check_open(&[
@@ -206,7 +220,8 @@ fn publishes_that_are_wrong() {
     ]);
 }
 
-/// A repetition of QoS 2 is answered ([MQTT-4.3.3-2]), but not for ever if it comes without DUP ([MQTT-3.3.1-1]).
+//= mqtt-3.1.1 [MQTT-4.3.3-2]
+/// A repetition of QoS 2 is answered, but not for ever if it comes without DUP.
 #[test]
 fn exchanges_that_are_begun_again_and_again() {
     let repeated = Closes(b"\x50\x02\0\x01\x50\x02\0\x01", Error::Violation(Violation::RepeatedWithoutDup));
@@ -244,6 +259,8 @@ fn acknowledgements_that_are_wrong_and_some_that_nobody_asked_for() {
     }
 }
 
+//= mqtt-3.1.1 [MQTT-2.3.1-1] [MQTT-3.8.3-1] [MQTT-3.8.3-3] [MQTT-3-8.3-4]
+//= mqtt-3.1.1 [MQTT-4.7.1-2] [MQTT-4.7.1-3] [MQTT-4.7.3-1] [MQTT-4.7.3-2]
 #[test]
 fn subscribes_that_are_wrong() {
     check_open(&[
@@ -270,6 +287,7 @@ fn subscribes_that_are_wrong() {
     ]);
 }
 
+//= mqtt-3.1.1 [MQTT-2.3.1-1] [MQTT-3.10.3-1] [MQTT-3.10.3-2] [MQTT-4.7.3-2]
 #[test]
 fn unsubscribes_that_are_wrong() {
     check_open(&[
@@ -281,6 +299,7 @@ fn unsubscribes_that_are_wrong() {
         (b"\xa2\x07\0\x01\0\x01q\0\0", violation(Violation::TopicEmpty)),
         (b"\xa2\x05\0\0\0\x01p", malformed(Malformed::PacketIdZero)),
         (b"\xa2\x05\0\x01\0\x01\0", malformed(Malformed::Nul)),
+        (b"\xa2\x05\0\x01\0\x01\xff", malformed(Malformed::NotUtf8)),
         (b"\xa2\x06\0\x01\0\x02#a", violation(Violation::FilterWildcard)),
         (b"\xa2\x05\0\x01\0\x01p", Stays(b"\xb0\x02\0\x01")),
     ]);

@@ -27,6 +27,7 @@ fn encoded(encode: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     out
 }
 
+//= mqtt-3.1.1 [MQTT-3.1.3-1] [MQTT-3.1.3-3]
 /// Section 3.1: every flag and every field.
 #[test]
 fn connect_with_every_field() {
@@ -66,6 +67,7 @@ fn connect_with_nothing() {
     assert_eq!(encoded(|out| connect.encode(out)), packet);
 }
 
+//= mqtt-3.1.1 [MQTT-3.2.2-4]
 /// Table 3.1.
 #[test]
 fn connack_codes() {
@@ -80,10 +82,10 @@ fn connack_codes() {
     assert_eq!(Connack::decode(&[1, 0], VERSION), Ok(accepted));
     assert!(Connack::decode(&[0, 6], VERSION).is_err());
     assert!(Connack::decode(&[2, 0], VERSION).is_err());
-    // [MQTT-3.2.2-4]
     assert_eq!(Connack::decode(&[1, 5], VERSION), Err(Violation::SessionPresentInRefusal.into()));
 }
 
+//= mqtt-3.1.1 [MQTT-2.3.1-5] [MQTT-3.3.2-1]
 /// Figure 3.11: topic `a/b`, packet identifier 10.
 #[test]
 fn publish_of_each_class() {
@@ -114,6 +116,7 @@ fn acknowledgements() {
     }
 }
 
+//= mqtt-3.1.1 [MQTT-3.9.3-2]
 /// Figure 3.23.
 #[test]
 fn subscribe_and_its_answer() {
@@ -136,10 +139,10 @@ fn subscribe_and_its_answer() {
     let suback = Suback { packet_id: id(10), return_codes };
     assert_eq!(Suback::decode(unit(packet).body), Ok(suback.clone()));
     assert_eq!(encoded(|out| suback.encode(out)), packet);
-    // [MQTT-3.9.3-2]
     assert!(Suback::decode(b"\0\x0a\x03").is_err());
 }
 
+//= mqtt-3.1.1 [MQTT-3.10.3-1]
 /// Figure 3.30.
 #[test]
 fn unsubscribe_and_its_answer() {
@@ -165,7 +168,8 @@ fn packets_without_a_body() {
     );
 }
 
-/// Table 2.2 and [MQTT-2.2.2-1]: the reserved flags of each type.
+//= mqtt-3.1.1 [MQTT-2.2.2-1]
+/// Table 2.2.
 #[test]
 fn flags_of_each_type() {
     for number in 1..=14 {

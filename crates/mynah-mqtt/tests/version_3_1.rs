@@ -11,7 +11,7 @@ use crate::broker::{CONNACK, Server};
 
 const NOW: Instant = Instant::ZERO;
 /// CONNECT of client `p` with a clean session and a keep-alive of 10 s.
-const CONNECT: &[u8] = b"\x10\x0f\0\x06MQIsdp\x03\x02\0\x0a\0\x01p";
+pub(crate) const CONNECT: &[u8] = b"\x10\x0f\0\x06MQIsdp\x03\x02\0\x0a\0\x01p";
 
 fn server_after(connect: &[u8]) -> (Server, Vec<u8>) {
     let mut server = Server::new(&Config::default(), NOW);
@@ -145,6 +145,23 @@ fn the_packets_differ_in_name_level_and_the_reserved_byte() {
     assert_eq!(out, CONNECT);
     let accepted = Connack { session_present: false, return_code: ConnectReturnCode::Accepted };
     assert_eq!(Connack::decode(&[1, 0], Version::V3_1), Ok(accepted));
+}
+
+/// A lost session shows only by its identifiers: what comes with DUP was there before, what comes without is new.
+#[test]
+fn a_client_tells_new_messages_of_a_resumed_session_by_dup() {
+    let options = Options { version: Version::V3_1, clean_session: false, ..Options::new("c") };
+    let mut client = Client::new(options).unwrap();
+    let mut hear = |packet: &[u8]| {
+        client.connect(NOW);
+        client.handle_input(NOW, &mut [CONNACK, packet].concat().as_slice());
+        let is_message = |event: &Event| matches!(event, Event::Message { .. });
+        std::iter::from_fn(|| client.poll_event()).filter(is_message).count()
+    };
+    assert_eq!(hear(b"\x34\x05\0\x01a\0\x01"), 1);
+    assert_eq!(hear(b"\x3c\x05\0\x01a\0\x01"), 0);
+    assert_eq!(hear(b"\x34\x05\0\x01b\0\x01"), 1);
+    assert_eq!(hear(b"\x62\x02\0\x01\x3c\x05\0\x01c\0\x01"), 1);
 }
 
 #[test]

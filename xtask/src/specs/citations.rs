@@ -99,21 +99,22 @@ mod tests {
 
     #[test]
     fn a_citation_belongs_to_the_test_around_it_or_below_it() {
-        let text = "\
-            //= x [A-1] [A-2]\n\
-            /// What it shows.\n\
-            #[test]\n\
-            fn above() {\n\
-                work();\n\
-            }\n\
-            #[test]\n\
-            //= x [A-3]\n\
-            fn between() {\n\
-                //= x [A-4]\n\
-                let inner = || 1;\n\
-            }\n";
+        let text = [
+            "//= x [A-1] [A-2]",
+            "/// What it shows.",
+            "#[test]",
+            "fn above() {",
+            "    work();",
+            "}",
+            "#[test]",
+            "//= x [A-3]",
+            "fn between() {",
+            "    //= x [A-4]",
+            "    let inner = || 1;",
+            "}",
+        ];
         let rows = [("A-1", 1, "above"), ("A-2", 1, "above"), ("A-3", 8, "between"), ("A-4", 10, "between")];
-        assert_eq!(cited(text), (expected(&rows), 0));
+        assert_eq!(cited(&text.join("\n")), (expected(&rows), 0));
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl Client {
             return self.close(Ending::Refused(connack.return_code));
         }
         self.state = State::Open;
-        if !connack.session_present {
+        if !connack.session_present && self.options.version.tells_session_present() {
             // The server will give the identifiers of its earlier messages to others.
             self.received.clear();
         }
@@ -105,7 +105,9 @@ impl Client {
         let ack = match (publish.class.number(), publish.packet_id) {
             (1, Some(packet_id)) => Some(Ack { ack_type: AckType::Puback, packet_id }),
             (2, Some(packet_id)) => {
-                if !self.received.insert(packet_id) {
+                // A client that was not told of a lost session knows a new message by its clear DUP.
+                let may_be_new = !publish.dup && !self.options.version.tells_session_present();
+                if !self.received.insert(packet_id) && !may_be_new {
                     // It came before, and is in the program's hands or on the way there ([MQTT-4.3.3-2]).
                     self.acknowledge(AckType::Pubrec, packet_id);
                     return Ok(());

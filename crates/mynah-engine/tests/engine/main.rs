@@ -386,3 +386,24 @@ fn the_broker_alone_writes_its_own_topics() {
     broker.advance(Duration::from_secs(11));
     assert!(broker.hear(peer).contains("msg 0 0 $SYS/broker/clients/connected 1\n"));
 }
+
+#[test]
+fn connections_are_counted_wherever_they_open_and_close() {
+    let mut broker = Broker::new(3);
+    let peers: Vec<usize> = (0..9).map(|i| broker.open(0, &format!("open p{i} go"))).collect();
+    let count = |broker: &Broker| {
+        let sum = |read: fn(&mynah_core::Counters) -> u64| {
+            broker.shared.all_counters().iter().map(read).sum::<u64>()
+        };
+        (
+            sum(|c| c.connections_opened.read()),
+            sum(|c| c.connections_closed.read()),
+            sum(|c| c.half_open.read()),
+        )
+    };
+    assert_eq!(count(&broker), (9, 0, 0));
+    for (i, peer) in peers.into_iter().enumerate() {
+        if i % 2 == 0 { broker.cut(peer) } else { broker.say(peer, "quit") }
+    }
+    assert_eq!(count(&broker), (9, 9, 0));
+}

@@ -125,9 +125,10 @@ impl World {
                 None => expected.push(*one),
             }
         }
-        let stamp = self.generations.stamp(tenant, topic);
         let index = &self.index;
-        let route = self.routes.route(tenant, topic, stamp, |found| index.matches(tenant, topic, found));
+        let generations = &self.generations;
+        let route =
+            self.routes.route(tenant, topic, generations, |found| index.matches(tenant, topic, found));
         let remote = route.remote().iter().flat_map(|(worker, targets)| {
             assert!(targets.iter().all(|target| target.session.worker == *worker));
             targets.iter()

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use attacks::{Attack, Running};
 use broker::{Bounds, Broker, Metrics};
+use client::{Client, PATIENCE};
 use honest::{Account, Pace, Pair};
 
 const USAGE: &str = "usage: hostile --mynah PROGRAM [--secs N] [--workers N] [--half-open N]
@@ -145,6 +146,7 @@ fn soak(arguments: &Arguments) -> Result<Vec<String>> {
     for pair in pairs {
         pair.finish(&mut account);
     }
+    faults.extend(aftermath(&broker)?);
     let (end, peak) = broker.resident_bytes()?;
     println!("memory at the end {} MiB, at the most {} MiB", end >> 20, peak >> 20);
     println!("turns in all: p99 {} ms", broker.metrics()?.turn_millis(&before, 0.99));
@@ -153,6 +155,23 @@ fn soak(arguments: &Arguments) -> Result<Vec<String>> {
     }
     faults.extend(settle(account));
     Ok(faults)
+}
+
+/// When all is over nobody may be left half-open, and newcomers are let in.
+fn aftermath(broker: &Broker) -> Result<Option<String>> {
+    let deadline = Instant::now() + CONNECT_TIMEOUT + PATIENCE;
+    loop {
+        let left = broker.metrics()?.half_open;
+        if left == 0 {
+            break;
+        }
+        if Instant::now() > deadline {
+            return Ok(Some(format!("{left} connections are still counted as half-open")));
+        }
+        thread::sleep(Duration::from_millis(250));
+    }
+    let newcomer = Client::open(broker.mqtt, "newcomer");
+    Ok(newcomer.err().map(|error| format!("a newcomer after the attacks: {error}")))
 }
 
 fn run_phase(

@@ -118,7 +118,8 @@ fn receiving() -> Server {
     server
 }
 
-/// [MQTT-3.1.0-1]: also a CONNECT that follows is not answered.
+/// Also a CONNECT that follows is not answered.
+//= mqtt-3.1.1 [MQTT-3.1.0-1]
 #[test]
 fn packets_before_connect() {
     let packets = [
@@ -148,7 +149,8 @@ fn packets_before_connect() {
     }
 }
 
-/// [MQTT-3.1.4-5]: packets behind CONNECT in the same read.
+/// Packets behind CONNECT in the same read.
+//= mqtt-3.1.1 [MQTT-3.1.4-5]
 #[test]
 fn packets_right_behind_connect() {
     check(
@@ -169,7 +171,8 @@ fn packets_right_behind_connect() {
     );
 }
 
-/// [MQTT-3.1.4-1], [MQTT-3.1.4-5], [MQTT-3.2.2-5]: after a refusal nothing is read.
+/// After a refusal nothing is read.
+//= mqtt-3.1.1 [MQTT-3.1.4-1] [MQTT-3.1.4-5] [MQTT-3.2.2-5]
 #[test]
 fn packets_behind_a_connect_that_is_refused() {
     const BAD_LEVEL: &[u8] = b"\x10\x0d\0\x04MQTT\x05\x02\0\x0a\0\x01p";
@@ -189,7 +192,7 @@ fn packets_behind_a_connect_that_is_refused() {
     );
 }
 
-/// [MQTT-3.1.0-2], [MQTT-3.1.2-8], [MQTT-3.14.4-2], [MQTT-3.14.4-3]
+//= mqtt-3.1.1 [MQTT-3.1.0-2] [MQTT-3.1.2-8] [MQTT-3.1.2-10] [MQTT-3.14.4-3]
 #[test]
 fn ends_that_come_too_early_or_twice() {
     check(
@@ -213,7 +216,8 @@ fn ends_that_come_too_early_or_twice() {
     );
 }
 
-/// What came before the fault is answered, what comes after it is not read ([MQTT-4.8.0-1]).
+/// What came before the fault is answered, what comes after it is not read.
+//= mqtt-3.1.1 [MQTT-4.8.0-1]
 #[test]
 fn a_fault_in_the_middle() {
     check(
@@ -233,7 +237,8 @@ fn a_fault_in_the_middle() {
     );
 }
 
-/// [MQTT-4.3.3-2], [MQTT-2.3.1-2], [MQTT-2.3.1-4]: what a client publishes.
+/// What a client publishes.
+//= mqtt-3.1.1 [MQTT-4.3.3-2]
 #[test]
 fn exchanges_of_the_client_in_another_order() {
     check(
@@ -296,7 +301,8 @@ fn acknowledgements_of_nothing() {
     );
 }
 
-/// [MQTT-4.3.2-1], [MQTT-4.3.3-1]: acknowledgements of deliveries, in their order and in others.
+/// Acknowledgements of deliveries, in their order and in others.
+//= mqtt-3.1.1 [MQTT-4.3.3-1]
 #[test]
 fn acknowledgements_of_another_kind_or_in_another_order() {
     check(

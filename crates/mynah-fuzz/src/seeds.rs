@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::Target;
 use crate::corpus::{Corpus, Input, from_hex};
+use crate::mqtt_connection::CONNECT;
 
 /// The folders that inputs are kept in.
 #[derive(Clone, Debug)]
@@ -112,13 +113,16 @@ fn connection_seeds(packet: &[u8]) -> Vec<Input> {
     for flags in [0x10, 0x11, 0x90] {
         seeds.push([&[flags, 5], packet].concat());
     }
-    if let Ok(len) = u8::try_from(packet.len())
-        && len < 64
+    let behind_connect = [CONNECT, packet].concat();
+    for (flags, heard) in
+        [(0x02, packet), (0x03, packet), (0x00, packet), (0x01, packet), (0x00, &behind_connect)]
     {
-        for flags in [0x02, 0x03, 0x00, 0x01] {
-            // Hear the packet, answer it, deliver, wait.
+        if let Ok(len) = u8::try_from(heard.len())
+            && len < 64
+        {
+            // Hear, answer, deliver, wait.
             let rest = [8, 1, 10, 1, 0, 7, 0, 2, b'h', b'i', 13, 0, 9];
-            seeds.push([&[flags, 0, len], packet, &rest].concat());
+            seeds.push([&[flags, 0, len], heard, &rest].concat());
         }
     }
     seeds

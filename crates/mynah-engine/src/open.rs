@@ -177,11 +177,7 @@ impl Engine {
 
     /// Tells a connection what became of a command.
     pub(crate) fn tell(&mut self, now: Instant, id: ConnectionId, outcome: Outcome<'_>) {
-        self.lane.lend(id.slot);
-        if let Some(connection) = self.lane.connections.get_mut(id) {
-            connection.stack.handle_outcome(now, outcome, &mut connection.outbound);
-            self.lane.mark_dirty(id.slot);
-        }
+        self.lane.tell(now, id, outcome);
     }
 
     fn random_client_id(&mut self) -> Box<[u8]> {

@@ -20,18 +20,26 @@ impl Engine {
         publish.header.publisher = publisher(self.worker, id);
         let (class, receipt) = (publish.header.class, publish.receipt);
         self.shared.counters(self.worker).messages_received(class).add(1);
-        let result = self.accept_publish(now, id, &publish);
+        let result = match self.accept_publish(id, &publish) {
+            Ok(Received::New) => {
+                let told = (class == Class::ExactlyOnce).then_some((id, receipt));
+                let wanted = self.distribute_telling(now, &mut Item::borrowed(publish.view()), told);
+                if told.is_some() {
+                    return;
+                }
+                Ok(wanted)
+            }
+            Ok(Received::Duplicate) => Ok(true),
+            Ok(Received::Full) => Err(Reason::QuotaExceeded),
+            Err(reason) => Err(reason),
+        };
         if class.is_confirmed() {
             self.tell(now, id, Outcome::Published { receipt, class, result });
         }
     }
 
-    fn accept_publish(
-        &mut self,
-        now: Instant,
-        id: ConnectionId,
-        publish: &Publish<'_>,
-    ) -> Result<bool, Reason> {
+    /// Whether a peer may publish this, and whether it is new.
+    fn accept_publish(&mut self, id: ConnectionId, publish: &Publish<'_>) -> Result<Received, Reason> {
         let view = publish.view();
         if let Err(reason) = self.may_publish(id, view.topic()) {
             self.count_dropped(DropReason::NotAuthorized, 1);
@@ -39,11 +47,7 @@ impl Engine {
             self.remember(id, publish)?;
             return Err(reason);
         }
-        match self.remember(id, publish)? {
-            Received::Duplicate => Ok(true),
-            Received::New => Ok(self.distribute(now, &mut Item::borrowed(view))),
-            Received::Full => Err(Reason::QuotaExceeded),
-        }
+        self.remember(id, publish)
     }
 
     /// Remembers the identifier of an exactly-once publication until the peer completes it.
@@ -81,6 +85,19 @@ impl Engine {
     /// Gives a message to all who want it: retained, delivered to the sessions of this worker, sent to the workers of
     /// others. Returns whether anybody wants it.
     pub(crate) fn distribute(&mut self, now: Instant, item: &mut Item<'_>) -> bool {
+        self.distribute_telling(now, item, None)
+    }
+
+    /// Distributes, and tells the publisher of an exactly-once message before the first delivery: one that subscribes
+    /// to its own topic hears the answer first and the message in the middle of the exchange, which is the order that
+    /// clients of such protocols know from elsewhere. No promise is early: the message was accepted and is retained,
+    /// nothing after this can fail, and no byte leaves before the end of the turn.
+    fn distribute_telling(
+        &mut self,
+        now: Instant,
+        item: &mut Item<'_>,
+        publisher: Option<(ConnectionId, u16)>,
+    ) -> bool {
         let view = item.view();
         let (tenant, topic) = (view.header.tenant, view.topic());
         if view.header.retain {
@@ -91,6 +108,10 @@ impl Engine {
             shared.read_index().matches(tenant, topic, found);
         });
         let counters = shared.counters(self.worker);
+        if let Some((id, receipt)) = publisher {
+            let (class, result) = (Class::ExactlyOnce, Ok(!route.is_empty()));
+            self.lane.tell(now, id, Outcome::Published { receipt, class, result });
+        }
         self.lane.frames.begin();
         for target in route.local() {
             self.lane.deliver(shared, counters, now, target, item);

@@ -11,3 +11,4 @@ mod malformed;
 mod properties;
 mod split;
 mod vectors;
+mod version_3_1;

@@ -133,6 +133,7 @@ impl Drop for Broker {
     }
 }
 
+//= mqtt-3.1.1 [MQTT-7.1.1-1] [MQTT-7.1.2-1]
 #[test]
 fn a_message_crosses_the_broker_and_the_broker_drains() {
     let folder = Folder::new("crosses");

@@ -6,8 +6,10 @@
 
 mod broker;
 mod conformance;
+mod golden;
 mod journeys;
 mod malformed;
+mod out_of_order;
 mod properties;
 mod split;
 mod vectors;

@@ -4,8 +4,8 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use mynah_core::{DropReason, Received, Target, WorkerId};
-use mynah_model::{Class, Filter, Identity, Instant, Message, Reason, Topic};
-use mynah_stack::{Outcome, Publish};
+use mynah_model::{Class, Condition, Identity, Instant, Message, Reason, Topic};
+use mynah_stack::{Outcome, Publish, PublishIf};
 
 use crate::connections::ConnectionId;
 use crate::engine::Engine;
@@ -20,10 +20,22 @@ impl Engine {
         publish.header.publisher = publisher(self.worker, id);
         let (class, receipt) = (publish.header.class, publish.receipt);
         self.shared.counters(self.worker).messages_received(class).add(1);
-        let result = self.accept_publish(now, id, &publish);
+        let result = self.accept_publish(now, id, &publish, None);
         if class.is_confirmed() {
             self.tell(now, id, Outcome::Published { receipt, class, result });
         }
+    }
+
+    /// A peer publishes if the retained value is as it expects; it always hears what became of that.
+    pub(crate) fn publish_if(&mut self, now: Instant, id: ConnectionId, command: PublishIf<'_>) {
+        let PublishIf { mut publish, conditions } = command;
+        let Some(connection) = self.lane.connections.get_mut(id) else { return };
+        publish.header.tenant = connection.tenant;
+        publish.header.publisher = publisher(self.worker, id);
+        let (class, receipt) = (publish.header.class, publish.receipt);
+        self.shared.counters(self.worker).messages_received(class).add(1);
+        let result = self.accept_publish(now, id, &publish, Some(&conditions));
+        self.tell(now, id, Outcome::Published { receipt, class, result });
     }
 
     fn accept_publish(
@@ -31,6 +43,7 @@ impl Engine {
         now: Instant,
         id: ConnectionId,
         publish: &Publish<'_>,
+        conditions: Option<&[Condition]>,
     ) -> Result<bool, Reason> {
         let view = publish.view();
         if let Err(reason) = self.may_publish(id, view.topic()) {
@@ -41,8 +54,13 @@ impl Engine {
         }
         match self.remember(id, publish)? {
             Received::Duplicate => Ok(true),
-            Received::New => Ok(self.distribute(now, &mut Item::borrowed(view))),
             Received::Full => Err(Reason::QuotaExceeded),
+            Received::New => {
+                let mut item = Item::borrowed(view);
+                let Some(conditions) = conditions else { return Ok(self.distribute(now, &mut item)) };
+                self.retain_if(now, &mut item, conditions)?;
+                Ok(self.fan_out(now, &mut item))
+            }
         }
     }
 
@@ -84,11 +102,16 @@ impl Engine {
     /// Gives a message to all who want it: retained, delivered to the sessions of this worker, sent to the workers of
     /// others. Returns whether anybody wants it.
     pub(crate) fn distribute(&mut self, now: Instant, item: &mut Item<'_>) -> bool {
-        let view = item.view();
-        let (tenant, topic) = (view.header.tenant, view.topic());
-        if view.header.retain {
+        if item.view().header.retain {
             self.retain(now, item);
         }
+        self.fan_out(now, item)
+    }
+
+    /// Delivers a message to the sessions that want it. Returns whether there are any.
+    fn fan_out(&mut self, now: Instant, item: &mut Item<'_>) -> bool {
+        let view = item.view();
+        let (tenant, topic) = (view.header.tenant, view.topic());
         let stamp = self.shared.generations.stamp(tenant, topic);
         let shared = &*self.shared;
         let route = self.routes.route(tenant, topic, stamp, |found| {
@@ -106,13 +129,6 @@ impl Engine {
         !route.is_empty()
     }
 
-    fn retain(&mut self, now: Instant, item: &mut Item<'_>) {
-        let result = self.shared.write_retained().set(item.message(), now);
-        if result.is_err() {
-            self.count_dropped(DropReason::RetainedQuota, 1);
-        }
-    }
-
     /// Delivers what another worker's publisher sent.
     pub(crate) fn deliver_parcel(&mut self, now: Instant, message: &Message, targets: &[Target]) {
         let shared = &*self.shared;
@@ -122,20 +138,6 @@ impl Engine {
         for target in targets {
             self.lane.deliver(shared, counters, now, target, &mut item);
         }
-    }
-
-    /// A peer reads the last value of a topic.
-    pub(crate) fn read(&mut self, now: Instant, id: ConnectionId, topic: Topic<'_>) {
-        let Some(connection) = self.lane.connections.get_mut(id) else { return };
-        let tenant = connection.tenant;
-        let filter = Filter::from_checked(topic.as_bytes());
-        if let Err(reason) = self.may_subscribe(id, filter) {
-            return self.tell(now, id, Outcome::Value(Err(reason)));
-        }
-        let value = self.shared.read_retained().get(tenant, topic, now).cloned();
-        let shared = Arc::clone(&self.shared);
-        let value = value.as_ref().map(|m| (m, shared.layouts.properties(m.view())));
-        self.tell(now, id, Outcome::Value(Ok(value)));
     }
 
     /// The publisher of an exactly-once publication has seen that it arrived.

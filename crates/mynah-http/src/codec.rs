@@ -28,7 +28,7 @@ impl LayoutCodec for HttpCodec {
         if message.header.layout != NATIVE_LAYOUT {
             return Properties::default();
         }
-        Properties { content_type: content_type(message) }
+        Properties { content_type: content_type(message), ..Properties::EMPTY }
     }
 
     /// A topic that is not UTF-8 cannot be spelled in JSON. Nobody receives [`NATIVE_LAYOUT`].

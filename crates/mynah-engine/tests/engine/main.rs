@@ -4,6 +4,7 @@
 
 mod broker;
 mod lines;
+mod retained;
 
 use std::time::Duration;
 

@@ -179,8 +179,8 @@ impl Connection for HttpConnection {
                 response::no_content(out);
                 self.state = State::Answered(Reason::Disconnected);
             }
-            (State::Working, Outcome::Value(Ok(Some((message, properties))))) => {
-                response::value(message, properties, out);
+            (State::Working, Outcome::Value(Ok(Some(value)))) => {
+                response::value(value.message, value.properties, out);
                 self.state = State::Answered(Reason::Disconnected);
             }
             (State::Working, Outcome::Value(Ok(None))) => {

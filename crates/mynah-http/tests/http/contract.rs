@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use mynah_http::{Http, HttpCodec, HttpConfig, NATIVE_LAYOUT, STREAM_LAYOUT};
-use mynah_model::{Class, Instant, Properties, Reason};
-use mynah_stack::{Close, Command, LayoutCodec, Outbound, Outcome, Protocol, Step};
+use mynah_model::{Class, Instant, Properties, Reason, ValueTag};
+use mynah_stack::{Close, Command, LayoutCodec, Outbound, Outcome, Protocol, Step, Value};
 use proptest::prelude::*;
 
 use crate::link::{Link, Response, head, message};
@@ -131,7 +131,9 @@ fn get_reads_the_retained_value() {
                 let Command::Read(topic) = command else { panic!("{command:?}") };
                 assert_eq!(topic.as_bytes(), b"a");
             });
-            link.outcome(Outcome::Value(Ok(Some((&value, Properties { content_type: published })))));
+            let properties = Properties { content_type: published, ..Properties::EMPTY };
+            let read = Value { message: &value, properties, tag: ValueTag::from_number(1) };
+            link.outcome(Outcome::Value(Ok(Some(read))));
             let response = link.response();
             assert_eq!(response.status, 200);
             assert_eq!(response.fields, [("content-type".to_owned(), shown.to_owned())]);

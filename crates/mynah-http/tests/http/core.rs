@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use mynah_http::adapter::{Busy, Dial};
 use mynah_http::{Http, HttpCodec, HttpConfig, STREAM_LAYOUT};
-use mynah_model::{Class, Instant, Message, Reason};
+use mynah_model::{Class, Instant, Message, Reason, ValueTag};
 use mynah_stack::{
     Command, Connection, Delivery, Frame, FrameKind, LayoutCodec, Opened, Outbound, Outcome, Protocol, Step,
+    Value,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::broadcast;
@@ -116,7 +117,11 @@ impl Core {
                 Command::Read(topic) => {
                     let retained = self.retained.lock().unwrap();
                     let value = retained.get(topic.as_bytes()).filter(|m| !m.payload().is_empty());
-                    let value = value.map(|m| (m, HttpCodec.properties(m.view())));
+                    let value = value.map(|message| Value {
+                        message,
+                        properties: HttpCodec.properties(message.view()),
+                        tag: ValueTag::from_number(1),
+                    });
                     connection.handle_outcome(now, Outcome::Value(Ok(value)), out);
                 }
                 Command::Subscribe(subscribe) => {

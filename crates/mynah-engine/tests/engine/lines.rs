@@ -80,8 +80,8 @@ struct LineConnection {
 }
 
 impl LineConnection {
+    /// A command with what may stand before a `pub`.
     fn command<'b>(&mut self, now: Instant, line: &'b str) -> Option<Command<'b>> {
-        let receipt = self.lines;
         if let Some((span, rest)) = line.strip_prefix("for ").and_then(|rest| rest.split_once(' ')) {
             let mut command = self.command(now, rest)?;
             let publish = match &mut command {
@@ -97,6 +97,11 @@ impl LineConnection {
             let conditions = vec![condition_of(condition)];
             return Some(Command::PublishIf(Box::new(PublishIf { publish, conditions })));
         }
+        self.bare_command(line)
+    }
+
+    fn bare_command<'b>(&mut self, line: &'b str) -> Option<Command<'b>> {
+        let receipt = self.lines;
         let words: Vec<&str> = line.splitn(5, ' ').collect();
         match words[..] {
             ["open", name, expiry, ref will @ ..] => {
@@ -149,11 +154,10 @@ impl LineConnection {
             ["fin", id] => Some(settle(id, Settlement::Completed)),
             ["rec", id] => Some(settle(id, Settlement::Received)),
             ["done", receipt] => Some(Command::Complete { receipt: receipt.parse().unwrap() }),
-            ["tag", topic] => {
-                self.tag_wanted = true;
+            [verb @ ("read" | "tag"), topic] => {
+                self.tag_wanted = verb == "tag";
                 Some(Command::Read(Topic::new(topic.as_bytes()).unwrap()))
             }
-            ["read", topic] => Some(Command::Read(Topic::new(topic.as_bytes()).unwrap())),
             ["quit"] => {
                 self.close = Some(Close { reason: Reason::Disconnected, publish_will: false });
                 None
@@ -251,7 +255,7 @@ impl Connection for LineConnection {
             },
             Outcome::Unsubscribed { results, .. } => format!("unsubscribed {}\n", results[0]),
             Outcome::Received { id } => format!("received {}\n", id.number()),
-            Outcome::Value(Ok(Some(value))) if core::mem::take(&mut self.tag_wanted) => {
+            Outcome::Value(Ok(Some(value))) if self.tag_wanted => {
                 format!("{}", value.tag.number())
             }
             Outcome::Value(Ok(value)) => {

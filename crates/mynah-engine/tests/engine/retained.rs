@@ -62,6 +62,7 @@ fn a_conditional_value_that_cannot_be_kept_is_refused() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a race is what is tested")]
 fn of_all_who_want_to_be_first_one_is() {
     const TOPICS: usize = 200;
     let mut broker = Broker::new(4);

@@ -62,7 +62,7 @@ impl Engine {
             properties: shared.layouts.properties(message.view(), now),
             tag: *tag,
         });
-        self.tell(now, id, Outcome::Value(Ok(value)));
+        self.tell(now, id, Outcome::Value(Ok(value.as_ref())));
     }
 
     /// Values may have to be taken out of the store. Every worker that put one in with a deadline looks after them; what

@@ -100,7 +100,7 @@ pub enum Outcome<'a> {
         id: DeliveryId,
     },
     /// Answers [`Command::Read`]: the retained value of the topic, if there is one.
-    Value(Result<Option<Value<'a>>, Reason>),
+    Value(Result<Option<&'a Value<'a>>, Reason>),
     /// The core has ended the session's use by this connection, such as after a take-over. The connection says what
     /// its protocol has to say and closes.
     Ended(Reason),

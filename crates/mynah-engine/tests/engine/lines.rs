@@ -260,7 +260,7 @@ impl Connection for LineConnection {
             }
             Outcome::Value(Ok(value)) => {
                 let payload =
-                    |value: Value<'_>| String::from_utf8_lossy(value.message.payload()).into_owned();
+                    |value: &Value<'_>| String::from_utf8_lossy(value.message.payload()).into_owned();
                 format!("value {:?}\n", value.map(payload))
             }
             Outcome::Value(Err(reason)) => format!("refused {reason}\n"),

@@ -208,7 +208,7 @@ impl Connection for HttpConnection {
                 response::no_content(out);
                 self.state = State::Answered(Reason::Disconnected);
             }
-            (State::Working, Outcome::Value(Ok(Some(value)))) => self.value(&value, out),
+            (State::Working, Outcome::Value(Ok(Some(value)))) => self.value(value, out),
             (State::Working, Outcome::Value(Ok(None))) => {
                 self.refuse(&Problem::NoValue, Reason::Disconnected, out);
             }

@@ -68,7 +68,7 @@ fn a_read_is_judged_by_the_value_that_is_there() {
             link.admit();
             link.command(|command| assert!(matches!(command, Command::Read(_))));
             let read = Value { message: &value, properties: Properties::EMPTY, tag: TAG };
-            link.outcome(Outcome::Value(Ok(Some(read))));
+            link.outcome(Outcome::Value(Ok(Some(&read))));
             let response = link.response();
             assert_eq!(response.status, status, "{fields:?}");
             if status == 304 {

@@ -137,7 +137,7 @@ fn get_reads_the_retained_value() {
             });
             let properties = Properties { content_type: published, ..Properties::EMPTY };
             let read = Value { message: &value, properties, tag: ValueTag::from_number(1) };
-            link.outcome(Outcome::Value(Ok(Some(read))));
+            link.outcome(Outcome::Value(Ok(Some(&read))));
             let response = link.response();
             assert_eq!(response.status, 200);
             let expected = [

@@ -137,7 +137,7 @@ impl Core {
                         properties: properties(now, message),
                         tag: tag(message),
                     });
-                    connection.handle_outcome(now, Outcome::Value(Ok(value)), out);
+                    connection.handle_outcome(now, Outcome::Value(Ok(value.as_ref())), out);
                 }
                 Command::Subscribe(subscribe) => {
                     *subscribed = true;

@@ -26,7 +26,7 @@ fn get(message: &Message, properties: Properties<'_>) -> Response {
     link.admit();
     link.command(|command| assert!(matches!(command, Command::Read(_))));
     let tag = ValueTag::from_number(0xe);
-    link.outcome(Outcome::Value(Ok(Some(Value { message, properties, tag }))));
+    link.outcome(Outcome::Value(Ok(Some(&Value { message, properties, tag }))));
     let response = link.response();
     assert_eq!((response.status, &response.body[..]), (200, message.payload()));
     response

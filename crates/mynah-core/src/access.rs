@@ -128,18 +128,46 @@ impl<'p> Peer<'p> {
     }
 }
 
+/// When the rules for subscribing are asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Check {
+    /// When a peer subscribes: a filter that reaches beyond what the peer may see is refused.
+    #[default]
+    Subscription,
+    /// When a peer subscribes and, for a filter that reaches beyond what it may see, again for each message.
+    Delivery,
+}
+
+/// The answer to a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// Nothing that the filter selects may be seen.
+    Refused,
+    /// Everything that the filter selects may be seen.
+    Whole,
+    /// Each message is to be asked about: [`AccessRules::may_receive`].
+    Partly,
+}
+
 /// All rules. Their order means nothing: a deny always wins, and where at least one allow concerns the identity and
 /// the action, only what is allowed is permitted. What no rule concerns is permitted.
 #[derive(Clone, Debug, Default)]
 pub struct AccessRules {
     rules: Vec<Rule>,
+    check: Check,
 }
 
 impl AccessRules {
-    /// These rules.
+    /// These rules, asked when a peer subscribes.
     #[must_use]
     pub fn new(rules: Vec<Rule>) -> Self {
-        Self { rules }
+        Self { rules, check: Check::default() }
+    }
+
+    /// The same rules, asked then.
+    #[must_use]
+    pub fn with_check(self, check: Check) -> Self {
+        Self { check, ..self }
     }
 
     /// Whether there is no rule: everything is permitted.
@@ -157,18 +185,38 @@ impl AccessRules {
         })
     }
 
-    /// Whether a peer may subscribe to `filter`: it lies inside an allowed one and meets no denied one.
+    /// Whether a peer may subscribe to `filter`. All of it may be seen if it lies inside an allowed one and meets no
+    /// denied one; part of it, if it meets an allowed one and does not lie inside a denied one.
     #[must_use]
-    pub fn may_subscribe(&self, identity: &Identity, client_id: &[u8], filter: Filter<'_>) -> bool {
+    pub fn grant(&self, identity: &Identity, client_id: &[u8], filter: Filter<'_>) -> Grant {
         let peer = Peer::new(identity, client_id);
         let wanted: Vec<Segment<'_>> = filter.segments().collect();
+        let permits = |whole: bool| {
+            self.permits(Action::Subscribe, peer, |rule| {
+                let Some(filter) = rule.filter_of(peer) else { return false };
+                let filter: Vec<Segment<'_>> = filter.collect();
+                if (rule.effect == Effect::Allow) == whole {
+                    cover::covers(&filter, &wanted)
+                } else {
+                    cover::meets(&filter, &wanted)
+                }
+            })
+        };
+        if permits(true) {
+            Grant::Whole
+        } else if self.check == Check::Delivery && permits(false) {
+            Grant::Partly
+        } else {
+            Grant::Refused
+        }
+    }
+
+    /// Whether a peer may see a message on `topic`.
+    #[must_use]
+    pub fn may_receive(&self, identity: &Identity, client_id: &[u8], topic: Topic<'_>) -> bool {
+        let peer = Peer::new(identity, client_id);
         self.permits(Action::Subscribe, peer, |rule| {
-            let Some(filter) = rule.filter_of(peer) else { return false };
-            let filter: Vec<Segment<'_>> = filter.collect();
-            match rule.effect {
-                Effect::Allow => cover::covers(&filter, &wanted),
-                Effect::Deny => cover::meets(&filter, &wanted),
-            }
+            rule.filter_of(peer).is_some_and(|filter| cover::selects(filter, topic))
         })
     }
 

@@ -23,6 +23,9 @@ pub struct Generations {
 /// The state of the generations that concern one topic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
+    shard: u8,
+    /// Whether the topic is a `$`-topic, which no leading wildcard concerns.
+    dollar: bool,
     by_first_segment: u64,
     leading_wildcard: u64,
 }
@@ -43,7 +46,8 @@ impl Generations {
         let counter = if filter.has_leading_wildcard() {
             &self.leading_wildcard
         } else {
-            self.shard(tenant, Topic::from_checked(filter.as_bytes()).first_segment())
+            let first_segment = Topic::from_checked(filter.as_bytes()).first_segment();
+            &self.by_first_segment[self.shard(tenant, first_segment)]
         };
         counter.fetch_add(1, Ordering::Release);
     }
@@ -51,19 +55,24 @@ impl Generations {
     /// The stamp of everything that can match `topic` in this instant.
     #[must_use]
     pub fn stamp(&self, tenant: TenantId, topic: Topic<'_>) -> Stamp {
+        let shard = self.shard(tenant, topic.first_segment()) as u8;
+        self.again(Stamp { shard, dollar: topic.is_dollar(), ..Stamp::default() })
+    }
+
+    /// The stamp of the same topic in this instant.
+    #[inline]
+    pub(crate) fn again(&self, earlier: Stamp) -> Stamp {
+        let Stamp { shard, dollar, .. } = earlier;
         Stamp {
-            by_first_segment: self.shard(tenant, topic.first_segment()).load(Ordering::Acquire),
+            by_first_segment: self.by_first_segment[usize::from(shard) % SHARDS].load(Ordering::Acquire),
             // A leading wildcard matches no `$`-topic, so its coming and going does not concern one.
-            leading_wildcard: if topic.is_dollar() {
-                0
-            } else {
-                self.leading_wildcard.load(Ordering::Acquire)
-            },
+            leading_wildcard: if dollar { 0 } else { self.leading_wildcard.load(Ordering::Acquire) },
+            ..earlier
         }
     }
 
-    fn shard(&self, tenant: TenantId, first_segment: &[u8]) -> &AtomicU64 {
-        &self.by_first_segment[self.hash.text(tenant, first_segment) as usize % SHARDS]
+    fn shard(&self, tenant: TenantId, first_segment: &[u8]) -> usize {
+        self.hash.text(tenant, first_segment) as usize % SHARDS
     }
 }
 

@@ -30,7 +30,7 @@ mod sessions;
 #[cfg(test)]
 mod testing;
 
-pub use access::AccessRules;
+pub use access::{AccessRules, Check, Grant};
 pub use counters::{Counters, DropReason};
 pub use generation::{Generations, Stamp};
 pub use index::{Match, TopicIndex};

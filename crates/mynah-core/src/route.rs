@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 use mynah_model::{SubscriptionOptions, TenantId, Topic};
 
 use crate::hash::KeyedHash;
-use crate::{Match, SessionRef, Stamp, WorkerId};
+use crate::{Generations, Match, SessionRef, Stamp, WorkerId};
 
 /// A session that a topic's messages go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,13 +133,13 @@ impl RouteCache {
         }
     }
 
-    /// The route of `topic`: as remembered, if that was under the same `stamp`; else from `find`, which pushes all
-    /// matches in any order.
+    /// The route of `topic`: as remembered, if nothing that concerns it has changed since; else from `find`, which
+    /// pushes all matches in any order.
     pub fn route(
         &mut self,
         tenant: TenantId,
         topic: Topic<'_>,
-        stamp: Stamp,
+        generations: &Generations,
         find: impl FnOnce(&mut Vec<Match>),
     ) -> &Route {
         let hash = self.hash.text(tenant, topic.as_bytes());
@@ -149,14 +149,16 @@ impl RouteCache {
             slot.tenant == tenant && *slot.topic == *topic.as_bytes()
         };
         let at = match self.table.find(hash, same) {
-            Some(&at) if self.slots[at as usize].stamp == stamp => at,
             Some(&at) => {
-                let route = self.find_route(find);
-                self.targets -= self.slots[at as usize].route.len();
-                self.fill(at, stamp, route);
+                let remembered = self.slots[at as usize].stamp;
+                let stamp = generations.again(remembered);
+                if stamp != remembered {
+                    self.find_again(at, stamp, find);
+                }
                 at
             }
             None => {
+                let stamp = generations.stamp(tenant, topic);
                 let route = self.find_route(find);
                 let at = self.vacate();
                 let slot = &mut self.slots[at as usize];
@@ -170,6 +172,13 @@ impl RouteCache {
         let slot = &mut self.slots[at as usize];
         slot.used = true;
         &slot.route
+    }
+
+    #[cold]
+    fn find_again(&mut self, at: u32, stamp: Stamp, find: impl FnOnce(&mut Vec<Match>)) {
+        let route = self.find_route(find);
+        self.targets -= self.slots[at as usize].route.len();
+        self.fill(at, stamp, route);
     }
 
     fn find_route(&mut self, find: impl FnOnce(&mut Vec<Match>)) -> Route {
@@ -236,7 +245,6 @@ impl RouteCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Generations;
     use mynah_model::{Class, Filter};
 
     fn at(worker: u16, slot: u32) -> SessionRef {
@@ -254,7 +262,7 @@ mod tests {
     #[test]
     fn overlapping_subscriptions_merge_in_favour_of_the_session_and_workers_are_kept_apart() {
         let mut cache = RouteCache::new(1, 4, WorkerId(1));
-        let route = cache.route(TenantId::DEFAULT, topic("a"), Stamp::default(), |found| {
+        let route = cache.route(TenantId::DEFAULT, topic("a"), &Generations::new(3), |found| {
             for (session, class, rap) in [
                 (at(2, 5), Class::AtMostOnce, false),
                 (at(1, 9), Class::AtLeastOnce, false),
@@ -281,13 +289,11 @@ mod tests {
         let mut cache = RouteCache::new(1, 4, WorkerId(0));
         let mut finds = 0;
         for _ in 0..3 {
-            let stamp = generations.stamp(TenantId::DEFAULT, topic("a/b"));
-            cache.route(TenantId::DEFAULT, topic("a/b"), stamp, |_| finds += 1);
+            cache.route(TenantId::DEFAULT, topic("a/b"), &generations, |_| finds += 1);
         }
         assert_eq!(finds, 1);
         generations.bump(TenantId::DEFAULT, Filter::new(b"a/+").unwrap());
-        let stamp = generations.stamp(TenantId::DEFAULT, topic("a/b"));
-        let route = cache.route(TenantId::DEFAULT, topic("a/b"), stamp, |found| {
+        let route = cache.route(TenantId::DEFAULT, topic("a/b"), &generations, |found| {
             found.push(Match { session: at(0, 0), options: options(Class::AtMostOnce, false) });
         });
         assert_eq!(route.len(), 1);
@@ -299,12 +305,12 @@ mod tests {
         let mut finds_of_hot = 0;
         for i in 0..1000_u32 {
             let cold = alloc::format!("cold/{i}");
-            let route = cache.route(TenantId::DEFAULT, topic(&cold), Stamp::default(), |found| {
+            let route = cache.route(TenantId::DEFAULT, topic(&cold), &Generations::new(3), |found| {
                 let m = Match { session: at(0, i), options: options(Class::AtMostOnce, false) };
                 found.push(m);
             });
             assert_eq!(route.local()[0].session.slot, i);
-            cache.route(TenantId::DEFAULT, topic("hot"), Stamp::default(), |_| finds_of_hot += 1);
+            cache.route(TenantId::DEFAULT, topic("hot"), &Generations::new(3), |_| finds_of_hot += 1);
             assert!(cache.table.len() <= 8 && cache.slots.len() <= 8);
         }
         assert_eq!(finds_of_hot, 1);
@@ -316,7 +322,7 @@ mod tests {
         for i in 0..100_u32 {
             let name = alloc::format!("t/{i}");
             let size = 100 * (i % 5);
-            let route = cache.route(TenantId::DEFAULT, topic(&name), Stamp::default(), |found| {
+            let route = cache.route(TenantId::DEFAULT, topic(&name), &Generations::new(3), |found| {
                 let one = |slot| Match { session: at(0, slot), options: options(Class::AtMostOnce, false) };
                 found.extend((0..size).map(one));
             });

@@ -34,6 +34,8 @@ pub struct Session {
     pub detached_at: Option<Instant>,
     /// How many unconfirmed deliveries the peer takes at a time.
     pub receive_max: u16,
+    /// Whether a subscription reaches beyond what the peer may see: then each message is looked at.
+    pub checks_deliveries: bool,
     subscriptions: BTreeMap<Box<[u8]>, SubscriptionOptions>,
     // Boxed because few sessions have any.
     #[allow(clippy::box_collection)]
@@ -64,6 +66,7 @@ impl Session {
             connection: None,
             detached_at: None,
             receive_max,
+            checks_deliveries: false,
             subscriptions: BTreeMap::new(),
             replays: None,
         }

@@ -114,6 +114,12 @@ impl SessionTable {
     /// The session that `session` refers to, unless it has ended.
     #[must_use]
     pub fn get_mut(&mut self, session: SessionRef) -> Option<&mut Session> {
+        self.get_mut_with_key(session).map(|(session, _)| session)
+    }
+
+    /// The session that `session` refers to, unless it has ended, with its name if it has one.
+    #[must_use]
+    pub fn get_mut_with_key(&mut self, session: SessionRef) -> Option<(&mut Session, Option<&SessionKey>)> {
         if session.worker != self.worker {
             return None;
         }
@@ -121,7 +127,7 @@ impl SessionTable {
         if slot.generation != session.generation {
             return None;
         }
-        slot.occupant.as_mut().map(|occupant| &mut occupant.session)
+        slot.occupant.as_mut().map(|occupant| (&mut occupant.session, occupant.key.as_ref()))
     }
 
     /// The name of a session, unless it has ended or has none.

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use mynah_core::{Counters, DropReason, Entry, Session, SessionTable, Target};
-use mynah_model::{Class, DeliveryId, Instant};
+use mynah_core::{Counters, DropReason, Entry, Session, SessionKey, SessionTable, Target};
+use mynah_model::{Class, DeliveryId, Instant, Topic};
 use mynah_stack::{Delivery, FrameKind, Outbound};
 
 use crate::connections::{Connection, Connections};
@@ -59,10 +59,12 @@ impl Lane {
         target: &Target,
         item: &mut Item<'_>,
     ) {
-        let Some(session) = self.sessions.get_mut(target.session) else {
-            counters.dropped(DropReason::SessionEnded).add(1);
-            return;
+        let Some((session, key)) = self.sessions.get_mut_with_key(target.session) else {
+            return counters.dropped(DropReason::SessionEnded).add(1);
         };
+        if session.checks_deliveries && !may_receive(shared, session, key, item.view().topic()) {
+            return; // the peer never had a right to it: nothing is lost
+        }
         let header = item.view().header;
         let class = header.class.min(target.options.class_max);
         let retain = header.retain && target.options.retain_as_published;
@@ -143,6 +145,17 @@ pub(crate) fn mark_dirty(dirty: &mut VecDeque<u32>, slot: u32, connection: &mut 
         connection.dirty = true;
         dirty.push_back(slot);
     }
+}
+
+/// Whether a session whose subscriptions reach too far may see a message on this topic.
+pub(crate) fn may_receive(
+    shared: &Shared,
+    session: &Session,
+    key: Option<&SessionKey>,
+    topic: Topic<'_>,
+) -> bool {
+    let client_id = key.map_or(&[][..], |key| &key.client_id);
+    shared.access.may_receive(&session.identity, client_id, topic)
 }
 
 /// Writes a message in the connection's layout; false if that layout cannot spell it.

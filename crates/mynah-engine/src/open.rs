@@ -64,6 +64,7 @@ impl Engine {
     pub(crate) fn depart(&mut self) {
         while let Some(id) = self.leaving.pop() {
             let Some(connection) = self.remove(id) else { continue };
+            self.count_half_open(-1);
             let Phase::Leaving(departure) = connection.phase else { continue };
             let Departure { to, open, identity, assigned } = *departure;
             let (stack, outbound) = (connection.stack, connection.outbound);

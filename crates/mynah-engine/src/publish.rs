@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use mynah_core::{DropReason, Received, Target, WorkerId};
-use mynah_model::{Class, Condition, Identity, Instant, Message, Reason, Topic};
+use mynah_model::{Class, Condition, Identity, Instant, Limits, Message, Reason, Topic};
 use mynah_stack::{Outcome, Publish, PublishIf};
 
 use crate::connections::ConnectionId;
@@ -75,10 +75,7 @@ impl Engine {
     }
 
     fn may_publish(&mut self, id: ConnectionId, topic: Topic<'_>) -> Result<(), Reason> {
-        let limits = &self.shared.limits;
-        if topic.as_bytes().len() > limits.topic_bytes_max
-            || topic.as_bytes().iter().filter(|&&b| b == b'/').count() >= limits.topic_segments_max
-        {
+        if exceeds(topic.as_bytes(), &self.shared.limits) {
             return Err(Reason::TopicInvalid);
         }
         if topic.is_broker_owned() {
@@ -112,9 +109,8 @@ impl Engine {
     fn fan_out(&mut self, now: Instant, item: &mut Item<'_>) -> bool {
         let view = item.view();
         let (tenant, topic) = (view.header.tenant, view.topic());
-        let stamp = self.shared.generations.stamp(tenant, topic);
         let shared = &*self.shared;
-        let route = self.routes.route(tenant, topic, stamp, |found| {
+        let route = self.routes.route(tenant, topic, &shared.generations, |found| {
             shared.read_index().matches(tenant, topic, found);
         });
         let counters = shared.counters(self.worker);
@@ -148,6 +144,14 @@ impl Engine {
         }
         self.tell(now, id, Outcome::Completed { receipt });
     }
+}
+
+/// Whether a topic or filter is longer or has more segments than it may.
+pub(crate) fn exceeds(name: &[u8], limits: &Limits) -> bool {
+    // Segments are counted only where there can be too many.
+    let segments = |name: &[u8]| name.iter().filter(|&&b| b == b'/').count() + 1;
+    name.len() > limits.topic_bytes_max
+        || (name.len() >= limits.topic_segments_max && segments(name) > limits.topic_segments_max)
 }
 
 /// A number that tells publishers apart within one run of the broker.

@@ -10,7 +10,7 @@ use mynah_stack::Delivery;
 use crate::connections::Resume;
 use crate::engine::Engine;
 use crate::item::Item;
-use crate::lane::{Manner, mark_dirty, unspellable, write};
+use crate::lane::{Manner, mark_dirty, may_receive, unspellable, write};
 
 /// Retained values taken from the store at a time.
 const PAGE: usize = 16;
@@ -122,7 +122,11 @@ impl Engine {
 
     fn replay_one(&mut self, now: Instant, slot: u32, message: Message, class_max: mynah_model::Class) {
         let session = self.lane.connections.at(slot).and_then(|c| c.session());
-        let Some(session) = session.and_then(|s| self.lane.sessions.get_mut(s)) else { return };
+        let session = session.and_then(|s| self.lane.sessions.get_mut_with_key(s));
+        let Some((session, key)) = session else { return };
+        if session.checks_deliveries && !may_receive(&self.shared, session, key, message.topic()) {
+            return;
+        }
         let class = message.header().class.min(class_max);
         let entry = Entry { message, class, retain: true };
         if !class.is_confirmed() {

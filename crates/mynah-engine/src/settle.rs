@@ -30,8 +30,10 @@ impl Engine {
             Settlement::Received => self.received(now, id, delivery),
             Settlement::Accepted | Settlement::Completed => {
                 session.queue.settle(delivery);
-                if !session.queue.is_drained() || session.is_replaying() {
-                    self.pump_connection(now, id.slot, 1);
+                let waits = !session.queue.is_drained() || session.is_replaying();
+                // The end of a replay writes nothing, so that no flush would bring the connection back for what follows.
+                if waits && self.pump_connection(now, id.slot, 1) {
+                    self.lane.mark_pumping(id.slot);
                 }
             }
         }

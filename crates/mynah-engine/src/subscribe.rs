@@ -1,10 +1,12 @@
 //! Subscribing: filters are attached to the session and to the index before the answer goes out.
 
+use mynah_core::Grant;
 use mynah_model::{Filter, Instant, Reason};
 use mynah_stack::{Outcome, Subscribe, SubscribeRequest, SubscribeResult, Unsubscribe};
 
 use crate::connections::ConnectionId;
 use crate::engine::Engine;
+use crate::publish::exceeds;
 
 impl Engine {
     /// Attaches filters, answers, and starts the replay of retained values.
@@ -30,7 +32,7 @@ impl Engine {
 
     fn attach_filter(&mut self, id: ConnectionId, request: &SubscribeRequest<'_>) -> SubscribeResult {
         let SubscribeRequest { filter, options } = *request;
-        self.may_subscribe(id, filter)?;
+        let grant = self.may_subscribe(id, filter)?;
         let connection = self.lane.connections.get_mut(id).ok_or(Reason::Disconnected)?;
         let (tenant, session_ref) = (connection.tenant, connection.session().ok_or(Reason::Disconnected)?);
         let session = self.lane.sessions.get_mut(session_ref).ok_or(Reason::Disconnected)?;
@@ -39,24 +41,24 @@ impl Engine {
         if !replaced {
             self.shared.counters(self.worker).subscriptions.add(1);
         }
+        session.checks_deliveries |= grant == Grant::Partly;
         self.shared.write_index().insert(tenant, filter, session_ref, options);
         self.shared.generations.bump(tenant, filter);
         Ok(options.class_max)
     }
 
-    pub(crate) fn may_subscribe(&mut self, id: ConnectionId, filter: Filter<'_>) -> Result<(), Reason> {
-        let limits = &self.shared.limits;
-        if filter.as_bytes().len() > limits.topic_bytes_max
-            || filter.as_bytes().iter().filter(|&&b| b == b'/').count() >= limits.topic_segments_max
-        {
+    pub(crate) fn may_subscribe(&mut self, id: ConnectionId, filter: Filter<'_>) -> Result<Grant, Reason> {
+        if exceeds(filter.as_bytes(), &self.shared.limits) {
             return Err(Reason::FilterInvalid);
         }
         if self.shared.access.is_unrestricted() {
-            return Ok(());
+            return Ok(Grant::Whole);
         }
         let (identity, client_id) = self.actor(id).ok_or(Reason::Disconnected)?;
-        let allowed = self.shared.access.may_subscribe(identity, client_id, filter);
-        if allowed { Ok(()) } else { Err(Reason::NotAuthorized) }
+        match self.shared.access.grant(identity, client_id, filter) {
+            Grant::Refused => Err(Reason::NotAuthorized),
+            grant => Ok(grant),
+        }
     }
 
     /// Removes filters and answers.

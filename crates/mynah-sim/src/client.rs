@@ -9,12 +9,17 @@ use std::rc::Rc;
 use mynah_model::{Class, Filter, Topic};
 use mynah_mqtt::Version;
 use mynah_mqtt::wire::{
-    Ack, AckType, Connect, Disconnect, PacketId, Pingreq, Publish, Subscribe, SubscribeEntry, Unsubscribe, Will,
+    Ack, AckType, Connect, Disconnect, PacketId, Pingreq, Publish, Subscribe, SubscribeEntry, Unsubscribe,
+    Will,
 };
+use mynah_stack::Settlement;
 
 pub(crate) use hearing::{Arrival, Heard};
 
 use crate::model::{Publication, Said};
+
+/// Identifiers that a client uses, so few that each is used again and again; more than it ever has outstanding.
+const IDS: u16 = 32;
 
 /// How a client connects.
 #[derive(Clone, Debug)]
@@ -71,6 +76,10 @@ pub(crate) struct Client {
     received: BTreeSet<u16>,
     withheld: Vec<(Ack, Said)>,
     last_id: u16,
+    /// Publications so far.
+    numbers: u32,
+    /// Connections so far.
+    connections: u32,
 }
 
 impl Client {
@@ -93,6 +102,8 @@ impl Client {
             received: BTreeSet::new(),
             withheld: Vec::new(),
             last_id: 0,
+            numbers: 0,
+            connections: 0,
         }
     }
 
@@ -110,10 +121,12 @@ impl Client {
     pub(crate) fn connect(&mut self, link: usize, opening: &Opening) {
         self.leave();
         self.link = Some(link);
-        self.is_clean = opening.clean;
-        if !self.persistent {
+        self.connections += 1;
+        // The state of a clean session is not used in another one ([MQTT-3.1.2-6]).
+        if self.is_clean {
             self.forget();
         }
+        self.is_clean = opening.clean;
         let user_name = opening.names_itself.then_some(&*self.name);
         let connect = Connect {
             version: Version::V3_1_1,
@@ -140,6 +153,17 @@ impl Client {
         self.stalled = false;
         self.withholds = false;
         self.link.take()
+    }
+
+    /// Whether the connection in use is the first of all.
+    pub(crate) fn is_first(&self) -> bool {
+        self.connections == 1
+    }
+
+    /// A number that names the client's next publication.
+    pub(crate) fn next_number(&mut self) -> u32 {
+        self.numbers += 1;
+        self.numbers
     }
 
     fn forget(&mut self) {
@@ -214,8 +238,9 @@ impl Client {
         let ack = Ack { ack_type, packet_id };
         let said = match ack_type {
             AckType::Pubrel => Said::Complete { id },
-            AckType::Puback | AckType::Pubcomp => Said::Settle { id, is_final: true },
-            AckType::Pubrec => Said::Settle { id, is_final: false },
+            AckType::Puback => Said::Settle { id, settlement: Settlement::Accepted },
+            AckType::Pubrec => Said::Settle { id, settlement: Settlement::Received },
+            AckType::Pubcomp => Said::Settle { id, settlement: Settlement::Completed },
         };
         if self.withholds {
             self.withheld.push((ack, said));
@@ -241,7 +266,7 @@ impl Client {
 
     fn fresh_id(&mut self) -> u16 {
         loop {
-            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+            self.last_id = self.last_id % IDS + 1;
             let id = self.last_id;
             if self.outgoing.iter().all(|o| o.id != id) && self.requests.iter().all(|r| r.id != id) {
                 return id;

@@ -68,7 +68,7 @@ impl FromStr for Fault {
 }
 
 /// How many opportunities pass, on average, for one that is taken.
-const RARITY: u64 = 4;
+const RARITY: u64 = 16;
 
 /// A protocol with a fault.
 pub(crate) struct Faulty {
@@ -137,11 +137,14 @@ impl FaultyConnection {
         if self.is_due(Fault::ForgottenWill) {
             open.will = None;
         }
-        let Some(session) = open.session.as_mut().filter(|_| self.fault == Fault::DoubleTakeOver) else { return };
+        let is_due = self.is_due(Fault::DoubleTakeOver);
+        let Some(session) = open.session.as_mut().filter(|_| self.fault == Fault::DoubleTakeOver) else {
+            return;
+        };
         let name = session.client_id.clone();
         let mut shared = lock(&self.shared);
         let living = shared.living.entry(name.clone()).or_default();
-        if *living > 0 {
+        if *living > 0 && is_due {
             // Under another name the session of the earlier connection is not found.
             session.client_id = [&*name, b"'"].concat().into();
         }
@@ -182,7 +185,9 @@ impl Connection for FaultyConnection {
 
     fn deliver(&mut self, now: Instant, delivery: Delivery<'_>, out: &mut Outbound) {
         match delivery {
-            Delivery::Message { frame, class, id, retain, redelivered: true } if self.is_due(Fault::LostDup) => {
+            Delivery::Message { frame, class, id, retain, redelivered: true }
+                if self.is_due(Fault::LostDup) =>
+            {
                 let delivery = Delivery::Message { frame, class, id, retain, redelivered: false };
                 self.inner.deliver(now, delivery, out);
             }
@@ -247,4 +252,26 @@ fn puback_for(mut input: &[u8]) -> Option<Ack> {
 
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_found_by_its_name() {
+        for fault in Fault::ALL {
+            assert_eq!(fault.to_string().parse(), Ok(fault));
+        }
+        assert!("lost-will".parse::<Fault>().unwrap_err().contains("forgotten-will"));
+    }
+
+    #[test]
+    fn only_a_whole_publish_of_qos_1_is_acknowledged_early() {
+        let publish = [0x32, 6, 0, 1, b'a', 0, 9, b'x'];
+        assert_eq!(puback_for(&publish).map(Ack::encode), Some([0x40, 2, 0, 9]));
+        assert_eq!(puback_for(&publish[..7]), None);
+        assert_eq!(puback_for(&[0x34, 6, 0, 1, b'a', 0, 9, b'x']), None);
+        assert_eq!(puback_for(&[0xC0, 0]), None);
+    }
 }

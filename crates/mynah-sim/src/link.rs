@@ -65,10 +65,6 @@ impl Pipe {
         self.bytes.len()
     }
 
-    pub(crate) fn is_ended(&self) -> bool {
-        self.ended
-    }
-
     /// Reads at most `max` bytes.
     pub(crate) fn read(&mut self, max: usize) -> Read {
         match (self.bytes.is_empty(), self.ended) {

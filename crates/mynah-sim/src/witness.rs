@@ -6,21 +6,34 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mynah_model::{Class, Instant, Layout, Reason};
-use mynah_stack::{Close, Command, Connection, Delivery, LayoutCodec, Outbound, Outcome, Protocol, Settle, Step};
+use mynah_stack::{
+    Close, Command, Connection, Delivery, LayoutCodec, Outbound, Outcome, Protocol, Settle, Step,
+};
 
 /// Something that passed between a connection and its engine.
 #[derive(Debug)]
 pub(crate) enum Seen {
-    Publish { class: Class, receipt: u16 },
-    Complete { receipt: u16 },
-    Subscribe { receipt: u16 },
-    Unsubscribe { receipt: u16 },
+    Publish {
+        class: Class,
+        receipt: u16,
+    },
+    Complete {
+        receipt: u16,
+    },
+    Subscribe {
+        receipt: u16,
+    },
+    Unsubscribe {
+        receipt: u16,
+    },
     Settle(Settle),
     /// A session is open.
-    Opened { present: bool },
+    Opened {
+        present: bool,
+    },
     Refused(Reason),
     /// The engine has taken the session away.
-    Ended,
+    Ended(Reason),
     /// The stack closes the connection.
     Closed(Close),
 }
@@ -104,7 +117,7 @@ impl Connection for Watched {
         let seen = match &outcome {
             Outcome::Opened(Ok(opened)) => Some(Seen::Opened { present: opened.session_present }),
             Outcome::Opened(Err(reason)) => Some(Seen::Refused(*reason)),
-            Outcome::Ended(_) => Some(Seen::Ended),
+            Outcome::Ended(reason) => Some(Seen::Ended(*reason)),
             _ => None,
         };
         if let Some(seen) = seen {
@@ -141,7 +154,7 @@ fn seen_in(command: &Command<'_>) -> Option<Seen> {
         Command::Subscribe(subscribe) => Seen::Subscribe { receipt: subscribe.receipt },
         Command::Unsubscribe(unsubscribe) => Seen::Unsubscribe { receipt: unsubscribe.receipt },
         Command::Settle(settle) => Seen::Settle(*settle),
-        // When a session is open is what counts, and a client of MQTT reads no single value.
-        Command::Open(_) | Command::Read(_) => return None,
+        // When a session is open is what counts, and a client of MQTT reads no single value and sets no conditions.
+        Command::Open(_) | Command::Read(_) | Command::PublishIf(_) => return None,
     })
 }

@@ -28,7 +28,38 @@ fn publish(rules: &AccessRules, identity: &Identity, client_id: &str, topic: &st
 }
 
 fn subscribe(rules: &AccessRules, identity: &Identity, client_id: &str, filter: &str) -> bool {
-    rules.may_subscribe(identity, client_id.as_bytes(), Filter::new(filter.as_bytes()).unwrap())
+    grant(rules, identity, client_id, filter) == Grant::Whole
+}
+
+fn grant(rules: &AccessRules, identity: &Identity, client_id: &str, filter: &str) -> Grant {
+    rules.grant(identity, client_id.as_bytes(), Filter::new(filter.as_bytes()).unwrap())
+}
+
+#[test]
+fn a_filter_that_reaches_too_far_is_refused_or_looked_at_message_by_message() {
+    let lines = [("*", Subscribe, Allow, "a/#"), ("*", Subscribe, Deny, "a/secret/#")];
+    let ann = user("ann");
+    for (filter, at_delivery) in [
+        ("a/b", Grant::Whole),
+        ("a/secret/x", Grant::Refused),
+        ("a/secret/#", Grant::Refused),
+        ("a/+/x", Grant::Partly),
+        ("a/#", Grant::Partly),
+        ("#", Grant::Partly),
+        ("b", Grant::Refused),
+        ("b/#", Grant::Refused),
+    ] {
+        let at_subscription = if at_delivery == Grant::Partly { Grant::Refused } else { at_delivery };
+        assert_eq!(grant(&rules(&lines), &ann, "c", filter), at_subscription, "{filter}");
+        let checked = rules(&lines).with_check(Check::Delivery);
+        assert_eq!(grant(&checked, &ann, "c", filter), at_delivery, "{filter}");
+    }
+    for (topic, seen) in
+        [("a", true), ("a/x", true), ("a/secret", false), ("a/secret/x", false), ("b", false)]
+    {
+        let topic = Topic::new(topic.as_bytes()).unwrap();
+        assert_eq!(rules(&lines).may_receive(&ann, b"c", topic), seen, "{topic}");
+    }
 }
 
 use Action::{Publish, Subscribe};

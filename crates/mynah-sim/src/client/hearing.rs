@@ -1,26 +1,32 @@
 //! What a client makes of the packets that come: answers to the broker, and reports to the model.
 
+use std::fmt;
 use std::rc::Rc;
 
 use mynah_model::Class;
 use mynah_mqtt::TextRule;
 use mynah_mqtt::framing::{Unit, next_unit};
 use mynah_mqtt::wire::{
-    Ack, AckType, Connack, ConnectReturnCode, PacketType, Publish, Suback, SubscribeReturnCode, Unsuback,
+    Ack, AckType, Connack, ConnectReturnCode, PacketId, PacketType, Publish, Suback, SubscribeReturnCode,
+    Unsuback,
 };
 
 use super::Client;
-use crate::model::{Publication, Violation, violation};
+use crate::model::{Publication, Violation, label, violation};
 
 /// Something that came.
 #[derive(Debug)]
 pub(crate) enum Heard {
-    Connected { present: bool },
+    Connected {
+        present: bool,
+    },
     Message(Arrival),
     /// PUBACK or PUBREC.
     Acknowledged(Rc<Publication>),
     /// SUBACK or UNSUBACK.
-    Answered { id: u16 },
+    Answered {
+        id: u16,
+    },
 }
 
 /// A PUBLISH from the broker.
@@ -34,6 +40,18 @@ pub(crate) struct Arrival {
     pub(crate) payload: Vec<u8>,
     /// For exactly-once: whether the client hands it to its program, since it was not there yet.
     pub(crate) is_new: bool,
+}
+
+impl fmt::Display for Arrival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { class, id, topic, payload, .. } = self;
+        write!(f, "`{}` on {topic} (QoS {}", label(payload), class.number())?;
+        if let Some(id) = id {
+            write!(f, ", id {id}")?;
+        }
+        f.write_str(if self.retain { ", retained" } else { "" })?;
+        f.write_str(if self.dup { ", DUP)" } else { ")" })
+    }
 }
 
 impl Client {
@@ -54,7 +72,8 @@ impl Client {
         if self.is_open == (unit.packet_type == PacketType::Connack) {
             return violation(format!("{} gets {:?} out of turn", self.name, unit.packet_type));
         }
-        let id = |ack_type| Ack::decode(ack_type, unit.body).map(|ack| ack.packet_id.number()).map_err(malformed);
+        let id =
+            |ack_type| Ack::decode(ack_type, unit.body).map(|ack| ack.packet_id.number()).map_err(malformed);
         match unit.packet_type {
             PacketType::Connack => self.receive_connack(unit.body).map(Some),
             PacketType::Publish => self.receive_publish(unit).map(Some),
@@ -97,8 +116,9 @@ impl Client {
     }
 
     fn receive_publish(&mut self, unit: Unit<'_>) -> Result<Heard, Violation> {
-        let publish = Publish::decode(unit.flags, unit.body, TextRule::AcceptDiscouraged).map_err(malformed)?;
-        let id = publish.packet_id.map(|id| id.number());
+        let publish =
+            Publish::decode(unit.flags, unit.body, TextRule::AcceptDiscouraged).map_err(malformed)?;
+        let id = publish.packet_id.map(PacketId::number);
         let mut is_new = true;
         match (publish.class, id) {
             (Class::AtLeastOnce, Some(id)) => self.answer(AckType::Puback, id),
@@ -154,7 +174,8 @@ impl Client {
 
     fn receive_suback(&mut self, body: &[u8]) -> Result<Heard, Violation> {
         let suback = Suback::decode(body).map_err(malformed)?;
-        let granted = suback.return_codes.into_iter().map(SubscribeReturnCode::into).collect::<Option<Vec<_>>>();
+        let granted =
+            suback.return_codes.into_iter().map(SubscribeReturnCode::into).collect::<Option<Vec<_>>>();
         match granted {
             Some(granted) => self.end_request(suback.packet_id.number(), Some(granted)),
             None => violation(format!("{} is refused a subscription", self.name)),
@@ -167,7 +188,9 @@ impl Client {
                 self.requests.remove(at);
                 Ok(Heard::Answered { id })
             }
-            None => violation(format!("{} gets an answer {id} that it did not ask for: {granted:?}", self.name)),
+            None => {
+                violation(format!("{} gets an answer {id} that it did not ask for: {granted:?}", self.name))
+            }
         }
     }
 }

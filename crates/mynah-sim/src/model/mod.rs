@@ -1,6 +1,7 @@
 //! The reference: a broker of plain lists. It learns from the clients what is asked, from the witness when the engine
 //! does it, and says what every session must get.
 
+mod replay;
 mod retained;
 mod session;
 
@@ -10,13 +11,14 @@ use std::fmt;
 use std::rc::Rc;
 
 use mynah_engine::Parcel;
-use mynah_model::Class;
+use mynah_model::{Class, Reason};
 use mynah_stack::{Close, Settlement};
 
 use crate::client::{Arrival, Heard, Opening};
 use crate::witness::Seen;
 use retained::History;
-use session::{Expected, Session, label};
+pub(crate) use session::label;
+use session::{Expected, Session};
 
 /// A promise that was not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +64,7 @@ pub(crate) enum Said {
     Complete { id: u16 },
     Subscribe { id: u16, filters: Vec<(&'static str, Class)> },
     Unsubscribe { id: u16, filters: Vec<&'static str> },
-    Settle { id: u16, is_final: bool },
+    Settle { id: u16, settlement: Settlement },
     Disconnect,
 }
 
@@ -96,14 +98,6 @@ struct Target {
     class: Class,
 }
 
-/// Messages of QoS 0 that reached live sessions in one call of an engine.
-#[derive(Default)]
-struct Group {
-    /// How many of them slow readers cost, as the engine counts.
-    dropped: u64,
-    members: Vec<(usize, u64, usize)>,
-}
-
 /// What was checked in one run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
@@ -111,8 +105,9 @@ pub(crate) struct Tally {
     pub(crate) wills: u64,
     pub(crate) arrivals: u64,
     pub(crate) take_overs: u64,
-    /// Messages of QoS 0 that met a session without a connection, and messages that met no session any more.
+    /// Messages of QoS 0 that met a session without a connection.
     pub(crate) offline: u64,
+    /// Messages that met no session any more, or ended with theirs.
     pub(crate) ended: u64,
 }
 
@@ -124,22 +119,27 @@ pub(crate) struct Model {
     transit: BTreeMap<(usize, usize), VecDeque<Transit>>,
     now: u64,
     incarnations: u64,
-    group: Group,
-    groups: Vec<Group>,
+    /// Deliveries to one session that are not settled, at most.
+    window: usize,
+    /// Messages of QoS 0 that reached live sessions in this call of an engine: client, session, place.
+    fresh: Vec<(usize, u64, usize)>,
+    /// Messages that slow readers cost, as the engines count.
+    dropped: u64,
     pub(crate) tally: Tally,
 }
 
 impl Model {
-    pub(crate) fn new(clients: usize) -> Self {
+    pub(crate) fn new(clients: usize, window: u16) -> Self {
         Self {
+            window: usize::from(window),
             peers: Vec::new(),
             sessions: (0..clients).map(|_| None).collect(),
             retained: History::default(),
             transit: BTreeMap::new(),
             now: 0,
             incarnations: 0,
-            group: Group::default(),
-            groups: Vec::new(),
+            fresh: Vec::new(),
+            dropped: 0,
             tally: Tally::default(),
         }
     }
@@ -170,7 +170,10 @@ impl Model {
         match seen {
             Seen::Opened { present } => self.open(engine, link, *present),
             Seen::Refused(reason) => violation(format!("connection {link} is refused: {reason}")),
-            Seen::Ended => {
+            Seen::Ended(reason) if *reason != Reason::TakenOver => {
+                violation(format!("connection {link} is ended: {reason}"))
+            }
+            Seen::Ended(_) => {
                 self.peers[link].told_ended = true;
                 Ok(())
             }
@@ -214,10 +217,10 @@ impl Model {
                 filters.into_iter().for_each(|filter| session.unsubscribe(filter));
                 self.peers[link].done.push(id);
             }
-            (Seen::Settle(settle), Said::Settle { id, is_final })
-                if (settle.delivery.number(), settle.settlement == Settlement::Accepted) == (id, is_final) =>
+            (Seen::Settle(settle), Said::Settle { id, settlement })
+                if (settle.delivery.number(), settle.settlement) == (id, settlement) =>
             {
-                session.settle(id, is_final);
+                session.settle(id, settlement);
             }
             (seen, said) => return violation(format!("connection {link} said {said:?}, done is {seen:?}")),
         }
@@ -247,7 +250,8 @@ impl Model {
             return violation(format!("connection {link}: session present is {present}, not {expected}"));
         }
         self.incarnations += u64::from(!expected);
-        let session = self.sessions[client].get_or_insert_with(|| Session::new(self.incarnations, engine));
+        let session =
+            self.sessions[client].get_or_insert_with(|| Session::new(self.incarnations, engine, self.window));
         (session.link, session.is_clean) = (Some(link), clean);
         let peer = &mut self.peers[link];
         (peer.incarnation, peer.opened_at, peer.present) = (Some(session.incarnation), self.now, present);
@@ -259,6 +263,10 @@ impl Model {
         if peer.told_ended || peer.is_over {
             return Ok(());
         }
+        if peer.incarnation.is_none() && close.reason == Reason::OpeningTimeout {
+            peer.is_over = true;
+            return Ok(());
+        }
         match peer.said.pop_front() {
             Some(Said::Disconnect) => self.detach(engine, link, false),
             said => violation(format!("connection {link} is closed: {}; it said {said:?}", close.reason)),
@@ -268,7 +276,9 @@ impl Model {
     /// The broker finds that the peer is gone.
     pub(crate) fn peer_gone(&mut self, engine: usize, link: usize) -> Result<(), Violation> {
         self.now += 1;
-        if self.peers[link].incarnation.is_none() || self.peers[link].is_over {
+        let peer = &mut self.peers[link];
+        if peer.is_over || peer.incarnation.is_none() {
+            peer.is_over = true;
             return Ok(());
         }
         self.detach(engine, link, true)
@@ -293,7 +303,9 @@ impl Model {
     }
 
     fn discard(&mut self, client: usize) -> Result<(), Violation> {
-        self.sessions[client].take().map_or(Ok(()), |session| session.check_gaps())
+        let Some(session) = self.sessions[client].take() else { return Ok(()) };
+        self.tally.ended += session.held();
+        session.check_gaps()
     }
 
     /// Gives a publication to all who want it: at once on the engine where it is, in a parcel on others.
@@ -328,7 +340,7 @@ impl Model {
             return self.tally.offline += 1;
         }
         if !class.is_confirmed() {
-            self.group.members.push((client, incarnation, session.expected.len()));
+            self.fresh.push((client, incarnation, session.expected.len()));
         }
         session.expected.push(Expected {
             publication: Rc::clone(publication),
@@ -338,6 +350,7 @@ impl Model {
             at: self.now,
             link: session.link,
             came_on: None,
+            is_settled: false,
             excused: false,
         });
     }
@@ -352,14 +365,15 @@ impl Model {
         self.now += 1;
         for Parcel::Deliver { message, targets } in parcels {
             let transit = self.transit.get_mut(&(from, to)).and_then(VecDeque::pop_front);
-            let is_right = |transit: &Transit| {
+            let is_right = |transit: &&Transit| {
                 transit.targets.len() == targets.len()
                     && transit.publication.topic.as_bytes() == message.topic().as_bytes()
                     && transit.publication.payload == message.payload()
             };
-            let Some(transit) = transit.filter(is_right) else {
-                let topic = message.topic();
-                return violation(format!("engine {from} sends engine {to} an unexpected parcel on {topic}"));
+            let Some(transit) = transit.as_ref().filter(is_right) else {
+                let next = transit.map_or("nothing".to_owned(), |transit| transit.publication.name());
+                let sent = label(message.payload());
+                return violation(format!("engine {from} sends engine {to} `{sent}`, due is {next}"));
             };
             for target in &transit.targets {
                 self.arrive(target, transit.publisher, &transit.publication);
@@ -370,22 +384,15 @@ impl Model {
 
     /// A call of an engine is over; it counted this many messages that slow readers cost.
     pub(crate) fn end_call(&mut self, dropped: u64) -> Result<(), Violation> {
-        let mut group = std::mem::take(&mut self.group);
-        if dropped == 0 {
-            group.members.clear();
-            self.group = group;
-            return Ok(());
+        if dropped > self.fresh.len() as u64 {
+            return violation(format!("{dropped} messages dropped of {}", self.fresh.len()));
         }
-        if dropped > group.members.len() as u64 {
-            return violation(format!("{dropped} messages dropped of {}", group.members.len()));
-        }
-        for &(client, incarnation, at) in &group.members {
+        self.dropped += dropped;
+        for (client, incarnation, at) in self.fresh.drain(..).filter(|_| dropped > 0) {
             if let Some(session) = self.sessions[client].as_mut().filter(|s| s.incarnation == incarnation) {
                 session.expected[at].excused = true;
             }
         }
-        group.dropped = dropped;
-        self.groups.push(group);
         Ok(())
     }
 
@@ -407,16 +414,29 @@ impl Model {
         }
     }
 
+    /// Whether a connection of the client is on its way to a session.
+    pub(crate) fn is_arriving(&self, client: usize) -> bool {
+        self.peers.iter().any(|peer| peer.client == client && peer.incarnation.is_none() && !peer.is_over)
+    }
+
+    /// Whether another connection has got the session of this one.
+    pub(crate) fn was_taken_over(&self, link: usize) -> bool {
+        self.peers[link].told_ended && self.peers[link].is_over
+    }
+
     fn receive(&mut self, link: usize, arrival: &Arrival) -> Result<(), Violation> {
         let peer = &self.peers[link];
         let session = self.sessions[peer.client].as_mut();
         let Some(session) = session.filter(|s| Some(s.incarnation) == peer.incarnation) else {
+            if self.was_taken_over(link) {
+                return Ok(()); // the last bytes of a session that is gone
+            }
             return violation(format!("connection {link} gets a message without a session"));
         };
         self.now += 1;
         self.tally.arrivals += 1;
         session
-            .receive(link, peer.opened_at, arrival, &self.retained, self.now)
+            .receive(link, peer.opened_at, arrival, &self.retained)
             .map_err(|Violation(text)| Violation(format!("connection {link}: {text}")))
     }
 
@@ -432,21 +452,9 @@ impl Model {
                     .map_err(|Violation(text)| Violation(format!("client {client}: {text}")))?;
             }
         }
-        self.groups.iter().try_for_each(|group| self.check_group(group))
-    }
-
-    /// What is missing on healthy connections is not more than what the engine counted.
-    fn check_group(&self, group: &Group) -> Result<(), Violation> {
-        let is_missing = |&&(client, incarnation, at): &&(usize, u64, usize)| {
-            let session = self.sessions[client].as_ref().filter(|s| s.incarnation == incarnation);
-            session.is_some_and(|s| {
-                let expected = &s.expected[at];
-                expected.came_on.is_none() && expected.link == s.link
-            })
-        };
-        let missing = group.members.iter().filter(is_missing).count() as u64;
-        if missing > group.dropped {
-            return violation(format!("{missing} messages are missing, {} were counted", group.dropped));
+        let missing: usize = self.sessions.iter().flatten().map(Session::missing).sum();
+        if missing as u64 > self.dropped {
+            return violation(format!("{missing} messages are missing, {} were counted", self.dropped));
         }
         Ok(())
     }

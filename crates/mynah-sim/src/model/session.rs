@@ -3,7 +3,9 @@
 use std::rc::Rc;
 
 use mynah_model::Class;
+use mynah_stack::Settlement;
 
+use super::replay::Replays;
 use super::retained::{History, selects};
 use super::{Publication, Violation, violation};
 use crate::client::Arrival;
@@ -20,10 +22,12 @@ pub(crate) struct Session {
     pub(crate) is_clean: bool,
     pub(crate) subscriptions: Vec<(&'static str, Class)>,
     pub(crate) expected: Vec<Expected>,
-    pub(crate) replays: Vec<Replay>,
+    replays: Replays,
     /// Exactly-once publications of the client that are not complete.
     pub(crate) receipts: Vec<u16>,
     in_flight: Vec<InFlight>,
+    /// How many deliveries may be unsettled.
+    window: usize,
 }
 
 /// A message that the session is to get.
@@ -38,6 +42,8 @@ pub(crate) struct Expected {
     pub(crate) link: Option<usize>,
     /// The connection on which it came last.
     pub(crate) came_on: Option<usize>,
+    /// The broker knows that the client has it.
+    pub(crate) is_settled: bool,
     /// It reached the session in a moment when the engine counted messages that a slow reader costs.
     pub(crate) excused: bool,
 }
@@ -60,19 +66,6 @@ impl Expected {
     }
 }
 
-/// Retained values that a new subscription is to get.
-pub(crate) struct Replay {
-    pub(crate) filter: &'static str,
-    pub(crate) class_max: Class,
-    /// When the subscription was made, and on which connection.
-    pub(crate) since: u64,
-    pub(crate) link: usize,
-    /// Topics whose value has come.
-    pub(crate) came: Vec<String>,
-    /// The subscription was replaced or removed: the rest need not come.
-    pub(crate) is_over: bool,
-}
-
 /// A delivery that the broker does not know to be settled.
 struct InFlight {
     id: u16,
@@ -82,15 +75,16 @@ struct InFlight {
 }
 
 impl Session {
-    pub(crate) fn new(incarnation: u64, engine: usize) -> Self {
+    pub(crate) fn new(incarnation: u64, engine: usize, window: usize) -> Self {
         Self {
             incarnation,
             engine,
+            window,
             link: None,
             is_clean: false,
             subscriptions: Vec::new(),
             expected: Vec::new(),
-            replays: Vec::new(),
+            replays: Replays::default(),
             receipts: Vec::new(),
             in_flight: Vec::new(),
         }
@@ -105,23 +99,29 @@ impl Session {
     pub(crate) fn subscribe(&mut self, at: u64, link: usize, filter: &'static str, class_max: Class) {
         self.unsubscribe(filter);
         self.subscriptions.push((filter, class_max));
-        self.replays.push(Replay { filter, class_max, since: at, link, came: Vec::new(), is_over: false });
+        self.replays.begin(filter, class_max, at, link);
     }
 
     pub(crate) fn unsubscribe(&mut self, filter: &'static str) {
         self.subscriptions.retain(|(other, _)| *other != filter);
-        for replay in self.replays.iter_mut().filter(|replay| replay.filter == filter) {
-            replay.is_over = true;
-        }
+        self.replays.end(filter);
     }
 
     /// The broker hears what the client says of a delivery.
-    pub(crate) fn settle(&mut self, id: u16, is_final: bool) {
-        if is_final {
-            self.in_flight.retain(|delivery| delivery.id != id);
-        } else if let Some(delivery) = self.in_flight.iter_mut().find(|delivery| delivery.id == id) {
-            delivery.received = true;
+    pub(crate) fn settle(&mut self, id: u16, settlement: Settlement) {
+        let Some(at) = self.in_flight.iter().position(|delivery| delivery.id == id) else { return };
+        let delivery = &mut self.in_flight[at];
+        self.expected[delivery.expected].is_settled = true;
+        match settlement {
+            Settlement::Received => delivery.received = true,
+            Settlement::Accepted | Settlement::Completed => drop(self.in_flight.remove(at)),
         }
+    }
+
+    /// Messages that the session still holds for its client. Replayed values on their way, and those of QoS 0 that
+    /// wait, are not known here.
+    pub(crate) fn held(&self) -> u64 {
+        self.expected.iter().filter(|e| e.class.is_confirmed() && !e.is_settled).count() as u64
     }
 
     /// A message comes on the connection `link`, which was opened at `opened_at`.
@@ -131,24 +131,26 @@ impl Session {
         opened_at: u64,
         arrival: &Arrival,
         history: &History,
-        now: u64,
     ) -> Result<(), Violation> {
         let known = arrival.id.and_then(|id| self.in_flight.iter().find(|delivery| delivery.id == id));
         if let Some(InFlight { expected, received, .. }) = known {
             let (expected, received) = (*expected, *received);
             return self.receive_again(link, arrival, expected, received);
         }
-        let (at, came) = if arrival.retain {
-            (self.find_replayed(link, arrival, history, now)?, "it is replayed")
+        let at = if arrival.retain {
+            self.find_replayed(link, arrival, opened_at, history)?
         } else {
-            (self.find_live(arrival)?, "it reached the session")
+            self.find_live(arrival)?
         };
         self.expected[at].came_on = Some(link);
         if !arrival.is_new {
-            return violation(format!("{} was handed to the program before", show(arrival)));
+            return violation(format!("{} was handed to the program before", arrival));
         }
         if arrival.dup && self.expected[at].at >= opened_at {
-            return violation(format!("{} has DUP, but {came} after the connection was opened", show(arrival)));
+            return violation(format!("{} has DUP, but is newer than the connection", arrival));
+        }
+        if arrival.id.is_some() && self.in_flight.len() >= self.window {
+            return violation(format!("{arrival} is one too many that is not settled"));
         }
         if let Some(id) = arrival.id {
             self.in_flight.push(InFlight { id, expected: at, received: false });
@@ -181,7 +183,7 @@ impl Session {
             self.expected[at].came_on = Some(link);
             return Ok(());
         };
-        violation(format!("{} {wrong}", show(arrival)))
+        violation(format!("{} {wrong}", arrival))
     }
 
     /// The messages that have to come after the one at `at`.
@@ -200,41 +202,31 @@ impl Session {
                 return Ok(at);
             }
         }
-        violation(format!("{} {wrong}", show(arrival)))
+        violation(format!("{} {wrong}", arrival))
     }
 
     fn find_replayed(
         &mut self,
         link: usize,
         arrival: &Arrival,
+        opened_at: u64,
         history: &History,
-        now: u64,
     ) -> Result<usize, Violation> {
-        let is_value = |value: &&Rc<Publication>, class_max: Class| {
-            value.payload == arrival.payload && value.class.min(class_max) == arrival.class
+        let Some(publication) = self.replays.come(arrival, opened_at, history) else {
+            return violation(format!("{arrival} is not a retained value that is to come"));
         };
-        for replay in &mut self.replays {
-            if !selects(replay.filter, &arrival.topic) || replay.came.contains(&arrival.topic) {
-                continue;
-            }
-            let mut values = history.values_since(&arrival.topic, replay.since);
-            if let Some(value) = values.find(|value| is_value(value, replay.class_max)) {
-                replay.came.push(arrival.topic.clone());
-                self.expected.push(Expected {
-                    publication: Rc::clone(value),
-                    class: arrival.class,
-                    retain: true,
-                    publisher: 0,
-                    // What comes repeated was sent at some time since the subscription was made.
-                    at: if arrival.dup { replay.since } else { now },
-                    link: Some(link),
-                    came_on: None,
-                    excused: false,
-                });
-                return Ok(self.expected.len() - 1);
-            }
-        }
-        violation(format!("{} is not a retained value that is to come", show(arrival)))
+        self.expected.push(Expected {
+            publication,
+            class: arrival.class,
+            retain: true,
+            publisher: 0,
+            at: 0,
+            link: Some(link),
+            came_on: None,
+            is_settled: false,
+            excused: false,
+        });
+        Ok(self.expected.len() - 1)
     }
 
     /// Of what was sent on a connection only the end can be lost with it.
@@ -263,33 +255,53 @@ impl Session {
             return violation(format!("publication {receipt} of QoS 2 is never complete"));
         }
         for expected in self.expected.iter().filter(|expected| expected.came_on.is_none()) {
-            let healthy = expected.link.is_some() && expected.link == self.link;
-            if expected.class.is_confirmed() || healthy && !self.is_excused(expected) {
+            if expected.class.is_confirmed() || self.is_alive_for(expected) && !self.is_excused(expected) {
                 let topic = &expected.publication.topic;
                 return violation(format!("{} on {topic} never comes", expected.name()));
             }
         }
-        self.replays.iter().filter(|replay| !replay.is_over).try_for_each(|r| self.check_replay(r, history))
-    }
-
-    fn check_replay(&self, replay: &Replay, history: &History) -> Result<(), Violation> {
-        for topic in history.always_since(replay.filter, replay.since) {
-            let class = |value: &Rc<Publication>| value.class.min(replay.class_max);
-            let confirmed = history.values_since(topic, replay.since).all(|value| class(value).is_confirmed());
-            // What is not confirmed may be lost with the connection.
-            if (confirmed || self.link == Some(replay.link)) && replay.came.iter().all(|came| came != topic) {
-                return violation(format!("the retained value of {topic} never comes to {}", replay.filter));
+        match self.replays.missing(self.link, history) {
+            Some((filter, topic)) => {
+                violation(format!("the retained value of {topic} never comes to {filter}"))
             }
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// Whether a slow reader may have cost the message, or one that looks the same.
-    fn is_excused(&self, missing: &Expected) -> bool {
-        let same = |other: &&Expected| {
-            other.class == missing.class && Rc::ptr_eq(&other.publication, &missing.publication)
+    /// How many messages of QoS 0 are missing although their connection lives.
+    pub(crate) fn missing(&self) -> usize {
+        let is_missing = |expected: &&Expected| {
+            expected.came_on.is_none()
+                && self.is_alive_for(expected)
+                && !expected.class.is_confirmed()
+                && !self.came_as_another(expected)
         };
-        self.expected.iter().filter(same).any(|other| other.excused)
+        self.expected.iter().filter(is_missing).count()
+    }
+
+    /// Whether the connection still lives that the session had when the message reached it.
+    fn is_alive_for(&self, expected: &Expected) -> bool {
+        expected.link.is_some() && expected.link == self.link
+    }
+
+    /// Whether a slow reader may have cost the message or one that looks the same.
+    fn is_excused(&self, missing: &Expected) -> bool {
+        self.came_as_another(missing) || self.twins(missing).any(|twin| twin.excused)
+    }
+
+    /// Whether a message that looks the same and was lost with an earlier connection was taken to have come instead.
+    fn came_as_another(&self, missing: &Expected) -> bool {
+        self.twins(missing).any(|twin| twin.link != missing.link && twin.came_on == missing.link)
+    }
+
+    /// The messages that look the same: a publication that was sent again, or another without payload.
+    fn twins(&self, expected: &Expected) -> impl Iterator<Item = &Expected> {
+        self.expected.iter().filter(move |other| {
+            other.class == expected.class
+                && !other.retain
+                && other.publication.topic == expected.publication.topic
+                && other.publication.payload == expected.publication.payload
+        })
     }
 }
 
@@ -299,15 +311,104 @@ impl Expected {
     }
 }
 
-/// A message in words.
-fn show(arrival: &Arrival) -> String {
-    let Arrival { class, id, topic, payload, .. } = arrival;
-    let (retain, dup) = (if arrival.retain { " retained" } else { "" }, if arrival.dup { " DUP" } else { "" });
-    let id = id.map_or(String::new(), |id| format!(" id {id}"));
-    format!("`{}` on {topic} (QoS {}{retain}{dup}{id})", label(payload), class.number())
-}
-
 /// The part of a payload that names it.
 pub(crate) fn label(payload: &[u8]) -> String {
     String::from_utf8_lossy(payload).trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A session on connection 7, opened at 10, that is to get `one` and `two` from one publisher.
+    fn session(class: Class, reached_at: u64) -> Session {
+        let mut session = Session::new(1, 0, 2);
+        session.link = Some(7);
+        for payload in ["one", "two"] {
+            let publication = Publication::new("a", payload.as_bytes().to_vec(), class.number(), false);
+            session.expected.push(Expected {
+                publication,
+                class,
+                retain: false,
+                publisher: 3,
+                at: reached_at,
+                link: Some(7),
+                came_on: None,
+                is_settled: false,
+                excused: false,
+            });
+        }
+        session
+    }
+
+    fn arrival(payload: &str, class: Class, id: Option<u16>, dup: bool) -> Arrival {
+        let (topic, payload) = ("a".to_owned(), payload.as_bytes().to_vec());
+        Arrival { dup, class, retain: false, id, topic, payload, is_new: true }
+    }
+
+    fn receive(session: &mut Session, link: usize, arrival: &Arrival) -> Result<(), String> {
+        session.receive(link, 10, arrival, &History::default()).map_err(|Violation(text)| text)
+    }
+
+    fn assert_says<T: std::fmt::Debug>(result: Result<T, String>, words: &str) {
+        assert!(result.as_ref().is_err_and(|text| text.contains(words)), "{result:?}");
+    }
+
+    #[test]
+    fn order_is_kept_and_nothing_comes_that_was_not_published() {
+        let mut session = session(Class::AtMostOnce, 20);
+        let class = Class::AtMostOnce;
+        assert_says(receive(&mut session, 7, &arrival("six", class, None, false)), "is not expected");
+        assert_eq!(receive(&mut session, 7, &arrival("two", class, None, false)), Ok(()));
+        assert_says(receive(&mut session, 7, &arrival("one", class, None, false)), "is out of order");
+        assert_says(receive(&mut session, 7, &arrival("two", class, None, false)), "came before");
+        let gaps = session.check_gaps().map_err(|Violation(text)| text);
+        assert_says(gaps, "`one` of QoS 0 on a is missing, what follows it came");
+    }
+
+    #[test]
+    fn a_repetition_needs_another_connection_and_dup() {
+        let class = Class::AtLeastOnce;
+        let mut session = session(class, 20);
+        assert_says(
+            receive(&mut session, 7, &arrival("one", class, Some(1), true)),
+            "newer than the connection",
+        );
+        let mut session = self::session(class, 5);
+        assert_eq!(receive(&mut session, 7, &arrival("one", class, Some(1), true)), Ok(()));
+        assert_says(
+            receive(&mut session, 7, &arrival("one", class, Some(1), true)),
+            "twice on one connection",
+        );
+        assert_says(receive(&mut session, 8, &arrival("one", class, Some(1), false)), "again without DUP");
+        assert_says(receive(&mut session, 8, &arrival("two", class, Some(1), true)), "of another message");
+        assert_eq!(receive(&mut session, 8, &arrival("one", class, Some(1), true)), Ok(()));
+        session.settle(1, Settlement::Accepted);
+        assert_says(receive(&mut session, 9, &arrival("one", class, Some(1), true)), "came before");
+    }
+
+    #[test]
+    fn exactly_once_comes_once_to_the_program_and_not_after_its_pubrec() {
+        let class = Class::ExactlyOnce;
+        let mut session = session(class, 5);
+        assert_eq!(receive(&mut session, 7, &arrival("one", class, Some(1), false)), Ok(()));
+        assert_says(receive(&mut session, 8, &arrival("one", class, Some(1), true)), "twice to the program");
+        let again = Arrival { is_new: false, ..arrival("one", class, Some(1), true) };
+        assert_eq!(receive(&mut session, 8, &again), Ok(()));
+        session.settle(1, Settlement::Received);
+        assert_says(receive(&mut session, 9, &again), "after its PUBREC");
+    }
+
+    #[test]
+    fn the_end_asks_for_everything_and_the_window_is_never_passed() {
+        let class = Class::AtLeastOnce;
+        let mut session = session(class, 20);
+        session.window = 1;
+        let end = |session: &Session| session.check_end(&History::default()).map_err(|Violation(text)| text);
+        assert_eq!(receive(&mut session, 7, &arrival("one", class, Some(1), false)), Ok(()));
+        assert_says(receive(&mut session, 7, &arrival("two", class, Some(2), false)), "one too many");
+        assert_says(end(&session), "never settled");
+        session.settle(1, Settlement::Accepted);
+        assert_eq!(end(&session), Ok(()));
+    }
 }

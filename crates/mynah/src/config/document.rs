@@ -16,6 +16,7 @@ pub(super) struct Document {
     pub(super) workers: Option<Spanned<NonZeroU16>>,
     pub(super) listener: Vec<Listener>,
     pub(super) auth: Auth,
+    pub(super) access_check: AccessCheck,
     pub(super) access: Vec<Access>,
     pub(super) limits: LimitsTable,
     pub(super) mqtt: Mqtt,
@@ -59,6 +60,16 @@ pub(super) enum AuthMode {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Auth {
     pub(super) password_file: Option<Spanned<String>>,
+}
+
+/// `access_check`: when the rules for subscribing are asked.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "lowercase")]
+pub(super) enum AccessCheck {
+    #[default]
+    Subscription,
+    Delivery,
 }
 
 /// `[[access]]`: who may publish or subscribe where.

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use mynah_core::access::{Action, Effect, Rule, Subject};
+use mynah_core::access::{Action, Check, Effect, Rule, Subject};
 use mynah_core::{AccessRules, SHARDS};
 use mynah_http::HttpConfig;
 use mynah_model::Limits;
@@ -97,7 +97,10 @@ pub(super) fn settle(document: Document, path: &Path) -> Result<Settings, Vec<Wr
     }
     let has_passwords = document.auth.password_file.is_some();
     let listeners = listeners(&document.listener, has_passwords, &mut wrongs);
-    let access = rules(&document.access, &mut wrongs);
+    let access = rules(&document.access, &mut wrongs).with_check(match document.access_check {
+        document::AccessCheck::Subscription => Check::Subscription,
+        document::AccessCheck::Delivery => Check::Delivery,
+    });
     let mqtt = mqtt(&document.mqtt).map_err(|wrong| wrongs.push(wrong));
     let http = http(&document.http).map_err(|wrong| wrongs.push(wrong));
     let (Ok(mqtt), Ok(http), true) = (mqtt, http, wrongs.is_empty()) else {

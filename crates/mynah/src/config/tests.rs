@@ -37,7 +37,7 @@ fn an_unknown_key_is_shown_with_what_was_meant() {
     );
     check(
         "colour = 4",
-        "mynah.toml:1:1: unknown key `colour`; there are: workers, listener, auth, access, limits, mqtt, http, log, sys, \
+        "mynah.toml:1:1: unknown key `colour`; there are: workers, listener, auth, access_check, access, limits, mqtt, http, log, sys, \
          shutdown\n  1 | colour = 4\n    | ^^^^^^",
     );
     check(

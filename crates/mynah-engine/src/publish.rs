@@ -38,6 +38,7 @@ impl Engine {
         self.tell(now, id, Outcome::Published { receipt, class, result });
     }
 
+    #[inline]
     fn accept_publish(
         &mut self,
         now: Instant,
@@ -98,6 +99,7 @@ impl Engine {
 
     /// Gives a message to all who want it: retained, delivered to the sessions of this worker, sent to the workers of
     /// others. Returns whether anybody wants it.
+    #[inline]
     pub(crate) fn distribute(&mut self, now: Instant, item: &mut Item<'_>) -> bool {
         if item.view().header.retain {
             self.retain(now, item);

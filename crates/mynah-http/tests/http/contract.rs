@@ -276,6 +276,20 @@ fn limits_are_judged_before_bytes_are_waited_for() {
     assert_eq!(link.close().reason, Reason::ProtocolViolation);
 }
 
+/// Whatever fits the header fields of a request fits the frame of its head.
+#[test]
+fn fields_that_grow_when_they_are_decoded_still_fit() {
+    let pairs = "=,".repeat(8_150);
+    let tags = ["\"0000000000000001\""; 800].join(",");
+    let bytes = "x".repeat(16_000);
+    for field in [("mynah-property", &pairs), ("if-match", &tags), ("mynah-correlation", &bytes)] {
+        let mut link = Link::with("PUT", "/v1/topics/a", &[(field.0, field.1)]);
+        link.admit();
+        link.send_body(b"x");
+        link.command(|command| assert!(matches!(command, Command::PublishIf(_)), "{}", field.0));
+    }
+}
+
 #[test]
 fn a_shutdown_is_told_to_whoever_waits() {
     let expected = problem(503, "shutting-down", "Shutting down", "server shutting down");

@@ -176,6 +176,9 @@ fn a_value_has_properties_and_expires_and_is_changed_by_who_knows_it() {
     assert_eq!(field(&answer, "content-type"), "text/plain; charset=utf-8");
     assert_eq!(field(&answer, "mynah-correlation"), "%FF");
     assert!(answer.contains("mynah-property: k=1\r\nmynah-property: k=2\r\n"), "{answer}");
+    let events = listen(broker.http, "a/b", "]]");
+    let expected = r#""correlation_base64":"/w==","qos":1,"retain":true,"properties":[["k","1"],["k","2"]]"#;
+    assert!(events.contains(expected), "{events}");
     let tag = field(&answer, "etag");
     let unchanged = ask(broker.http, "GET", PATH, &format!("If-None-Match: {tag}\r\n"), "");
     assert!(unchanged.starts_with("HTTP/1.1 304") && unchanged.ends_with("\r\n\r\n"), "{unchanged}");

@@ -112,6 +112,16 @@ fn an_expired_value_is_gone_for_readers_at_once_and_from_memory_soon() {
 }
 
 #[test]
+fn a_value_that_was_set_under_a_condition_expires_too() {
+    let mut broker = Broker::new(1);
+    let peer = broker.open(0, "open p go");
+    broker.say(peer, "for 500 if absent pub a 1 keep v");
+    assert_eq!(broker.shared.sizes().retained_messages, 1);
+    broker.advance(Duration::from_millis(1_002));
+    assert_eq!(broker.shared.sizes().retained_messages, 0);
+}
+
+#[test]
 fn a_crowd_that_expires_at_once_goes_in_pieces_without_waiting() {
     let mut broker = Broker::new(1);
     let peer = broker.open(0, "open p go");

@@ -346,7 +346,7 @@ impl Broker {
             Command::Settle(Settle { delivery, settlement }) => {
                 (settlement == Settlement::Received).then_some(Waiting::Received { id: delivery })
             }
-            Command::Read(_) => panic!("MQTT has no read"),
+            Command::Read(_) | Command::PublishIf(_) => panic!("MQTT has no such words"),
         }
     }
 

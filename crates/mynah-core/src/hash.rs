@@ -3,7 +3,7 @@
 use core::hash::{BuildHasher, Hasher};
 
 use foldhash::quality::FixedState;
-use mynah_model::TenantId;
+use mynah_model::{MessageView, TenantId};
 
 /// A family of hashes that a seed has chosen.
 #[derive(Clone, Debug)]
@@ -27,6 +27,22 @@ impl KeyedHash {
         let mut hasher = self.0.build_hasher();
         hasher.write_u16(tenant.number());
         hasher.write(text);
+        hasher.finish()
+    }
+
+    /// The hash of a whole message: what it says, and how it is to be treated.
+    pub(crate) fn message(&self, message: MessageView<'_>) -> u64 {
+        let header = message.header;
+        let mut hasher = self.0.build_hasher();
+        hasher.write(&[
+            header.layout.id,
+            header.layout.version,
+            header.class.number(),
+            header.priority,
+            u8::from(header.deadline.is_some()),
+        ]);
+        hasher.write_u64(header.deadline.unwrap_or_default().as_micros());
+        hasher.write(message.native);
         hasher.finish()
     }
 

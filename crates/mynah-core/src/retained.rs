@@ -1,7 +1,10 @@
 //! Retained values: the last value of each topic, in topic order.
 //!
+//! A value whose deadline has come is seen by nobody from then on; [`RetainedStore::expire`] takes it out of the store.
+//!
 //! In topic order `/` is lower than every other byte, so that all topics below another stand together, right after it.
 
+mod expiring;
 mod order;
 mod scan;
 #[cfg(test)]
@@ -11,8 +14,10 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Bound;
 
-use mynah_model::{Filter, Instant, Limits, Message, Reason, TenantId, Topic};
+use mynah_model::{Condition, Filter, Instant, Limits, Message, Reason, TenantId, Topic, ValueTag};
 
+use crate::hash::KeyedHash;
+use expiring::Expiring;
 use order::{Place, Value};
 use scan::Next;
 
@@ -46,6 +51,9 @@ pub struct RetainedStore {
     bytes_max: usize,
     message_bytes_max: usize,
     tenants: BTreeMap<TenantId, Values>,
+    expiring: Expiring,
+    /// Makes the tags of values.
+    hash: KeyedHash,
     len: usize,
     bytes: usize,
 }
@@ -60,14 +68,16 @@ struct Values {
 const LOOKS_MAX: usize = 256;
 
 impl RetainedStore {
-    /// An empty store.
+    /// An empty store whose tags come from `seed`.
     #[must_use]
-    pub fn new(limits: &Limits) -> Self {
+    pub fn new(limits: &Limits, seed: u64) -> Self {
         Self {
             messages_max: limits.retained_messages_max,
             bytes_max: limits.retained_bytes_max,
             message_bytes_max: limits.retained_message_bytes_max,
             tenants: BTreeMap::new(),
+            expiring: Expiring::default(),
+            hash: KeyedHash::new(seed),
             len: 0,
             bytes: 0,
         }
@@ -91,16 +101,66 @@ impl RetainedStore {
         }
         let values = self.tenants.entry(tenant).or_default();
         let place: &dyn Place = &message.topic();
-        let replaced = values.by_topic.get(place).map(|value| value.0.cost_bytes());
-        let bytes = values.bytes - replaced.unwrap_or(0) + cost;
-        if bytes > self.bytes_max || (replaced.is_none() && values.by_topic.len() >= self.messages_max) {
+        let replaced = values.by_topic.get(place).map_or(0, |value| value.0.cost_bytes());
+        let bytes = values.bytes - replaced + cost;
+        if bytes > self.bytes_max || (replaced == 0 && values.by_topic.len() >= self.messages_max) {
             return Err(Reason::QuotaExceeded);
         }
         values.bytes = bytes;
-        values.by_topic.replace(Value(message.clone()));
-        self.bytes = self.bytes - replaced.unwrap_or(0) + cost;
-        self.len += usize::from(replaced.is_none());
+        match values.by_topic.replace(Value(message.clone())) {
+            Some(Value(old)) => self.expiring.remove(&old),
+            None => self.len += 1,
+        }
+        self.expiring.insert(message);
+        self.bytes = self.bytes - replaced + cost;
         Ok(())
+    }
+
+    /// Like [`RetainedStore::set`] if every condition holds for the value that is there.
+    ///
+    /// # Errors
+    /// Like [`RetainedStore::set`], and [`Reason::ConditionFailed`].
+    pub fn set_if(
+        &mut self,
+        message: &Message,
+        conditions: &[Condition],
+        now: Instant,
+    ) -> Result<(), Reason> {
+        if !self.holds(message.header().tenant, message.topic(), conditions, now) {
+            return Err(Reason::ConditionFailed);
+        }
+        self.set(message, now)
+    }
+
+    /// Whether every condition holds for the value of a topic.
+    #[must_use]
+    pub fn holds(&self, tenant: TenantId, topic: Topic<'_>, conditions: &[Condition], now: Instant) -> bool {
+        if conditions.is_empty() {
+            return true;
+        }
+        let current = self.get(tenant, topic, now).map(|message| self.tag(message));
+        conditions.iter().all(|condition| condition.holds(current))
+    }
+
+    /// The tag that names `message` as a state of its topic's value. Computed from all of it.
+    #[must_use]
+    pub fn tag(&self, message: &Message) -> ValueTag {
+        ValueTag::from_number(self.hash.message(message.view()))
+    }
+
+    /// Takes out up to `max` values whose deadlines have come. Returns how many.
+    pub fn expire(&mut self, now: Instant, max: usize) -> usize {
+        for count in 0..max {
+            let Some(message) = self.expiring.pop_due(now) else { return count };
+            self.clear(message.header().tenant, message.topic());
+        }
+        max
+    }
+
+    /// The earliest deadline of all values.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.expiring.next_deadline()
     }
 
     /// The value of a topic.
@@ -200,6 +260,7 @@ impl RetainedStore {
         let Some(values) = self.tenants.get_mut(&tenant) else { return };
         let place: &dyn Place = &topic;
         let Some(Value(message)) = values.by_topic.take(place) else { return };
+        self.expiring.remove(&message);
         values.bytes -= message.cost_bytes();
         self.bytes -= message.cost_bytes();
         self.len -= 1;

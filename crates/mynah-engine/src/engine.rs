@@ -12,7 +12,7 @@ use crate::inbox::{Handover, Parcel};
 use crate::lane::Lane;
 use crate::random::Random;
 use crate::shared::Shared;
-use crate::timer::TimerWheel;
+use crate::timer::{TimerKey, TimerWheel};
 
 /// Deliveries made for one connection in one turn before others have their turn.
 const PUMP_BUDGET: usize = 64;
@@ -40,6 +40,8 @@ pub struct Engine {
     /// Connections whose session lives on another worker, until the end of the turn.
     pub(crate) leaving: Vec<ConnectionId>,
     due: Vec<Timer>,
+    /// When this worker looks for retained values that have expired.
+    pub(crate) retained_due: Option<(TimerKey, Instant)>,
 }
 
 /// What a timer is for.
@@ -48,6 +50,7 @@ pub(crate) enum Timer {
     Connection(ConnectionId),
     Session(SessionRef),
     Sys,
+    Retained,
 }
 
 /// Something that the I/O layer has to carry out.
@@ -98,6 +101,7 @@ impl Engine {
             stopping: false,
             leaving: Vec::new(),
             due: Vec::new(),
+            retained_due: None,
             shared,
         }
     }
@@ -211,6 +215,7 @@ impl Engine {
                 Timer::Connection(id) => self.connection_due(now, id),
                 Timer::Session(session) => self.session_due(now, session),
                 Timer::Sys => self.sys_due(now),
+                Timer::Retained => self.expire_retained(now),
             }
         }
         self.due = due;
@@ -385,6 +390,7 @@ impl Engine {
     fn execute(&mut self, now: Instant, id: ConnectionId, command: Command<'_>) {
         match command {
             Command::Publish(publish) => self.publish(now, id, publish),
+            Command::PublishIf(command) => self.publish_if(now, id, *command),
             Command::Settle(settle) => self.settle(now, id, settle),
             Command::Complete { receipt } => self.complete(now, id, receipt),
             Command::Subscribe(subscribe) => self.subscribe(now, id, &subscribe),

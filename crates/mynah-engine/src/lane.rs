@@ -178,7 +178,7 @@ pub(crate) fn write(
 ) -> bool {
     let Manner { class, id, retain, redelivered } = manner;
     let kind = FrameKind { identified: id.is_some(), retain };
-    let Some(frame) = frames.frame(&shared.layouts, item, connection.layout, kind) else { return false };
+    let Some(frame) = frames.frame(&shared.layouts, now, item, connection.layout, kind) else { return false };
     let delivery = Delivery::Message { frame, class, id, retain, redelivered };
     connection.stack.deliver(now, delivery, &mut connection.outbound);
     true

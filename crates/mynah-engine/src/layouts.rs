@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mynah_model::{Layout, MessageView, Properties};
+use mynah_model::{Instant, Layout, MessageView, Properties};
 use mynah_stack::{Frame, FrameKind, LayoutCodec};
 
 use crate::item::Item;
@@ -32,9 +32,11 @@ impl Layouts {
         self.codecs.iter().find(|(id, _)| *id == layout.id).map(|(_, codec)| &**codec)
     }
 
-    /// The properties of a message, read by the codec of its layout.
-    pub(crate) fn properties<'m>(&self, message: MessageView<'m>) -> Properties<'m> {
-        self.codec(message.header.layout).map_or_else(Properties::default, |c| c.properties(message))
+    /// The properties of a message, read by the codec of its layout, with what remains of its time at `now`.
+    pub(crate) fn properties<'m>(&self, message: MessageView<'m>, now: Instant) -> Properties<'m> {
+        let codec = self.codec(message.header.layout);
+        let read = codec.map_or(Properties::EMPTY, |codec| codec.properties(message));
+        Properties { remaining: message.header.remaining(now), ..read }
     }
 }
 
@@ -83,17 +85,25 @@ impl Frames {
     pub(crate) fn frame(
         &mut self,
         layouts: &Layouts,
+        now: Instant,
         item: &mut Item<'_>,
         layout: Layout,
         kind: FrameKind,
     ) -> Option<&Frame> {
         let known = self.made[..self.count].iter().position(|m| m.layout == layout && m.kind == kind);
-        let place = known.unwrap_or_else(|| self.make(layouts, item, layout, kind));
+        let place = known.unwrap_or_else(|| self.make(layouts, now, item, layout, kind));
         let made = &self.made[place];
         made.spelled.then_some(&made.frame)
     }
 
-    fn make(&mut self, layouts: &Layouts, item: &mut Item<'_>, layout: Layout, kind: FrameKind) -> usize {
+    fn make(
+        &mut self,
+        layouts: &Layouts,
+        now: Instant,
+        item: &mut Item<'_>,
+        layout: Layout,
+        kind: FrameKind,
+    ) -> usize {
         let place = self.count;
         if place == self.made.len() {
             self.made.push(Made { layout, kind, spelled: false, frame: Frame::default() });
@@ -102,9 +112,15 @@ impl Frames {
         let made = &mut self.made[place];
         (made.layout, made.kind) = (layout, kind);
         let view = item.view();
-        let properties = layouts.properties(view);
+        let read;
+        let properties = if view.header.layout == layout && view.header.deadline.is_none() {
+            &Properties::EMPTY // the native bytes say all, and reading them has its price
+        } else {
+            read = layouts.properties(view, now);
+            &read
+        };
         made.spelled =
-            layouts.codec(layout).is_some_and(|c| c.encode(view, &properties, layout, kind, &mut made.frame));
+            layouts.codec(layout).is_some_and(|c| c.encode(view, properties, layout, kind, &mut made.frame));
         if made.spelled && made.frame.wants_message() {
             made.frame.attach(item.message());
         }

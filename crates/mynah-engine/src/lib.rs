@@ -4,7 +4,7 @@
 //! the other. It knows no protocol and no socket: bytes, instants and other workers' [`Parcel`]s go in; bytes,
 //! [`Event`]s and parcels come out. Several engines that share one [`Shared`] are one broker.
 //!
-//! * `engine`: what the I/O layer calls. `open`, `publish`, `subscribe`, `settle`, `close`: the commands.
+//! * `engine`: what the I/O layer calls. `open`, `publish`, `retained`, `subscribe`, `settle`, `close`: the commands.
 //! * `lane`: a delivery to a session of this worker; `pump`: deliveries that had to wait.
 //! * `layouts`: who encodes what, once for all receivers alike. `timer`: the wheel. `inbox`: what workers exchange.
 //! * `sys`: what the broker publishes of itself.
@@ -20,6 +20,7 @@ mod open;
 mod publish;
 mod pump;
 mod random;
+mod retained;
 mod settle;
 mod shared;
 mod subscribe;

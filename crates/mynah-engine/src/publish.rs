@@ -4,8 +4,8 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use mynah_core::{DropReason, Received, Target, WorkerId};
-use mynah_model::{Class, Filter, Identity, Instant, Limits, Message, Reason, Topic};
-use mynah_stack::{Outcome, Publish};
+use mynah_model::{Class, Identity, Instant, Limits, Message, Reason, Topic};
+use mynah_stack::{Outcome, Publish, PublishIf};
 
 use crate::connections::ConnectionId;
 use crate::engine::Engine;
@@ -36,6 +36,26 @@ impl Engine {
         if class.is_confirmed() {
             self.tell(now, id, Outcome::Published { receipt, class, result });
         }
+    }
+
+    /// A peer publishes if the retained value is as it expects; it always hears what became of that.
+    pub(crate) fn publish_if(&mut self, now: Instant, id: ConnectionId, command: PublishIf<'_>) {
+        let PublishIf { mut publish, conditions } = command;
+        let Some(connection) = self.lane.connections.get_mut(id) else { return };
+        publish.header.tenant = connection.tenant;
+        publish.header.publisher = publisher(self.worker, id);
+        let (class, receipt) = (publish.header.class, publish.receipt);
+        self.shared.counters(self.worker).messages_received(class).add(1);
+        let result = match self.accept_publish(id, &publish) {
+            Ok(Received::New) => {
+                let mut item = Item::borrowed(publish.view());
+                self.retain_if(now, &mut item, &conditions).map(|()| self.fan_out(now, &mut item, None))
+            }
+            Ok(Received::Duplicate) => Ok(true),
+            Ok(Received::Full) => Err(Reason::QuotaExceeded),
+            Err(reason) => Err(reason),
+        };
+        self.tell(now, id, Outcome::Published { receipt, class, result });
     }
 
     /// Whether a peer may publish this, and whether it is new.
@@ -84,6 +104,7 @@ impl Engine {
 
     /// Gives a message to all who want it: retained, delivered to the sessions of this worker, sent to the workers of
     /// others. Returns whether anybody wants it.
+    #[inline]
     pub(crate) fn distribute(&mut self, now: Instant, item: &mut Item<'_>) -> bool {
         self.distribute_telling(now, item, None)
     }
@@ -98,11 +119,17 @@ impl Engine {
         item: &mut Item<'_>,
         publisher: Option<(ConnectionId, u16)>,
     ) -> bool {
-        let view = item.view();
-        let (tenant, topic) = (view.header.tenant, view.topic());
-        if view.header.retain {
+        if item.view().header.retain {
             self.retain(now, item);
         }
+        self.fan_out(now, item, publisher)
+    }
+
+    /// Tells the publisher, if it is to hear it now, and delivers a message to the sessions that want it. Returns
+    /// whether there are any.
+    fn fan_out(&mut self, now: Instant, item: &mut Item<'_>, publisher: Option<(ConnectionId, u16)>) -> bool {
+        let view = item.view();
+        let (tenant, topic) = (view.header.tenant, view.topic());
         let shared = &*self.shared;
         let route = self.routes.route(tenant, topic, &shared.generations, |found| {
             shared.read_index().matches(tenant, topic, found);
@@ -123,13 +150,6 @@ impl Engine {
         !route.is_empty()
     }
 
-    fn retain(&mut self, now: Instant, item: &mut Item<'_>) {
-        let result = self.shared.write_retained().set(item.message(), now);
-        if result.is_err() {
-            self.count_dropped(DropReason::RetainedQuota, 1);
-        }
-    }
-
     /// Delivers what another worker's publisher sent.
     pub(crate) fn deliver_parcel(&mut self, now: Instant, message: &Message, targets: &[Target]) {
         let shared = &*self.shared;
@@ -139,20 +159,6 @@ impl Engine {
         for target in targets {
             self.lane.deliver(shared, counters, now, target, &mut item);
         }
-    }
-
-    /// A peer reads the last value of a topic.
-    pub(crate) fn read(&mut self, now: Instant, id: ConnectionId, topic: Topic<'_>) {
-        let Some(connection) = self.lane.connections.get_mut(id) else { return };
-        let tenant = connection.tenant;
-        let filter = Filter::from_checked(topic.as_bytes());
-        if let Err(reason) = self.may_subscribe(id, filter) {
-            return self.tell(now, id, Outcome::Value(Err(reason)));
-        }
-        let value = self.shared.read_retained().get(tenant, topic, now).cloned();
-        let shared = Arc::clone(&self.shared);
-        let value = value.as_ref().map(|m| (m, shared.layouts.properties(m.view())));
-        self.tell(now, id, Outcome::Value(Ok(value)));
     }
 
     /// The publisher of an exactly-once publication has seen that it arrived.

@@ -85,7 +85,7 @@ impl Shared {
         Arc::new(Self {
             index: RwLock::new(TopicIndex::new(seed)),
             generations: Generations::new(seed),
-            retained: RwLock::new(RetainedStore::new(&limits)),
+            retained: RwLock::new(RetainedStore::new(&limits, seed)),
             access,
             layouts: Layouts::new(listeners.iter().map(|l| l.protocol.codec())),
             listeners: listeners.into_iter().map(door).collect(),

@@ -3,13 +3,10 @@
 use mynah_model::{Layout, MessageView, Properties};
 use mynah_stack::{Frame, FrameKind, LayoutCodec};
 
-use crate::wire::{Event, StreamChunk};
+use crate::wire::{Event, StreamChunk, properties};
 
-/// Messages that came by HTTP: the end of a request head and the request body that follows it.
-///
-/// ```text
-/// topic (u16, bytes) | content type (u16, bytes; empty: none) | and with a body: 2 | length u32 | payload
-/// ```
+/// Messages that came by HTTP: the end of a request head and the request body that follows it. Byte by byte it is
+/// described in [`crate::mapping`].
 pub const NATIVE_LAYOUT: Layout = Layout { id: 2, version: 1 };
 
 /// Deliveries to streams: a stream chunk that holds one event. No message is ever native in it.
@@ -28,7 +25,8 @@ impl LayoutCodec for HttpCodec {
         if message.header.layout != NATIVE_LAYOUT {
             return Properties::default();
         }
-        Properties { content_type: content_type(message) }
+        let after_topic = message.native.get(message.header.topic_range().end..);
+        after_topic.and_then(|bytes| properties::decode(bytes).ok()).unwrap_or_default()
     }
 
     /// A topic that is not UTF-8 cannot be spelled in JSON. Nobody receives [`NATIVE_LAYOUT`].
@@ -47,18 +45,11 @@ impl LayoutCodec for HttpCodec {
         let event = Event {
             topic,
             payload: message.payload(),
-            content_type: properties.content_type,
+            properties,
             qos: message.header.class.number(),
             retain: kind.retain,
+            priority: message.header.priority,
         };
         StreamChunk::encode(&mut frame.head, |out| event.encode(out)).is_ok()
     }
-}
-
-/// The field after the topic.
-fn content_type(message: MessageView<'_>) -> Option<&str> {
-    let rest = message.native.get(message.header.topic_range().end..)?;
-    let (length, rest) = rest.split_first_chunk::<2>()?;
-    let field = rest.get(..usize::from(u16::from_be_bytes(*length)))?;
-    core::str::from_utf8(field).ok().filter(|text| !text.is_empty())
 }

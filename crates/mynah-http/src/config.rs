@@ -40,6 +40,10 @@ impl HttpConfig {
     /// Room for what a request head on a link holds beside the decoded URI and header fields: lengths and tags.
     const TAGS_BYTES_MAX: usize = 1_024;
 
+    /// Header fields grow by lengths and tags when they are decoded: a user property that is nothing but `=,` becomes
+    /// five bytes.
+    const FIELDS_FACTOR: usize = 3;
+
     /// Checks that the values can be kept.
     ///
     /// # Errors
@@ -74,7 +78,9 @@ impl HttpConfig {
     /// Bytes of a request head on a link, without its frame's header.
     #[must_use]
     pub(crate) const fn request_head_bytes_max(&self) -> usize {
-        self.header_bytes_max as usize + self.uri_bytes_max as usize + Self::TAGS_BYTES_MAX
+        self.header_bytes_max as usize * Self::FIELDS_FACTOR
+            + self.uri_bytes_max as usize
+            + Self::TAGS_BYTES_MAX
     }
 }
 

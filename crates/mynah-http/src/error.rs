@@ -24,8 +24,6 @@ pub enum Problem {
     UnknownField(String),
     /// The Authorization field cannot be used.
     Authorization(&'static str),
-    /// The body is encoded, which messages cannot carry.
-    ContentEncoding,
     /// The path and query are longer than so many bytes.
     UriTooLong(u32),
     /// The header fields are longer than so many bytes.
@@ -63,7 +61,6 @@ impl Problem {
             Self::Query(_) => (400, "bad-query", "Bad query"),
             Self::Field(..) | Self::UnknownField(_) => (400, "bad-header", "Bad header field"),
             Self::Authorization(_) => UNAUTHORIZED,
-            Self::ContentEncoding => (415, "content-encoding", "Content encoding not supported"),
             Self::UriTooLong(_) => (414, "uri-too-long", "URI too long"),
             Self::FieldsTooLarge(_) => (431, "headers-too-large", "Header fields too large"),
             Self::BodyTooLarge(_) => TOO_LARGE,
@@ -114,6 +111,7 @@ const fn refused_face(reason: Reason) -> Face {
         Reason::TopicInvalid => (400, "bad-topic", "Bad topic"),
         Reason::FilterInvalid => (400, "bad-filter", "Bad filter"),
         Reason::ProtocolViolation => (400, "bad-request", "Bad request"),
+        Reason::ConditionFailed => (412, "precondition-failed", "Precondition failed"),
         Reason::TooLarge => TOO_LARGE,
         Reason::ClientIdRefused | Reason::TakenOver => (409, "conflict", "Conflict"),
         Reason::KeepAliveTimeout | Reason::OpeningTimeout => (408, "request-timeout", "Request timeout"),
@@ -137,7 +135,6 @@ impl fmt::Display for Problem {
             Self::Field(name, wrong) => write!(f, "header field {name}: {wrong}"),
             Self::UnknownField(name) => write!(f, "header field '{name}' is not known here"),
             Self::Authorization(wrong) => f.write_str(wrong),
-            Self::ContentEncoding => f.write_str("send the body without Content-Encoding"),
             Self::UriTooLong(max) => write!(f, "path and query are longer than {max} bytes"),
             Self::FieldsTooLarge(max) => write!(f, "the header fields are longer than {max} bytes"),
             Self::BodyTooLarge(max) => write!(f, "the body is longer than {max} bytes"),
@@ -158,6 +155,9 @@ fn refused_detail(reason: Reason, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("the user name or the password is wrong, or is missing where one is demanded")
         }
         Reason::NotAuthorized => f.write_str("this identity may not do that"),
+        Reason::ConditionFailed => {
+            f.write_str("the retained value is not what If-Match or If-None-Match asks for: read it again")
+        }
         other => fmt::Display::fmt(&other, f),
     }
 }
@@ -179,6 +179,7 @@ mod tests {
             (Reason::TopicInvalid, 400),
             (Reason::FilterInvalid, 400),
             (Reason::QuotaExceeded, 503),
+            (Reason::ConditionFailed, 412),
             (Reason::TooLarge, 413),
             (Reason::ServerBusy, 503),
             (Reason::TakenOver, 409),

@@ -1,15 +1,38 @@
 //! Between HTTP's words and ours: an HTTP request becomes a request head, a request becomes a message.
 //!
-//! Lost on the way in: query parameters and `Mynah-` header fields that are not known are refused; other header fields
-//! than Authorization, Content-Type and Mynah-QoS mean nothing to a message and are not kept.
+//! **Native bytes of layout [`NATIVE_LAYOUT`]** are the end of a request head on a link and the frame of the body that
+//! follows it, so that one copy makes a message of them. Numbers are big-endian:
+//!
+//! ```text
+//! | topic length (2) | topic | properties length (4) | properties | and with a body: 2 (1) | payload length (4) | payload |
+//! ```
+//!
+//! The properties stand in ascending order of their tags; all but the last are there at most once:
+//!
+//! ```text
+//! | 1 | length (2) | content type |        | 2 | length (2) | content encoding |
+//! | 3 | length (2) | correlation |         | 4 | length (2) | reply address |
+//! | 5 | length (2) | message id |          | 6 | created (8): milliseconds since the Unix epoch |
+//! | 7 |  the payload is UTF-8 text         | 8 | length (2) | key of a user property | length (2) | its value |
+//! ```
+//!
+//! Correlation is bytes, the others are UTF-8. Class, retain, priority and deadline are in the message's header.
+//!
+//! Lost on the way in: query parameters and `Mynah-` header fields that are not known are refused; header fields that
+//! `properties` and `conditions` do not read mean nothing to a message and are not kept.
+
+mod conditions;
+mod properties;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use mynah_model::{Class, Filter, Header, PRIORITY_DEFAULT, TenantId, Topic};
+use mynah_model::{Class, Filter, Header, Instant, TenantId, Topic};
 
 use crate::codec::NATIVE_LAYOUT;
 use crate::wire::{Credentials, Method, RequestHead, Target, target};
 use crate::{HttpConfig, Problem};
+
+pub(crate) use properties::{Fields, validator_fields, value_fields};
 
 /// Where topics are.
 const TOPICS: &str = "/v1/topics";
@@ -33,7 +56,7 @@ pub struct HttpRequest<'a> {
     pub fields: &'a [(&'a str, &'a [u8])],
 }
 
-impl HttpRequest<'_> {
+impl<'a> HttpRequest<'a> {
     /// Judges the request, and encodes its head for a link.
     ///
     /// # Errors
@@ -42,27 +65,37 @@ impl HttpRequest<'_> {
         self.check_sizes(config)?;
         let resource = Resource::find(self.path).ok_or(Problem::UnknownPath)?;
         let method = resource.method(self.method)?;
-        let topic;
-        let filters;
+        self.check_fields(method, config)?;
+        let (topic, said, filters);
+        let mut conditions = Vec::new();
         let target = match resource {
             Resource::Topic(path) => {
                 topic = target::decode_topic(path).map_err(Problem::Path)?;
                 target::no_parameters(self.query).map_err(Problem::Query)?;
-                let content_type = if method.has_body() { self.content_type()? } else { None };
-                Target::Topic { topic: Topic::from_checked(&topic), content_type }
+                conditions = self.conditions()?;
+                said = self.said(method)?;
+                Target::Topic { topic: Topic::from_checked(&topic), properties: said.properties() }
             }
             Resource::Topics => {
                 filters = target::decode_filters(self.query, config.filters_max).map_err(Problem::Query)?;
                 Target::Filters(filters.iter().map(|filter| Filter::from_checked(filter)).collect())
             }
         };
-        self.check_fields(method, config)?;
         let login = self.authorization()?;
         let credentials = login.as_ref().map(|(user, password)| Credentials { user, password });
+        let (class, priority, expiry) = (self.class()?, self.priority()?, self.expiry()?);
+        let head = RequestHead { method, class, priority, expiry, conditions, credentials, target };
         let mut frame = Vec::with_capacity(self.path.len() + 64);
-        let head = RequestHead { method, class: self.class()?, credentials, target };
         head.encode(&mut frame).map_err(|_| Problem::FieldsTooLarge(config.header_bytes_max))?;
         Ok(frame)
+    }
+
+    /// The methods that the resource has, as the Allow field says them.
+    ///
+    /// # Errors
+    /// There is no such resource.
+    pub fn allow(&self) -> Result<&'static str, Problem> {
+        Resource::find(self.path).map(Resource::allow).ok_or(Problem::UnknownPath)
     }
 
     fn check_sizes(&self, config: &HttpConfig) -> Result<(), Problem> {
@@ -77,17 +110,11 @@ impl HttpRequest<'_> {
         Ok(())
     }
 
-    /// Refuses what would otherwise be lost in silence.
+    /// Refuses what would otherwise be lost in silence, and a body that is announced too large.
     fn check_fields(&self, method: Method, config: &HttpConfig) -> Result<(), Problem> {
-        let unknown = |name: &str| name.starts_with("mynah-") && name != "mynah-qos";
-        if let Some((name, _)) = self.fields.iter().find(|(name, _)| unknown(name)) {
-            return Err(Problem::UnknownField(name.chars().take(64).collect()));
-        }
+        self.check_known(method)?;
         if !method.has_body() {
             return Ok(());
-        }
-        if self.field("content-encoding")?.is_some_and(|value| !value.eq_ignore_ascii_case(b"identity")) {
-            return Err(Problem::ContentEncoding);
         }
         let announced =
             self.field("content-length")?.and_then(|value| str::from_utf8(value).ok()?.parse().ok());
@@ -98,7 +125,7 @@ impl HttpRequest<'_> {
     }
 
     /// A header field that may be there once.
-    fn field(&self, name: &'static str) -> Result<Option<&[u8]>, Problem> {
+    fn field(&self, name: &'static str) -> Result<Option<&'a [u8]>, Problem> {
         let mut values = self.fields.iter().filter(|(found, _)| *found == name).map(|(_, value)| *value);
         let value = values.next();
         if values.next().is_some() {
@@ -113,16 +140,6 @@ impl HttpRequest<'_> {
             Some(b"0") => Ok(Class::AtMostOnce),
             Some(b"2") => Ok(Class::ExactlyOnce),
             Some(_) => Err(Problem::Field("mynah-qos", "it has to be 0, 1 or 2")),
-        }
-    }
-
-    fn content_type(&self) -> Result<Option<&str>, Problem> {
-        let Some(value) = self.field("content-type")?.filter(|value| !value.is_empty()) else {
-            return Ok(None);
-        };
-        match str::from_utf8(value) {
-            Ok(value) if is_field_value(value) => Ok(Some(value)),
-            _ => Err(Problem::Field("content-type", "it has to be up to 255 bytes of printable ASCII")),
         }
     }
 
@@ -169,8 +186,14 @@ impl<'a> Resource<'a> {
             (Self::Topic(_), "PUT") => Ok(Method::Put),
             (Self::Topic(_), "POST") => Ok(Method::Post),
             (Self::Topic(_), "DELETE") => Ok(Method::Delete),
-            (Self::Topic(_), _) => Err(Problem::MethodNotAllowed("DELETE, GET, HEAD, POST, PUT")),
-            (Self::Topics, _) => Err(Problem::MethodNotAllowed("GET, HEAD")),
+            _ => Err(Problem::MethodNotAllowed(self.allow())),
+        }
+    }
+
+    const fn allow(self) -> &'static str {
+        match self {
+            Self::Topic(_) => "DELETE, GET, HEAD, OPTIONS, POST, PUT",
+            Self::Topics => "GET, HEAD, OPTIONS",
         }
     }
 }
@@ -180,25 +203,19 @@ fn is_field_value(text: &str) -> bool {
     text.len() <= CONTENT_TYPE_BYTES_MAX && text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t'))
 }
 
-/// The Content-Type of a value: what its publisher said, if a header field can hold it.
+/// The header of the message that a request publishes at `now`. PUT and DELETE are about the retained value, POST is an
+/// event; an empty retained value clears, so that PUT with an empty body is DELETE.
 #[must_use]
-pub fn response_content_type(content_type: Option<&str>) -> &str {
-    content_type.filter(|value| !value.is_empty() && is_field_value(value)).unwrap_or(CONTENT_TYPE_DEFAULT)
-}
-
-/// The header of the message that a request publishes. PUT and DELETE are about the retained value, POST is an event;
-/// an empty retained value clears, so that PUT with an empty body is DELETE.
-#[must_use]
-pub fn header(method: Method, class: Class, topic: (u32, u32), payload: (u32, u32)) -> Header {
+pub fn header(head: &RequestHead<'_>, now: Instant, topic: (u32, u32), payload: (u32, u32)) -> Header {
     Header {
         tenant: TenantId::DEFAULT,
         layout: NATIVE_LAYOUT,
-        class,
-        retain: matches!(method, Method::Put | Method::Delete),
-        priority: PRIORITY_DEFAULT,
+        class: head.class,
+        retain: matches!(head.method, Method::Put | Method::Delete),
+        priority: head.priority,
         topic,
         payload,
-        deadline: None,
+        deadline: head.expiry.map(|expiry| now + expiry),
         publisher: None,
     }
 }

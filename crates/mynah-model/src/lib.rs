@@ -8,6 +8,7 @@
 extern crate alloc;
 
 mod class;
+mod condition;
 mod filter;
 mod identity;
 mod limits;
@@ -19,11 +20,12 @@ mod time;
 mod topic;
 
 pub use class::Class;
+pub use condition::{Condition, ValueTag};
 pub use filter::{Filter, FilterError, Segment};
 pub use identity::{Identity, TenantId};
 pub use limits::Limits;
 pub use message::{Header, Layout, Message, MessageView, PRIORITY_DEFAULT};
-pub use properties::Properties;
+pub use properties::{Properties, ReadPair, UserProperties};
 pub use reason::Reason;
 pub use session::{DeliveryId, Expiry, SubscriptionOptions};
 pub use time::{Instant, WallTime};

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::num::NonZeroU64;
 use core::ops::Range;
+use core::time::Duration;
 
 use triomphe::ThinArc;
 
@@ -56,6 +57,12 @@ impl Header {
     #[must_use]
     pub fn payload_range(&self) -> Range<usize> {
         self.payload.0 as usize..self.payload.1 as usize
+    }
+
+    /// How long the message is still wanted at `now`; none if it has no deadline.
+    #[must_use]
+    pub fn remaining(&self, now: Instant) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_since(now))
     }
 }
 

@@ -21,6 +21,8 @@ pub enum Reason {
     FilterInvalid,
     /// A configured limit is reached.
     QuotaExceeded,
+    /// The retained value is not what the peer made its request depend on.
+    ConditionFailed,
     /// The message is larger than the broker takes.
     TooLarge,
     /// The broker has no room for another connection at this moment.
@@ -48,6 +50,7 @@ impl fmt::Display for Reason {
             Self::TopicInvalid => "topic not usable here",
             Self::FilterInvalid => "filter not usable here",
             Self::QuotaExceeded => "quota exceeded",
+            Self::ConditionFailed => "condition not met",
             Self::TooLarge => "message too large",
             Self::ServerBusy => "server busy",
             Self::TakenOver => "session taken over",

@@ -200,6 +200,7 @@ pub const fn connect_return_code(reason: Reason) -> ConnectReturnCode {
         | Reason::TopicInvalid
         | Reason::FilterInvalid
         | Reason::QuotaExceeded
+        | Reason::ConditionFailed
         | Reason::TooLarge
         | Reason::ServerBusy
         | Reason::TakenOver
@@ -240,6 +241,7 @@ pub const fn publish_reaction(reason: Reason) -> PublishReaction {
         | Reason::ClientIdRefused
         | Reason::FilterInvalid
         | Reason::QuotaExceeded
+        | Reason::ConditionFailed
         | Reason::TooLarge
         | Reason::ServerBusy
         | Reason::TakenOver

@@ -138,7 +138,7 @@ impl Server {
                 self.answer(now, Outcome::Unsubscribed { receipt: unsubscribe.receipt, results: &results });
             }
             Command::Settle(settle) => self.settle(now, settle),
-            Command::Read(_) => unreachable!("MQTT has no read"),
+            Command::Read(_) | Command::PublishIf(_) => unreachable!("MQTT has no such words"),
         }
     }
 

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use mynah_model::{
-    DeliveryId, Expiry, Filter, Header, Message, MessageView, Reason, SubscriptionOptions, Topic,
+    Condition, DeliveryId, Expiry, Filter, Header, Message, MessageView, Reason, SubscriptionOptions, Topic,
 };
 
 /// What a connection asks of the core. The enum is closed: a protocol that needs more is a reason to extend the core,
@@ -16,6 +16,9 @@ pub enum Command<'b> {
     Open(Box<Open>),
     /// Publish a message. A message of a confirmed class is answered by [`crate::Outcome::Published`].
     Publish(Publish<'b>),
+    /// Publish a message if its topic's retained value is as the peer expects. Answered by [`crate::Outcome::Published`]
+    /// whatever the class.
+    PublishIf(Box<PublishIf<'b>>),
     /// The publisher has seen that its exactly-once publication `receipt` arrived: forget its identifier. Answered by
     /// [`crate::Outcome::Completed`], whether or not the identifier was known.
     Complete {
@@ -90,6 +93,16 @@ impl Publish<'_> {
     pub fn view(&self) -> MessageView<'_> {
         MessageView { header: &self.header, native: self.native }
     }
+}
+
+/// A message that is published only if every condition on its topic's retained value holds, and, if it is to be retained,
+/// only if it can be. Judging and retaining are one step: no other write comes between them.
+#[derive(Debug)]
+pub struct PublishIf<'b> {
+    /// The message.
+    pub publish: Publish<'b>,
+    /// What the retained value has to be. If it is not, the outcome is [`Reason::ConditionFailed`].
+    pub conditions: Vec<Condition>,
 }
 
 /// Filters to be attached to the session, answered together.

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
-use mynah_model::{Class, DeliveryId, Instant, Layout, Message, Properties, Reason};
+use mynah_model::{Class, DeliveryId, Instant, Layout, Message, Properties, Reason, ValueTag};
 
 use crate::{Close, Command, Delivery, LayoutCodec, Outbound};
 
@@ -65,7 +65,7 @@ pub enum Step<'b> {
 pub enum Outcome<'a> {
     /// Answers [`Command::Open`].
     Opened(Result<Opened<'a>, Reason>),
-    /// Answers [`Command::Publish`] of a confirmed class, once its promise is kept: a message that matched anything
+    /// Answers [`Command::Publish`] of a confirmed class and every [`Command::PublishIf`], once its promise is kept: a message that matched anything
     /// durable has been stored.
     Published {
         /// The receipt of the command.
@@ -99,8 +99,8 @@ pub enum Outcome<'a> {
         /// Which delivery.
         id: DeliveryId,
     },
-    /// Answers [`Command::Read`]: the retained value of the topic and its properties, as its own codec reads them.
-    Value(Result<Option<(&'a Message, Properties<'a>)>, Reason>),
+    /// Answers [`Command::Read`]: the retained value of the topic, if there is one.
+    Value(Result<Option<&'a Value<'a>>, Reason>),
     /// The core has ended the session's use by this connection, such as after a take-over. The connection says what
     /// its protocol has to say and closes.
     Ended(Reason),
@@ -108,6 +108,17 @@ pub enum Outcome<'a> {
 
 /// The class that was granted to a subscription, or why there is none.
 pub type SubscribeResult = Result<Class, Reason>;
+
+/// A topic's retained value as somebody reads it.
+#[derive(Clone, Copy, Debug)]
+pub struct Value<'a> {
+    /// The message.
+    pub message: &'a Message,
+    /// Its properties, as its own codec reads them.
+    pub properties: Properties<'a>,
+    /// Names this state of the value in a [`mynah_model::Condition`].
+    pub tag: ValueTag,
+}
 
 /// A session is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

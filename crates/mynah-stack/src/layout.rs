@@ -12,10 +12,11 @@ pub trait LayoutCodec: Send + Sync {
     /// The layouts this codec reads and writes.
     fn layouts(&self) -> &[Layout];
 
-    /// The properties of a message in one of this codec's layouts.
+    /// The properties of a message in one of this codec's layouts; `remaining` is not a codec's business.
     fn properties<'m>(&self, message: MessageView<'m>) -> Properties<'m>;
 
-    /// Encodes `message`, whose properties its own codec has read, for receivers of `layout`. The part up to the
+    /// Encodes `message` for receivers of `layout`. Its own codec has read `properties`, unless it is in `layout` already
+    /// and has no deadline: then they are empty, and the native bytes say all. The part up to the
     /// payload, or all of it, goes into `frame`; a payload of [`Frame::SHARED_BYTES_MIN`] or more at the end of the
     /// encoding is shared, see [`Frame::payload`]. Returns false if the layout cannot spell the message: it is then
     /// dropped for this receiver and counted.

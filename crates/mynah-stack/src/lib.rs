@@ -28,10 +28,10 @@ mod outbound;
 pub mod testing;
 
 pub use command::{
-    Close, Command, Credentials, Open, Publish, SessionRequest, Settle, Settlement, Subscribe,
+    Close, Command, Credentials, Open, Publish, PublishIf, SessionRequest, Settle, Settlement, Subscribe,
     SubscribeRequest, Unsubscribe,
 };
-pub use connection::{Connection, Opened, Outcome, Protocol, Step, SubscribeResult};
+pub use connection::{Connection, Opened, Outcome, Protocol, Step, SubscribeResult, Value};
 pub use delivery::Delivery;
 pub use layout::{Frame, FrameKind, LayoutCodec};
 pub use outbound::Outbound;

@@ -111,11 +111,7 @@ impl Broker {
 
     /// The answer to a GET, from its status line to the end of the connection.
     fn get(&self, address: SocketAddr, path: &str) -> String {
-        let mut stream = TcpStream::connect(address).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+        ask(address, "GET", path, "", "")
     }
 
     /// Asks the broker to stop, and says whether it ended well.
@@ -131,6 +127,89 @@ impl Drop for Broker {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The answer to a request with more header fields, each with its line end.
+fn ask(address: SocketAddr, method: &str, path: &str, fields: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let length = body.len();
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{fields}");
+    write!(stream, "{head}Content-Length: {length}\r\n\r\n{body}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// What a stream of events brings, up to and with `end`.
+fn listen(address: SocketAddr, filter: &str, end: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    write!(stream, "GET /v1/topics?filter={filter} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let (mut text, mut bytes) = (String::new(), [0; 4_096]);
+    while !text.contains(end) {
+        let count = stream.read(&mut bytes).unwrap();
+        assert!(count > 0, "the stream ended: {text}");
+        text.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+    }
+    text
+}
+
+/// The value of a header field in an answer; the answer is shown if there is none.
+fn field<'a>(answer: &'a str, name: &str) -> &'a str {
+    let value = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    value.unwrap_or_else(|| panic!("no {name} in {answer}"))
+}
+
+#[test]
+fn a_value_has_properties_and_expires_and_is_changed_by_who_knows_it() {
+    const PATH: &str = "/v1/topics/a/b";
+    let folder = Folder::new("properties");
+    let config = format!("{LISTENERS}[sys]\ninterval_s = 0\n");
+    let broker = Broker::start(&folder.write("mynah.toml", &config));
+    let put = |fields: &str, body: &str| ask(broker.http, "PUT", PATH, fields, body);
+    let said =
+        "Content-Type: text/plain; charset=utf-8\r\nMynah-Correlation: %ff\r\nMynah-Property: k=1, k=2\r\n";
+    assert!(put(&format!("{said}If-None-Match: *\r\n"), "one").starts_with("HTTP/1.1 204"));
+    assert!(put("If-None-Match: *\r\n", "two").starts_with("HTTP/1.1 412"));
+    let answer = broker.get(broker.http, PATH);
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("one"), "{answer}");
+    assert_eq!(field(&answer, "content-type"), "text/plain; charset=utf-8");
+    assert_eq!(field(&answer, "mynah-correlation"), "%FF");
+    assert!(answer.contains("mynah-property: k=1\r\nmynah-property: k=2\r\n"), "{answer}");
+    let events = listen(broker.http, "a/b", "]]");
+    let expected = r#""correlation_base64":"/w==","qos":1,"retain":true,"properties":[["k","1"],["k","2"]]"#;
+    assert!(events.contains(expected), "{events}");
+    let tag = field(&answer, "etag");
+    let unchanged = ask(broker.http, "GET", PATH, &format!("If-None-Match: {tag}\r\n"), "");
+    assert!(unchanged.starts_with("HTTP/1.1 304") && unchanged.ends_with("\r\n\r\n"), "{unchanged}");
+
+    // MQTT 3.1.1 has no properties: topic and payload are all that crosses, and a write from there is a change too.
+    let url = broker.url();
+    let subscribe = || output(&["sub", &url, "-t", "a/+", "-v", "-n", "1", "--timeout", "10"]).1;
+    assert_eq!(subscribe(), "a/b one\n");
+    assert!(output(&["pub", &url, "-t", "a/b", "-m", "two", "-r", "-q", "1"]).0);
+    assert!(put(&format!("If-Match: {tag}\r\n"), "three").starts_with("HTTP/1.1 412"));
+    let answer = broker.get(broker.http, PATH);
+    assert!(answer.ends_with("two") && !answer.contains("mynah-property"), "{answer}");
+    let tag = field(&answer, "etag");
+    assert!(put(&format!("If-Match: {tag}\r\nMynah-Expiry: 2.5\r\n"), "three").starts_with("HTTP/1.1 204"));
+    let left: f64 = field(&broker.get(broker.http, PATH), "mynah-expiry").parse().unwrap();
+    assert!(left > 0.0 && left <= 2.5, "{left}");
+    let events = listen(broker.http, "a/b", "expiry_ms");
+    assert!(
+        events.contains(r#"data: {"topic":"a/b","payload":"three","qos":1,"retain":true,"expiry_ms":"#),
+        "{events}"
+    );
+    let has_values = || broker.get(broker.management, "/metrics").contains("\nmynah_retained_messages 1\n");
+    assert!(has_values());
+    thread::sleep(Duration::from_millis(2_600));
+    assert!(broker.get(broker.http, PATH).starts_with("HTTP/1.1 404"));
+    let gone = (0..50).any(|_| {
+        thread::sleep(Duration::from_millis(100));
+        !has_values()
+    });
+    assert!(gone, "what has expired is taken out");
+    assert!(broker.stop());
 }
 
 //= mqtt-3.1.1 [MQTT-7.1.1-1] [MQTT-7.1.2-1]

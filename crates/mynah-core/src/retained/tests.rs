@@ -16,7 +16,7 @@ fn topic(text: &str) -> Topic<'_> {
 }
 
 fn store_of(topics: &[String]) -> RetainedStore {
-    let mut store = RetainedStore::new(&Limits::default());
+    let mut store = RetainedStore::new(&Limits::default(), 1);
     for text in topics {
         store.set(&message(TenantId::DEFAULT, text, "v", None), NOW).unwrap();
     }
@@ -61,11 +61,37 @@ proptest! {
         prop_assert_eq!(all(&store, &filter, max), expected);
     }
 
+    /// The values that are due are found in the order of their deadlines, however the store came to hold them.
+    #[test]
+    fn what_expires_is_what_a_naive_model_says(
+        changes in prop::collection::vec((text(&["a", "b"]), 0..2_usize, prop::option::of(101..120_u64)), 1..60),
+        steps in prop::collection::vec(100..122_u64, 1..6),
+    ) {
+        let mut store = RetainedStore::new(&Limits::default(), 1);
+        let mut naive = BTreeMap::new();
+        for (name, len, deadline) in changes {
+            let deadline = deadline.map(Instant::from_micros);
+            store.set(&message(TenantId::DEFAULT, &name, &"x".repeat(len), deadline), NOW).unwrap();
+            naive.remove(&name);
+            if len > 0 {
+                naive.insert(name, deadline);
+            }
+        }
+        for step in steps {
+            let now = Instant::from_micros(step);
+            let before = naive.len();
+            naive.retain(|_, deadline| deadline.is_none_or(|d| d > now));
+            prop_assert_eq!(store.expire(now, 100), before - naive.len());
+            prop_assert_eq!(store.len(), naive.len());
+            prop_assert_eq!(store.next_deadline(), naive.values().flatten().min().copied());
+        }
+    }
+
     #[test]
     fn set_and_clear_keep_count(
         changes in prop::collection::vec((text(&["a", "b", "c"]), 0..4_usize), 1..80),
     ) {
-        let mut store = RetainedStore::new(&Limits::default());
+        let mut store = RetainedStore::new(&Limits::default(), 1);
         let mut naive = BTreeMap::new();
         for (name, len) in changes {
             let value = message(TenantId::DEFAULT, &name, &"x".repeat(len), None);
@@ -123,7 +149,7 @@ fn an_exact_filter_is_answered_once() {
 
 #[test]
 fn an_expired_value_is_never_seen() {
-    let mut store = RetainedStore::new(&Limits::default());
+    let mut store = RetainedStore::new(&Limits::default(), 1);
     let deadline = Some(Instant::from_micros(200));
     store.set(&message(TenantId::DEFAULT, "a", "v", deadline), NOW).unwrap();
     assert!(store.get(TenantId::DEFAULT, topic("a"), NOW).is_some());
@@ -148,7 +174,7 @@ fn limits_hold_for_each_tenant_and_leave_what_is_there() {
         retained_message_bytes_max: cost + 2,
         ..Limits::default()
     };
-    let mut store = RetainedStore::new(&limits);
+    let mut store = RetainedStore::new(&limits, 1);
     let mut set = |tenant, name, value| store.set(&message(TenantId::new(tenant), name, value, None), NOW);
     assert_eq!(set(0, "a", "v"), Ok(()));
     assert_eq!(set(0, "b", "v"), Ok(()));
@@ -160,4 +186,77 @@ fn limits_hold_for_each_tenant_and_leave_what_is_there() {
     assert_eq!(set(0, "a", ""), Ok(()));
     assert_eq!(set(0, "c", "v"), Ok(()));
     assert_eq!((store.len(), store.bytes()), (3, 3 * cost + 1));
+}
+
+#[test]
+fn expired_values_are_taken_out_and_hold_no_quota() {
+    let at = |micros| Some(Instant::from_micros(micros));
+    let limits = Limits { retained_messages_max: 4, ..Limits::default() };
+    let mut store = RetainedStore::new(&limits, 1);
+    let value = |name, deadline| message(TenantId::DEFAULT, name, "v", deadline);
+    for (name, deadline) in [("c", at(300)), ("a", at(200)), ("b", at(250)), ("d", None)] {
+        store.set(&value(name, deadline), NOW).unwrap();
+    }
+    // What is replaced or cleared is forgotten with its deadline.
+    store.set(&value("b", at(400)), NOW).unwrap();
+    assert_eq!(store.next_deadline(), at(200));
+    assert_eq!(store.expire(Instant::from_micros(199), 9), 0);
+    assert_eq!(store.set(&value("e", None), Instant::from_micros(300)), Err(Reason::QuotaExceeded));
+    assert_eq!(store.expire(Instant::from_micros(300), 1), 1);
+    assert_eq!((store.len(), store.next_deadline()), (3, at(300)));
+    assert_eq!(store.expire(Instant::from_micros(300), 9), 1);
+    assert_eq!(store.set(&value("e", None), Instant::from_micros(300)), Ok(()));
+    store.set(&message(TenantId::DEFAULT, "b", "", None), Instant::from_micros(300)).unwrap();
+    assert_eq!(store.next_deadline(), None);
+    assert_eq!(store.len(), 2);
+}
+
+#[test]
+fn a_write_can_depend_on_the_value_that_is_there() {
+    let mut store = RetainedStore::new(&Limits::default(), 1);
+    let value = |text| message(TenantId::DEFAULT, "a", text, Some(Instant::from_micros(200)));
+    let (one, two) = (value("1"), value("2"));
+    let is = |store: &RetainedStore, message| alloc::vec![Condition::OneOf(alloc::vec![store.tag(message)])];
+    let is_one = is(&store, &one);
+    assert_eq!(store.set_if(&one, &is_one, NOW), Err(Reason::ConditionFailed));
+    assert_eq!(store.set_if(&one, &[Condition::Present], NOW), Err(Reason::ConditionFailed));
+    assert!(store.is_empty());
+    assert_eq!(store.set_if(&one, &[Condition::Absent], NOW), Ok(()));
+    assert_eq!(store.set_if(&two, &[Condition::Absent], NOW), Err(Reason::ConditionFailed));
+    assert_eq!(store.set_if(&two, &is_one, NOW), Ok(()));
+    assert_eq!(store.set_if(&one, &is_one, NOW), Err(Reason::ConditionFailed));
+    assert_eq!(
+        store.set_if(&one, &[Condition::Present, is_one[0].clone()], NOW),
+        Err(Reason::ConditionFailed)
+    );
+    assert!(store.holds(TenantId::DEFAULT, topic("a"), &is(&store, &two), NOW));
+    // An expired value is no value.
+    assert!(store.holds(TenantId::DEFAULT, topic("a"), &[Condition::Absent], Instant::from_micros(200)));
+}
+
+#[test]
+fn a_tag_tells_apart_what_differs_in_anything() {
+    use mynah_model::{Class, Layout, MessageView};
+    let store = RetainedStore::new(&Limits::default(), 1);
+    let base = message(TenantId::DEFAULT, "a", "v", None);
+    let again = message(TenantId::DEFAULT, "a", "v", None);
+    assert_eq!(store.tag(&base), store.tag(&again));
+    assert_ne!(store.tag(&base), RetainedStore::new(&Limits::default(), 2).tag(&base));
+    let view = base.view();
+    let variant = |change: fn(&mut mynah_model::Header)| {
+        let mut header = *view.header;
+        change(&mut header);
+        store.tag(&MessageView { header: &header, native: view.native }.to_message())
+    };
+    let tags = [
+        store.tag(&base),
+        store.tag(&message(TenantId::DEFAULT, "a", "w", None)),
+        variant(|h| h.priority = 5),
+        variant(|h| h.class = Class::AtMostOnce),
+        variant(|h| h.layout = Layout { id: 0, version: 1 }),
+        variant(|h| h.deadline = Some(Instant::ZERO)),
+        variant(|h| h.deadline = Some(Instant::from_micros(1))),
+    ];
+    let distinct: BTreeSet<u64> = tags.iter().map(|tag| tag.number()).collect();
+    assert_eq!(distinct.len(), tags.len());
 }

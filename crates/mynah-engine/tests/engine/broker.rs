@@ -106,8 +106,12 @@ impl Broker {
         self.peers[peer].place.is_some()
     }
 
+    pub(crate) fn place_of(&self, peer: usize) -> (usize, ConnectionId) {
+        self.peers[peer].place.expect("the peer is connected")
+    }
+
     pub(crate) fn worker_of(&self, peer: usize) -> usize {
-        self.peers[peer].place.expect("the peer is connected").0
+        self.place_of(peer).0
     }
 
     pub(crate) fn cut(&mut self, peer: usize) {

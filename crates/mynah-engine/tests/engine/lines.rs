@@ -1,19 +1,20 @@
 //! A protocol of lines, as small as a stack can be: what the engine's tests speak.
 //!
 //! `open NAME stay|go`, `pub TOPIC CLASS keep|- PAYLOAD`, `sub FILTER CLASS`, `unsub FILTER`, `ack ID`, `rec ID`, `fin ID`,
-//! `done RECEIPT`, `read TOPIC`, `quit`; each receipt is the number of the line.
+//! `done RECEIPT`, `read TOPIC`, `tag TOPIC`, `quit`; each receipt is the number of the line. Before a `pub` may stand
+//! `for MS`, its lifetime, then `if present|absent|is=TAG|not=TAG`, a condition on the retained value.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use mynah_model::{
-    Class, DeliveryId, Expiry, Filter, Header, Instant, Layout, MessageView, PRIORITY_DEFAULT, Properties,
-    Reason, SubscriptionOptions, TenantId, Topic,
+    Class, Condition, DeliveryId, Expiry, Filter, Header, Instant, Layout, MessageView, PRIORITY_DEFAULT,
+    Properties, Reason, SubscriptionOptions, TenantId, Topic, ValueTag,
 };
 use mynah_stack::{
     Close, Command, Connection, Credentials, Delivery, Frame, FrameKind, LayoutCodec, Open, Outbound,
-    Outcome, Protocol, Publish, SessionRequest, Settle, Settlement, Step, Subscribe, SubscribeRequest,
-    Unsubscribe,
+    Outcome, Protocol, Publish, PublishIf, SessionRequest, Settle, Settlement, Step, Subscribe,
+    SubscribeRequest, Unsubscribe, Value,
 };
 
 /// A message is `TOPIC PAYLOAD`; a frame is ` TOPIC PAYLOAD\n` with a first byte that says nothing.
@@ -74,10 +75,32 @@ struct LineConnection {
     lines: u16,
     close: Option<Close>,
     deadline: Option<Instant>,
+    /// Whether the last read wanted the tag of the value.
+    tag_wanted: bool,
 }
 
 impl LineConnection {
-    fn command<'b>(&mut self, line: &'b str) -> Option<Command<'b>> {
+    /// A command with what may stand before a `pub`.
+    fn command<'b>(&mut self, now: Instant, line: &'b str) -> Option<Command<'b>> {
+        if let Some((span, rest)) = line.strip_prefix("for ").and_then(|rest| rest.split_once(' ')) {
+            let mut command = self.command(now, rest)?;
+            let publish = match &mut command {
+                Command::Publish(publish) => publish,
+                Command::PublishIf(command) => &mut command.publish,
+                other => panic!("nothing to live for: {other:?}"),
+            };
+            publish.header.deadline = Some(now + Duration::from_millis(span.parse().unwrap()));
+            return Some(command);
+        }
+        if let Some((condition, rest)) = line.strip_prefix("if ").and_then(|rest| rest.split_once(' ')) {
+            let Some(Command::Publish(publish)) = self.command(now, rest) else { panic!("{rest}") };
+            let conditions = vec![condition_of(condition)];
+            return Some(Command::PublishIf(Box::new(PublishIf { publish, conditions })));
+        }
+        self.bare_command(line)
+    }
+
+    fn bare_command<'b>(&mut self, line: &'b str) -> Option<Command<'b>> {
         let receipt = self.lines;
         let words: Vec<&str> = line.splitn(5, ' ').collect();
         match words[..] {
@@ -131,7 +154,10 @@ impl LineConnection {
             ["fin", id] => Some(settle(id, Settlement::Completed)),
             ["rec", id] => Some(settle(id, Settlement::Received)),
             ["done", receipt] => Some(Command::Complete { receipt: receipt.parse().unwrap() }),
-            ["read", topic] => Some(Command::Read(Topic::new(topic.as_bytes()).unwrap())),
+            [verb @ ("read" | "tag"), topic] => {
+                self.tag_wanted = verb == "tag";
+                Some(Command::Read(Topic::new(topic.as_bytes()).unwrap()))
+            }
             ["quit"] => {
                 self.close = Some(Close { reason: Reason::Disconnected, publish_will: false });
                 None
@@ -162,12 +188,22 @@ fn class_of(text: &str) -> Class {
     Class::from_number(text.parse().unwrap()).unwrap()
 }
 
+fn condition_of(text: &str) -> Condition {
+    let tag = |text: &str| vec![ValueTag::from_number(text.parse().unwrap())];
+    match text.split_once('=') {
+        Some(("is", number)) => Condition::OneOf(tag(number)),
+        Some((_, number)) => Condition::NoneOf(tag(number)),
+        None if text == "present" => Condition::Present,
+        None => Condition::Absent,
+    }
+}
+
 fn settle<'b>(id: &str, settlement: Settlement) -> Command<'b> {
     Command::Settle(Settle { delivery: DeliveryId::new(id.parse().unwrap()).unwrap(), settlement })
 }
 
 impl Connection for LineConnection {
-    fn step<'b>(&mut self, _: Instant, input: &mut &'b [u8], _: &mut Outbound) -> Step<'b> {
+    fn step<'b>(&mut self, now: Instant, input: &mut &'b [u8], _: &mut Outbound) -> Step<'b> {
         loop {
             if let Some(close) = self.close {
                 return Step::Close(close);
@@ -177,7 +213,7 @@ impl Connection for LineConnection {
             let line = std::str::from_utf8(&input[..end]).unwrap();
             *input = &input[end + 1..];
             self.lines += 1;
-            if let Some(command) = self.command(line) {
+            if let Some(command) = self.command(now, line) {
                 return Step::Command(command);
             }
         }
@@ -219,8 +255,13 @@ impl Connection for LineConnection {
             },
             Outcome::Unsubscribed { results, .. } => format!("unsubscribed {}\n", results[0]),
             Outcome::Received { id } => format!("received {}\n", id.number()),
+            Outcome::Value(Ok(Some(value))) if self.tag_wanted => {
+                format!("{}", value.tag.number())
+            }
             Outcome::Value(Ok(value)) => {
-                format!("value {:?}\n", value.map(|(m, _)| String::from_utf8_lossy(m.payload()).into_owned()))
+                let payload =
+                    |value: &Value<'_>| String::from_utf8_lossy(value.message.payload()).into_owned();
+                format!("value {:?}\n", value.map(payload))
             }
             Outcome::Value(Err(reason)) => format!("refused {reason}\n"),
         };

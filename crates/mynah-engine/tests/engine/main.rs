@@ -6,6 +6,7 @@
 mod broker;
 mod lines;
 mod mqtt;
+mod retained;
 
 use std::time::Duration;
 

@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::{HeaderMap, Method, Request, Response, Uri};
+use axum::http::request::Parts;
+use axum::http::{Method, Request, Response};
 use axum::routing::get;
 use http_body::Body as _;
 use mynah_model::Reason;
@@ -79,7 +80,10 @@ async fn answer<D: Dial>(
     request: Request<Body>,
 ) -> Result<Response<Body>, Problem> {
     let (parts, body) = request.into_parts();
-    let head = judge(&parts.method, &parts.uri, &parts.headers, config)?;
+    if parts.method == Method::OPTIONS {
+        return request_of(&parts, &[]).allow().map(response::allow);
+    }
+    let head = judge(&parts, config)?;
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), |info| info.0);
     let mut link = LinkEnd::new(dial.dial(peer).map_err(|Busy| Problem::Refused(Reason::ServerBusy))?);
@@ -97,10 +101,14 @@ async fn answer<D: Dial>(
     response::from_link(link, parts.method == Method::HEAD).await
 }
 
-fn judge(method: &Method, uri: &Uri, headers: &HeaderMap, config: &HttpConfig) -> Result<Vec<u8>, Problem> {
-    let fields: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    HttpRequest { method: method.as_str(), path: uri.path(), query: uri.query(), fields: &fields }
-        .to_frame(config)
+fn judge(parts: &Parts, config: &HttpConfig) -> Result<Vec<u8>, Problem> {
+    let fields: Vec<_> =
+        parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    request_of(parts, &fields).to_frame(config)
+}
+
+fn request_of<'a>(parts: &'a Parts, fields: &'a [(&'a str, &'a [u8])]) -> HttpRequest<'a> {
+    HttpRequest { method: parts.method.as_str(), path: parts.uri.path(), query: parts.uri.query(), fields }
 }
 
 /// A whole body, and the header of its frame. Chunks are copied together: a peer that sends it byte by byte would

@@ -26,6 +26,14 @@ pub(super) fn problem(problem: &Problem) -> Response<Body> {
     response
 }
 
+/// What an OPTIONS is answered with.
+pub(super) fn allow(methods: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
+    response
+}
+
 /// The response that a link brings; its body is read from the link as the client takes it.
 pub(super) async fn from_link<L>(mut link: LinkEnd<L>, head_only: bool) -> Result<Response<Body>, Problem>
 where

@@ -3,10 +3,12 @@
 
 mod response;
 
-use mynah_model::{Class, Instant, Layout, Reason, SubscriptionOptions};
+use std::ops::Range;
+
+use mynah_model::{Class, Condition, Filter, Instant, Layout, Reason, SubscriptionOptions};
 use mynah_stack::{
-    Close, Command, Connection, Delivery, Open, Opened, Outbound, Outcome, Publish, Step, Subscribe,
-    SubscribeRequest,
+    Close, Command, Connection, Delivery, Open, Opened, Outbound, Outcome, Publish, PublishIf, Step,
+    Subscribe, SubscribeRequest, Value,
 };
 
 use crate::codec::STREAM_LAYOUT;
@@ -22,6 +24,8 @@ const RECEIPT: u16 = 1;
 pub(crate) struct HttpConnection {
     config: HttpConfig,
     state: State,
+    /// What a value has to be that is read.
+    conditions: Vec<Condition>,
 }
 
 /// How far the request has come.
@@ -53,7 +57,7 @@ enum State {
 impl HttpConnection {
     pub(crate) fn new(config: HttpConfig, now: Instant) -> Self {
         let due = now + config.opening_timeout;
-        Self { config, state: State::ExpectHead(due) }
+        Self { config, state: State::ExpectHead(due), conditions: Vec::new() }
     }
 
     /// Answers with a problem, unless an answer has begun; then the link just ends.
@@ -70,7 +74,7 @@ impl HttpConnection {
         self.refuse(&Problem::Refused(reason), reason, out);
     }
 
-    fn head<'b>(&self, input: &'b [u8]) -> Result<Option<(RequestHead<'b>, usize)>, Malformed> {
+    fn head<'b>(&self, input: &'b [u8]) -> Result<Option<(RequestHead<'b>, Range<usize>)>, Malformed> {
         RequestHead::decode(input, self.config.request_head_bytes_max())
     }
 
@@ -86,11 +90,16 @@ impl HttpConnection {
     }
 
     /// Asks the core for what the request is about, once all of it is there.
-    fn work<'b>(&mut self, input: &mut &'b [u8], out: &mut Outbound) -> Result<Step<'b>, Malformed> {
+    fn work<'b>(
+        &mut self,
+        now: Instant,
+        input: &mut &'b [u8],
+        out: &mut Outbound,
+    ) -> Result<Step<'b>, Malformed> {
         let whole: &'b [u8] = input;
-        let Some((head, head_bytes)) = self.head(whole)? else { return Ok(Step::Idle) };
+        let Some((mut head, native)) = self.head(whole)? else { return Ok(Step::Idle) };
         let body_bytes = if head.method.has_body() {
-            let rest = &whole[head_bytes..];
+            let rest = &whole[native.end..];
             let Some(body) = RequestBody::decode(rest, self.config.body_bytes_max)? else {
                 return Ok(Step::Idle);
             };
@@ -98,23 +107,43 @@ impl HttpConnection {
         } else {
             0
         };
-        *input = &whole[head_bytes + body_bytes..];
+        let (request, rest) = whole.split_at(native.end + body_bytes);
+        *input = rest;
         self.state = State::Working;
-        let request = &whole[..head_bytes + body_bytes];
-        let RequestHead { method, class, target, .. } = head;
-        Ok(Step::Command(match target {
+        let conditions = core::mem::take(&mut head.conditions);
+        Ok(Step::Command(match &head.target {
             Target::Filters(filters) => Command::Subscribe(subscribe(filters)),
-            Target::Topic { topic, .. } if method == Method::Get => Command::Read(topic),
-            Target::Topic { topic, content_type } => {
-                if !class.is_confirmed() {
+            Target::Topic { topic, .. } if head.method == Method::Get => {
+                self.conditions = conditions;
+                Command::Read(*topic)
+            }
+            Target::Topic { .. } => {
+                let publish = publish(&head, now, native.len(), &request[native.start..]);
+                if publish.header.retain || !conditions.is_empty() {
+                    return Ok(Step::Command(Command::PublishIf(Box::new(PublishIf {
+                        publish,
+                        conditions,
+                    }))));
+                }
+                if !head.class.is_confirmed() {
                     response::no_content(out);
                     self.state = State::Answered(Reason::Disconnected);
                 }
-                let tail_bytes = 4 + topic.as_bytes().len() + content_type.map_or(0, str::len);
-                let native = &request[head_bytes - tail_bytes..];
-                Command::Publish(publish(method, class, topic.as_bytes().len(), tail_bytes, native))
+                Command::Publish(publish)
             }
         }))
+    }
+
+    /// Answers with a value, or with what its conditions say about it.
+    fn value(&mut self, value: &Value<'_>, out: &mut Outbound) {
+        match self.conditions.iter().find(|condition| !condition.holds(Some(value.tag))) {
+            Some(Condition::Present | Condition::OneOf(_)) => {
+                return self.refuse(&Problem::Refused(Reason::ConditionFailed), Reason::Disconnected, out);
+            }
+            Some(Condition::Absent | Condition::NoneOf(_)) => response::not_modified(value, out),
+            None => response::value(value, out),
+        }
+        self.state = State::Answered(Reason::Disconnected);
     }
 
     /// The peer is in: its body may come.
@@ -137,10 +166,10 @@ impl HttpConnection {
 }
 
 impl Connection for HttpConnection {
-    fn step<'b>(&mut self, _: Instant, input: &mut &'b [u8], out: &mut Outbound) -> Step<'b> {
+    fn step<'b>(&mut self, now: Instant, input: &mut &'b [u8], out: &mut Outbound) -> Step<'b> {
         let step = match self.state {
             State::ExpectHead(_) => self.open(input),
-            State::ExpectBody(_) | State::Ready => self.work(input, out),
+            State::ExpectBody(_) | State::Ready => self.work(now, input, out),
             State::Opening(_) | State::Working => Ok(Step::Idle),
             State::Streaming(_) | State::Closed => {
                 *input = &[];
@@ -179,10 +208,7 @@ impl Connection for HttpConnection {
                 response::no_content(out);
                 self.state = State::Answered(Reason::Disconnected);
             }
-            (State::Working, Outcome::Value(Ok(Some((message, properties))))) => {
-                response::value(message, properties, out);
-                self.state = State::Answered(Reason::Disconnected);
-            }
+            (State::Working, Outcome::Value(Ok(Some(value)))) => self.value(value, out),
             (State::Working, Outcome::Value(Ok(None))) => {
                 self.refuse(&Problem::NoValue, Reason::Disconnected, out);
             }
@@ -246,28 +272,26 @@ impl Connection for HttpConnection {
 }
 
 /// Streams have no acknowledgement, so at most once is what they get; retained values come first.
-fn subscribe(filters: Vec<mynah_model::Filter<'_>>) -> Subscribe<'_> {
+fn subscribe<'b>(filters: &[Filter<'b>]) -> Subscribe<'b> {
     let options = SubscriptionOptions {
         class_max: Class::AtMostOnce,
         replay_retained: true,
         retain_as_published: true,
     };
-    let requests = filters.into_iter().map(|filter| Ok(SubscribeRequest { filter, options })).collect();
+    let requests = filters.iter().map(|&filter| Ok(SubscribeRequest { filter, options })).collect();
     Subscribe { receipt: RECEIPT, requests }
 }
 
-/// The publication whose native bytes are `native`: a topic of `topic_bytes`, a content type, both with their lengths in
-/// `tail_bytes`, and the frame of the body if there is one.
-fn publish(
-    method: Method,
-    class: Class,
-    topic_bytes: usize,
-    tail_bytes: usize,
-    native: &[u8],
-) -> Publish<'_> {
-    let payload_at = if method.has_body() { tail_bytes + HEADER_BYTES } else { tail_bytes };
+/// The publication whose native bytes are `native`: `tail_bytes` of topic and properties, and the frame of the body if
+/// there is one.
+fn publish<'b>(head: &RequestHead<'_>, now: Instant, tail_bytes: usize, native: &'b [u8]) -> Publish<'b> {
+    let topic_bytes = match &head.target {
+        Target::Topic { topic, .. } => topic.as_bytes().len(),
+        Target::Filters(_) => 0,
+    };
+    let payload_at = if head.method.has_body() { tail_bytes + HEADER_BYTES } else { tail_bytes };
     let range = |from: usize, to: usize| (offset(from), offset(to));
-    let header = mapping::header(method, class, range(2, 2 + topic_bytes), range(payload_at, native.len()));
+    let header = mapping::header(head, now, range(2, 2 + topic_bytes), range(payload_at, native.len()));
     Publish { header, native, receipt: RECEIPT }
 }
 

@@ -1,7 +1,6 @@
 //! Answers: what goes out on a link.
 
-use mynah_model::{Message, Properties};
-use mynah_stack::{Frame, Outbound};
+use mynah_stack::{Frame, Outbound, Value};
 
 use crate::wire::{BodyKind, Event, ResponseBody, ResponseHead, StreamChunk};
 use crate::{Problem, mapping};
@@ -22,16 +21,20 @@ pub(super) fn problem(problem: &Problem, out: &mut Outbound) {
 }
 
 /// A retained value; a large one is not copied.
-pub(super) fn value(message: &Message, properties: Properties<'_>, out: &mut Outbound) {
-    let content_type = mapping::response_content_type(properties.content_type);
-    head(200, BodyKind::Whole, vec![("content-type", content_type)], out);
-    let payload = message.payload();
+pub(super) fn value(value: &Value<'_>, out: &mut Outbound) {
+    own_head(200, BodyKind::Whole, &mapping::value_fields(value), out);
+    let payload = value.message.payload();
     out.append(&ResponseBody::header(length(payload)));
     if payload.len() < Frame::SHARED_BYTES_MIN {
         out.append(payload);
     } else {
-        out.append_shared(message, message.header().payload_range());
+        out.append_shared(value.message, value.message.header().payload_range());
     }
+}
+
+/// 304: the value is one that the client has.
+pub(super) fn not_modified(value: &Value<'_>, out: &mut Outbound) {
+    own_head(304, BodyKind::Empty, &mapping::validator_fields(value), out);
 }
 
 /// The start of an event stream, which nobody on the way may keep or hold back.
@@ -50,12 +53,16 @@ pub(super) fn heartbeat(out: &mut Outbound) {
     out.append(Event::HEARTBEAT);
 }
 
+fn own_head(status: u16, body: BodyKind, fields: &mapping::Fields, out: &mut Outbound) {
+    head(status, body, fields.iter().map(|(name, value)| (*name, value.as_str())).collect(), out);
+}
+
 fn head(status: u16, body: BodyKind, fields: Vec<(&str, &str)>, out: &mut Outbound) {
     #[expect(
         clippy::expect_used,
-        reason = "at most three fields, constant but for a content type of 255 bytes"
+        reason = "a handful of fields, short or constant, and properties that were chosen to fit"
     )]
-    let frame = ResponseHead { status, body, fields }.encode().expect("the head is far below its limit");
+    let frame = ResponseHead { status, body, fields }.encode().expect("the head is within its limit");
     out.append(&frame);
 }
 

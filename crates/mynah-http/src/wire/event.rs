@@ -1,11 +1,14 @@
 //! Server-sent events: a message as JSON on one `data` line (WHATWG HTML, section 9.2.6; `docs/mapping.md`, "A message
 //! as JSON"), and the comment that keeps a silent stream alive.
 
+use core::time::Duration;
+
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
+use mynah_model::{PRIORITY_DEFAULT, Properties, UserProperties};
 use serde::{Serialize, Serializer};
 
-use super::Malformed;
+use super::{Malformed, date};
 
 /// One message as an event.
 #[derive(Clone, Copy, Debug)]
@@ -14,12 +17,14 @@ pub struct Event<'m> {
     pub topic: &'m str,
     /// The application's bytes.
     pub payload: &'m [u8],
-    /// The media type, if somebody said.
-    pub content_type: Option<&'m str>,
+    /// What the message says about itself.
+    pub properties: &'m Properties<'m>,
     /// The class that the message was published with.
     pub qos: u8,
     /// Whether it is a retained value.
     pub retain: bool,
+    /// The message's priority.
+    pub priority: u8,
 }
 
 /// The names are the JSON object's.
@@ -32,12 +37,42 @@ struct Json<'m> {
     payload_base64: Option<&'m [u8]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content_type: Option<&'m str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_encoding: Option<&'m str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlation: Option<&'m str>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_base64")]
+    correlation_base64: Option<&'m [u8]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_to: Option<&'m str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<&'m str>,
     qos: u8,
     retain: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expiry_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_pairs")]
+    properties: Option<UserProperties<'m>>,
 }
 
 fn as_base64<S: Serializer>(bytes: &Option<&[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&Base64Display::new(bytes.unwrap_or_default(), &STANDARD))
+}
+
+fn as_pairs<S: Serializer>(pairs: &Option<UserProperties<'_>>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(pairs.unwrap_or(UserProperties::EMPTY).iter())
+}
+
+/// Bytes as a text if they are one, else as what is to be written as base64.
+fn text_or_bytes(bytes: &[u8]) -> (Option<&str>, Option<&[u8]>) {
+    match core::str::from_utf8(bytes) {
+        Ok(text) => (Some(text), None),
+        Err(_) => (None, Some(bytes)),
+    }
 }
 
 impl Event<'_> {
@@ -57,14 +92,25 @@ impl Event<'_> {
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), Malformed> {
         let name: &[u8] = if self.is_delete() { b"event: delete\ndata: " } else { b"event: message\ndata: " };
         out.extend_from_slice(name);
-        let text = core::str::from_utf8(self.payload).ok();
+        let properties = self.properties;
+        let (payload, payload_base64) = text_or_bytes(self.payload);
+        let (correlation, correlation_base64) = properties.correlation.map_or((None, None), text_or_bytes);
         let json = Json {
             topic: self.topic,
-            payload: text,
-            payload_base64: if text.is_none() { Some(self.payload) } else { None },
-            content_type: self.content_type,
+            payload,
+            payload_base64,
+            content_type: properties.content_type,
+            content_encoding: properties.content_encoding,
+            correlation,
+            correlation_base64,
+            reply_to: properties.reply_to,
+            message_id: properties.message_id,
             qos: self.qos,
             retain: self.retain,
+            priority: Some(self.priority).filter(|priority| *priority != PRIORITY_DEFAULT),
+            created: properties.created.and_then(date::rfc3339),
+            expiry_ms: properties.remaining.map(millis),
+            properties: Some(properties.user).filter(|user| !user.is_empty()),
         };
         serde_json::to_writer(&mut *out, &json).map_err(|_| Malformed::Value)?;
         out.extend_from_slice(b"\n\n");
@@ -72,11 +118,28 @@ impl Event<'_> {
     }
 }
 
+/// Milliseconds, rounded up: what is not over has some left.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use base64::Engine;
+    use mynah_model::WallTime;
     use proptest::prelude::*;
+
+    use crate::wire::properties;
+
+    const EVENT: Event<'_> = Event {
+        topic: "a",
+        payload: b"",
+        properties: &Properties::EMPTY,
+        qos: 1,
+        retain: false,
+        priority: PRIORITY_DEFAULT,
+    };
 
     fn encode(event: Event<'_>) -> String {
         let mut out = Vec::new();
@@ -87,7 +150,8 @@ mod tests {
     #[test]
     fn text_is_a_string_on_one_line() {
         let payload = "line 1\nline 2\r\u{0}\u{fc}".as_bytes();
-        let event = Event { topic: "a/b", payload, content_type: Some("text/plain"), qos: 1, retain: false };
+        let properties = &Properties { content_type: Some("text/plain"), ..Properties::EMPTY };
+        let event = Event { topic: "a/b", payload, properties, ..EVENT };
         let expected = concat!(
             "event: message\ndata: ",
             r#"{"topic":"a/b","payload":"line 1\nline 2\r\u0000ü","content_type":"text/plain","qos":1,"retain":false}"#,
@@ -98,24 +162,54 @@ mod tests {
 
     #[test]
     fn other_bytes_are_base64() {
-        let event = Event { topic: "a", payload: &[0xff, 0], content_type: None, qos: 0, retain: true };
+        let event = Event { payload: &[0xff, 0], qos: 0, retain: true, ..EVENT };
         let expected = "event: message\ndata: {\"topic\":\"a\",\"payload_base64\":\"/wA=\",\"qos\":0,\"retain\":true}\n\n";
         assert_eq!(encode(event), expected);
     }
 
     #[test]
+    fn what_a_message_says_about_itself_has_names() {
+        let mut pairs = Vec::new();
+        for (key, value) in [("k", "1"), ("a", "\""), ("k", "")] {
+            properties::push_pair(key, value, &mut pairs).unwrap();
+        }
+        let all = Properties {
+            content_type: Some("text/plain"),
+            content_encoding: Some("identity"),
+            correlation: Some(b"c-1"),
+            reply_to: Some("r/1"),
+            message_id: Some("m"),
+            created: Some(WallTime::from_unix_millis(1)),
+            is_text: true,
+            user: properties::user(&pairs),
+            remaining: Some(Duration::from_micros(1_500_001)),
+        };
+        let expected = concat!(
+            r#"{"topic":"a","payload":"","content_type":"text/plain","content_encoding":"identity","#,
+            r#""correlation":"c-1","reply_to":"r/1","message_id":"m","qos":1,"retain":false,"priority":9,"#,
+            r#""created":"1970-01-01T00:00:00.001Z","expiry_ms":1501,"properties":[["k","1"],["a","\""],["k",""]]}"#,
+        );
+        let event = Event { properties: &all, priority: 9, ..EVENT };
+        assert_eq!(encode(event), format!("event: message\ndata: {expected}\n\n"));
+
+        let bytes = Properties { correlation: Some(&[0xff]), ..Properties::EMPTY };
+        let shown = encode(Event { properties: &bytes, ..EVENT });
+        assert!(shown.contains(r#""correlation_base64":"/w==","#), "{shown}");
+    }
+
+    #[test]
     fn an_empty_retained_value_is_a_deletion() {
-        let event = Event { topic: "a", payload: b"", content_type: None, qos: 1, retain: true };
+        let event = Event { retain: true, ..EVENT };
         let expected =
             "event: delete\ndata: {\"topic\":\"a\",\"payload\":\"\",\"qos\":1,\"retain\":true}\n\n";
         assert_eq!(encode(event), expected);
-        assert!(encode(Event { retain: false, ..event }).starts_with("event: message\n"));
+        assert!(encode(EVENT).starts_with("event: message\n"));
     }
 
     proptest! {
         #[test]
         fn the_payload_comes_back(payload in proptest::collection::vec(any::<u8>(), 0..40), topic in ".{1,20}") {
-            let lines = encode(Event { topic: &topic, payload: &payload, content_type: None, qos: 0, retain: false });
+            let lines = encode(Event { topic: &topic, payload: &payload, ..EVENT });
             let data = lines.strip_prefix("event: message\ndata: ").unwrap().strip_suffix("\n\n").unwrap();
             prop_assert!(!data.contains(['\n', '\r']));
             let json: serde_json::Value = serde_json::from_str(data).unwrap();

@@ -2,8 +2,11 @@
 //! A link carries one request. Every frame is a kind (one byte), the length of what follows (four bytes, big-endian)
 //! and the body that the frame's own file describes.
 
+pub(crate) mod date;
 mod event;
+pub(crate) mod percent;
 mod proceed;
+pub(crate) mod properties;
 mod request_body;
 mod request_head;
 mod response_body;
@@ -24,7 +27,7 @@ pub use target::{PathError, QueryError};
 ///
 /// ```text
 /// server                               broker
-///   request head  ------------------->          method, credentials, topic or filters, content type
+///   request head  ------------------->          method, conditions, credentials, topic or filters, properties
 ///                 <-------------------  proceed (PUT and POST, once the peer is let in)
 ///   request body  ------------------->
 ///                 <-------------------  response head
@@ -108,6 +111,18 @@ impl<'b> Fields<'b> {
     fn u16(&mut self) -> Result<u16, Malformed> {
         let field = self.bytes(2)?;
         Ok(u16::from_be_bytes([field[0], field[1]]))
+    }
+
+    fn u32(&mut self) -> Result<u32, Malformed> {
+        let (field, rest) = self.0.split_first_chunk().ok_or(Malformed::Length)?;
+        self.0 = rest;
+        Ok(u32::from_be_bytes(*field))
+    }
+
+    fn u64(&mut self) -> Result<u64, Malformed> {
+        let (field, rest) = self.0.split_first_chunk().ok_or(Malformed::Length)?;
+        self.0 = rest;
+        Ok(u64::from_be_bytes(*field))
     }
 
     /// A field that its length (two bytes) precedes.

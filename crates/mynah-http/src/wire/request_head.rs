@@ -1,8 +1,11 @@
 //! Request head: all of a request but its body, judged and decoded.
 
-use mynah_model::{Class, Filter, Topic};
+use core::ops::Range;
+use core::time::Duration;
 
-use super::{Fields, Kind, Malformed, put_string};
+use mynah_model::{Class, Condition, Filter, Properties, Topic, ValueTag};
+
+use super::{Fields, Kind, Malformed, properties, put_string};
 use crate::framing;
 
 /// What is done to the target.
@@ -40,16 +43,26 @@ impl Method {
 /// A request without its body.
 ///
 /// ```text
-/// method u8 | class u8 | 0, or 1 and user (u16, bytes) password (u16, bytes) |
-///   0 | topic (u16, bytes) | content type (u16, bytes; empty: none)          for one topic
-///   1 | count u8 | filter (u16, bytes) ...                                   for filters
+/// method u8 | class u8 | priority u8 | expiry u64 (microseconds; 0: none) |
+/// count u8 | 0 present, 1 absent, 2 one of, 3 none of; for 2 and 3: count u16 | tag u64 ... ... |
+/// 0, or 1 and user (u16, bytes) password (u16, bytes) |
+///   0 | topic (u16, bytes) | properties             for one topic
+///   1 | count u8 | filter (u16, bytes) ...          for filters
 /// ```
+///
+/// The properties are a block: eight tags with their values, after the length of all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestHead<'b> {
     /// What is done.
     pub method: Method,
     /// The class of the publication; without meaning for a GET.
     pub class: Class,
+    /// The priority of the publication.
+    pub priority: u8,
+    /// How long the publication is wanted, more than nothing; in whole microseconds.
+    pub expiry: Option<Duration>,
+    /// What the retained value has to be, each of them.
+    pub conditions: Vec<Condition>,
     /// Who asks, if they say so.
     pub credentials: Option<Credentials<'b>>,
     /// What it is done to.
@@ -79,8 +92,8 @@ pub enum Target<'b> {
     Topic {
         /// The topic.
         topic: Topic<'b>,
-        /// The media type of the body.
-        content_type: Option<&'b str>,
+        /// What the publication says about itself.
+        properties: Properties<'b>,
     },
     /// `/v1/topics?filter=…`, at least one.
     Filters(Vec<Filter<'b>>),
@@ -90,23 +103,27 @@ impl<'b> RequestHead<'b> {
     /// Appends the frame to `out`.
     ///
     /// # Errors
-    /// A field is longer than 65,535 bytes, or there are more than 255 filters; `out` is then of no use.
+    /// A field is longer than 65,535 bytes, or there are more than 255 filters or conditions, or more than 65,535 tags;
+    /// `out` is then of no use.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), Malformed> {
         let body_at = framing::begin(out, Kind::RequestHead);
-        out.extend_from_slice(&[
-            self.method as u8,
-            self.class.number(),
-            u8::from(self.credentials.is_some()),
-        ]);
+        out.extend_from_slice(&[self.method as u8, self.class.number(), self.priority]);
+        let micros = self.expiry.map_or(0, |expiry| u64::try_from(expiry.as_micros()).unwrap_or(u64::MAX));
+        out.extend_from_slice(&micros.to_be_bytes());
+        out.push(u8::try_from(self.conditions.len()).map_err(|_| Malformed::TooLarge)?);
+        for condition in &self.conditions {
+            encode_condition(condition, out)?;
+        }
+        out.push(u8::from(self.credentials.is_some()));
         if let Some(credentials) = self.credentials {
             put_string(out, credentials.user.as_bytes())?;
             put_string(out, credentials.password)?;
         }
         match &self.target {
-            Target::Topic { topic, content_type } => {
+            Target::Topic { topic, properties } => {
                 out.push(0);
                 put_string(out, topic.as_bytes())?;
-                put_string(out, content_type.unwrap_or_default().as_bytes())?;
+                properties::encode(properties, out)?;
             }
             Target::Filters(filters) => {
                 out.push(1);
@@ -119,27 +136,68 @@ impl<'b> RequestHead<'b> {
         framing::end(out, body_at)
     }
 
-    /// The head at the start of `input`, and the bytes of the whole frame; `None` until it is complete.
+    /// The head at the start of `input`, and where in `input` its end lies that a message's native bytes begin with
+    /// (topic and properties); `None` until it is complete.
     ///
     /// # Errors
     /// Another frame is there, it is larger than `bytes_max`, or a field is not what it has to be.
-    pub fn decode(input: &'b [u8], bytes_max: usize) -> Result<Option<(Self, usize)>, Malformed> {
+    pub fn decode(input: &'b [u8], bytes_max: usize) -> Result<Option<(Self, Range<usize>)>, Malformed> {
         let Some(body) = framing::frame(input, Kind::RequestHead, bytes_max)? else { return Ok(None) };
         let mut fields = Fields(body);
         let method = Method::from_number(fields.u8()?).ok_or(Malformed::Value)?;
         let class = Class::from_number(fields.u8()?).ok_or(Malformed::Value)?;
+        let priority = fields.u8()?;
+        let expiry = Some(fields.u64()?).filter(|micros| *micros > 0).map(Duration::from_micros);
+        let count = fields.u8()?;
+        let conditions = (0..count).map(|_| decode_condition(&mut fields)).collect::<Result<_, _>>()?;
         let credentials = match fields.u8()? {
             0 => None,
             1 => Some(Credentials { user: fields.text()?, password: fields.string()? }),
             _ => return Err(Malformed::Value),
         };
+        // What follows the kind of the target.
+        let native_bytes = fields.0.len().saturating_sub(1);
         let target = Target::decode(&mut fields)?;
         fields.end()?;
-        if matches!(target, Target::Filters(_)) && method != Method::Get {
+        let is_message = method != Method::Get;
+        if priority > 9 || matches!(target, Target::Filters(_)) && is_message {
             return Err(Malformed::Value);
         }
-        Ok(Some((Self { method, class, credentials, target }, framing::HEADER_BYTES + body.len())))
+        let end = framing::HEADER_BYTES + body.len();
+        let head = Self { method, class, priority, expiry, conditions, credentials, target };
+        Ok(Some((head, end - native_bytes..end)))
     }
+}
+
+fn encode_condition(condition: &Condition, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    let (kind, tags) = match condition {
+        Condition::Present => (0, None),
+        Condition::Absent => (1, None),
+        Condition::OneOf(tags) => (2, Some(tags)),
+        Condition::NoneOf(tags) => (3, Some(tags)),
+    };
+    out.push(kind);
+    if let Some(tags) = tags {
+        let count = u16::try_from(tags.len()).map_err(|_| Malformed::TooLarge)?;
+        out.extend_from_slice(&count.to_be_bytes());
+        out.extend(tags.iter().flat_map(|tag| tag.number().to_be_bytes()));
+    }
+    Ok(())
+}
+
+fn decode_condition(fields: &mut Fields<'_>) -> Result<Condition, Malformed> {
+    let kind = fields.u8()?;
+    let mut tags = || {
+        let count = fields.u16()?;
+        (0..count).map(|_| fields.u64().map(ValueTag::from_number)).collect::<Result<Vec<_>, _>>()
+    };
+    Ok(match kind {
+        0 => Condition::Present,
+        1 => Condition::Absent,
+        2 => Condition::OneOf(tags()?),
+        3 => Condition::NoneOf(tags()?),
+        _ => return Err(Malformed::Value),
+    })
 }
 
 impl<'b> Target<'b> {
@@ -147,8 +205,7 @@ impl<'b> Target<'b> {
         match fields.u8()? {
             0 => {
                 let topic = Topic::new(fields.string()?).map_err(|_| Malformed::Value)?;
-                let content_type = fields.text()?;
-                Ok(Self::Topic { topic, content_type: Some(content_type).filter(|c| !c.is_empty()) })
+                Ok(Self::Topic { topic, properties: properties::read(fields)? })
             }
             1 => {
                 let count = fields.u8()?;
@@ -168,24 +225,40 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn target(topic: &str) -> Target<'_> {
-        Target::Topic { topic: Topic::new(topic.as_bytes()).unwrap(), content_type: Some("text/plain") }
+    /// A head that says nothing but this.
+    fn head<'b>(method: Method, target: Target<'b>) -> RequestHead<'b> {
+        let (class, conditions) = (Class::AtLeastOnce, Vec::new());
+        RequestHead { method, class, priority: 4, expiry: None, conditions, credentials: None, target }
+    }
+
+    fn frame(body: &[u8]) -> Vec<u8> {
+        let mut frame = framing::header(Kind::RequestHead, u32::try_from(body.len()).unwrap()).to_vec();
+        frame.extend_from_slice(body);
+        frame
     }
 
     #[test]
     fn the_bytes_are_what_the_picture_says() {
-        let credentials = Some(Credentials { user: "u", password: b"pw" });
-        let mut out = Vec::new();
+        let properties = Properties { content_type: Some("text/plain"), ..Properties::EMPTY };
+        let target = Target::Topic { topic: Topic::new(b"a/b").unwrap(), properties };
         let head = RequestHead {
-            method: Method::Put,
-            class: Class::AtLeastOnce,
-            credentials,
-            target: target("a/b"),
+            expiry: Some(Duration::from_micros(258)),
+            conditions: vec![Condition::OneOf(vec![ValueTag::from_number(7)]), Condition::Absent],
+            credentials: Some(Credentials { user: "u", password: b"pw" }),
+            ..head(Method::Put, target)
         };
+        let mut out = Vec::new();
         head.encode(&mut out).unwrap();
-        let expected = b"\x01\0\0\0\x1c\x02\x01\x01\0\x01u\0\x02pw\0\0\x03a/b\0\x0atext/plain";
+        let expected = [
+            &b"\x01\0\0\0\x37"[..],
+            b"\x02\x01\x04\0\0\0\0\0\0\x01\x02",
+            b"\x02\x02\0\x01\0\0\0\0\0\0\0\x07\x01",
+            b"\x01\0\x01u\0\x02pw",
+            b"\0\0\x03a/b\0\0\0\x0d\x01\0\x0atext/plain",
+        ]
+        .concat();
         assert_eq!(out, expected);
-        assert_eq!(RequestHead::decode(&out, 100), Ok(Some((head, expected.len()))));
+        assert_eq!(RequestHead::decode(&out, 100), Ok(Some((head, expected.len() - 22..expected.len()))));
     }
 
     #[test]
@@ -194,77 +267,107 @@ mod tests {
         assert!(shown.contains("anna") && !shown.contains("secret"));
     }
 
+    /// Method, class, priority and expiry; then what a test is about.
+    fn body(start: &[u8; 3], rest: &[u8]) -> Vec<u8> {
+        frame(&[start, &[0; 8][..], rest].concat())
+    }
+
     #[test]
     fn impossible_values_are_refused() {
-        for body in [
-            &b"\x09\0\0\0\0\x01a\0\0"[..],            // method
-            b"\x01\x03\0\0\0\x01a\0\0",               // class
-            b"\x01\0\x02\0\0\x01a\0\0",               // credentials
-            b"\x01\0\0\x02\0\x01a\0\0",               // target
-            b"\x01\0\0\0\0\0\0\0",                    // empty topic
-            b"\x01\0\0\0\0\x01+\0\0",                 // wildcard in a topic
-            b"\x01\0\0\0\0\x01a\0\x01\xff",           // content type that is no text
-            b"\x01\0\x01\0\x01\xff\0\0\0\0\x01a\0\0", // user that is no text
-            b"\x01\0\0\x01\0",                        // no filter
-            b"\x01\0\0\x01\x01\0\x02a#",              // no filter that can be
-            b"\x02\0\0\x01\x01\0\x01#",               // publishing to a filter
+        const GET: &[u8; 3] = b"\x01\0\x04";
+        for frame in [
+            body(b"\x09\0\x04", b"\0\0\0\0\x01a\0\0\0\0"),       // method
+            body(b"\x01\x03\x04", b"\0\0\0\0\x01a\0\0\0\0"),     // class
+            body(b"\x01\0\x0a", b"\0\0\0\0\x01a\0\0\0\0"),       // priority
+            body(GET, b"\x01\x04\0\0\0\x01a\0\0\0\0"),           // condition
+            body(GET, b"\0\x02\0\0\x01a\0\0\0\0"),               // credentials
+            body(GET, b"\0\0\x02\0\x01a\0\0\0\0"),               // target
+            body(GET, b"\0\0\0\0\0\0\0\0\0"),                    // empty topic
+            body(GET, b"\0\0\0\0\x01+\0\0\0\0"),                 // wildcard in a topic
+            body(GET, b"\0\0\0\0\x01a\0\0\0\x04\x01\0\x01\xff"), // content type that is no text
+            body(GET, b"\0\x01\0\x01\xff\0\0\0\0\x01a\0\0\0\0"), // user that is no text
+            body(GET, b"\0\0\x01\0"),                            // no filter
+            body(GET, b"\0\0\x01\x01\0\x02a#"),                  // no filter that can be
+            body(b"\x02\0\x04", b"\0\0\x01\x01\0\x01#"),         // publishing to a filter
         ] {
-            let mut frame = framing::header(Kind::RequestHead, u32::try_from(body.len()).unwrap()).to_vec();
-            frame.extend_from_slice(body);
-            assert_eq!(RequestHead::decode(&frame, 100), Err(Malformed::Value), "{body:?}");
+            assert_eq!(RequestHead::decode(&frame, 100), Err(Malformed::Value), "{frame:?}");
         }
     }
 
     #[test]
     fn lengths_have_to_fit() {
-        for body in [
-            &b"\x01\0\0\0\0\x05a\0\0"[..],
-            b"\x01\0\0\0\0\x01a\0\0!",
-            b"\x01",
-            b"",
-            b"\x01\0\0\x01\x02\0\x01#",
+        const GET: &[u8; 3] = b"\x01\0\x04";
+        for frame in [
+            body(GET, b"\0\0\0\0\x05a\0\0"),
+            body(GET, b"\0\0\0\0\x01a\0\0\0\0!"),
+            body(GET, b"\0\0\0\0\x01a\0\0\0\x01"),
+            body(GET, b"\x01\x02\0\x02\0\0\0\0\0\0\0\x01"),
+            body(GET, b"\0\0\x01\x02\0\x01#"),
+            body(GET, b""),
+            frame(b"\x01"),
+            frame(b""),
         ] {
-            let mut frame = framing::header(Kind::RequestHead, u32::try_from(body.len()).unwrap()).to_vec();
-            frame.extend_from_slice(body);
-            assert_eq!(RequestHead::decode(&frame, 100), Err(Malformed::Length), "{body:?}");
+            assert_eq!(RequestHead::decode(&frame, 100), Err(Malformed::Length), "{frame:?}");
         }
+    }
+
+    fn condition() -> impl Strategy<Value = Condition> {
+        let tags = || proptest::collection::vec(any::<u64>().prop_map(ValueTag::from_number), 0..4);
+        prop_oneof![
+            Just(Condition::Present),
+            Just(Condition::Absent),
+            tags().prop_map(Condition::OneOf),
+            tags().prop_map(Condition::NoneOf),
+        ]
     }
 
     proptest! {
         #[test]
         fn heads_survive_the_round_trip(
             method in 1_u8..=4, class in 0_u8..=2, filters in proptest::collection::vec("[a-z/$]{1,9}", 0..4),
-            topic in "[^+#\0]{1,40}", content_type in "[ -~]{0,20}", user in ".{0,10}",
-            password in proptest::collection::vec(any::<u8>(), 0..10), named: bool,
+            topic in "[^+#\0]{1,40}", content_type in "[ -~]{0,20}", user in ".{0,10}", priority in 0..=9_u8,
+            password in proptest::collection::vec(any::<u8>(), 0..10), named: bool, expiry in 0..9_u64,
+            conditions in proptest::collection::vec(condition(), 0..3),
         ) {
             let target = if filters.is_empty() || method != 1 {
-                let content_type = Some(content_type.as_str()).filter(|c| !c.is_empty());
-                Target::Topic { topic: Topic::new(topic.as_bytes()).unwrap(), content_type }
+                let properties = Properties { content_type: Some(&content_type), ..Properties::EMPTY };
+                Target::Topic { topic: Topic::new(topic.as_bytes()).unwrap(), properties }
             } else {
                 Target::Filters(filters.iter().map(|f| Filter::new(f.as_bytes()).unwrap()).collect())
             };
             let head = RequestHead {
-                method: Method::from_number(method).unwrap(),
                 class: Class::from_number(class).unwrap(),
+                priority,
+                expiry: Some(Duration::from_micros(expiry)).filter(|expiry| !expiry.is_zero()),
+                conditions,
                 credentials: named.then_some(Credentials { user: &user, password: &password }),
-                target,
+                ..head(Method::from_number(method).unwrap(), target)
             };
             let mut out = Vec::new();
             head.encode(&mut out).unwrap();
-            let bytes = out.len();
-            prop_assert_eq!(RequestHead::decode(&out, 1000), Ok(Some((head, bytes))));
+            let (decoded, native) = RequestHead::decode(&out, 1000).unwrap().unwrap();
+            prop_assert_eq!(native.end, out.len());
+            if let Target::Topic { topic, .. } = &decoded.target {
+                prop_assert!(out[native.start + 2..].starts_with(topic.as_bytes()));
+            }
+            prop_assert_eq!(decoded, head);
         }
 
         #[test]
-        fn any_body_is_read_or_refused(body in proptest::collection::vec(any::<u8>(), 0..80)) {
-            let mut frame = framing::header(Kind::RequestHead, u32::try_from(body.len()).unwrap()).to_vec();
-            frame.extend_from_slice(&body);
+        fn any_body_is_read_or_refused(
+            start in proptest::collection::vec(0..6_u8, 13), rest in proptest::collection::vec(any::<u8>(), 0..60),
+        ) {
+            let mut frame = frame(&[start, rest].concat());
+            // Half of all begin in a way that leads further.
+            if frame.last().is_some_and(|last| last % 2 == 0) {
+                frame[16..18].fill(0);
+            }
             if let Ok(head) = RequestHead::decode(&frame, 1000) {
-                let (head, bytes) = head.unwrap();
+                let (head, native) = head.unwrap();
                 let mut again = Vec::new();
                 head.encode(&mut again).unwrap();
                 prop_assert_eq!(&again, &frame);
-                prop_assert_eq!(bytes, frame.len());
+                prop_assert_eq!(native.end, frame.len());
             }
         }
     }

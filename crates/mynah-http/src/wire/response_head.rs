@@ -4,7 +4,7 @@ use super::{Fields, Kind, Malformed, put_string};
 use crate::framing;
 
 /// Bytes of a response head, without its frame's header.
-pub const RESPONSE_HEAD_BYTES_MAX: usize = 4_096;
+pub const RESPONSE_HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// What follows the response head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub enum BodyKind {
 /// Status and header fields of a response.
 ///
 /// ```text
-/// status u16 | body kind u8 | count u8 | name (u16, bytes) value (u16, bytes) ...
+/// status u16 | body kind u8 | count u16 | name (u16, bytes) value (u16, bytes) ...
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResponseHead<'b> {
@@ -37,13 +37,14 @@ impl<'b> ResponseHead<'b> {
     /// The frame.
     ///
     /// # Errors
-    /// It does not fit [`RESPONSE_HEAD_BYTES_MAX`], or has more than 255 header fields.
+    /// It does not fit [`RESPONSE_HEAD_BYTES_MAX`], or has more than 65,535 header fields.
     pub fn encode(&self) -> Result<Vec<u8>, Malformed> {
         let mut out = Vec::with_capacity(128);
         let body_at = framing::begin(&mut out, Kind::ResponseHead);
         out.extend_from_slice(&self.status.to_be_bytes());
         out.push(self.body as u8);
-        out.push(u8::try_from(self.fields.len()).map_err(|_| Malformed::TooLarge)?);
+        let count = u16::try_from(self.fields.len()).map_err(|_| Malformed::TooLarge)?;
+        out.extend_from_slice(&count.to_be_bytes());
         for (name, value) in &self.fields {
             put_string(&mut out, name.as_bytes())?;
             put_string(&mut out, value.as_bytes())?;
@@ -71,7 +72,7 @@ impl<'b> ResponseHead<'b> {
             2 => BodyKind::Stream,
             _ => return Err(Malformed::Value),
         };
-        let count = fields.u8()?;
+        let count = fields.u16()?;
         let field = |_| Ok((fields.text()?, fields.text()?));
         let list = (0..count).map(field).collect::<Result<_, _>>()?;
         fields.end()?;
@@ -88,7 +89,7 @@ mod tests {
     fn the_bytes_are_what_the_picture_says() {
         let head = ResponseHead { status: 405, body: BodyKind::Whole, fields: vec![("allow", "GET")] };
         let out = head.encode().unwrap();
-        assert_eq!(out, b"\x04\0\0\0\x10\x01\x95\x01\x01\0\x05allow\0\x03GET");
+        assert_eq!(out, b"\x04\0\0\0\x11\x01\x95\x01\0\x01\0\x05allow\0\x03GET");
         assert_eq!(ResponseHead::decode(&out[5..]), Ok(head));
     }
 

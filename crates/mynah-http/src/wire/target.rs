@@ -7,6 +7,8 @@ use core::fmt;
 
 use mynah_model::{Filter, FilterError, Topic, TopicError};
 
+use super::percent;
+
 /// Why a path does not spell a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathError {
@@ -90,7 +92,7 @@ pub fn decode_topic(path: &str) -> Result<Vec<u8>, PathError> {
             return Err(PathError::Dots);
         }
         let from = topic.len();
-        percent_decode(segment, &mut topic).ok_or(PathError::Escape)?;
+        percent::decode(segment, &mut topic).ok_or(PathError::Escape)?;
         if topic[from..].contains(&b'/') {
             return Err(PathError::Slash);
         }
@@ -113,21 +115,12 @@ pub fn encode_topic(topic: Topic<'_>) -> String {
             path.push('/');
         }
         let dots = matches!(segment, b"." | b"..");
-        for &byte in segment {
-            let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-            if plain && !dots {
-                path.push(char::from(byte));
-            } else {
-                path.push('%');
-                path.push(char::from(HEX[usize::from(byte >> 4)]));
-                path.push(char::from(HEX[usize::from(byte & 15)]));
-            }
-        }
+        let is_plain =
+            |byte: u8| !dots && (byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~'));
+        percent::encode(segment, is_plain, &mut path);
     }
     path
 }
-
-const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
 /// The canonical bytes of the filters in a query, in its order.
 ///
@@ -145,7 +138,7 @@ pub fn decode_filters(query: Option<&str>, filters_max: u8) -> Result<Vec<Vec<u8
             return Err(QueryError::TooMany(filters_max));
         }
         let mut filter = Vec::with_capacity(value.len());
-        percent_decode(value, &mut filter).ok_or(QueryError::Escape(at))?;
+        percent::decode(value, &mut filter).ok_or(QueryError::Escape(at))?;
         core::str::from_utf8(&filter).map_err(|_| QueryError::NotUtf8(at))?;
         Filter::new(&filter).map_err(|error| QueryError::Filter(at, error))?;
         filters.push(filter);
@@ -171,21 +164,6 @@ fn parameters(query: Option<&str>) -> impl Iterator<Item = &str> {
 /// A name that a peer chose, short enough to be repeated to it.
 fn shown(name: &str) -> String {
     name.chars().take(32).collect()
-}
-
-/// Appends `text` with its escapes decoded; `None` if one is malformed.
-fn percent_decode(text: &str, out: &mut Vec<u8>) -> Option<()> {
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte == b'%' {
-            let high = char::from(bytes.next()?).to_digit(16)?;
-            let low = char::from(bytes.next()?).to_digit(16)?;
-            out.push(u8::try_from(high << 4 | low).ok()?);
-        } else {
-            out.push(byte);
-        }
-    }
-    Some(())
 }
 
 #[cfg(test)]

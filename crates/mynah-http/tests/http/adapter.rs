@@ -65,6 +65,91 @@ async fn a_value_is_put_read_and_deleted() {
     assert_eq!(json["type"], "urn:mynah:problem:no-value");
 }
 
+fn with(mut request: Request<Body>, fields: &[(&'static str, &str)]) -> Request<Body> {
+    for (name, value) in fields {
+        request.headers_mut().append(*name, value.parse().unwrap());
+    }
+    request
+}
+
+#[tokio::test]
+async fn a_value_is_changed_only_by_who_knows_it() {
+    let core = Core::new(HttpConfig::default());
+    let put = |fields: &[(&'static str, &str)], body: &'static str| {
+        let request = with(request("PUT", "/v1/topics/a", body), fields);
+        let core = core.clone();
+        async move { send(&core, request).await.status().as_u16() }
+    };
+    assert_eq!(put(&[("if-match", "*")], "1").await, 412);
+    assert_eq!(put(&[("if-none-match", "*")], "1").await, 204);
+    assert_eq!(put(&[("if-none-match", "*")], "2").await, 412);
+    let response = send(&core, request("GET", "/v1/topics/a", "")).await;
+    let tag = field(&response, "etag").to_owned();
+    assert_eq!(field(&response, "cache-control"), "no-cache");
+    assert_eq!(body(response).await, b"1");
+
+    let unchanged = [("if-none-match", tag.as_str())];
+    for method in ["GET", "HEAD"] {
+        let response = send(&core, with(request(method, "/v1/topics/a", ""), &unchanged)).await;
+        assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(field(&response, "etag"), tag);
+        assert_eq!(body(response).await, b"");
+    }
+    assert_eq!(put(&[("if-match", tag.as_str())], "2").await, 204);
+    assert_eq!(put(&[("if-match", tag.as_str())], "3").await, 412);
+    let response = send(&core, with(request("GET", "/v1/topics/a", ""), &unchanged)).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(body(response).await, b"2");
+    let delete = with(request("DELETE", "/v1/topics/a", ""), &[("if-match", &tag)]);
+    let response = send(&core, delete).await;
+    assert_eq!(response.status(), StatusCode::PRECONDITION_FAILED);
+    let json: serde_json::Value = serde_json::from_slice(&body(response).await).unwrap();
+    assert_eq!(json["type"], "urn:mynah:problem:precondition-failed");
+}
+
+#[tokio::test]
+async fn a_head_is_a_get_without_its_body() {
+    let core = Core::new(HttpConfig::default());
+    let fields = [
+        ("content-type", "a/b"),
+        ("mynah-property", "k=1"),
+        ("mynah-property", "k=2"),
+        ("mynah-expiry", "60"),
+    ];
+    send(&core, with(request("PUT", "/v1/topics/a", "value"), &fields)).await;
+    let get = send(&core, request("GET", "/v1/topics/a", "")).await;
+    let head = send(&core, request("HEAD", "/v1/topics/a", "")).await;
+    assert_eq!(get.status(), head.status());
+    let shown = |response: &Response<Body>| {
+        let mut headers = response.headers().clone();
+        let left: f64 = headers.remove("mynah-expiry").unwrap().to_str().unwrap().parse().unwrap();
+        assert!((50.0..=60.0).contains(&left), "{left}");
+        headers
+    };
+    assert_eq!(shown(&get), shown(&head));
+    assert_eq!(field(&head, "content-length"), "5");
+    assert_eq!(head.headers().get_all("mynah-property").iter().count(), 2);
+    assert_eq!((body(get).await, body(head).await), (b"value".to_vec(), Vec::new()));
+    let missing = send(&core, request("HEAD", "/v1/topics/b", "")).await;
+    assert_eq!(missing.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn options_are_told_without_a_link() {
+    let core = Core::new(HttpConfig::default());
+    for (target, allow) in [
+        ("/v1/topics/a", "DELETE, GET, HEAD, OPTIONS, POST, PUT"),
+        ("/v1/topics?filter=a", "GET, HEAD, OPTIONS"),
+    ] {
+        let response = send(&core, request("OPTIONS", target, "")).await;
+        assert_eq!(response.status(), StatusCode::NO_CONTENT);
+        assert_eq!(field(&response, "allow"), allow);
+    }
+    let response = send(&core, request("OPTIONS", "/nowhere", "")).await;
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    assert!(core.peers.lock().unwrap().is_empty());
+}
+
 #[tokio::test]
 async fn problems_need_no_link() {
     let core = Core::new(HttpConfig::default());

@@ -1,6 +1,7 @@
 //! A core of a few lines behind links of memory: retained values by exact topic, everything to every stream.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hasher};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,9 +9,10 @@ use std::time::Duration;
 
 use mynah_http::adapter::{Busy, Dial};
 use mynah_http::{Http, HttpCodec, HttpConfig, STREAM_LAYOUT};
-use mynah_model::{Class, Instant, Message, Reason};
+use mynah_model::{Class, Condition, Instant, Message, Properties, Reason, ValueTag};
 use mynah_stack::{
-    Command, Connection, Delivery, Frame, FrameKind, LayoutCodec, Opened, Outbound, Outcome, Protocol, Step,
+    Command, Connection, Delivery, Frame, FrameKind, LayoutCodec, Opened, Outbound, Outcome, Protocol,
+    Publish, Step, Value,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::broadcast;
@@ -19,6 +21,7 @@ use tokio::sync::broadcast;
 #[derive(Clone)]
 pub(crate) struct Core {
     config: HttpConfig,
+    start: std::time::Instant,
     retained: Arc<Mutex<BTreeMap<Vec<u8>, Message>>>,
     live: broadcast::Sender<Message>,
     /// Links that exist; a test sees here that one was dropped.
@@ -34,7 +37,16 @@ impl Core {
     pub(crate) fn new(config: HttpConfig) -> Self {
         let live = broadcast::channel(100).0;
         let (links, retained, peers) = Default::default();
-        Self { config, retained, live, links, peers, busy: false, broken: false }
+        Self {
+            config,
+            start: std::time::Instant::now(),
+            retained,
+            live,
+            links,
+            peers,
+            busy: false,
+            broken: false,
+        }
     }
 
     pub(crate) fn link_count(&self) -> usize {
@@ -45,7 +57,7 @@ impl Core {
         if self.broken {
             return;
         }
-        let start = std::time::Instant::now();
+        let start = self.start;
         let now = || Instant::from_micros(u64::try_from(start.elapsed().as_micros()).unwrap());
         let mut connection = Http::new(self.config.clone()).unwrap().accept(now());
         let mut live = self.live.subscribe();
@@ -67,6 +79,19 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// Retains the message if the conditions hold, and gives it to all streams.
+    fn publish(&self, message: &Message, conditions: &[Condition]) -> Result<bool, Reason> {
+        let mut retained = self.retained.lock().unwrap();
+        let current = retained.get(message.topic().as_bytes()).filter(|m| !m.payload().is_empty()).map(tag);
+        if !conditions.iter().all(|condition| condition.holds(current)) {
+            return Err(Reason::ConditionFailed);
+        }
+        if message.header().retain {
+            retained.insert(message.topic().as_bytes().to_vec(), message.clone());
+        }
+        Ok(self.live.send(message.clone()).is_ok())
     }
 
     /// Steps until idle; whether the connection closed.
@@ -97,27 +122,22 @@ impl Core {
                     connection.handle_outcome(now, Outcome::Opened(result), out);
                 }
                 Command::Publish(publish) => {
-                    let message = publish.view().to_message();
-                    if message.header().retain {
-                        self.retained
-                            .lock()
-                            .unwrap()
-                            .insert(message.topic().as_bytes().to_vec(), message.clone());
-                    }
-                    let class = message.header().class;
-                    let matched = self.live.send(message).is_ok();
-                    let receipt = publish.receipt;
-                    connection.handle_outcome(
-                        now,
-                        Outcome::Published { receipt, class, result: Ok(matched) },
-                        out,
-                    );
+                    let result = self.publish(&publish.view().to_message(), &[]);
+                    published(now, connection, &publish, result, out);
+                }
+                Command::PublishIf(command) => {
+                    let result = self.publish(&command.publish.view().to_message(), &command.conditions);
+                    published(now, connection, &command.publish, result, out);
                 }
                 Command::Read(topic) => {
                     let retained = self.retained.lock().unwrap();
                     let value = retained.get(topic.as_bytes()).filter(|m| !m.payload().is_empty());
-                    let value = value.map(|m| (m, HttpCodec.properties(m.view())));
-                    connection.handle_outcome(now, Outcome::Value(Ok(value)), out);
+                    let value = value.map(|message| Value {
+                        message,
+                        properties: properties(now, message),
+                        tag: tag(message),
+                    });
+                    connection.handle_outcome(now, Outcome::Value(Ok(value.as_ref())), out);
                 }
                 Command::Subscribe(subscribe) => {
                     *subscribed = true;
@@ -139,11 +159,34 @@ impl Core {
     }
 }
 
+/// Two messages have the same tag if they have the same bytes.
+fn tag(message: &Message) -> ValueTag {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(message.view().native);
+    ValueTag::from_number(hasher.finish())
+}
+
+fn properties(now: Instant, message: &Message) -> Properties<'_> {
+    let remaining = message.header().remaining(now);
+    Properties { remaining, ..HttpCodec.properties(message.view()) }
+}
+
+fn published(
+    now: Instant,
+    connection: &mut dyn Connection,
+    publish: &Publish<'_>,
+    result: Result<bool, Reason>,
+    out: &mut Outbound,
+) {
+    let (receipt, class) = (publish.receipt, publish.header.class);
+    connection.handle_outcome(now, Outcome::Published { receipt, class, result }, out);
+}
+
 fn deliver(now: Instant, connection: &mut dyn Connection, message: &Message, out: &mut Outbound) {
     let retain = message.header().retain;
     let mut frame = Frame::default();
     let kind = FrameKind { identified: false, retain };
-    let properties = HttpCodec.properties(message.view());
+    let properties = properties(now, message);
     assert!(HttpCodec.encode(message.view(), &properties, STREAM_LAYOUT, kind, &mut frame));
     let frame = &frame;
     let delivery =

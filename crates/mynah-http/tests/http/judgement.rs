@@ -89,15 +89,15 @@ fn paths_that_lead_nowhere() {
 
 #[test]
 fn methods_that_a_resource_does_not_have() {
-    for method in ["PATCH", "OPTIONS", "TRACE", "get", "SUBSCRIBE"] {
-        let detail = "this resource has the methods DELETE, GET, HEAD, POST, PUT";
+    for method in ["PATCH", "TRACE", "get", "SUBSCRIBE"] {
+        let detail = "this resource has the methods DELETE, GET, HEAD, OPTIONS, POST, PUT";
         check(method, "/v1/topics/a", &[], 405, detail);
     }
     for method in ["PUT", "POST", "DELETE", "PATCH"] {
-        check(method, "/v1/topics?filter=a", &[], 405, "this resource has the methods GET, HEAD");
+        check(method, "/v1/topics?filter=a", &[], 405, "this resource has the methods GET, HEAD, OPTIONS");
     }
     let problem = judge("PUT", "/v1/topics", &[]).unwrap_err();
-    assert_eq!(problem.field(), Some(("allow", "GET, HEAD")));
+    assert_eq!(problem.field(), Some(("allow", "GET, HEAD, OPTIONS")));
 }
 
 #[test]
@@ -132,7 +132,14 @@ fn queries_that_spell_no_filters() {
 fn header_fields_that_cannot_be() {
     let qos = "header field mynah-qos: it has to be 0, 1 or 2";
     let content_type = "header field content-type: it has to be up to 255 bytes of printable ASCII";
-    let encoding = "send the body without Content-Encoding";
+    let content_encoding = content_type.replace("type", "encoding");
+    let priority = "header field mynah-priority: it has to be 0 to 9";
+    let expiry = "header field mynah-expiry: it has to be seconds, more than 0 and less than 4294967296, with up to six decimals";
+    let ascii =
+        |name| format!("header field {name}: it has to be printable ASCII, other bytes and '%' as %XX");
+    let utf8 = |name| format!("header field {name}: it has to be UTF-8 without NUL after percent-decoding");
+    let pair = "header field mynah-property: each has to be key=value, with a comma as %2C";
+    let tags = "header field if-match: it has to be * or a list of entity tags in quotes";
     let long = [b'a'; 256];
     for (fields, status, detail) in [
         (&[("mynah-qos", &b"3"[..])][..], 400, qos),
@@ -144,7 +151,27 @@ fn header_fields_that_cannot_be() {
             400,
             "header field mynah-qos: it is there more than once",
         ),
-        (&[("mynah-expiry", b"5")], 400, "header field 'mynah-expiry' is not known here"),
+        (&[("mynah-expires", b"5")], 400, "header field 'mynah-expires' is not known here"),
+        (&[("mynah-expiry", b"0")], 400, expiry),
+        (&[("mynah-expiry", b"0.0000001")], 400, expiry),
+        (&[("mynah-expiry", b"4294967296")], 400, expiry),
+        (&[("mynah-expiry", b"soon")], 400, expiry),
+        (&[("mynah-priority", b"10")], 400, priority),
+        (&[("mynah-priority", b"-1")], 400, priority),
+        (&[("mynah-correlation", b"%")], 400, &ascii("mynah-correlation")),
+        (&[("mynah-correlation", b"\xff")], 400, &ascii("mynah-correlation")),
+        (&[("mynah-reply-to", b"%ff")], 400, &utf8("mynah-reply-to")),
+        (&[("mynah-message-id", b"%00")], 400, &utf8("mynah-message-id")),
+        (
+            &[("mynah-created", b"today")],
+            400,
+            "header field mynah-created: it has to be an HTTP date from 1970 on",
+        ),
+        (&[("date", b"today")], 400, "header field date: it has to be an HTTP date from 1970 on"),
+        (&[("mynah-property", b"a")], 400, pair),
+        (&[("mynah-property", b"a=b, c")], 400, pair),
+        (&[("mynah-property", b"%ff=b")], 400, &utf8("mynah-property")),
+        (&[("if-match", b"a")], 400, tags),
         (&[("content-type", &long)], 400, content_type),
         (&[("content-type", b"text/\xfcml")], 400, content_type),
         (
@@ -152,7 +179,7 @@ fn header_fields_that_cannot_be() {
             400,
             "header field content-type: it is there more than once",
         ),
-        (&[("content-encoding", b"gzip")], 415, encoding),
+        (&[("content-encoding", b"\xff")], 400, &content_encoding),
         (&[("content-length", b"16777217")], 413, "the body is longer than 16777216 bytes"),
     ] {
         check("PUT", "/v1/topics/a", fields, status, detail);
@@ -162,6 +189,15 @@ fn header_fields_that_cannot_be() {
     check("GET", "/v1/topics/a", fields, 431, "the header fields are longer than 16384 bytes");
     let path = format!("/v1/topics/{}", "a".repeat(8 << 10));
     check("GET", &path, &[], 414, "path and query are longer than 8192 bytes");
+}
+
+#[test]
+fn fields_that_describe_a_message_want_a_method_that_publishes() {
+    for name in ["mynah-property", "mynah-expiry", "mynah-priority", "mynah-created"] {
+        let detail = format!("header field {name}: it describes a message, and this method publishes none");
+        check("GET", "/v1/topics/a", &[(name, b"a=b")], 400, &detail);
+        check("HEAD", "/v1/topics?filter=a", &[(name, b"a=b")], 400, &detail);
+    }
 }
 
 #[test]
@@ -190,7 +226,9 @@ fn credentials_that_cannot_be_used() {
 
 #[test]
 fn fields_without_meaning_for_a_method_are_let_be() {
-    judge("GET", "/v1/topics/a", &[("content-encoding", b"gzip"), ("content-type", b"\xff")]).unwrap();
+    judge("GET", "/v1/topics/a", &[("content-encoding", b"\xff"), ("content-type", b"\xff"), ("date", b"x")])
+        .unwrap();
+    judge("DELETE", "/v1/topics/a", &[("content-type", b"\xff"), ("mynah-property", b"a=b")]).unwrap();
     judge("PUT", "/v1/topics/a", &[("content-encoding", b"Identity"), ("content-length", b"16777216")])
         .unwrap();
     judge("HEAD", "/v1/topics?filter=%23", &[("accept", b"text/event-stream")]).unwrap();
@@ -202,7 +240,8 @@ proptest! {
         method in "(GET|PUT|POST|DELETE|[A-Z]{1,5})",
         target in "/v1/topics[/?]?(filter=|[a%+#/.?&0-9]){0,20}",
         fields in proptest::collection::vec(
-            ("(authorization|content-type|mynah-qos|content-length|x)", "(Basic )?[ -~]{0,12}"), 0..3),
+            ("(authorization|content-type|mynah-qos|content-length|x|mynah-property|mynah-expiry|if-match)",
+                "((Basic )?[ -~]{0,12}|[%=,a0\"*W/.]{0,8})"), 0..3),
     ) {
         let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         if let Err(problem) = judge(&method, &target, &fields) {

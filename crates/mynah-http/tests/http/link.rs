@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mynah_http::mapping::HttpRequest;
-use mynah_http::wire::{BodyKind, Kind, RequestBody, ResponseHead};
+use mynah_http::wire::{BodyKind, Kind, RESPONSE_HEAD_BYTES_MAX, RequestBody, ResponseHead};
 use mynah_http::{Http, HttpConfig, framing};
 use mynah_model::{Class, Header, Instant, Layout, Message, MessageView, TenantId};
 use mynah_stack::{Close, Command, Connection, Opened, Outbound, Outcome, Protocol, Step};
@@ -95,7 +95,8 @@ impl Link {
     /// The response that was written, whole.
     pub(crate) fn response(&mut self) -> Response {
         let bytes = self.out.drain();
-        let head = framing::frame(&bytes, Kind::ResponseHead, 4096).unwrap().expect("a response");
+        let head =
+            framing::frame(&bytes, Kind::ResponseHead, RESPONSE_HEAD_BYTES_MAX).unwrap().expect("a response");
         let rest = &bytes[framing::HEADER_BYTES + head.len()..];
         let head = ResponseHead::decode(head).unwrap();
         let body = match head.body {

@@ -2,8 +2,10 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod adapter;
+mod conditional;
 mod contract;
 mod core;
 mod judgement;
 mod link;
+mod properties;
 mod stream;

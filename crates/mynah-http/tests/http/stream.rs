@@ -21,7 +21,13 @@ fn chunk(event: &str) -> Vec<u8> {
 fn encode(message: &Message, content_type: Option<&str>, retain: bool) -> Frame {
     let mut frame = Frame::default();
     let kind = FrameKind { identified: false, retain };
-    assert!(HttpCodec.encode(message.view(), &Properties { content_type }, STREAM_LAYOUT, kind, &mut frame));
+    assert!(HttpCodec.encode(
+        message.view(),
+        &Properties { content_type, ..Properties::EMPTY },
+        STREAM_LAYOUT,
+        kind,
+        &mut frame
+    ));
     assert!(!frame.wants_message());
     frame
 }

@@ -1,0 +1,99 @@
+//! Retained values: written by publishers, read by peers, taken out when their deadlines have come.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mynah_core::DropReason;
+use mynah_model::{Condition, Filter, Instant, Reason, Topic};
+use mynah_stack::{Outcome, Value};
+
+use crate::connections::ConnectionId;
+use crate::engine::{Engine, Timer};
+use crate::item::Item;
+
+/// How often a worker looks for values whose deadlines have come, at most.
+const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
+/// Values taken out at a time, so that others get at the store in between.
+const EXPIRE_MAX: usize = 1_024;
+
+impl Engine {
+    /// Makes a message the value of its topic; what the store does not take is counted.
+    pub(crate) fn retain(&mut self, now: Instant, item: &mut Item<'_>) {
+        let result = self.shared.write_retained().set(item.message(), now);
+        match result {
+            Ok(()) => self.await_deadline(now, item.view().header.deadline),
+            Err(_) => self.count_dropped(DropReason::RetainedQuota, 1),
+        }
+    }
+
+    /// Judges the conditions for a message and, if it is to be retained, makes it the value of its topic in the same
+    /// step.
+    pub(crate) fn retain_if(
+        &mut self,
+        now: Instant,
+        item: &mut Item<'_>,
+        conditions: &[Condition],
+    ) -> Result<(), Reason> {
+        let header = item.view().header;
+        if header.retain {
+            self.shared.write_retained().set_if(item.message(), conditions, now)?;
+            self.await_deadline(now, header.deadline);
+            return Ok(());
+        }
+        let holds = self.shared.read_retained().holds(header.tenant, item.view().topic(), conditions, now);
+        if holds { Ok(()) } else { Err(Reason::ConditionFailed) }
+    }
+
+    /// A peer reads the last value of a topic.
+    pub(crate) fn read(&mut self, now: Instant, id: ConnectionId, topic: Topic<'_>) {
+        let Some(connection) = self.lane.connections.get_mut(id) else { return };
+        let tenant = connection.tenant;
+        let filter = Filter::from_checked(topic.as_bytes());
+        if let Err(reason) = self.may_subscribe(id, filter) {
+            return self.tell(now, id, Outcome::Value(Err(reason)));
+        }
+        let shared = Arc::clone(&self.shared);
+        let found = {
+            let retained = shared.read_retained();
+            retained.get(tenant, topic, now).map(|message| (message.clone(), retained.tag(message)))
+        };
+        let value = found.as_ref().map(|(message, tag)| Value {
+            message,
+            properties: shared.layouts.properties(message.view(), now),
+            tag: *tag,
+        });
+        self.tell(now, id, Outcome::Value(Ok(value.as_ref())));
+    }
+
+    /// Values may have to be taken out of the store. Every worker that put one in with a deadline looks after them; what
+    /// is due to several is taken out by the first.
+    pub(crate) fn expire_retained(&mut self, now: Instant) {
+        self.retained_due = None;
+        let due = self.shared.read_retained().next_deadline();
+        if due.is_some_and(|deadline| deadline <= now) {
+            let expired = self.shared.write_retained().expire(now, EXPIRE_MAX);
+            if expired == EXPIRE_MAX {
+                return self.arm_retained(now);
+            }
+        }
+        let next = self.shared.read_retained().next_deadline();
+        self.await_deadline(now, next);
+    }
+
+    /// Wakes up for a deadline, but not more often than once in an interval.
+    fn await_deadline(&mut self, now: Instant, deadline: Option<Instant>) {
+        if let Some(deadline) = deadline {
+            self.arm_retained(deadline.max(now + EXPIRE_INTERVAL));
+        }
+    }
+
+    fn arm_retained(&mut self, at: Instant) {
+        if let Some((key, armed)) = self.retained_due {
+            if armed <= at {
+                return;
+            }
+            self.timers.cancel(key);
+        }
+        self.retained_due = Some((self.timers.arm(at, Timer::Retained), at));
+    }
+}

@@ -6,11 +6,13 @@ use mynah_http::wire::target::{decode_filters, decode_topic, encode_topic, no_pa
 use mynah_http::wire::{Kind, RequestHead};
 use mynah_http::{Http, HttpConfig};
 use mynah_model::{Filter, Instant, Reason, Topic};
-use mynah_stack::{Command, Connection, Opened, Outbound, Outcome, Protocol, Step};
+use mynah_stack::{Command, Connection, Opened, Outbound, Outcome, Protocol, Publish, Step};
 
 use crate::script::Script;
 
 const FILTERS_MAX: u8 = 5;
+const REFUSALS: [Option<Reason>; 4] =
+    [None, Some(Reason::NotAuthorized), Some(Reason::ConditionFailed), Some(Reason::ServerBusy)];
 const HEAD_BYTES_MAX: usize = 512;
 
 /// Decodes `data` as what its first byte says.
@@ -97,7 +99,7 @@ fn check_head(frame: &[u8]) {
 fn check_link(mut script: Script<'_>) {
     let config = HttpConfig { body_bytes_max: 256, ..HttpConfig::default() };
     let connection = Http::new(config).unwrap().accept(Instant::ZERO);
-    let refusal = [None, Some(Reason::NotAuthorized), Some(Reason::ServerBusy)][usize::from(script.below(3))];
+    let refusal = REFUSALS[usize::from(script.below(4))];
     let mut link = Link { connection, refusal, out: Outbound::new(), unread: Vec::new(), is_closed: false };
     while !script.is_empty() && !link.is_closed {
         link.hear(script.piece(64));
@@ -152,11 +154,10 @@ impl Link {
         let results;
         let outcome = match command {
             Command::Open(_) => Outcome::Opened(Ok(opened)),
-            Command::Publish(publish) => {
-                assert!(Topic::new(publish.view().topic().as_bytes()).is_ok());
-                assert_eq!(publish.header.payload_range().end, publish.native.len());
-                let (receipt, class) = (publish.receipt, publish.header.class);
-                Outcome::Published { receipt, class, result: self.refusal.map_or(Ok(true), Err) }
+            Command::Publish(publish) => self.judge(&publish),
+            Command::PublishIf(conditional) => {
+                assert!(!conditional.conditions.is_empty() || conditional.publish.header.retain);
+                self.judge(&conditional.publish)
             }
             Command::Subscribe(subscribe) => {
                 let result = |request: &Result<mynah_stack::SubscribeRequest<'_>, Reason>| {
@@ -166,10 +167,17 @@ impl Link {
                 Outcome::Subscribed { receipt: subscribe.receipt, results: &results }
             }
             Command::Read(_) => Outcome::Value(self.refusal.map_or(Ok(None), Err)),
-            // The broker may end a link instead of answering.
-            _ => Outcome::Ended(Reason::ServerBusy),
+            other => panic!("HTTP has no {other:?}"),
         };
         self.connection.handle_outcome(Instant::ZERO, outcome, &mut self.out);
+    }
+
+    /// What becomes of a publication, which is well-formed.
+    fn judge(&self, publish: &Publish<'_>) -> Outcome<'static> {
+        assert!(Topic::new(publish.view().topic().as_bytes()).is_ok());
+        assert_eq!(publish.header.payload_range().end, publish.native.len());
+        let (receipt, class) = (publish.receipt, publish.header.class);
+        Outcome::Published { receipt, class, result: self.refusal.map_or(Ok(true), Err) }
     }
 }
 

@@ -1,5 +1,6 @@
-//! The one door to everything that is done to this repository: `cargo xtask tidy | test | bench`.
+//! The one door to everything that is done to this repository: `cargo xtask tidy | specs | test | bench`.
 
+mod specs;
 mod stages;
 mod tally;
 mod tidy;
@@ -23,6 +24,12 @@ struct Arguments {
 enum Task {
     /// Checks what the compiler does not: dependency levels, file heads, names, tokens, sizes, licences, links.
     Tidy,
+    /// Joins the statements of specifications with the tests that cite them, into `docs/compliance`.
+    Specs {
+        /// Writes nothing; fails if a table is not up to date.
+        #[arg(long)]
+        check: bool,
+    },
     /// Sets up what the tests need and runs everything, or the named stages.
     Test {
         /// Stages to run; all if none is named.
@@ -42,6 +49,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Tidy => Workspace::load().and_then(|workspace| tidy::run(&workspace)),
+        Task::Specs { check } => Workspace::load().and_then(|workspace| specs::run(&workspace, check)),
         Task::Test { list: true, .. } => {
             stages::list();
             Ok(())

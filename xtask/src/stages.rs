@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::tally::Tally;
 use crate::workspace::{Workspace, cargo, root};
-use crate::{tidy, tools};
+use crate::{specs, tidy, tools};
 
 /// The crate whose tests drive programs of others against the binary.
 const INTEROP: &str = "mynah-interop";
@@ -25,6 +25,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "format",  about: "the sources are formatted",                       run: format },
     Stage { name: "clippy",  about: "the compiler and clippy warn of nothing",         run: clippy },
     Stage { name: "tidy",    about: "levels, heads, names, tokens, sizes, licences",   run: check_tidy },
+    Stage { name: "specs",   about: "every statement has a test or a reason",          run: check_specs },
     Stage { name: "build",   about: "binary, tests and examples are built",            run: build },
     Stage { name: "tests",   about: "unit, property and simulation tests",             run: tests },
     Stage { name: "doc",     about: "the examples in the documentation run",           run: doc },
@@ -155,6 +156,10 @@ fn clippy(run: &Run) -> Result<Tally, String> {
 
 fn check_tidy(run: &Run) -> Result<Tally, String> {
     tidy::run(&run.workspace).map(|()| Tally::default())
+}
+
+fn check_specs(run: &Run) -> Result<Tally, String> {
+    specs::run(&run.workspace, true).map(|()| Tally::default())
 }
 
 fn build(run: &Run) -> Result<Tally, String> {

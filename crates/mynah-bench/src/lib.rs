@@ -1,6 +1,7 @@
 //! Workloads for benches: MQTT packets as bytes, and a broker of one worker without sockets.
 //!
-//! `cargo xtask bench` runs the benches. Compare figures of one run only: what a machine does beside is in all of them.
+//! The program `hostile` of this crate drives the real broker, under attack (`cargo run --release -p mynah-bench --bin
+//! hostile -- --mynah target/release/mynah`). `cargo xtask bench` runs the benches. Compare figures of one run only: what a machine does beside is in all of them.
 
 mod broker;
 

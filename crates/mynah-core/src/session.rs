@@ -32,6 +32,8 @@ pub struct Session {
     pub connection: Option<u32>,
     /// When the last connection ended: what the expiry counts from.
     pub detached_at: Option<Instant>,
+    /// Whether a timer looks at the expiry: one is enough, however often connections come and go.
+    pub expiry_is_watched: bool,
     /// How many unconfirmed deliveries the peer takes at a time.
     pub receive_max: u16,
     /// Whether a subscription reaches beyond what the peer may see: then each message is looked at.
@@ -65,6 +67,7 @@ impl Session {
             expiry,
             connection: None,
             detached_at: None,
+            expiry_is_watched: false,
             receive_max,
             checks_deliveries: false,
             subscriptions: BTreeMap::new(),

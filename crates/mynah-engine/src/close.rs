@@ -33,20 +33,19 @@ impl Engine {
 
     /// The last bytes are written, or the peer had its time to read them: the connection is no longer here.
     pub(crate) fn finish(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.remove(id)
-            && let Phase::Closing(reason) = connection.phase
-        {
+        let Some(connection) = self.remove(id) else { return };
+        self.counters().connections_closed.add(1);
+        if let Phase::Closing(reason) = connection.phase {
             self.events.push_back(Event::Closed { connection: id, reason });
         }
     }
 
-    /// Takes a connection out of the table.
+    /// Takes a connection out of the table: it has ended, or goes to another worker.
     pub(crate) fn remove(&mut self, id: ConnectionId) -> Option<Box<Connection>> {
         let connection = self.lane.connections.remove(id)?;
         if let Some((key, _)) = connection.timer {
             self.timers.cancel(key);
         }
-        self.counters().connections_closed.add(1);
         Some(connection)
     }
 
@@ -61,7 +60,7 @@ impl Engine {
         let will = session.will.take().filter(|_| publish_will);
         match session.expiry {
             Expiry::WithConnection => self.discard_session(session_ref),
-            Expiry::After(duration) => self.arm_expiry(now, session_ref, duration),
+            Expiry::After(duration) => self.watch_expiry(now + duration, session_ref),
             Expiry::Never => {}
         }
         if let Some(will) = will {
@@ -85,14 +84,24 @@ impl Engine {
         self.count_sessions();
     }
 
+    /// Arms the one timer that looks at a session's expiry.
+    fn watch_expiry(&mut self, due: Instant, session_ref: SessionRef) {
+        let Some(session) = self.lane.sessions.get_mut(session_ref) else { return };
+        if !core::mem::replace(&mut session.expiry_is_watched, true) {
+            self.timers.arm(due, Timer::Session(session_ref));
+        }
+    }
+
     /// The expiry of a session may have come: nobody came back to it for as long as it allowed.
     pub(crate) fn session_due(&mut self, now: Instant, session_ref: SessionRef) {
-        let Some(session) = self.lane.sessions.get(session_ref) else { return };
+        let Some(session) = self.lane.sessions.get_mut(session_ref) else { return };
+        session.expiry_is_watched = false;
         let (Expiry::After(duration), Some(detached_at)) = (session.expiry, session.detached_at) else {
             return;
         };
-        if detached_at + duration <= now {
-            self.discard_session(session_ref);
+        match detached_at + duration {
+            due if due <= now => self.discard_session(session_ref),
+            due => self.watch_expiry(due, session_ref),
         }
     }
 }

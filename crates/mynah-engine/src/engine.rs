@@ -168,7 +168,9 @@ impl Engine {
     /// Hears that the peer is gone. The connection is no longer here afterwards.
     pub fn handle_peer_closed(&mut self, now: Instant, id: ConnectionId) {
         self.end(now, id, Reason::Disconnected, true);
-        self.remove(id);
+        if self.remove(id).is_some() {
+            self.counters().connections_closed.add(1);
+        }
     }
 
     /// Hears whether the credentials of an [`Event::Authenticate`] were good.

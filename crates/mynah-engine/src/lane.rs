@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use mynah_core::{Counters, DropReason, Entry, Session, SessionKey, SessionTable, Target};
 use mynah_model::{Class, DeliveryId, Instant, Topic};
-use mynah_stack::{Delivery, FrameKind, Outbound};
+use mynah_stack::{Delivery, FrameKind, Outbound, Outcome};
 
-use crate::connections::{Connection, Connections};
+use crate::connections::{Connection, ConnectionId, Connections};
 use crate::item::Item;
 use crate::layouts::Frames;
 use crate::shared::Shared;
@@ -93,6 +93,15 @@ impl Lane {
             mark_dirty(&mut self.dirty, slot, connection);
         } else {
             unspellable(session, counters, manner.id);
+        }
+    }
+
+    /// Tells a connection what became of a command.
+    pub(crate) fn tell(&mut self, now: Instant, id: ConnectionId, outcome: Outcome<'_>) {
+        self.lend(id.slot);
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.stack.handle_outcome(now, outcome, &mut connection.outbound);
+            self.mark_dirty(id.slot);
         }
     }
 

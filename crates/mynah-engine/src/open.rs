@@ -1,14 +1,13 @@
 //! Opening: from a peer's request to be let in to a session that is attached.
 
 use std::num::NonZeroU64;
-use std::time::Duration;
 
 use mynah_core::{QueueBounds, Session, SessionKey, SessionRef, WorkerId, owner};
 use mynah_model::{Expiry, Header, Identity, Instant, Message, MessageView, Reason, TenantId};
 use mynah_stack::{Open, Opened, Outcome};
 
 use crate::connections::{ConnectionId, Departure, Phase, Resume};
-use crate::engine::{Engine, Event, Timer};
+use crate::engine::{Engine, Event};
 use crate::inbox::Handover;
 use crate::publish::publisher;
 
@@ -63,6 +62,10 @@ impl Engine {
     /// was read goes with them.
     pub(crate) fn depart(&mut self) {
         while let Some(id) = self.leaving.pop() {
+            // One that has ended meanwhile stays, and is closed here.
+            if !self.lane.connections.get(id).is_some_and(|c| matches!(c.phase, Phase::Leaving(_))) {
+                continue;
+            }
             let Some(connection) = self.remove(id) else { continue };
             self.count_half_open(-1);
             let Phase::Leaving(departure) = connection.phase else { continue };
@@ -174,21 +177,12 @@ impl Engine {
 
     /// Tells a connection what became of a command.
     pub(crate) fn tell(&mut self, now: Instant, id: ConnectionId, outcome: Outcome<'_>) {
-        self.lane.lend(id.slot);
-        if let Some(connection) = self.lane.connections.get_mut(id) {
-            connection.stack.handle_outcome(now, outcome, &mut connection.outbound);
-            self.lane.mark_dirty(id.slot);
-        }
+        self.lane.tell(now, id, outcome);
     }
 
     fn random_client_id(&mut self) -> Box<[u8]> {
         let (high, low) = (self.random.next(), self.random.next());
         format!("mynah-{high:016x}{low:016x}").into_bytes().into()
-    }
-
-    /// Where a session's expiry is due to be looked at.
-    pub(crate) fn arm_expiry(&mut self, now: Instant, session: SessionRef, expiry: Duration) {
-        self.timers.arm(now + expiry, Timer::Session(session));
     }
 
     /// The worker that this engine belongs to.

@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use mynah_core::{DropReason, Received, Target, WorkerId};
-use mynah_model::{Class, Condition, Identity, Instant, Limits, Message, Reason, Topic};
+use mynah_model::{Class, Identity, Instant, Limits, Message, Reason, Topic};
 use mynah_stack::{Outcome, Publish, PublishIf};
 
 use crate::connections::ConnectionId;
@@ -20,7 +20,23 @@ impl Engine {
         publish.header.publisher = publisher(self.worker, id);
         let (class, receipt) = (publish.header.class, publish.receipt);
         self.shared.counters(self.worker).messages_received(class).add(1);
-        let result = self.accept_publish(now, id, &publish, None);
+        let result = match self.accept_publish(id, &publish) {
+            Ok(Received::New) => {
+                let told = (class == Class::ExactlyOnce).then_some((id, receipt));
+                let mut item = Item::borrowed(publish.view());
+                if publish.header.retain {
+                    self.retain(now, &mut item);
+                }
+                let wanted = self.fan_out(now, &mut item, told);
+                if told.is_some() {
+                    return;
+                }
+                Ok(wanted)
+            }
+            Ok(Received::Duplicate) => Ok(true),
+            Ok(Received::Full) => Err(Reason::QuotaExceeded),
+            Err(reason) => Err(reason),
+        };
         if class.is_confirmed() {
             self.tell(now, id, Outcome::Published { receipt, class, result });
         }
@@ -34,18 +50,21 @@ impl Engine {
         publish.header.publisher = publisher(self.worker, id);
         let (class, receipt) = (publish.header.class, publish.receipt);
         self.shared.counters(self.worker).messages_received(class).add(1);
-        let result = self.accept_publish(now, id, &publish, Some(&conditions));
+        let result = match self.accept_publish(id, &publish) {
+            Ok(Received::New) => {
+                let mut item = Item::borrowed(publish.view());
+                let retained = self.retain_if(now, &mut item, &conditions);
+                retained.map(|()| self.fan_out(now, &mut item, None))
+            }
+            Ok(Received::Duplicate) => Ok(true),
+            Ok(Received::Full) => Err(Reason::QuotaExceeded),
+            Err(reason) => Err(reason),
+        };
         self.tell(now, id, Outcome::Published { receipt, class, result });
     }
 
-    #[inline]
-    fn accept_publish(
-        &mut self,
-        now: Instant,
-        id: ConnectionId,
-        publish: &Publish<'_>,
-        conditions: Option<&[Condition]>,
-    ) -> Result<bool, Reason> {
+    /// Whether a peer may publish this, and whether it is new.
+    fn accept_publish(&mut self, id: ConnectionId, publish: &Publish<'_>) -> Result<Received, Reason> {
         let view = publish.view();
         if let Err(reason) = self.may_publish(id, view.topic()) {
             self.count_dropped(DropReason::NotAuthorized, 1);
@@ -53,16 +72,7 @@ impl Engine {
             self.remember(id, publish)?;
             return Err(reason);
         }
-        match self.remember(id, publish)? {
-            Received::Duplicate => Ok(true),
-            Received::Full => Err(Reason::QuotaExceeded),
-            Received::New => {
-                let mut item = Item::borrowed(view);
-                let Some(conditions) = conditions else { return Ok(self.distribute(now, &mut item)) };
-                self.retain_if(now, &mut item, conditions)?;
-                Ok(self.fan_out(now, &mut item))
-            }
-        }
+        self.remember(id, publish)
     }
 
     /// Remembers the identifier of an exactly-once publication until the peer completes it.
@@ -104,11 +114,14 @@ impl Engine {
         if item.view().header.retain {
             self.retain(now, item);
         }
-        self.fan_out(now, item)
+        self.fan_out(now, item, None)
     }
 
-    /// Delivers a message to the sessions that want it. Returns whether there are any.
-    fn fan_out(&mut self, now: Instant, item: &mut Item<'_>) -> bool {
+    /// Delivers a message to the sessions that want it, and tells the publisher of an exactly-once message before the
+    /// first delivery: one that subscribes to its own topic hears the answer first and the message in the middle of the
+    /// exchange, which is the order that clients of such protocols know from elsewhere. No promise is early: the
+    /// message was accepted and is retained, nothing after this can fail, and no byte leaves before the end of the turn.
+    fn fan_out(&mut self, now: Instant, item: &mut Item<'_>, publisher: Option<(ConnectionId, u16)>) -> bool {
         let view = item.view();
         let (tenant, topic) = (view.header.tenant, view.topic());
         let shared = &*self.shared;
@@ -116,6 +129,10 @@ impl Engine {
             shared.read_index().matches(tenant, topic, found);
         });
         let counters = shared.counters(self.worker);
+        if let Some((id, receipt)) = publisher {
+            let (class, result) = (Class::ExactlyOnce, Ok(!route.is_empty()));
+            self.lane.tell(now, id, Outcome::Published { receipt, class, result });
+        }
         self.lane.frames.begin();
         for target in route.local() {
             self.lane.deliver(shared, counters, now, target, item);

@@ -26,7 +26,8 @@ impl Engine {
 fn values(shared: &Shared, now: Instant) -> Vec<(&'static str, String)> {
     let sum = |read: fn(&Counters) -> u64| shared.all_counters().iter().map(read).sum::<u64>();
     let classes = [Class::AtMostOnce, Class::AtLeastOnce, Class::ExactlyOnce];
-    let connected = sum(|c| c.connections_opened.read().saturating_sub(c.connections_closed.read()));
+    // A connection may open on one worker and close on another.
+    let connected = sum(|c| c.connections_opened.read()).saturating_sub(sum(|c| c.connections_closed.read()));
     let received = classes
         .iter()
         .map(|class| shared.all_counters().iter().map(|c| c.messages_received(*class).read()).sum::<u64>());

@@ -13,6 +13,7 @@ use crate::process::{Finished, Process};
 pub struct Setup {
     workers: u16,
     users: Vec<(String, String)>,
+    first: String,
     more: String,
 }
 
@@ -20,7 +21,7 @@ impl Setup {
     /// A broker that lets everybody in, with a number of worker threads.
     #[must_use]
     pub fn workers(workers: u16) -> Self {
-        Self { workers, users: Vec::new(), more: String::new() }
+        Self { workers, users: Vec::new(), first: String::new(), more: String::new() }
     }
 
     /// Adds a user. From the first one on, whoever has no password stays outside.
@@ -30,7 +31,14 @@ impl Setup {
         self
     }
 
-    /// Adds text to the configuration.
+    /// Adds keys that belong to no table of the configuration.
+    #[must_use]
+    pub fn first(mut self, toml: &str) -> Self {
+        self.first.push_str(toml);
+        self
+    }
+
+    /// Adds tables to the configuration.
     #[must_use]
     pub fn more(mut self, toml: &str) -> Self {
         self.more.push_str(toml);
@@ -55,7 +63,7 @@ impl Setup {
     }
 
     fn configuration(&self) -> String {
-        let mut text = format!("workers = {}\n", self.workers);
+        let mut text = format!("workers = {}\n{}", self.workers, self.first);
         for protocol in ["mqtt", "http", "management"] {
             let auth = if protocol == "management" { "auth = \"anonymous\"\n" } else { "" };
             // Writing to a string does not fail.
@@ -92,9 +100,8 @@ impl Broker {
         let mut process = Process::start(Self::program().args(["serve", "-c"]).arg(file));
         let (mut mqtt, mut http, mut management) = (None, None, None);
         loop {
-            let line = process.line("that it is ready", |line| {
-                is_event(line, "listening") || is_event(line, "ready")
-            });
+            let line = process
+                .line("that it is ready", |line| is_event(line, "listening") || is_event(line, "ready"));
             if is_event(&line, "ready") {
                 break;
             }

@@ -1,7 +1,7 @@
 //! A folder for the files of one test, removed at its end.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -45,12 +45,6 @@ impl Folder {
 impl Default for Folder {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl AsRef<Path> for Folder {
-    fn as_ref(&self) -> &Path {
-        &self.0
     }
 }
 

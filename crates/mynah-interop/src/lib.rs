@@ -9,4 +9,4 @@ mod process;
 
 pub use broker::{Broker, Setup};
 pub use folder::Folder;
-pub use process::{Finished, PATIENCE, Process, Source, program};
+pub use process::{Finished, PATIENCE, Process, line_buffered};

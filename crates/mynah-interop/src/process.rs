@@ -1,7 +1,9 @@
 //! A program as a child process: what it says is kept line by line and can be waited for, and it never outlives its
 //! test. If the test fails, all that the program said is printed.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::iter;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
@@ -21,10 +23,8 @@ const PACKAGES: &[(&str, &str)] = &[
 
 /// Which of a program's outputs a line came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// Standard output.
+enum Source {
     Output,
-    /// Standard error.
     Error,
 }
 
@@ -53,20 +53,31 @@ impl Finished {
     }
 }
 
+/// A command for a program that would otherwise keep its words to itself for a while when no terminal listens.
+///
+/// # Panics
+///
+/// If the program is not installed, with what to install.
+#[must_use]
+#[track_caller]
+pub fn line_buffered(program: &str) -> Command {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = std::env::split_paths(&folders).any(|folder| folder.join(program).is_file());
+    assert!(is_there, "{}", missing(program));
+    let mut command = Command::new("stdbuf");
+    command.args(["-oL", program]);
+    command
+}
+
 /// A running program. Killed when the value goes.
 #[derive(Debug)]
 pub struct Process {
+    /// Its command line.
     name: String,
     child: Child,
     lines: Receiver<(Source, String)>,
     /// Lines that were waited for or passed over, for whoever looks for the fault.
     said: Vec<String>,
-}
-
-/// A command for a program of others, by name.
-#[must_use]
-pub fn program(name: &str) -> Command {
-    Command::new(name)
 }
 
 impl Process {
@@ -89,11 +100,13 @@ impl Process {
     #[must_use]
     #[track_caller]
     pub fn start_with(command: &mut Command, input: Vec<u8>) -> Self {
-        let name = command.get_program().to_string_lossy().into_owned();
+        let program = command.get_program().to_string_lossy().into_owned();
+        let words = iter::once(program.as_str().into()).chain(command.get_args().map(OsStr::to_string_lossy));
+        let name = words.collect::<Vec<_>>().join(" ");
         let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = match spawned {
             Ok(child) => child,
-            Err(error) if error.kind() == ErrorKind::NotFound => panic!("{}", missing(&name)),
+            Err(error) if error.kind() == ErrorKind::NotFound => panic!("{}", missing(&program)),
             Err(error) => panic!("{name} does not start: {error}"),
         };
         let (sender, lines) = mpsc::channel();
@@ -106,7 +119,7 @@ impl Process {
         Self { name, child, lines, said: Vec::new() }
     }
 
-    /// The next line, of either output, that `is_wanted`; the lines before it are passed over.
+    /// The next line, of either output and without its end, that `is_wanted`; the lines before it are passed over.
     ///
     /// # Panics
     ///
@@ -116,8 +129,12 @@ impl Process {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.next(deadline) {
-                Ok((_, line)) if is_wanted(&line) => return line,
-                Ok(_) => {}
+                Ok((_, mut line)) => {
+                    line.truncate(line.trim_end_matches(['\r', '\n']).len());
+                    if is_wanted(&line) {
+                        return line;
+                    }
+                }
                 Err(why) => panic!("{} did not say {wanted}: {why}", self.name),
             }
         }
@@ -138,7 +155,6 @@ impl Process {
                 Ok((source, line)) => {
                     let text = if source == Source::Output { &mut output } else { &mut error };
                     text.push_str(&line);
-                    text.push('\n');
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => panic!("{} does not end", self.name),
@@ -184,7 +200,7 @@ impl Drop for Process {
             eprintln!("--- {} said:", self.name);
             for line in self.said.iter().chain(&unheard) {
                 // A line may hold a payload of a megabyte.
-                eprintln!("{}", line.chars().take(1_000).collect::<String>());
+                eprintln!("{}", line.trim_end().chars().take(1_000).collect::<String>());
             }
         }
     }
@@ -201,7 +217,12 @@ fn listen(output: Option<impl Read + Send + 'static>, source: Source, sender: Se
         return;
     };
     thread::spawn(move || {
-        for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+        let mut output = BufReader::new(output);
+        loop {
+            let mut line = Vec::new();
+            if !output.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+                return;
+            }
             if sender.send((source, String::from_utf8_lossy(&line).into_owned())).is_err() {
                 return;
             }
@@ -223,10 +244,11 @@ mod tests {
         assert_eq!(process.line("two", |line| line == "two" || line == "one").len(), 3);
         let finished = process.finish();
         assert_eq!((finished.code, finished.output.len() + finished.error.len()), (Some(3), 4));
+        assert_eq!(shell("printf 'x\\n\\ny'").finish().success(), "x\n\ny");
     }
 
     #[test]
-    #[should_panic(expected = "sh did not say three")]
+    #[should_panic(expected = "sh -c echo one did not say three")]
     fn a_line_that_cannot_come_is_not_waited_for() {
         shell("echo one").line("three", |line| line == "three");
     }
@@ -234,6 +256,12 @@ mod tests {
     #[test]
     #[should_panic(expected = "no-such-program is missing: install")]
     fn a_program_that_is_missing_is_named() {
-        let _ = Process::start(&mut program("no-such-program"));
+        let _ = Process::start(&mut Command::new("no-such-program"));
+    }
+
+    #[test]
+    #[should_panic(expected = "no-such-program is missing: install")]
+    fn a_program_that_is_missing_is_named_before_its_words_are_waited_for() {
+        let _ = line_buffered("no-such-program");
     }
 }

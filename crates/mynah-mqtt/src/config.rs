@@ -28,6 +28,18 @@ pub struct Settings {
     pub allow_empty_client_id: bool,
     /// What to do with control characters and non-characters in strings. Default: close the connection.
     pub text_rule: TextRule,
+    /// How a CONNECT with a protocol level that no version of MQTT has is answered. Default: as MQTT 3.1.1 demands.
+    pub unknown_level: UnknownLevel,
+}
+
+/// How a CONNECT with a protocol level that no version of MQTT has is answered before the connection is closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownLevel {
+    /// CONNACK with return code 1, as [MQTT-3.1.2-2] of MQTT 3.1.1 demands.
+    #[default]
+    AsV3_1_1,
+    /// CONNACK of MQTT 5.0 with reason code 0x84, as that version allows and Mosquitto does.
+    AsV5,
 }
 
 impl Default for Settings {
@@ -42,6 +54,7 @@ impl Default for Settings {
             filters_per_packet_max: 10_000,
             allow_empty_client_id: true,
             text_rule: TextRule::RefuseDiscouraged,
+            unknown_level: UnknownLevel::AsV3_1_1,
         }
     }
 }

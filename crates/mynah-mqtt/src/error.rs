@@ -85,6 +85,8 @@ pub enum Violation {
     UnexpectedPacket,
     /// An acknowledgement of something that was not sent, or of another kind than was asked for.
     UnexpectedAcknowledgement,
+    /// A PUBLISH of QoS 2 was answered twice and comes again without DUP.
+    RepeatedWithoutDup,
     /// A refused connection that claims a session.
     SessionPresentInRefusal,
 }
@@ -92,8 +94,10 @@ pub enum Violation {
 /// What is correct and still not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// The protocol level is not one that is served.
+    /// The protocol level is not one that is served under this protocol name.
     ProtocolLevel,
+    /// The protocol level is not one of any version of MQTT.
+    UnknownProtocolLevel,
     /// The client identifier is empty, and that is not allowed here or not without a clean session.
     ClientId,
     /// The keep-alive is longer than this server takes.
@@ -139,6 +143,7 @@ impl Violation {
             Self::WillQos => "MQTT-3.1.2-14",
             Self::PasswordWithoutUserName => "MQTT-3.1.2-22",
             Self::DupAtMostOnce => "MQTT-3.3.1-2",
+            Self::RepeatedWithoutDup => "MQTT-3.3.1-1",
             Self::TopicWildcard => "MQTT-3.3.2-2",
             Self::TopicEmpty => "MQTT-4.7.3-1",
             Self::FilterWildcard => "MQTT-4.7.1-2",
@@ -156,7 +161,9 @@ impl Error {
     pub const fn reason(self) -> Reason {
         match self {
             Self::Malformed(_) | Self::Violation(_) => Reason::ProtocolViolation,
-            Self::Refused(Refused::ProtocolLevel | Refused::KeepAlive) => Reason::ProtocolViolation,
+            Self::Refused(Refused::ProtocolLevel | Refused::UnknownProtocolLevel | Refused::KeepAlive) => {
+                Reason::ProtocolViolation
+            }
             Self::Refused(Refused::ClientId) => Reason::ClientIdRefused,
             Self::Refused(Refused::PacketTooLarge) => Reason::TooLarge,
             Self::Refused(Refused::TooManyFilters) => Reason::QuotaExceeded,
@@ -168,7 +175,9 @@ impl Error {
     #[must_use]
     pub const fn connect_return_code(self) -> Option<ConnectReturnCode> {
         match self {
-            Self::Refused(Refused::ProtocolLevel) => Some(ConnectReturnCode::UnacceptableProtocolLevel),
+            Self::Refused(Refused::ProtocolLevel | Refused::UnknownProtocolLevel) => {
+                Some(ConnectReturnCode::UnacceptableProtocolLevel)
+            }
             Self::Refused(Refused::ClientId | Refused::KeepAlive) => {
                 Some(ConnectReturnCode::IdentifierRejected)
             }
@@ -202,7 +211,8 @@ pub const fn connect_return_code(reason: Reason) -> ConnectReturnCode {
     }
 }
 
-/// The return code of one filter in a SUBACK: the version has one code for all refusals.
+/// The return code of one filter in a SUBACK: MQTT 3.1.1 has one code for all refusals. MQTT 3.1 has none and does not
+/// use the six high bits, so a client that ignores them takes it for QoS 0, and one that does not is not misled.
 #[must_use]
 pub const fn subscribe_return_code(result: SubscribeResult) -> SubscribeReturnCode {
     match result {
@@ -310,6 +320,7 @@ impl fmt::Display for Violation {
             Self::UnexpectedPacket => "a packet that is not expected from this end",
             Self::UnexpectedAcknowledgement => "an acknowledgement that was not asked for",
             Self::SessionPresentInRefusal => "session present in a refusal",
+            Self::RepeatedWithoutDup => "a third PUBLISH of QoS 2 without DUP before its release",
         };
         write!(f, "{what} [{}]", self.statement())
     }
@@ -319,6 +330,7 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ProtocolLevel => "protocol level not served",
+            Self::UnknownProtocolLevel => "unknown protocol level",
             Self::ClientId => "client identifier not accepted",
             Self::KeepAlive => "keep-alive longer than accepted",
             Self::PacketTooLarge => "packet larger than accepted",

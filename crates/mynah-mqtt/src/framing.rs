@@ -1,7 +1,7 @@
 //! Stream to packets: the fixed header (section 2.2), checked before a byte of the body is waited for or kept.
 
 use crate::wire::PacketType;
-use crate::{Malformed, Refused};
+use crate::{Malformed, Refused, Version};
 
 /// The largest remaining length that the four bytes can spell (section 2.2.3).
 pub const REMAINING_LENGTH_MAX: usize = 268_435_455;
@@ -31,17 +31,18 @@ pub struct Unit<'b> {
 }
 
 impl FixedHeader {
-    /// Reads the fixed header at the start of `input`; none if more bytes are needed.
+    /// Reads the fixed header at the start of `input`; none if more bytes are needed. Before CONNECT the version does
+    /// not matter.
     ///
     /// # Errors
     /// The type is reserved, the flags do not fit it ([MQTT-2.2.2-2]) or the remaining length has no end. Each is
     /// found at the first byte that shows it.
     #[inline]
-    pub fn decode(input: &[u8]) -> Result<Option<Self>, Malformed> {
+    pub fn decode(input: &[u8], version: Version) -> Result<Option<Self>, Malformed> {
         let Some((&first, rest)) = input.split_first() else { return Ok(None) };
         let packet_type = PacketType::from_number(first >> 4).ok_or(Malformed::PacketType)?;
         let flags = first & 0x0F;
-        if !packet_type.allows_flags(flags) {
+        if !packet_type.allows_flags(version, flags) {
             return Err(Malformed::Flags);
         }
         let mut remaining = 0;
@@ -63,9 +64,10 @@ impl FixedHeader {
 #[inline]
 pub fn next_unit<'b>(
     input: &mut &'b [u8],
+    version: Version,
     packet_bytes_max: usize,
 ) -> Result<Option<Unit<'b>>, crate::Error> {
-    let Some(header) = FixedHeader::decode(input)? else { return Ok(None) };
+    let Some(header) = FixedHeader::decode(input, version)? else { return Ok(None) };
     let len = header.header_len + header.remaining;
     if len > packet_bytes_max {
         return Err(Refused::PacketTooLarge.into());
@@ -99,6 +101,8 @@ mod tests {
     use super::*;
     use alloc::vec::Vec;
 
+    const VERSION: Version = Version::V3_1_1;
+
     /// Table 2.4 of the specification.
     #[test]
     fn remaining_length_has_the_bounds_of_table_2_4() {
@@ -115,25 +119,38 @@ mod tests {
             let mut out = Vec::new();
             encode_fixed_header(0x30, value, &mut out);
             assert_eq!(out[1..], *bytes);
-            let header = FixedHeader::decode(&out).unwrap().unwrap();
+            let header = FixedHeader::decode(&out, VERSION).unwrap().unwrap();
             assert_eq!((header.remaining, header.header_len), (value, bytes.len() + 1));
             for cut in 0..out.len() {
-                assert_eq!(FixedHeader::decode(&out[..cut]), Ok(None));
+                assert_eq!(FixedHeader::decode(&out[..cut], VERSION), Ok(None));
             }
         }
     }
 
     #[test]
     fn a_fifth_length_byte_is_malformed_as_soon_as_the_fourth_continues() {
-        assert_eq!(FixedHeader::decode(&[0x30, 0xFF, 0xFF, 0xFF]), Ok(None));
-        assert_eq!(FixedHeader::decode(&[0x30, 0xFF, 0xFF, 0xFF, 0xFF]), Err(Malformed::RemainingLength));
+        assert_eq!(FixedHeader::decode(&[0x30, 0xFF, 0xFF, 0xFF], VERSION), Ok(None));
+        assert_eq!(
+            FixedHeader::decode(&[0x30, 0xFF, 0xFF, 0xFF, 0xFF], VERSION),
+            Err(Malformed::RemainingLength)
+        );
+    }
+
+    /// MQTT 3.1 does not use the flags of other packets than PUBLISH.
+    #[test]
+    fn flags_are_checked_where_the_version_reserves_them() {
+        for first in [0x61, 0x6A, 0x80, 0x8A, 0xAA, 0xC1, 0xE8] {
+            assert!(FixedHeader::decode(&[first, 0], Version::V3_1).is_ok());
+            assert_eq!(FixedHeader::decode(&[first, 0], Version::V3_1_1), Err(Malformed::Flags));
+        }
+        assert_eq!(FixedHeader::decode(&[0xF0, 0], Version::V3_1), Err(Malformed::PacketType));
     }
 
     #[test]
     fn a_packet_that_is_too_large_is_refused_before_its_body_comes() {
         let mut input = &[0x30, 0x7F][..];
-        assert_eq!(next_unit(&mut input, 128), Err(Refused::PacketTooLarge.into()));
-        assert_eq!(next_unit(&mut input, 129), Ok(None));
+        assert_eq!(next_unit(&mut input, VERSION, 128), Err(Refused::PacketTooLarge.into()));
+        assert_eq!(next_unit(&mut input, VERSION, 129), Ok(None));
         assert_eq!(input.len(), 2);
     }
 }

@@ -1,4 +1,4 @@
-//! MQTT 3.1.1 as a sans-IO stack: server and client.
+//! MQTT 3.1.1 and 3.1 as a sans-IO stack: server and client.
 //!
 //! ```text
 //!        bytes        Unit         packet            Command
@@ -14,7 +14,8 @@
 //! * [`error`] has the families of errors and the map from the broker's reasons to codes of the protocol.
 //!
 //! Versions are data: [`Version`] says what differs. Citations such as `[MQTT-3.1.0-2]` name statements of the OASIS
-//! Standard "MQTT Version 3.1.1", 29 October 2014; sections are its sections.
+//! Standard "MQTT Version 3.1.1", 29 October 2014; sections are its sections. What MQTT 3.1 has otherwise is in
+//! [`Version`].
 #![no_std]
 
 extern crate alloc;
@@ -30,7 +31,7 @@ mod config;
 mod protocol;
 mod version;
 
-pub use config::{Config, ConfigError, Settings};
+pub use config::{Config, ConfigError, Settings, UnknownLevel};
 pub use error::{Error, Malformed, Refused, Violation};
 pub use protocol::Mqtt;
 pub use version::Version;

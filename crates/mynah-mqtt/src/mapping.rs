@@ -25,14 +25,14 @@ use crate::Version;
 use crate::framing::encode_fixed_header;
 use crate::wire::{Connect, PacketId, Publish, SubscribeEntry, Will};
 
-/// The layout of messages from and for clients of MQTT 3.1.1.
+/// The layout of messages from and for clients of MQTT 3.1 and 3.1.1.
 pub const LAYOUT_V3: Layout = Layout { id: 1, version: 3 };
 
 /// The layout in which a client of `version` publishes and gets messages.
 #[must_use]
 pub const fn layout(version: Version) -> Layout {
     match version {
-        Version::V3_1_1 => LAYOUT_V3,
+        Version::V3_1 | Version::V3_1_1 => LAYOUT_V3,
     }
 }
 
@@ -199,6 +199,7 @@ mod tests {
         assert_eq!((&frame.head[..], frame.id_at), (&b"\x30\x07\0\x03a/bhi"[..], None));
     }
 
+    //= mqtt-3.1.1 [MQTT-4.7.3-3]
     #[test]
     fn what_mqtt_cannot_spell_is_not_encoded() {
         assert!(encode(&foreign(&[b'a'; 65_535], b""), CLASS_0).is_some());

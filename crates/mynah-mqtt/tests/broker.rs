@@ -224,6 +224,14 @@ impl Server {
 
     fn settle(&mut self, now: Instant, settle: Settle) {
         let id = settle.delivery;
+        let fits = |unsettled: &Unsettled| match settle.settlement {
+            Settlement::Received => unsettled.class == Class::ExactlyOnce,
+            Settlement::Accepted => unsettled.class == Class::AtLeastOnce,
+            Settlement::Completed => unsettled.received,
+        };
+        if self.session().unsettled.iter().any(|u| u.id == id && !fits(u)) {
+            return self.answer(now, Outcome::Ended(Reason::ProtocolViolation));
+        }
         match settle.settlement {
             Settlement::Received => {
                 for unsettled in self.session().unsettled.iter_mut().filter(|u| u.id == id) {

@@ -28,7 +28,7 @@ fn server_with_will() -> Server {
     server
 }
 
-/// [MQTT-3.1.2-4], [MQTT-3.1.2-5], [MQTT-3.1.2-6], [MQTT-3.2.2-1], [MQTT-3.2.2-2], [MQTT-3.2.2-3]
+//= mqtt-3.1.1 [MQTT-3.1.4-3] [MQTT-3.1.4-4] [MQTT-3.2.2-1] [MQTT-3.2.2-2] [MQTT-3.2.2-3]
 #[test]
 fn clean_session_decides_about_the_session_and_connack_tells() {
     let mut server = Server::new(&Config::default(), NOW);
@@ -52,7 +52,7 @@ fn clean_session_decides_about_the_session_and_connack_tells() {
     assert_eq!(server.hear(NOW, stays), b"\x20\x02\0\0");
 }
 
-/// [MQTT-3.1.3-5], [MQTT-3.1.3-6], [MQTT-3.1.3-7], [MQTT-3.1.3-8], [MQTT-3.1.3-9]
+//= mqtt-3.1.1 [MQTT-3.1.3-9]
 #[test]
 fn an_empty_client_identifier_needs_a_clean_session() {
     let clean = b"\x10\x0c\0\x04MQTT\x04\x02\0\x0a\0\0";
@@ -65,7 +65,7 @@ fn an_empty_client_identifier_needs_a_clean_session() {
     assert_eq!(server.closed.unwrap().reason, Reason::ClientIdRefused);
 }
 
-/// [MQTT-3.1.2-9], [MQTT-3.1.2-16], [MQTT-3.1.2-17], [MQTT-3.1.3-10]
+//= mqtt-3.1.1 [MQTT-3.1.2-9]
 #[test]
 fn a_will_is_kept_as_it_was_asked_for() {
     let mut server = Server::new(&Config::default(), NOW);
@@ -76,7 +76,7 @@ fn a_will_is_kept_as_it_was_asked_for() {
     assert_eq!(will.header().layout, LAYOUT_V3);
 }
 
-/// [MQTT-3.1.2-8], [MQTT-3.1.2-10], [MQTT-3.14.4-3]
+//= mqtt-3.1.1 [MQTT-3.14.1-1] [MQTT-3.14.4-3]
 #[test]
 fn a_will_is_wanted_at_every_end_but_a_good_bye() {
     let mut server = server_with_will();
@@ -102,7 +102,8 @@ fn a_shutdown_closes_without_a_will_and_without_a_packet() {
     assert!(!server.will_published && server.closed.unwrap().reason == Reason::ShuttingDown);
 }
 
-/// [MQTT-3.1.2-24]: one and a half times the keep-alive, counted from the last packet.
+//= mqtt-3.1.1 [MQTT-3.1.2-24] [MQTT-3.12.4-1]
+/// One and a half times the keep-alive, counted from the last packet.
 #[test]
 fn a_silent_client_is_closed_after_one_and_a_half_keep_alives() {
     let mut server = server_with_will();
@@ -172,7 +173,8 @@ fn an_opening_has_a_time_limit() {
     assert_eq!(server.connection.deadline(), Some(at(19)));
 }
 
-/// [MQTT-3.1.4-5]: what follows CONNECT waits until the client is let in, and is not read before.
+//= mqtt-3.1.1 [MQTT-3.1.4-5] [MQTT-3.2.0-1]
+/// What follows CONNECT waits until the client is let in, and is not read before.
 #[test]
 fn nothing_is_read_while_opening() {
     let mut server = Server::new(&Config::default(), NOW);
@@ -191,7 +193,8 @@ fn nothing_is_read_while_opening() {
     assert_eq!(server.connection.input_bytes_max(), 16 << 20);
 }
 
-/// [MQTT-3.1.4-2], [MQTT-3.2.2-4], [MQTT-3.2.2-5], table 3.1
+//= mqtt-3.1.1 [MQTT-3.1.4-5] [MQTT-3.2.2-4] [MQTT-3.2.2-5]
+/// Table 3.1.
 #[test]
 fn a_refusal_has_the_code_of_its_reason_and_closes() {
     for (reason, code) in [
@@ -209,7 +212,7 @@ fn a_refusal_has_the_code_of_its_reason_and_closes() {
     }
 }
 
-/// [MQTT-3.1.2-18] to [MQTT-3.1.2-21], [MQTT-3.1.3-11]
+//= mqtt-3.1.1 [MQTT-3.1.2-19] [MQTT-3.1.2-21]
 #[test]
 fn credentials_are_handed_on_and_a_password_may_be_any_bytes() {
     let mut server = Server::new(&Config::default(), NOW);
@@ -220,7 +223,7 @@ fn credentials_are_handed_on_and_a_password_may_be_any_bytes() {
     assert!(open_server().last_open.unwrap().credentials.is_none());
 }
 
-/// [MQTT-3.3.4-1], [MQTT-4.3.2-2], [MQTT-4.3.3-2], [MQTT-2.3.1-6]
+//= mqtt-3.1.1 [MQTT-2.3.1-6] [MQTT-3.3.4-1] [MQTT-4.3.2-2] [MQTT-4.3.3-2]
 #[test]
 fn a_publication_is_answered_by_its_class() {
     let mut server = open_server();
@@ -250,7 +253,8 @@ fn a_message_keeps_the_bytes_that_came() {
     assert!(server.published[1].payload().is_empty());
 }
 
-/// [MQTT-3.3.5-2]: a publication that is not authorised gets the usual answer, or the connection is closed.
+//= mqtt-3.1.1 [MQTT-3.3.5-2] [MQTT-4.8.0-2]
+/// A publication that is not authorised gets the usual answer; where there is no room the connection is closed.
 #[test]
 fn a_refused_publication_is_acknowledged_or_closes_the_connection() {
     for (reason, answer, closes) in [
@@ -266,7 +270,7 @@ fn a_refused_publication_is_acknowledged_or_closes_the_connection() {
     }
 }
 
-/// [MQTT-3.8.4-1], [MQTT-3.8.4-2], [MQTT-3.8.4-4], [MQTT-3.8.4-5], [MQTT-3.9.3-1]
+//= mqtt-3.1.1 [MQTT-2.3.1-7] [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-3.8.4-5] [MQTT-3.9.3-1]
 #[test]
 fn a_subscribe_gets_one_suback_with_a_code_for_each_filter() {
     let mut server = open_server();
@@ -274,7 +278,7 @@ fn a_subscribe_gets_one_suback_with_a_code_for_each_filter() {
     assert_eq!(server.hear(NOW, subscribe), b"\x90\x06\x12\x34\0\x02\x80\x01");
 }
 
-/// [MQTT-3.10.4-4], [MQTT-3.10.4-5], [MQTT-3.10.4-6]
+//= mqtt-3.1.1 [MQTT-2.3.1-7] [MQTT-3.10.4-4] [MQTT-3.10.4-5]
 #[test]
 fn an_unsubscribe_is_answered_also_if_nothing_was_there() {
     let mut server = open_server();
@@ -284,7 +288,7 @@ fn an_unsubscribe_is_answered_also_if_nothing_was_there() {
     assert!(server.out.is_empty());
 }
 
-/// [MQTT-3.3.1-3], [MQTT-3.3.1-9], [MQTT-2.3.1-4], [MQTT-4.3.2-1], [MQTT-4.3.3-1]
+//= mqtt-3.1.1 [MQTT-2.3.1-5] [MQTT-4.3.1-1] [MQTT-4.3.2-1] [MQTT-4.3.3-1]
 #[test]
 fn deliveries_of_each_class_go_through_their_exchange() {
     let mut server = open_server();
@@ -303,7 +307,7 @@ fn deliveries_of_each_class_go_through_their_exchange() {
     assert_eq!(server.unsettled(), 0);
 }
 
-/// [MQTT-4.4.0-1], [MQTT-3.3.1-1], [MQTT-4.6.0-5]
+//= mqtt-3.1.1 [MQTT-3.3.1-1]
 #[test]
 fn a_resumed_session_gets_again_what_it_did_not_acknowledge() {
     let connect = b"\x10\x0d\0\x04MQTT\x04\0\0\x0a\0\x01p";
@@ -333,7 +337,7 @@ fn a_closed_connection_writes_nothing() {
     assert_eq!((server.connection.deadline(), server.closed.unwrap().reason), (None, Reason::Disconnected));
 }
 
-/// [MQTT-3.1.2-8]: also a connection that ends while its opening is answered says that the will is wanted; the core
+/// A connection that ends while its opening is answered also says that the will is wanted; the core
 /// knows whether there is one.
 #[test]
 fn an_end_while_opening_closes() {
@@ -348,7 +352,8 @@ fn an_end_while_opening_closes() {
     assert!(server.out.is_empty());
 }
 
-/// Section 1.5.3: discouraged characters may be taken; [MQTT-1.5.3-2] has no choice.
+//= mqtt-3.1.1 [MQTT-1.5.3-2]
+/// Section 1.5.3: discouraged characters may be taken; U+0000 may not.
 #[test]
 fn discouraged_characters_are_a_setting() {
     let mut server = new_server(Settings { text_rule: TextRule::AcceptDiscouraged, ..Settings::default() });

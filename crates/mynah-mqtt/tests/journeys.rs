@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use mynah_model::{Class, Instant};
-use mynah_mqtt::Config;
 use mynah_mqtt::client::{Client, Ending, Event, LastWill, Misuse, Options};
 use mynah_mqtt::wire::ConnectReturnCode;
+use mynah_mqtt::{Config, Version};
 use mynah_stack::testing::{Endpoint, Pair, Sequence};
 
 use crate::broker::Server;
@@ -118,12 +118,19 @@ fn a_client_hears_what_it_publishes_in_order_and_is_acknowledged() {
     }
 }
 
-/// [MQTT-4.4.0-1], [MQTT-4.3.3-1]: with QoS 2 each message arrives once and in order, wherever the link breaks.
+//= mqtt-3.1.1 [MQTT-2.3.1-3] [MQTT-4.3.3-1] [MQTT-4.3.3-2] [MQTT-4.4.0-1] [MQTT-4.6.0-1]
+/// With QoS 2 each message arrives once and in order, wherever the link breaks.
 #[test]
 fn exactly_once_holds_over_broken_links() {
+    for version in Version::ALL {
+        exactly_once_over_broken_links(version);
+    }
+}
+
+fn exactly_once_over_broken_links(version: Version) {
     let mut redelivered = 0;
     for seed in 0..200 {
-        let mut pair = pair(persistent("c"), seed);
+        let mut pair = pair(Options { version, ..persistent("c") }, seed);
         let mut sequence = Sequence::new(seed);
         pair.settle();
         pair.a.client.subscribe(pair.clock.now(), &[("t", Class::ExactlyOnce)]).unwrap();
@@ -178,6 +185,57 @@ fn at_least_once_loses_nothing_over_broken_links() {
     }
 }
 
+/// A client in an open session, which has heard and said nothing else.
+fn open_client() -> Client {
+    let mut client = Client::new(Options::new("c")).unwrap();
+    client.connect(Instant::ZERO);
+    client.handle_input(Instant::ZERO, &mut &b"\x20\x02\0\0"[..]);
+    client.outbound().drain();
+    client.poll_event();
+    client
+}
+
+//= mqtt-3.1.1 [MQTT-4.5.0-2] [MQTT-4.6.0-2] [MQTT-4.6.0-3]
+#[test]
+fn every_message_is_acknowledged_in_the_order_they_came() {
+    let mut client = open_client();
+    let all = [
+        &b"\x32\x05\0\x01a\0\x09"[..],
+        b"\x34\x05\0\x01b\0\x03",
+        b"\x32\x05\0\x01c\0\x02",
+        b"\x34\x05\0\x01d\0\x01",
+    ];
+    client.handle_input(Instant::ZERO, &mut all.concat().as_slice());
+    while client.poll_event().is_some() {}
+    let answers = [&b"\x40\x02\0\x09"[..], b"\x50\x02\0\x03", b"\x40\x02\0\x02", b"\x50\x02\0\x01"];
+    assert_eq!(client.outbound().drain(), answers.concat());
+}
+
+//= mqtt-3.1.1 [MQTT-4.3.3-1] [MQTT-4.6.0-4]
+#[test]
+fn releases_have_the_order_of_the_receipts() {
+    let mut client = open_client();
+    for _ in 0..3 {
+        client.publish(Instant::ZERO, "a", b"", Class::ExactlyOnce, false).unwrap();
+    }
+    client.outbound().drain();
+    client.handle_input(Instant::ZERO, &mut &b"\x50\x02\0\x02\x50\x02\0\x03\x50\x02\0\x01"[..]);
+    assert_eq!(client.outbound().drain(), b"\x62\x02\0\x02\x62\x02\0\x03\x62\x02\0\x01");
+}
+
+//= mqtt-3.1.1 [MQTT-3.14.4-1] [MQTT-3.14.4-2]
+#[test]
+fn a_good_bye_is_the_last_packet_and_the_end() {
+    let mut client = open_client();
+    client.handle_input(Instant::ZERO, &mut &b"\x32\x05\0\x01a\0\x09"[..]);
+    client.disconnect(Instant::ZERO);
+    assert_eq!(client.outbound().drain(), b"\xe0\0");
+    while client.poll_event().is_some() {}
+    client.handle_input(Instant::ZERO, &mut &b"\xd0\0"[..]);
+    assert_eq!(client.ping(Instant::ZERO), Err(Misuse::NotOpen));
+    assert!(client.is_closed() && client.outbound().is_empty());
+}
+
 /// A message that the program has not taken is not acknowledged, and the input waits.
 #[test]
 fn events_have_a_bound_and_taking_one_acknowledges() {
@@ -205,7 +263,7 @@ fn events_have_a_bound_and_taking_one_acknowledges() {
     assert!(client.outbound().is_empty());
 }
 
-/// [MQTT-3.1.2-23], [MQTT-3.12.4-1]
+//= mqtt-3.1.1 [MQTT-3.1.2-23]
 #[test]
 fn pings_keep_a_connection_alive_and_a_dead_one_is_noticed_at_both_ends() {
     let mut pair = pair(Options { keep_alive: 20, ..Options::new("c") }, 1);
@@ -221,7 +279,8 @@ fn pings_keep_a_connection_alive_and_a_dead_one_is_noticed_at_both_ends() {
     assert_eq!(pair.b.closed.unwrap().reason, mynah_model::Reason::KeepAliveTimeout);
 }
 
-/// [MQTT-3.1.2-6]: nothing of an earlier connection is used in a clean session.
+//= mqtt-3.1.1 [MQTT-3.1.2-6]
+/// Nothing of an earlier connection is used in a clean session.
 #[test]
 fn a_clean_session_begins_with_nothing_in_flight() {
     for (options, left) in [(Options::new("c"), 0), (persistent("c"), 2)] {
@@ -262,6 +321,7 @@ fn a_will_is_published_when_the_link_breaks() {
     assert_eq!(pair.a.ending(), Some(Ending::Lost));
 }
 
+//= mqtt-3.1.1 [MQTT-3.1.2-22] [MQTT-3.1.3-7] [MQTT-3.3.2-2] [MQTT-4.7.1-1]
 #[test]
 fn misuse_is_told_and_writes_nothing() {
     let misuse = |options| Client::new(options).map(|_| ()).unwrap_err();

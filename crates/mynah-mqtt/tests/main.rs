@@ -6,8 +6,11 @@
 
 mod broker;
 mod conformance;
+mod golden;
 mod journeys;
 mod malformed;
+mod out_of_order;
 mod properties;
 mod split;
 mod vectors;
+mod version_3_1;

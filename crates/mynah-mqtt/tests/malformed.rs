@@ -54,7 +54,8 @@ fn check_open(cases: &[(&[u8], Reaction)]) {
     }
 }
 
-/// [MQTT-3.1.0-1]: each type shows at its first byte that it is not CONNECT.
+//= mqtt-3.1.1 [MQTT-3.1.0-1]
+/// Each type shows at its first byte that it is not CONNECT.
 #[test]
 fn first_packets_that_are_not_connect() {
     for first in (0x00..=0x0f).chain(0x20..=0xff) {
@@ -63,13 +64,17 @@ fn first_packets_that_are_not_connect() {
     }
 }
 
+//= mqtt-3.1.1 [MQTT-1.5.3-1] [MQTT-1.5.3-2] [MQTT-2.2.2-2] [MQTT-3.1.2-9] [MQTT-3.1.2-11]
+//= mqtt-3.1.1 [MQTT-3.1.2-18] [MQTT-3.1.2-19] [MQTT-3.1.2-20] [MQTT-3.1.2-21] [MQTT-3.1.3-3]
+//= mqtt-3.1.1 [MQTT-3.1.3-4] [MQTT-3.1.3-10] [MQTT-3.1.3-11] [MQTT-3.1.4-1] [MQTT-3.2.2-6]
 #[test]
 fn connects_that_are_malformed() {
     check_first(&[
-        (b"\x11", malformed(Malformed::Flags)),
+        (b"\x11\x0d\0\x04MQTT\x04\x02\0\x0a\0\x01p", malformed(Malformed::Flags)),
         (b"\x12\x0d\0\x04MQTT\x04\x02\0\x0a\0\x01p", malformed(Malformed::Flags)),
-        (b"\x14", malformed(Malformed::Flags)),
-        (b"\x18", malformed(Malformed::Flags)),
+        (b"\x1f\x0d\0\x04MQTT\x05\x02\0\x0a\0\x01p", malformed(Malformed::Flags)),
+        (b"\x14\x0d\0\x04MQTT\x04\x02\0\x0a\0\x01p", malformed(Malformed::Flags)),
+        (b"\x18\x0d\0\x04MQTT\x04\x02\0\x0a\0\x01p", malformed(Malformed::Flags)),
         (b"\x10\xff\xff\xff\xff", malformed(Malformed::RemainingLength)),
         (b"\x10\xff\xff\xff\xff\x7f\0\x04MQTT", malformed(Malformed::RemainingLength)),
         (b"\x10\xff\xff\xff\x7f", Closes(b"", Error::Refused(Refused::PacketTooLarge))),
@@ -77,6 +82,7 @@ fn connects_that_are_malformed() {
         (b"\x10\0", malformed(Malformed::Truncated)),
         (b"\x10\x01\0", malformed(Malformed::Truncated)),
         (b"\x10\x06\0\x04MQTT", malformed(Malformed::Truncated)),
+        (b"\x10\x08\0\x04MQTT\x05\x02", malformed(Malformed::Truncated)),
         (b"\x10\x0a\0\x04MQTT\x04\x02\0\x0a", malformed(Malformed::Truncated)),
         (b"\x10\x0d\0\x04MQTT\x04\x02\0\x0a\0\x02p", malformed(Malformed::Truncated)),
         (b"\x10\x0e\0\x04MQTT\x04\x02\0\x0a\0\x01pp", malformed(Malformed::TrailingBytes)),
@@ -89,9 +95,12 @@ fn connects_that_are_malformed() {
         (b"\x10\x0d\0\x04MQTT\x04\x82\0\x0a\0\x01p", malformed(Malformed::Truncated)),
         (b"\x10\x10\0\x04MQTT\x04\xc2\0\x0a\0\x01p\0\x01u", malformed(Malformed::Truncated)),
         (b"\x10\x10\0\x04MQTT\x04\x82\0\x0a\0\x01p\0\x01\x7f", malformed(Malformed::Discouraged)),
+        (b"\x10\x10\0\x04MQTT\x04\x82\0\x0a\0\x01p\0\x01\xff", malformed(Malformed::NotUtf8)),
         // A user name, and a password, that no flag announces.
         (b"\x10\x10\0\x04MQTT\x04\x02\0\x0a\0\x01p\0\x01u", malformed(Malformed::TrailingBytes)),
         (b"\x10\x13\0\x04MQTT\x04\x82\0\x0a\0\x01p\0\x01u\0\x01p", malformed(Malformed::TrailingBytes)),
+        // A will that no flag announces.
+        (b"\x10\x13\0\x04MQTT\x04\x02\0\x0a\0\x01p\0\x01t\0\x01m", malformed(Malformed::TrailingBytes)),
         // A will flag without a will, without a message, with a topic that is none.
         (b"\x10\x0d\0\x04MQTT\x04\x06\0\x0a\0\x01p", malformed(Malformed::Truncated)),
         (b"\x10\x10\0\x04MQTT\x04\x06\0\x0a\0\x01p\0\x01t", malformed(Malformed::Truncated)),
@@ -100,6 +109,8 @@ fn connects_that_are_malformed() {
     ]);
 }
 
+//= mqtt-3.1.1 [MQTT-3.1.2-1] [MQTT-3.1.2-3] [MQTT-3.1.2-11] [MQTT-3.1.2-13] [MQTT-3.1.2-14]
+//= mqtt-3.1.1 [MQTT-3.1.2-15] [MQTT-3.1.2-22] [MQTT-3.1.4-1]
 #[test]
 fn connects_that_break_a_rule() {
     check_first(&[
@@ -117,20 +128,25 @@ fn connects_that_break_a_rule() {
     ]);
 }
 
+//= mqtt-3.1.1 [MQTT-3.1.2-2] [MQTT-3.1.3-8] [MQTT-3.2.2-4] [MQTT-3.2.2-5]
 #[test]
 fn connects_that_are_refused_with_a_return_code() {
     let level = || Closes(b"\x20\x02\0\x01", Error::Refused(Refused::ProtocolLevel));
+    let unknown_level = || Closes(b"\x20\x02\0\x01", Error::Refused(Refused::UnknownProtocolLevel));
     let client_id = || Closes(b"\x20\x02\0\x02", Error::Refused(Refused::ClientId));
     check_first(&[
         (b"\x10\x0d\0\x04MQTT\x03\x02\0\x0a\0\x01p", level()),
-        (b"\x10\x0d\0\x04MQTT\x06\x02\0\x0a\0\x01p", level()),
+        (b"\x10\x0d\0\x04MQTT\x06\x02\0\x0a\0\x01p", unknown_level()),
+        (b"\x10\x0d\0\x04MQTT\x02\x02\0\x0a\0\x01p", unknown_level()),
+        (b"\x10\x0f\0\x06MQIsdp\x06\x02\0\x0a\0\x01p", unknown_level()),
         (b"\x10\x0e\0\x04MQTT\x05\x02\0\x0a\0\0\x01p", level()),
-        (b"\x10\x0d\0\x04MQTT\x84\x02\0\x0a\0\x01p", level()),
-        (b"\x10\x0f\0\x06MQIsdp\x03\x02\0\x0a\0\x01p", level()),
+        (b"\x10\x0d\0\x04MQTT\x84\x02\0\x0a\0\x01p", unknown_level()),
+        (b"\x10\x0f\0\x06MQIsdp\x04\x02\0\x0a\0\x01p", level()),
         (b"\x10\x0c\0\x04MQTT\x04\0\0\x0a\0\0", client_id()),
     ]);
 }
 
+//= mqtt-3.1.1 [MQTT-3.1.0-2] [MQTT-4.8.0-1]
 #[test]
 fn packets_that_only_a_server_sends() {
     let unexpected = || violation(Violation::UnexpectedPacket);
@@ -144,6 +160,7 @@ fn packets_that_only_a_server_sends() {
     ]);
 }
 
+//= mqtt-3.1.1 [MQTT-2.2.2-2] [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1] [MQTT-3.14.1-1] [MQTT-4.8.0-1]
 #[test]
 fn fixed_headers_that_are_wrong() {
     check_open(&[
@@ -170,6 +187,8 @@ fn fixed_headers_that_are_wrong() {
     ]);
 }
 
+//= mqtt-3.1.1 [MQTT-1.5.3-1] [MQTT-1.5.3-2] [MQTT-2.3.1-1] [MQTT-3.3.1-2] [MQTT-3.3.1-4]
+//= mqtt-3.1.1 [MQTT-3.3.2-1] [MQTT-3.3.2-2] [MQTT-4.7.1-1] [MQTT-4.7.3-1] [MQTT-4.7.3-2]
 #[test]
 fn publishes_that_are_wrong() {
     check_open(&[
@@ -201,6 +220,24 @@ fn publishes_that_are_wrong() {
     ]);
 }
 
+//= mqtt-3.1.1 [MQTT-4.3.3-2]
+/// A repetition of QoS 2 is answered, but not for ever if it comes without DUP.
+#[test]
+fn exchanges_that_are_begun_again_and_again() {
+    let repeated = Closes(b"\x50\x02\0\x01\x50\x02\0\x01", Error::Violation(Violation::RepeatedWithoutDup));
+    check_open(&[
+        (&b"\x34\x05\0\x01a\0\x01".repeat(2), Stays(b"\x50\x02\0\x01\x50\x02\0\x01")),
+        (&b"\x34\x05\0\x01a\0\x01".repeat(3), repeated),
+        (&b"\x3c\x05\0\x01a\0\x01".repeat(3), Stays(b"\x50\x02\0\x01\x50\x02\0\x01\x50\x02\0\x01")),
+    ]);
+    // Another length is another message; the identifier is still taken.
+    let others = [&b"\x34\x05\0\x01a\0\x01"[..], b"\x34\x06\0\x01a\0\x01x"].concat();
+    assert_eq!(open_server().hear(Instant::ZERO, &others.repeat(2)), b"\x50\x02\0\x01".repeat(4));
+    let exchange = b"\x34\x05\0\x01a\0\x01\x62\x02\0\x01";
+    let answers = b"\x50\x02\0\x01\x70\x02\0\x01";
+    assert_eq!(open_server().hear(Instant::ZERO, &exchange.repeat(9)), answers.repeat(9));
+}
+
 #[test]
 fn acknowledgements_that_are_wrong_and_some_that_nobody_asked_for() {
     for first in [0x40, 0x50, 0x62, 0x70] {
@@ -222,6 +259,8 @@ fn acknowledgements_that_are_wrong_and_some_that_nobody_asked_for() {
     }
 }
 
+//= mqtt-3.1.1 [MQTT-2.3.1-1] [MQTT-3.8.3-1] [MQTT-3.8.3-3] [MQTT-3-8.3-4]
+//= mqtt-3.1.1 [MQTT-4.7.1-2] [MQTT-4.7.1-3] [MQTT-4.7.3-1] [MQTT-4.7.3-2]
 #[test]
 fn subscribes_that_are_wrong() {
     check_open(&[
@@ -248,6 +287,7 @@ fn subscribes_that_are_wrong() {
     ]);
 }
 
+//= mqtt-3.1.1 [MQTT-2.3.1-1] [MQTT-3.10.3-1] [MQTT-3.10.3-2] [MQTT-4.7.3-2]
 #[test]
 fn unsubscribes_that_are_wrong() {
     check_open(&[
@@ -259,6 +299,7 @@ fn unsubscribes_that_are_wrong() {
         (b"\xa2\x07\0\x01\0\x01q\0\0", violation(Violation::TopicEmpty)),
         (b"\xa2\x05\0\0\0\x01p", malformed(Malformed::PacketIdZero)),
         (b"\xa2\x05\0\x01\0\x01\0", malformed(Malformed::Nul)),
+        (b"\xa2\x05\0\x01\0\x01\xff", malformed(Malformed::NotUtf8)),
         (b"\xa2\x06\0\x01\0\x02#a", violation(Violation::FilterWildcard)),
         (b"\xa2\x05\0\x01\0\x01p", Stays(b"\xb0\x02\0\x01")),
     ]);

@@ -10,7 +10,8 @@ use mynah_mqtt::{Config, Version};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::broker::{CONNECT, Server};
+use crate::broker::{CONNACK, CONNECT, Server};
+use crate::version_3_1;
 
 const RULE: TextRule = TextRule::AcceptDiscouraged;
 
@@ -36,7 +37,7 @@ fn with_unit<T>(encode: impl FnOnce(&mut Vec<u8>), check: impl FnOnce(u8, &[u8])
     let mut packet = Vec::new();
     encode(&mut packet);
     let mut input = packet.as_slice();
-    let unit = next_unit(&mut input, packet.len()).unwrap().unwrap();
+    let unit = next_unit(&mut input, Version::V3_1_1, packet.len()).unwrap().unwrap();
     assert!(input.is_empty());
     check(unit.flags, unit.body)
 }
@@ -60,12 +61,13 @@ fn packet_like() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn connect_survives_the_wire(
+        version in prop::sample::select(&Version::ALL),
         (clean_session, keep_alive, client_id) in (any::<bool>(), any::<u16>(), text(0)),
         will in prop::option::of((topic(), vec(any::<u8>(), 0..40), class(), any::<bool>())),
         credentials in prop::option::of((text(0), prop::option::of(vec(any::<u8>(), 0..40)))),
     ) {
         let connect = Connect {
-            version: Version::V3_1_1,
+            version,
             clean_session,
             keep_alive,
             client_id: &client_id,
@@ -78,7 +80,7 @@ proptest! {
             user_name: credentials.as_ref().map(|(user, _)| user.as_str()),
             password: credentials.as_ref().and_then(|(_, password)| password.as_deref()),
         };
-        let decoded = with_unit(|out| connect.encode(out), |_, body| Connect::decode(body, RULE) == Ok(connect));
+        let decoded = with_unit(|out| connect.encode(out), |flags, body| Connect::decode(flags, body, RULE) == Ok(connect));
         prop_assert!(decoded);
     }
 
@@ -134,10 +136,12 @@ proptest! {
     }
 
     #[test]
-    fn a_server_survives_any_bytes(bytes in packet_like(), opened in any::<bool>()) {
+    fn a_server_survives_any_bytes(bytes in packet_like(), opened in 0..3) {
         let mut server = Server::new(&Config::default(), Instant::ZERO);
-        if opened {
-            server.hear(Instant::ZERO, CONNECT);
+        match opened {
+            0 => {}
+            1 => assert_eq!(server.hear(Instant::ZERO, CONNECT), CONNACK),
+            _ => assert_eq!(server.hear(Instant::ZERO, version_3_1::CONNECT), CONNACK),
         }
         server.hear(Instant::ZERO, &bytes);
         if server.closed.is_some() {
@@ -146,8 +150,12 @@ proptest! {
     }
 
     #[test]
-    fn a_client_survives_any_bytes(bytes in packet_like(), opened in any::<bool>()) {
-        let mut client = Client::new(Options::new("c")).unwrap();
+    fn a_client_survives_any_bytes(
+        bytes in packet_like(),
+        opened in any::<bool>(),
+        version in prop::sample::select(&Version::ALL),
+    ) {
+        let mut client = Client::new(Options { version, ..Options::new("c") }).unwrap();
         client.connect(Instant::ZERO);
         if opened {
             client.handle_input(Instant::ZERO, &mut &b"\x20\x02\0\0"[..]);

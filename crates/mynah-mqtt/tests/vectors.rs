@@ -9,13 +9,14 @@ use mynah_mqtt::wire::{
 use mynah_mqtt::{Version, Violation};
 
 const RULE: TextRule = TextRule::RefuseDiscouraged;
+const VERSION: Version = Version::V3_1_1;
 
 fn id(number: u16) -> PacketId {
     PacketId::new(number).unwrap()
 }
 
 fn unit(mut packet: &[u8]) -> Unit<'_> {
-    let unit = next_unit(&mut packet, 1 << 20).unwrap().unwrap();
+    let unit = next_unit(&mut packet, VERSION, 1 << 20).unwrap().unwrap();
     assert!(packet.is_empty());
     unit
 }
@@ -26,6 +27,7 @@ fn encoded(encode: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     out
 }
 
+//= mqtt-3.1.1 [MQTT-3.1.3-1] [MQTT-3.1.3-3]
 /// Section 3.1: every flag and every field.
 #[test]
 fn connect_with_every_field() {
@@ -44,7 +46,7 @@ fn connect_with_every_field() {
         user_name: Some("user"),
         password: Some(b"pwd"),
     };
-    assert_eq!(Connect::decode(unit(packet).body, RULE), Ok(connect));
+    assert_eq!(Connect::decode(0, unit(packet).body, RULE), Ok(connect));
     assert_eq!(encoded(|out| connect.encode(out)), packet);
     assert!(!format!("{connect:?}").contains("112, 119, 100"), "a password is not shown");
 }
@@ -61,10 +63,11 @@ fn connect_with_nothing() {
         user_name: None,
         password: None,
     };
-    assert_eq!(Connect::decode(unit(packet).body, RULE), Ok(connect));
+    assert_eq!(Connect::decode(0, unit(packet).body, RULE), Ok(connect));
     assert_eq!(encoded(|out| connect.encode(out)), packet);
 }
 
+//= mqtt-3.1.1 [MQTT-3.2.2-4]
 /// Table 3.1.
 #[test]
 fn connack_codes() {
@@ -72,17 +75,17 @@ fn connack_codes() {
         let return_code = ConnectReturnCode::from_number(number).unwrap();
         let connack = Connack { session_present: false, return_code };
         assert_eq!(connack.encode(), [0x20, 2, 0, number]);
-        assert_eq!(Connack::decode(&[0, number]), Ok(connack));
+        assert_eq!(Connack::decode(&[0, number], VERSION), Ok(connack));
     }
     let accepted = Connack { session_present: true, return_code: ConnectReturnCode::Accepted };
     assert_eq!(accepted.encode(), [0x20, 2, 1, 0]);
-    assert_eq!(Connack::decode(&[1, 0]), Ok(accepted));
-    assert!(Connack::decode(&[0, 6]).is_err());
-    assert!(Connack::decode(&[2, 0]).is_err());
-    // [MQTT-3.2.2-4]
-    assert_eq!(Connack::decode(&[1, 5]), Err(Violation::SessionPresentInRefusal.into()));
+    assert_eq!(Connack::decode(&[1, 0], VERSION), Ok(accepted));
+    assert!(Connack::decode(&[0, 6], VERSION).is_err());
+    assert!(Connack::decode(&[2, 0], VERSION).is_err());
+    assert_eq!(Connack::decode(&[1, 5], VERSION), Err(Violation::SessionPresentInRefusal.into()));
 }
 
+//= mqtt-3.1.1 [MQTT-2.3.1-5] [MQTT-3.3.2-1]
 /// Figure 3.11: topic `a/b`, packet identifier 10.
 #[test]
 fn publish_of_each_class() {
@@ -113,6 +116,7 @@ fn acknowledgements() {
     }
 }
 
+//= mqtt-3.1.1 [MQTT-3.9.3-2]
 /// Figure 3.23.
 #[test]
 fn subscribe_and_its_answer() {
@@ -135,10 +139,10 @@ fn subscribe_and_its_answer() {
     let suback = Suback { packet_id: id(10), return_codes };
     assert_eq!(Suback::decode(unit(packet).body), Ok(suback.clone()));
     assert_eq!(encoded(|out| suback.encode(out)), packet);
-    // [MQTT-3.9.3-2]
     assert!(Suback::decode(b"\0\x0a\x03").is_err());
 }
 
+//= mqtt-3.1.1 [MQTT-3.10.3-1]
 /// Figure 3.30.
 #[test]
 fn unsubscribe_and_its_answer() {
@@ -164,14 +168,15 @@ fn packets_without_a_body() {
     );
 }
 
-/// Table 2.2 and [MQTT-2.2.2-1]: the reserved flags of each type.
+//= mqtt-3.1.1 [MQTT-2.2.2-1]
+/// Table 2.2.
 #[test]
 fn flags_of_each_type() {
     for number in 1..=14 {
         let packet_type = PacketType::from_number(number).unwrap();
-        let allowed: Vec<u8> = (0..16).filter(|&flags| packet_type.allows_flags(flags)).collect();
+        let allowed: Vec<u8> = (0..16).filter(|&flags| packet_type.allows_flags(VERSION, flags)).collect();
         match packet_type {
-            PacketType::Publish => assert_eq!(allowed.len(), 16),
+            PacketType::Publish | PacketType::Connect => assert_eq!(allowed.len(), 16),
             PacketType::Pubrel | PacketType::Subscribe | PacketType::Unsubscribe => assert_eq!(allowed, [2]),
             _ => assert_eq!(allowed, [0]),
         }

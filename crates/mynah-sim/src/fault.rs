@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mynah_model::{Class, Instant, Layout};
 use mynah_mqtt::TextRule;
+use mynah_mqtt::Version;
 use mynah_mqtt::framing::next_unit;
 use mynah_mqtt::wire::{Ack, AckType, PacketType, Publish};
 use mynah_stack::testing::Sequence;
@@ -243,7 +244,7 @@ impl Drop for FaultyConnection {
 
 /// The acknowledgement of the packet at the front of the input, if that is a whole PUBLISH of QoS 1.
 fn puback_for(mut input: &[u8]) -> Option<Ack> {
-    let unit = next_unit(&mut input, usize::MAX).ok()??;
+    let unit = next_unit(&mut input, Version::V3_1_1, usize::MAX).ok()??;
     let unit = Some(unit).filter(|unit| unit.packet_type == PacketType::Publish)?;
     let publish = Publish::decode(unit.flags, unit.body, TextRule::AcceptDiscouraged).ok()?;
     let packet_id = publish.packet_id.filter(|_| publish.class == Class::AtLeastOnce)?;

@@ -212,6 +212,7 @@ fn a_value_has_properties_and_expires_and_is_changed_by_who_knows_it() {
     assert!(broker.stop());
 }
 
+//= mqtt-3.1.1 [MQTT-7.1.1-1] [MQTT-7.1.2-1]
 #[test]
 fn a_message_crosses_the_broker_and_the_broker_drains() {
     let folder = Folder::new("crosses");

@@ -3,7 +3,7 @@
 mod documents;
 mod levels;
 mod licences;
-mod scan;
+pub(crate) mod scan;
 mod sizes;
 mod sources;
 

@@ -2,7 +2,7 @@
 //! a literal, and where a function begins and ends.
 
 /// `source` with comments and the insides of literals blanked out. Lines stay where they are.
-pub(super) fn code_of(source: &str) -> String {
+pub(crate) fn code_of(source: &str) -> String {
     let mut scanner = Scanner { rest: source, code: String::with_capacity(source.len()) };
     while scanner.step() {}
     scanner.code
@@ -118,14 +118,14 @@ pub(super) fn has_word(line: &str, word: &str) -> bool {
 
 /// A function: its name, and its first and last line, counted from 1.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Function {
-    pub(super) name: String,
-    pub(super) first: usize,
-    pub(super) last: usize,
+pub(crate) struct Function {
+    pub(crate) name: String,
+    pub(crate) first: usize,
+    pub(crate) last: usize,
 }
 
 /// The functions with a body in blanked-out `code`, those inside others included.
-pub(super) fn functions(code: &str) -> Vec<Function> {
+pub(crate) fn functions(code: &str) -> Vec<Function> {
     let mut found = Vec::new();
     let mut from = 0;
     while let Some(at) = code[from..].find("fn ").map(|at| at + from) {

@@ -22,7 +22,7 @@ pub(crate) struct Broker {
 #[derive(Default)]
 struct Peer {
     place: Option<(usize, ConnectionId)>,
-    heard: String,
+    heard: Vec<u8>,
     /// Bytes that the peer's socket still takes; unlimited if absent.
     room: Option<usize>,
 }
@@ -94,6 +94,11 @@ impl Broker {
 
     /// What a peer has heard since it was last asked.
     pub(crate) fn hear(&mut self, peer: usize) -> String {
+        String::from_utf8(self.hear_bytes(peer)).unwrap()
+    }
+
+    /// What a peer has heard, of a protocol that is not made of lines.
+    pub(crate) fn hear_bytes(&mut self, peer: usize) -> Vec<u8> {
         core::mem::take(&mut self.peers[peer].heard)
     }
 
@@ -170,7 +175,7 @@ impl Broker {
         let Some(peer) = peer else { return };
         let bytes = outbound.slices().collect::<Vec<_>>().concat();
         let count = peer.room.map_or(bytes.len(), |room| room.min(bytes.len()));
-        peer.heard.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+        peer.heard.extend_from_slice(&bytes[..count]);
         peer.room = peer.room.map(|room| room - count);
         self.engines[worker].handle_written(id, count);
     }

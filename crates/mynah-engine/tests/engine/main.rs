@@ -1,9 +1,11 @@
-//! Engines, driven by a protocol of lines: what the broker does whatever the protocol.
+//! Engines, driven by a protocol of lines: what the broker does whatever the protocol. `mqtt` is what MQTT demands of
+//! a broker.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod broker;
 mod lines;
+mod mqtt;
 mod retained;
 
 use std::time::Duration;
@@ -47,7 +49,7 @@ fn a_lower_class_of_the_subscription_counts_and_overlaps_deliver_once() {
     let peer = broker.open(0, "open a go");
     broker.say(peer, "sub t/# 0\nsub t/x 1\nsub +/x 0\npub t/x 2 - hi");
     let heard = broker.hear(peer);
-    assert!(heard.ends_with("msg 1 1 t/x hi\npublished 5\n"), "{heard}");
+    assert!(heard.ends_with("published 5\nmsg 1 1 t/x hi\n"), "{heard}");
     assert_eq!(heard.matches("msg").count(), 1);
 }
 
@@ -384,4 +386,25 @@ fn the_broker_alone_writes_its_own_topics() {
     assert!(heard.contains("msg 0 0 retained $SYS/broker/version mynah 0\n"), "{heard}");
     broker.advance(Duration::from_secs(11));
     assert!(broker.hear(peer).contains("msg 0 0 $SYS/broker/clients/connected 1\n"));
+}
+
+#[test]
+fn connections_are_counted_wherever_they_open_and_close() {
+    let mut broker = Broker::new(3);
+    let peers: Vec<usize> = (0..9).map(|i| broker.open(0, &format!("open p{i} go"))).collect();
+    let count = |broker: &Broker| {
+        let sum = |read: fn(&mynah_core::Counters) -> u64| {
+            broker.shared.all_counters().iter().map(read).sum::<u64>()
+        };
+        (
+            sum(|c| c.connections_opened.read()),
+            sum(|c| c.connections_closed.read()),
+            sum(|c| c.half_open.read()),
+        )
+    };
+    assert_eq!(count(&broker), (9, 0, 0));
+    for (i, peer) in peers.into_iter().enumerate() {
+        if i % 2 == 0 { broker.cut(peer) } else { broker.say(peer, "quit") }
+    }
+    assert_eq!(count(&broker), (9, 9, 0));
 }

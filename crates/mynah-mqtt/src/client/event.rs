@@ -13,7 +13,7 @@ use crate::wire::{ConnectReturnCode, PacketId};
 pub enum Event {
     /// The server let the client in.
     Connected {
-        /// Whether it still has the session of an earlier connection.
+        /// Whether it still has the session of an earlier connection; never said in MQTT 3.1.
         session_present: bool,
     },
     /// A message. It is acknowledged when this event is taken.

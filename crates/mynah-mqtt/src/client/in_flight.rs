@@ -164,7 +164,7 @@ mod tests {
         PacketId::new(number).unwrap()
     }
 
-    /// [MQTT-2.3.1-2], [MQTT-2.3.1-4]
+    //= mqtt-3.1.1 [MQTT-2.3.1-2] [MQTT-2.3.1-3]
     #[test]
     fn an_identifier_in_use_is_skipped_and_a_released_one_used_again() {
         let mut in_flight = InFlight { last: Some(id(65_534)), ..InFlight::default() };
@@ -189,6 +189,7 @@ mod tests {
         assert_eq!(in_flight.len(), 2);
     }
 
+    //= mqtt-3.1.1 [MQTT-4.4.0-1] [MQTT-4.6.0-1]
     #[test]
     fn releases_come_before_publications_and_both_in_their_order() {
         let mut in_flight = InFlight::default();

@@ -15,7 +15,7 @@ impl Client {
     /// [`super::Options::events_max`] of them wait.
     pub fn handle_input(&mut self, now: Instant, input: &mut &[u8]) {
         while self.state != State::Closed && self.events.len() < self.options.events_max {
-            let result = match next_unit(input, self.options.packet_bytes_max) {
+            let result = match next_unit(input, self.options.version, self.options.packet_bytes_max) {
                 Ok(None) => return,
                 Ok(Some(unit)) => self.receive(now, unit),
                 Err(error) => Err(error),
@@ -30,7 +30,7 @@ impl Client {
         match (self.state, unit.packet_type) {
             // The first packet of a server is CONNACK ([MQTT-3.2.0-1]).
             (State::AwaitingConnack { .. }, PacketType::Connack) => {
-                self.receive_connack(now, Connack::decode(unit.body)?);
+                self.receive_connack(now, Connack::decode(unit.body, self.options.version)?);
                 Ok(())
             }
             (State::Open, _) => self.receive_open(unit),
@@ -43,7 +43,7 @@ impl Client {
             return self.close(Ending::Refused(connack.return_code));
         }
         self.state = State::Open;
-        if !connack.session_present {
+        if !connack.session_present && self.options.version.tells_session_present() {
             // The server will give the identifiers of its earlier messages to others.
             self.received.clear();
         }
@@ -105,7 +105,9 @@ impl Client {
         let ack = match (publish.class.number(), publish.packet_id) {
             (1, Some(packet_id)) => Some(Ack { ack_type: AckType::Puback, packet_id }),
             (2, Some(packet_id)) => {
-                if !self.received.insert(packet_id) {
+                // A client that was not told of a lost session knows a new message by its clear DUP.
+                let may_be_new = !publish.dup && !self.options.version.tells_session_present();
+                if !self.received.insert(packet_id) && !may_be_new {
                     // It came before, and is in the program's hands or on the way there ([MQTT-4.3.3-2]).
                     self.acknowledge(AckType::Pubrec, packet_id);
                     return Ok(());

@@ -15,7 +15,8 @@ use crate::{Error, Version};
 pub struct Options {
     /// The version it speaks.
     pub version: Version,
-    /// The client identifier; empty only with a clean session: the server then chooses one.
+    /// The client identifier; empty only with a clean session of MQTT 3.1.1: the server then chooses one. In MQTT 3.1
+    /// it has at most 23 characters.
     pub client_id: Box<str>,
     /// Without a clean session, publications that are not acknowledged survive a lost connection.
     pub clean_session: bool,
@@ -61,8 +62,10 @@ pub enum Misuse {
     TooLarge,
     /// A request without a filter.
     NoFilter,
-    /// An empty client identifier without a clean session ([MQTT-3.1.3-7]).
+    /// An empty client identifier without a clean session ([MQTT-3.1.3-7]), or in MQTT 3.1.
     ClientIdMissing,
+    /// A client identifier of more than [`Version::client_id_chars_max`] characters.
+    ClientIdTooLong,
     /// A password without a user name ([MQTT-3.1.2-22]).
     PasswordWithoutUserName,
     /// [`Options::in_flight_max`] is reached: wait for acknowledgements.
@@ -91,8 +94,11 @@ impl Options {
     /// The CONNECT that these options make.
     pub(super) fn connect(&self) -> Result<Connect<'_>, Misuse> {
         let will = self.will.as_ref().map(LastWill::to_wire).transpose()?;
-        if self.client_id.is_empty() && !self.clean_session {
+        if self.client_id.is_empty() && !(self.clean_session && self.version.allows_empty_client_id()) {
             return Err(Misuse::ClientIdMissing);
+        }
+        if self.version.client_id_chars_max().is_some_and(|max| self.client_id.chars().count() > max) {
+            return Err(Misuse::ClientIdTooLong);
         }
         if self.password.is_some() && self.user_name.is_none() {
             return Err(Misuse::PasswordWithoutUserName);
@@ -148,6 +154,7 @@ impl fmt::Display for Misuse {
             Self::TooLarge => f.write_str("too large for a packet"),
             Self::NoFilter => f.write_str("no topic filter given"),
             Self::ClientIdMissing => f.write_str("a session that is kept needs a client identifier"),
+            Self::ClientIdTooLong => f.write_str("MQTT 3.1 has client identifiers of at most 23 characters"),
             Self::PasswordWithoutUserName => f.write_str("a password needs a user name"),
             Self::InFlightFull => f.write_str("too many requests wait for an answer"),
         }

@@ -8,7 +8,7 @@ use mynah_stack::{
     Subscribe as SubscribeCommand, SubscribeResult, Unsubscribe as UnsubscribeCommand,
 };
 
-use super::{ServerConnection, acknowledge, release};
+use super::{Begun, ServerConnection, acknowledge, release};
 use crate::error::{PublishReaction, publish_reaction, subscribe_return_code};
 use crate::framing::{Unit, next_unit};
 use crate::wire::{
@@ -34,7 +34,7 @@ impl ServerConnection {
         out: &mut Outbound,
     ) -> Step<'b> {
         loop {
-            let unit = match next_unit(input, self.config.settings().packet_bytes_max) {
+            let unit = match next_unit(input, self.version, self.config.settings().packet_bytes_max) {
                 Ok(Some(unit)) => unit,
                 Ok(None) => {
                     self.note_partial(now, input.len());
@@ -64,15 +64,16 @@ impl ServerConnection {
     }
 
     #[inline]
-    fn receive<'b>(&self, unit: Unit<'b>, out: &mut Outbound) -> Result<Received<'b>, Error> {
+    fn receive<'b>(&mut self, unit: Unit<'b>, out: &mut Outbound) -> Result<Received<'b>, Error> {
         match unit.packet_type {
             PacketType::Publish => self.receive_publish(unit).map(Command::Publish).map(Received::Command),
             PacketType::Puback => settle(AckType::Puback, unit.body, Settlement::Accepted),
             PacketType::Pubrec => settle(AckType::Pubrec, unit.body, Settlement::Received),
             PacketType::Pubcomp => settle(AckType::Pubcomp, unit.body, Settlement::Completed),
             PacketType::Pubrel => {
-                let receipt = Ack::decode(AckType::Pubrel, unit.body)?.packet_id.number();
-                Ok(Received::Command(Command::Complete { receipt }))
+                let id = Ack::decode(AckType::Pubrel, unit.body)?.packet_id;
+                self.begun = self.begun.filter(|begun| begun.id != id);
+                Ok(Received::Command(Command::Complete { receipt: id.number() }))
             }
             PacketType::Subscribe => self.receive_subscribe(unit.body),
             PacketType::Unsubscribe => self.receive_unsubscribe(unit.body),
@@ -90,13 +91,34 @@ impl ServerConnection {
     }
 
     #[inline]
-    fn receive_publish<'b>(&self, unit: Unit<'b>) -> Result<PublishCommand<'b>, Error> {
+    fn receive_publish<'b>(&mut self, unit: Unit<'b>) -> Result<PublishCommand<'b>, Error> {
         let publish = Publish::decode(unit.flags, unit.body, self.config.settings().text_rule)?;
+        if publish.class == Class::ExactlyOnce {
+            self.note_begun(&publish, unit.body.len())?;
+        }
         Ok(PublishCommand {
             header: mapping::header(&publish),
             native: unit.body,
             receipt: publish.packet_id.map_or(0, PacketId::number),
         })
+    }
+
+    /// Notes a PUBLISH of QoS 2. Each repetition is answered ([MQTT-4.3.3-2]), and those after a lost connection come
+    /// with DUP ([MQTT-3.3.1-1]). A client that has had two answers, and sends it again as if it were new, does not
+    /// listen and would do so for ever: this closes the connection, as Mosquitto does. The session still knows the
+    /// identifier, so that the message is not published twice.
+    fn note_begun(&mut self, publish: &Publish<'_>, body_len: usize) -> Result<(), Error> {
+        const TIMES_MAX: u8 = 2;
+        let Some(id) = publish.packet_id.filter(|_| !publish.dup) else { return Ok(()) };
+        // The remaining length of a packet has 28 bits.
+        let body_len = body_len as u32;
+        let same = self.begun.filter(|begun| (begun.id, begun.body_len) == (id, body_len));
+        let times = same.map_or(1, |begun| begun.times + 1);
+        if times > TIMES_MAX {
+            return Err(Violation::RepeatedWithoutDup.into());
+        }
+        self.begun = Some(Begun { id, body_len, times });
+        Ok(())
     }
 
     fn receive_subscribe<'b>(&self, body: &'b [u8]) -> Result<Received<'b>, Error> {

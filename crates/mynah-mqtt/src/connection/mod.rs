@@ -34,7 +34,18 @@ pub struct ServerConnection {
     /// Seconds within which the client promises a packet; 0 promises nothing.
     keep_alive: u16,
     version: Version,
+    begun: Option<Begun>,
     failure: Option<Error>,
+}
+
+/// The last exchange of QoS 2 that a PUBLISH without DUP began, while it is not released.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    id: PacketId,
+    /// Bytes of the packet's body: another length is another message, with an identifier that was not free.
+    body_len: u32,
+    /// How often it has come.
+    times: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +67,7 @@ impl ServerConnection {
             partial_bytes: 0,
             keep_alive: 0,
             version: Version::default(),
+            begun: None,
             failure: None,
         }
     }

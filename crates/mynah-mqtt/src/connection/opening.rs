@@ -8,7 +8,10 @@ use mynah_stack::{Command, Opened, Outbound, Step};
 use super::{ServerConnection, State};
 use crate::framing::next_unit;
 use crate::wire::{Connack, Connect, ConnectReturnCode, PacketType};
-use crate::{Error, Refused, Violation, error, mapping};
+use crate::{Error, Refused, UnknownLevel, Violation, error, mapping};
+
+/// CONNACK of MQTT 5.0 with reason code 0x84 and no properties: the level is not spoken here.
+const UNSUPPORTED_PROTOCOL_VERSION: [u8; 5] = [PacketType::Connack.first_byte(), 3, 0, 0x84, 0];
 
 impl ServerConnection {
     pub(super) fn step_connect<'b>(&mut self, input: &mut &'b [u8], out: &mut Outbound) -> Step<'b> {
@@ -22,7 +25,10 @@ impl ServerConnection {
                 Step::Command(Command::Open(Box::new(mapping::open(&connect, receive_max))))
             }
             Err(error) => {
-                if let Some(return_code) = error.connect_return_code() {
+                let unknown_level = error == Error::Refused(Refused::UnknownProtocolLevel);
+                if unknown_level && self.config.settings().unknown_level == UnknownLevel::AsV5 {
+                    out.append(&UNSUPPORTED_PROTOCOL_VERSION);
+                } else if let Some(return_code) = error.connect_return_code() {
                     refuse(return_code, out);
                 }
                 self.fail(error)
@@ -36,10 +42,13 @@ impl ServerConnection {
         if input.first().is_some_and(|first| first >> 4 != PacketType::Connect as u8) {
             return Err(Violation::FirstPacketNotConnect.into());
         }
-        let Some(unit) = next_unit(input, settings.connect_packet_bytes_max)? else { return Ok(None) };
-        let connect = Connect::decode(unit.body, settings.text_rule)?;
+        let Some(unit) = next_unit(input, self.version, settings.connect_packet_bytes_max)? else {
+            return Ok(None);
+        };
+        let connect = Connect::decode(unit.flags, unit.body, settings.text_rule)?;
         // Without an identifier there is nothing to find a session by again ([MQTT-3.1.3-7], [MQTT-3.1.3-8]).
-        if connect.client_id.is_empty() && !(connect.clean_session && settings.allow_empty_client_id) {
+        let empty_allowed = connect.version.allows_empty_client_id() && settings.allow_empty_client_id;
+        if connect.client_id.is_empty() && !(connect.clean_session && empty_allowed) {
             return Err(Refused::ClientId.into());
         }
         let too_long = |max: u16| connect.keep_alive == 0 || connect.keep_alive > max;
@@ -58,7 +67,7 @@ impl ServerConnection {
     ) {
         match result {
             Ok(opened) => {
-                let session_present = opened.session_present;
+                let session_present = opened.session_present && self.version.tells_session_present();
                 out.append(&Connack { session_present, return_code: ConnectReturnCode::Accepted }.encode());
                 self.state = State::Open;
                 self.heard_at = now;

@@ -6,7 +6,7 @@
 
 use super::PacketType;
 use super::fields::Fields;
-use crate::{Error, Malformed, Violation};
+use crate::{Error, Malformed, Version, Violation};
 
 /// The answer to CONNECT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,10 +69,11 @@ impl Connack {
     ///
     /// # Errors
     /// The body has another length, an undefined flag or code, or a refusal with a session ([MQTT-3.2.2-4]).
-    pub fn decode(body: &[u8]) -> Result<Self, Error> {
+    pub fn decode(body: &[u8], version: Version) -> Result<Self, Error> {
         let mut fields = Fields(body);
         let (flags, code) = (fields.byte()?, fields.byte()?);
         fields.finish()?;
+        let flags = if version.tells_session_present() { flags } else { 0 };
         let return_code = ConnectReturnCode::from_number(code).ok_or(Malformed::Connack)?;
         if flags > 1 {
             return Err(Malformed::Connack.into());

@@ -15,7 +15,7 @@ use mynah_model::{Class, Topic};
 use super::fields::{Fields, push_bytes};
 use super::{PacketType, TextRule, check_topic_name};
 use crate::framing::encode_fixed_header;
-use crate::{Error, Malformed, Refused, Version, Violation};
+use crate::{Error, Malformed, Version, Violation};
 
 const USER_NAME: u8 = 0x80;
 const PASSWORD: u8 = 0x40;
@@ -24,9 +24,6 @@ const WILL_QOS: u8 = 0x18;
 const WILL: u8 = 0x04;
 const CLEAN_SESSION: u8 = 0x02;
 const RESERVED: u8 = 0x01;
-
-/// The protocol name of MQTT 3.1: its clients understand the answer that their version is not served.
-const NAME_OF_3_1: &[u8] = b"MQIsdp";
 
 /// A client's request to connect.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -75,21 +72,30 @@ impl core::fmt::Debug for Connect<'_> {
 }
 
 impl<'b> Connect<'b> {
-    /// Reads the body of a CONNECT.
+    /// Reads the body of a CONNECT whose fixed header has `header_flags`.
     ///
     /// # Errors
-    /// [`Refused::ProtocolLevel`] for a version that is not spoken here ([MQTT-3.1.2-2]); everything else is
-    /// malformed or a violation.
-    pub fn decode(body: &'b [u8], rule: TextRule) -> Result<Self, Error> {
+    /// [`Refused::ProtocolLevel`] and [`Refused::UnknownProtocolLevel`] for a version that is not spoken here
+    /// ([MQTT-3.1.2-2]); everything else is malformed or a violation.
+    pub fn decode(header_flags: u8, body: &'b [u8], rule: TextRule) -> Result<Self, Error> {
         let mut fields = Fields(body);
-        let version = decode_version(&mut fields)?;
-        let flags = fields.byte()?;
-        check_flags(flags)?;
-        let keep_alive = fields.integer()?;
+        let name = decode_name(&mut fields)?;
+        let level = fields.byte()?;
+        // Up to the keep-alive all versions are alike: what is missing there is malformed, whatever the version.
+        let (flags, keep_alive) = (fields.byte()?, fields.integer()?);
+        // The flags of the fixed header are reserved since the name is `MQTT`.
+        if header_flags != 0 && name != Version::V3_1.protocol_name() {
+            return Err(Malformed::Flags.into());
+        }
+        let version = Version::asked_for(name, level)?;
+        check_flags(version, flags)?;
         let client_id = fields.text(rule)?;
         let will = if flags & WILL == 0 { None } else { Some(decode_will(&mut fields, flags, rule)?) };
-        let user_name = if flags & USER_NAME == 0 { None } else { Some(fields.text(rule)?) };
-        let password = if flags & PASSWORD == 0 { None } else { Some(fields.bytes()?) };
+        let is_there = |fields: &Fields<'_>, mask| {
+            flags & mask != 0 && !(fields.is_empty() && version.credentials_may_be_missing())
+        };
+        let user_name = if is_there(&fields, USER_NAME) { Some(fields.text(rule)?) } else { None };
+        let password = if is_there(&fields, PASSWORD) { Some(fields.bytes()?) } else { None };
         fields.finish()?;
         let clean_session = flags & CLEAN_SESSION != 0;
         Ok(Self { version, clean_session, keep_alive, client_id, will, user_name, password })
@@ -126,25 +132,23 @@ impl<'b> Connect<'b> {
     }
 }
 
-fn decode_version(fields: &mut Fields<'_>) -> Result<Version, Error> {
+/// The protocol name, if any version has it ([MQTT-3.1.2-1]).
+fn decode_name<'b>(fields: &mut Fields<'b>) -> Result<&'b [u8], Error> {
     let name = fields.bytes()?;
-    if name == NAME_OF_3_1 {
-        return Err(Refused::ProtocolLevel.into());
-    }
-    if name != Version::V3_1_1.protocol_name() {
-        return Err(Violation::ProtocolName.into());
-    }
-    Version::from_protocol_level(fields.byte()?).ok_or(Refused::ProtocolLevel.into())
+    let known = Version::ALL.iter().any(|version| version.protocol_name() == name);
+    if known { Ok(name) } else { Err(Violation::ProtocolName.into()) }
 }
 
-fn check_flags(flags: u8) -> Result<(), Violation> {
-    if flags & RESERVED != 0 {
-        return Err(Violation::ReservedConnectFlag);
+fn check_flags(version: Version, flags: u8) -> Result<(), Violation> {
+    if version.checks_reserved_flags() {
+        if flags & RESERVED != 0 {
+            return Err(Violation::ReservedConnectFlag);
+        }
+        if flags & WILL == 0 && flags & (WILL_QOS | WILL_RETAIN) != 0 {
+            return Err(Violation::WillFlagsWithoutWill);
+        }
     }
-    if flags & WILL == 0 && flags & (WILL_QOS | WILL_RETAIN) != 0 {
-        return Err(Violation::WillFlagsWithoutWill);
-    }
-    if flags & WILL_QOS == WILL_QOS {
+    if flags & WILL != 0 && flags & WILL_QOS == WILL_QOS {
         return Err(Violation::WillQos);
     }
     if flags & (USER_NAME | PASSWORD) == PASSWORD {

@@ -19,6 +19,8 @@ use core::num::NonZeroU16;
 
 use mynah_model::DeliveryId;
 
+use crate::Version;
+
 pub use ack::{Ack, AckType};
 pub use connack::{Connack, ConnectReturnCode};
 pub use connect::{Connect, Will};
@@ -88,12 +90,13 @@ impl PacketType {
         })
     }
 
-    /// Whether the fixed header of this type may carry `flags` (table 2.2). PUBLISH reads its own.
+    /// Whether the fixed header of this type may carry `flags` (table 2.2). PUBLISH reads its own, and CONNECT says
+    /// what the version is only later.
     #[must_use]
-    pub const fn allows_flags(self, flags: u8) -> bool {
+    pub const fn allows_flags(self, version: Version, flags: u8) -> bool {
         match self {
-            Self::Publish => true,
-            _ => flags == self.flags(),
+            Self::Publish | Self::Connect => true,
+            _ => flags == self.flags() || !version.checks_reserved_flags(),
         }
     }
 

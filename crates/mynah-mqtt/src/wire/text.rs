@@ -108,7 +108,8 @@ mod tests {
         }
     }
 
-    /// [MQTT-1.5.3-3]: U+FEFF is a character like others.
+    //= mqtt-3.1.1 [MQTT-1.5.3-3]
+    /// U+FEFF is a character like others.
     #[test]
     fn a_byte_order_mark_is_kept() {
         let text = "\u{feff}a\u{2a6d4}\u{a0}";
@@ -124,6 +125,7 @@ mod tests {
         assert_eq!(check_topic_name("ä#".as_bytes(), rule), Err(Violation::TopicWildcard.into()));
     }
 
+    //= mqtt-3.1.1 [MQTT-4.7.1-2] [MQTT-4.7.1-3]
     #[test]
     fn a_filter_has_its_wildcards_in_their_places() {
         let rule = TextRule::RefuseDiscouraged;

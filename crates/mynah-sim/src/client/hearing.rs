@@ -4,12 +4,12 @@ use std::fmt;
 use std::rc::Rc;
 
 use mynah_model::Class;
-use mynah_mqtt::TextRule;
 use mynah_mqtt::framing::{Unit, next_unit};
 use mynah_mqtt::wire::{
     Ack, AckType, Connack, ConnectReturnCode, PacketId, PacketType, Publish, Suback, SubscribeReturnCode,
     Unsuback,
 };
+use mynah_mqtt::{TextRule, Version};
 
 use super::Client;
 use crate::model::{Publication, Violation, label, violation};
@@ -61,7 +61,7 @@ impl Client {
         let input = std::mem::take(&mut self.input);
         let mut rest = &input[..];
         let mut heard = Vec::new();
-        while let Some(unit) = next_unit(&mut rest, usize::MAX).map_err(malformed)? {
+        while let Some(unit) = next_unit(&mut rest, Version::V3_1_1, usize::MAX).map_err(malformed)? {
             heard.extend(self.receive(unit)?);
         }
         self.input = rest.to_vec();
@@ -97,7 +97,7 @@ impl Client {
     }
 
     fn receive_connack(&mut self, body: &[u8]) -> Result<Heard, Violation> {
-        let connack = Connack::decode(body).map_err(malformed)?;
+        let connack = Connack::decode(body, Version::V3_1_1).map_err(malformed)?;
         if connack.return_code != ConnectReturnCode::Accepted {
             return violation(format!("{} is refused: {}", self.name, connack.return_code));
         }

@@ -106,6 +106,7 @@ pub(super) struct Mqtt {
     pub(super) filters_per_packet_max: Spanned<usize>,
     pub(super) allow_empty_client_id: bool,
     pub(super) discouraged_characters: DiscouragedCharacters,
+    pub(super) unknown_level: UnknownLevel,
 }
 
 impl Default for Mqtt {
@@ -120,6 +121,7 @@ impl Default for Mqtt {
             filters_per_packet_max: Spanned::new(0..0, settings.filters_per_packet_max),
             allow_empty_client_id: settings.allow_empty_client_id,
             discouraged_characters: DiscouragedCharacters::Refuse,
+            unknown_level: UnknownLevel::V3_1_1,
         }
     }
 }
@@ -131,6 +133,16 @@ impl Default for Mqtt {
 pub(super) enum DiscouragedCharacters {
     Refuse,
     Accept,
+}
+
+/// In which version a CONNECT is answered whose protocol level belongs to none.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) enum UnknownLevel {
+    #[serde(rename = "3.1.1")]
+    V3_1_1,
+    #[serde(rename = "5.0")]
+    V5,
 }
 
 /// `[http]`

@@ -11,7 +11,7 @@ use mynah_core::access::{Action, Check, Effect, Rule, Subject};
 use mynah_core::{AccessRules, SHARDS};
 use mynah_http::HttpConfig;
 use mynah_model::Limits;
-use mynah_mqtt::TextRule;
+use mynah_mqtt::{TextRule, UnknownLevel};
 use toml::Spanned;
 use tracing::level_filters::LevelFilter;
 
@@ -254,6 +254,10 @@ fn mqtt(written: &document::Mqtt) -> Result<mynah_mqtt::Config, Wrong> {
         text_rule: match written.discouraged_characters {
             DiscouragedCharacters::Refuse => TextRule::RefuseDiscouraged,
             DiscouragedCharacters::Accept => TextRule::AcceptDiscouraged,
+        },
+        unknown_level: match written.unknown_level {
+            document::UnknownLevel::V3_1_1 => UnknownLevel::AsV3_1_1,
+            document::UnknownLevel::V5 => UnknownLevel::AsV5,
         },
     };
     mynah_mqtt::Config::new(settings).map_err(|error| {

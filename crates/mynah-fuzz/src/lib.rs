@@ -1,0 +1,36 @@
+//! Bodies of the fuzz targets. A body takes any bytes and panics if a promise is broken; `fuzz/` hands it what libFuzzer
+//! makes up, and a test of this crate what was found before.
+
+// A body has to stop at the first thing that is not as it says.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod corpus;
+mod filters_index;
+mod http_paths;
+mod mqtt_connection;
+mod mqtt_wire;
+mod script;
+pub mod seeds;
+
+pub use corpus::{Corpus, Input};
+pub use filters_index::filters_index;
+pub use http_paths::http_paths;
+pub use mqtt_connection::mqtt_connection;
+pub use mqtt_wire::mqtt_wire;
+
+/// A fuzz target: its name, which is also the name of its binary and of its corpus, and its body.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Name.
+    pub name: &'static str,
+    /// What is run on each input.
+    pub body: fn(&[u8]),
+}
+
+/// All targets.
+pub const TARGETS: [Target; 4] = [
+    Target { name: "mqtt_wire", body: mqtt_wire },
+    Target { name: "mqtt_connection", body: mqtt_connection },
+    Target { name: "filters_index", body: filters_index },
+    Target { name: "http_paths", body: http_paths },
+];

@@ -1,0 +1,138 @@
+//! What a target starts from: the golden vectors, the corpus that was kept, and the inputs that once showed a fault.
+
+use std::fs;
+use std::io::{Error, ErrorKind, Result};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::Target;
+use crate::corpus::{Corpus, Input, from_hex};
+
+/// The folders that inputs are kept in.
+#[derive(Clone, Debug)]
+pub struct Folders {
+    root: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Vectors {
+    vector: Vec<Vector>,
+}
+
+#[derive(Deserialize)]
+struct Vector {
+    bytes: String,
+}
+
+impl Folders {
+    /// The folders of the workspace that this program was built in.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { root: Path::new(env!("CARGO_MANIFEST_DIR")).join("../..") }
+    }
+
+    /// The text file with the corpus of `target`.
+    #[must_use]
+    pub fn corpus_file(&self, target: &Target) -> PathBuf {
+        self.root.join("fuzz/corpora").join(target.name).with_extension("hex")
+    }
+
+    /// The folder with one file for each input that libFuzzer works in.
+    #[must_use]
+    pub fn working_folder(&self, target: &Target) -> PathBuf {
+        self.root.join("fuzz/corpus").join(target.name)
+    }
+
+    /// Everything that is kept for `target`.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is not what it should be.
+    pub fn inputs(&self, target: &Target) -> Result<Vec<Input>> {
+        let mut corpus = self.kept(&self.corpus_file(target))?;
+        let regressions = self.root.join("fuzz/regressions").join(target.name).with_extension("hex");
+        for input in self.kept(&regressions)?.inputs().chain(&self.seeds(target)?) {
+            corpus.insert(input.clone());
+        }
+        Ok(corpus.inputs().cloned().collect())
+    }
+
+    /// The corpus in a text file; empty if there is no such file.
+    fn kept(&self, file: &Path) -> Result<Corpus> {
+        match fs::read_to_string(file) {
+            Ok(text) => Corpus::parse(&text)
+                .map_err(|line| invalid(format!("{}:{line}: not hexadecimal", file.display()))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Corpus::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn seeds(&self, target: &Target) -> Result<Vec<Input>> {
+        Ok(match target.name {
+            "mqtt_wire" => self.packets()?,
+            "mqtt_connection" => self.packets()?.iter().flat_map(|packet| connection_seeds(packet)).collect(),
+            "http_paths" => HTTP_SEEDS.iter().map(|seed| seed.to_vec()).collect(),
+            _ => Vec::new(),
+        })
+    }
+
+    /// The packets of the golden vectors.
+    fn packets(&self) -> Result<Vec<Input>> {
+        let mut files: Vec<PathBuf> = Vec::new();
+        for entry in fs::read_dir(self.root.join("vectors/mqtt"))? {
+            files.push(entry?.path());
+        }
+        files.sort();
+        let mut packets = Vec::new();
+        for file in files {
+            let wrong = |what: &str| invalid(format!("{}: {what}", file.display()));
+            let vectors: Vectors =
+                toml::from_str(&fs::read_to_string(&file)?).map_err(|error| wrong(error.message()))?;
+            for vector in vectors.vector {
+                packets.push(from_hex(&vector.bytes).ok_or_else(|| wrong(&vector.bytes))?);
+            }
+        }
+        Ok(packets)
+    }
+}
+
+impl Default for Folders {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(ErrorKind::InvalidData, message)
+}
+
+/// A packet as the first of a connection and as one of a session that is open, read in pieces and by a script.
+fn connection_seeds(packet: &[u8]) -> Vec<Input> {
+    let mut seeds = Vec::new();
+    for flags in [0x10, 0x11, 0x90] {
+        seeds.push([&[flags, 5], packet].concat());
+    }
+    if let Ok(len) = u8::try_from(packet.len())
+        && len < 64
+    {
+        for flags in [0x02, 0x03, 0x00, 0x01] {
+            // Hear the packet, answer it, deliver, wait.
+            let rest = [8, 1, 10, 1, 0, 7, 0, 2, b'h', b'i', 13, 0, 9];
+            seeds.push([&[flags, 0, len], packet, &rest].concat());
+        }
+    }
+    seeds
+}
+
+const HTTP_SEEDS: &[&[u8]] = &[
+    b"\0a/b/c",
+    b"\0k%C3%BCche/%2E%2E//x",
+    b"\0a/%2F",
+    b"\0../%zz",
+    b"\x01filter=a/%2B/c&filter=%23",
+    b"\x01filter=&x=1",
+    b"\x02\x01\0\0\0\x0b\x01\0\0\0\0\x02ab\0\0\0",
+    b"\x02\x01\0\0\0\x0a\x01\0\0\x01\x01\0\x03a/#",
+    b"\x03\0\x10\x01\0\0\0\x0a\x01\0\0\0\0\x01a\0\0\0",
+    b"\x03\0\x0f\x01\0\0\0\x0a\x02\x01\0\0\0\x01a\0\0\x07\x02\0\0\0\x02hi",
+];

@@ -1,0 +1,29 @@
+//! The binary and programs that others wrote, over loopback: each test starts a broker of its own. Most run twice,
+//! on one worker and on two, where sessions live on different cores and messages cross between them.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot set its stage has failed")]
+
+mod crossing;
+mod curl;
+mod mosquitto;
+mod paho;
+mod program;
+mod rumqttc;
+
+/// Makes two tests of each function: on one worker, and on two.
+macro_rules! on_one_and_two_workers {
+    ($($test:ident),+ $(,)?) => {
+        mod one_worker {
+            $(#[test]
+            fn $test() {
+                super::$test(1);
+            })+
+        }
+        mod two_workers {
+            $(#[test]
+            fn $test() {
+                super::$test(2);
+            })+
+        }
+    };
+}
+use on_one_and_two_workers;

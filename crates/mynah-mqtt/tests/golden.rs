@@ -1,0 +1,209 @@
+//! The golden vectors of `vectors/mqtt`, both ways: what the bytes decode to, what that encodes to, and which statement
+//! a receiver closes by. See `vectors/README.md` for the form.
+
+use std::fs;
+use std::path::Path;
+
+use mynah_mqtt::framing::{Unit, next_unit};
+use mynah_mqtt::wire::{
+    Ack, AckType, Connack, Connect, Disconnect, PacketType, Pingreq, Pingresp, Publish, Suback, Subscribe,
+    TextRule, Unsuback, Unsubscribe, Will,
+};
+use mynah_mqtt::{Error, Refused, Version};
+use toml::{Table, Value};
+
+const RULE: TextRule = TextRule::RefuseDiscouraged;
+
+/// How many vectors there are at least, so that none is lost unseen.
+const VECTORS_MIN: usize = 155;
+
+/// A packet's fields as a vector spells them, and its bytes as they are encoded here.
+type Described = (Table, Vec<u8>);
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits: Vec<char> = hex.chars().filter(|c| *c != ' ').collect();
+    assert!(digits.len().is_multiple_of(2), "half a byte in {hex}");
+    let byte = |pair: &[char]| u8::from_str_radix(&String::from_iter(pair), 16).unwrap();
+    digits.chunks(2).map(byte).collect()
+}
+
+fn hex(bytes: &[u8]) -> Value {
+    Value::from(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+}
+
+fn text(bytes: &[u8]) -> Value {
+    Value::from(str::from_utf8(bytes).unwrap())
+}
+
+fn table<const N: usize>(fields: [(&str, Value); N]) -> Table {
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Adds a flag, which is left out if it is not set.
+fn flag(table: &mut Table, name: &str, is_set: bool) {
+    if is_set {
+        table.insert(name.to_owned(), Value::from(true));
+    }
+}
+
+fn number(number: impl Into<i64>) -> Value {
+    Value::Integer(number.into())
+}
+
+fn encoded(encode: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode(&mut out);
+    out
+}
+
+fn decode(packet: &[u8], version: Version) -> Result<Described, Error> {
+    let mut input = packet;
+    let unit = next_unit(&mut input, version, 1 << 20)?.expect("a vector is a whole packet");
+    assert!(input.is_empty(), "a vector is one packet");
+    describe(unit, version)
+}
+
+fn describe(unit: Unit<'_>, version: Version) -> Result<Described, Error> {
+    let body = unit.body;
+    Ok(match unit.packet_type {
+        PacketType::Connect => connect(&Connect::decode(unit.flags, body, RULE)?),
+        PacketType::Connack => {
+            let connack = Connack::decode(body, version)?;
+            let mut fields = table([("return_code", number(connack.return_code as u8))]);
+            flag(&mut fields, "session_present", connack.session_present);
+            (fields, connack.encode().to_vec())
+        }
+        PacketType::Publish => publish(&Publish::decode(unit.flags, body, RULE)?),
+        PacketType::Puback => ack(Ack::decode(AckType::Puback, body)?),
+        PacketType::Pubrec => ack(Ack::decode(AckType::Pubrec, body)?),
+        PacketType::Pubrel => ack(Ack::decode(AckType::Pubrel, body)?),
+        PacketType::Pubcomp => ack(Ack::decode(AckType::Pubcomp, body)?),
+        PacketType::Subscribe => subscribe(&Subscribe::decode(body, 100, RULE)?),
+        PacketType::Suback => suback(&Suback::decode(body)?),
+        PacketType::Unsubscribe => unsubscribe(&Unsubscribe::decode(body, 100, RULE)?),
+        PacketType::Unsuback => {
+            let unsuback = Unsuback::decode(body)?;
+            let fields = table([("packet_id", number(unsuback.packet_id.number()))]);
+            (fields, unsuback.encode().to_vec())
+        }
+        PacketType::Pingreq => Pingreq::decode(body).map(|_| (Table::new(), Pingreq.encode().to_vec()))?,
+        PacketType::Pingresp => Pingresp::decode(body).map(|_| (Table::new(), Pingresp.encode().to_vec()))?,
+        PacketType::Disconnect => {
+            Disconnect::decode(body).map(|_| (Table::new(), Disconnect.encode().to_vec()))?
+        }
+    })
+}
+
+fn connect(connect: &Connect<'_>) -> Described {
+    let mut fields = table([
+        ("level", number(connect.version.protocol_level())),
+        ("keep_alive", number(connect.keep_alive)),
+        ("client_id", Value::from(connect.client_id)),
+    ]);
+    flag(&mut fields, "clean_session", connect.clean_session);
+    if let Some(user_name) = connect.user_name {
+        fields.insert("user_name".to_owned(), Value::from(user_name));
+    }
+    if let Some(password) = connect.password {
+        fields.insert("password".to_owned(), hex(password));
+    }
+    if let Some(Will { topic, message, class, retain }) = connect.will {
+        let will =
+            [("topic", text(topic.as_bytes())), ("message", hex(message)), ("qos", number(class.number()))];
+        let mut will = table(will);
+        flag(&mut will, "retain", retain);
+        fields.insert("will".to_owned(), Value::Table(will));
+    }
+    (fields, encoded(|out| connect.encode(out)))
+}
+
+fn publish(publish: &Publish<'_>) -> Described {
+    let mut fields = table([
+        ("topic", text(publish.topic.as_bytes())),
+        ("qos", number(publish.class.number())),
+        ("payload", hex(publish.payload)),
+    ]);
+    flag(&mut fields, "dup", publish.dup);
+    flag(&mut fields, "retain", publish.retain);
+    if let Some(id) = publish.packet_id {
+        fields.insert("packet_id".to_owned(), number(id.number()));
+    }
+    (fields, encoded(|out| publish.encode(out)))
+}
+
+fn ack(ack: Ack) -> Described {
+    (table([("packet_id", number(ack.packet_id.number()))]), ack.encode().to_vec())
+}
+
+fn subscribe(subscribe: &Subscribe<'_>) -> Described {
+    let entries = subscribe.entries.iter().map(|entry| {
+        let fields = [("filter", text(entry.filter.as_bytes())), ("qos", number(entry.class_max.number()))];
+        Value::Table(table(fields))
+    });
+    let fields =
+        [("packet_id", number(subscribe.packet_id.number())), ("entries", Value::Array(entries.collect()))];
+    (table(fields), encoded(|out| subscribe.encode(out)))
+}
+
+fn suback(suback: &Suback) -> Described {
+    let codes = suback.return_codes.iter().map(|code| number(code.number())).collect();
+    let fields = [("packet_id", number(suback.packet_id.number())), ("return_codes", Value::Array(codes))];
+    (table(fields), encoded(|out| suback.encode(out)))
+}
+
+fn unsubscribe(unsubscribe: &Unsubscribe<'_>) -> Described {
+    let filters = unsubscribe.filters.iter().map(|filter| text(filter.as_bytes())).collect();
+    let fields = [("packet_id", number(unsubscribe.packet_id.number())), ("filters", Value::Array(filters))];
+    (table(fields), encoded(|out| unsubscribe.encode(out)))
+}
+
+/// The statement by which a packet is not taken.
+fn statement(error: Error) -> &'static str {
+    match error {
+        Error::Malformed(malformed) => malformed.statement(),
+        Error::Violation(violation) => violation.statement(),
+        Error::Refused(Refused::ProtocolLevel | Refused::UnknownProtocolLevel) => "MQTT-3.1.2-2",
+        Error::Refused(refused) => panic!("no vector is about limits, this one meets {refused:?}"),
+    }
+}
+
+/// Checks one vector.
+fn check(vector: &Table, shown: &str) {
+    const KEYS: [&str; 7] = ["name", "statements", "version", "bytes", "encodes_to", "packet", "reject"];
+    assert!(vector.keys().all(|key| KEYS.contains(&key.as_str())), "{shown}: an unknown key");
+    let string = |name: &str| vector.get(name).map(|value| value.as_str().unwrap());
+    let packet = bytes(string("bytes").unwrap());
+    let version = match string("version") {
+        Some("3.1") => Version::V3_1,
+        Some("3.1.1") => Version::V3_1_1,
+        other => panic!("{shown}: version {other:?}"),
+    };
+    match (decode(&packet, version), vector.get("packet"), string("reject")) {
+        (Ok((fields, encoded)), Some(expected), None) => {
+            assert_eq!(&Value::Table(fields), expected, "{shown}");
+            assert_eq!(encoded, string("encodes_to").map_or(packet, bytes), "{shown}: encoded");
+        }
+        (Err(error), None, Some(expected)) => assert_eq!(statement(error), expected, "{shown}: {error}"),
+        (result, packet, reject) => panic!("{shown}: {result:?} for {packet:?} {reject:?}"),
+    }
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the crate reads no files, its tests do")]
+fn every_vector_decodes_and_encodes_as_it_says() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/mqtt");
+    let mut count = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let document: Table = fs::read_to_string(&path).unwrap().parse().unwrap();
+        for vector in document["vector"].as_array().unwrap() {
+            let vector = vector.as_table().unwrap();
+            let name = vector["name"].as_str().unwrap();
+            let shown = format!("{}: {name}", path.file_name().unwrap().display());
+            assert!(vector["statements"].is_array(), "{shown}");
+            check(vector, &shown);
+            count += 1;
+        }
+    }
+    assert!(count >= VECTORS_MIN, "{count} vectors");
+}

@@ -23,11 +23,7 @@ impl Engine {
         let result = match self.accept_publish(id, &publish) {
             Ok(Received::New) => {
                 let told = (class == Class::ExactlyOnce).then_some((id, receipt));
-                let mut item = Item::borrowed(publish.view());
-                if publish.header.retain {
-                    self.retain(now, &mut item);
-                }
-                let wanted = self.fan_out(now, &mut item, told);
+                let wanted = self.distribute_telling(now, &mut Item::borrowed(publish.view()), told);
                 if told.is_some() {
                     return;
                 }
@@ -53,8 +49,7 @@ impl Engine {
         let result = match self.accept_publish(id, &publish) {
             Ok(Received::New) => {
                 let mut item = Item::borrowed(publish.view());
-                let retained = self.retain_if(now, &mut item, &conditions);
-                retained.map(|()| self.fan_out(now, &mut item, None))
+                self.retain_if(now, &mut item, &conditions).map(|()| self.fan_out(now, &mut item, None))
             }
             Ok(Received::Duplicate) => Ok(true),
             Ok(Received::Full) => Err(Reason::QuotaExceeded),
@@ -111,16 +106,27 @@ impl Engine {
     /// others. Returns whether anybody wants it.
     #[inline]
     pub(crate) fn distribute(&mut self, now: Instant, item: &mut Item<'_>) -> bool {
+        self.distribute_telling(now, item, None)
+    }
+
+    /// Distributes, and tells the publisher of an exactly-once message before the first delivery: one that subscribes
+    /// to its own topic hears the answer first and the message in the middle of the exchange, which is the order that
+    /// clients of such protocols know from elsewhere. No promise is early: the message was accepted and is retained,
+    /// nothing after this can fail, and no byte leaves before the end of the turn.
+    fn distribute_telling(
+        &mut self,
+        now: Instant,
+        item: &mut Item<'_>,
+        publisher: Option<(ConnectionId, u16)>,
+    ) -> bool {
         if item.view().header.retain {
             self.retain(now, item);
         }
-        self.fan_out(now, item, None)
+        self.fan_out(now, item, publisher)
     }
 
-    /// Delivers a message to the sessions that want it, and tells the publisher of an exactly-once message before the
-    /// first delivery: one that subscribes to its own topic hears the answer first and the message in the middle of the
-    /// exchange, which is the order that clients of such protocols know from elsewhere. No promise is early: the
-    /// message was accepted and is retained, nothing after this can fail, and no byte leaves before the end of the turn.
+    /// Tells the publisher, if it is to hear it now, and delivers a message to the sessions that want it. Returns
+    /// whether there are any.
     fn fan_out(&mut self, now: Instant, item: &mut Item<'_>, publisher: Option<(ConnectionId, u16)>) -> bool {
         let view = item.view();
         let (tenant, topic) = (view.header.tenant, view.topic());

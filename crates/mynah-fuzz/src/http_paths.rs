@@ -170,7 +170,8 @@ impl Link {
                 Outcome::Subscribed { receipt: subscribe.receipt, results: &results }
             }
             Command::Read(_) => Outcome::Value(self.refusal.map_or(Ok(None), Err)),
-            other => panic!("HTTP has no {other:?}"),
+            // The broker may end a link instead of answering.
+            _ => Outcome::Ended(Reason::ServerBusy),
         };
         self.connection.handle_outcome(Instant::ZERO, outcome, &mut self.out);
     }

@@ -346,7 +346,7 @@ impl Broker {
             Command::Settle(Settle { delivery, settlement }) => {
                 (settlement == Settlement::Received).then_some(Waiting::Received { id: delivery })
             }
-            Command::Read(_) | Command::PublishIf(_) => panic!("MQTT has no such words"),
+            other => panic!("MQTT has no {other:?}"),
         }
     }
 

@@ -6,7 +6,7 @@ use mynah_http::wire::target::{decode_filters, decode_topic, encode_topic, no_pa
 use mynah_http::wire::{Kind, RequestHead};
 use mynah_http::{Http, HttpConfig};
 use mynah_model::{Filter, Instant, Reason, Topic};
-use mynah_stack::{Command, Connection, Opened, Outbound, Outcome, Protocol, Step};
+use mynah_stack::{Command, Connection, Opened, Outbound, Outcome, Protocol, Publish, Step};
 
 use crate::script::Script;
 
@@ -147,17 +147,21 @@ impl Link {
         panic!("more steps than a request has");
     }
 
+    /// Looks at a publication, and answers it.
+    fn published(&self, publish: &Publish<'_>) -> Outcome<'static> {
+        assert!(Topic::new(publish.view().topic().as_bytes()).is_ok());
+        assert_eq!(publish.header.payload_range().end, publish.native.len());
+        let (receipt, class) = (publish.receipt, publish.header.class);
+        Outcome::Published { receipt, class, result: self.refusal.map_or(Ok(true), Err) }
+    }
+
     fn answer(&mut self, command: Command<'_>) {
         let opened = Opened { session_present: false, assigned_client_id: None };
         let results;
         let outcome = match command {
             Command::Open(_) => Outcome::Opened(Ok(opened)),
-            Command::Publish(publish) => {
-                assert!(Topic::new(publish.view().topic().as_bytes()).is_ok());
-                assert_eq!(publish.header.payload_range().end, publish.native.len());
-                let (receipt, class) = (publish.receipt, publish.header.class);
-                Outcome::Published { receipt, class, result: self.refusal.map_or(Ok(true), Err) }
-            }
+            Command::Publish(publish) => self.published(&publish),
+            Command::PublishIf(command) => self.published(&command.publish),
             Command::Subscribe(subscribe) => {
                 let result = |request: &Result<mynah_stack::SubscribeRequest<'_>, Reason>| {
                     request.and_then(|r| self.refusal.map_or(Ok(r.options.class_max), Err))

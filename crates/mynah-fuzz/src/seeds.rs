@@ -131,8 +131,29 @@ const HTTP_SEEDS: &[&[u8]] = &[
     b"\0../%zz",
     b"\x01filter=a/%2B/c&filter=%23",
     b"\x01filter=&x=1",
-    b"\x02\x01\0\0\0\x0b\x01\0\0\0\0\x02ab\0\0\0",
-    b"\x02\x01\0\0\0\x0a\x01\0\0\x01\x01\0\x03a/#",
-    b"\x03\0\x10\x01\0\0\0\x0a\x01\0\0\0\0\x01a\0\0\0",
-    b"\x03\0\x0f\x01\0\0\0\x0a\x02\x01\0\0\0\x01a\0\0\x07\x02\0\0\0\x02hi",
+    b"\x02\x01\0\0\0\x16\x01\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\x02ab\0\0\0\0",
+    b"\x02\x01\0\0\0\x14\x01\0\x04\0\0\0\0\0\0\0\0\0\0\x01\x01\0\x03a/#",
+    b"\x02\x01\0\0\0\x36\x02\x01\x09\0\0\0\0\0\0\0\x01\x02\x02\0\x01\0\0\0\0\0\0\0\x07\x01\0\0\0\x01a\0\0\0\x15\x01\0\x01x\x06\0\0\0\0\0\0\0\x01\x07\x08\0\x01k\0\x01v",
+    b"\x03\0\x1a\x01\0\0\0\x15\x01\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\x01a\0\0\0\0",
+    b"\x03\0\x1a\x01\0\0\0\x15\x02\x01\x04\0\0\0\0\0\0\0\0\0\0\0\0\x01a\0\0\0\0\x07\x02\0\0\0\x02hi",
+    b"\x03\0\x28\x01\0\0\0\x36\x02\x01\x09\0\0\0\0\0\0\0\x01\x02\x02\0\x01\0\0\0\0\0\0\0\x07\x01\0\0\0\x01a\0\0\0\x15\x01\0\x13\x01x\x06\0\0\0\0\0\0\0\x01\x07\x08\0\x01k\0\x01v\x07\x02\0\0\0\x02hi",
 ];
+
+#[cfg(test)]
+mod tests {
+    use mynah_http::wire::RequestHead;
+
+    use super::*;
+
+    /// A seed that is malformed from its first byte leads nowhere.
+    #[test]
+    fn the_heads_among_the_seeds_are_heads() {
+        let mut count = 0;
+        for seed in HTTP_SEEDS.iter().filter(|seed| seed[0] == 2) {
+            let head = RequestHead::decode(&seed[1..], 512);
+            assert!(matches!(head, Ok(Some((_, native))) if native.end == seed.len() - 1), "{seed:?}");
+            count += 1;
+        }
+        assert_eq!(count, 3);
+    }
+}

@@ -231,6 +231,8 @@ impl Broker {
         let step = self.connection.step(self.now, &mut input, &mut self.out);
         let waiting = match step {
             Step::Idle => {
+                let is_read = input.len() < unread.len();
+                assert!(self.phase != Phase::Opening || !is_read, "nothing is read while opening");
                 self.unread = input.to_vec();
                 self.check_idle();
                 return false;
@@ -310,7 +312,8 @@ impl Broker {
 
     /// Checks a command and notes what it waits for.
     fn take_command(&mut self, command: Command<'_>) -> Option<Waiting> {
-        assert_eq!(self.phase == Phase::Connecting, matches!(command, Command::Open(_)));
+        let due = if matches!(command, Command::Open(_)) { Phase::Connecting } else { Phase::Open };
+        assert_eq!(self.phase, due, "{command:?}");
         match command {
             Command::Open(open) => {
                 self.phase = Phase::Opening;

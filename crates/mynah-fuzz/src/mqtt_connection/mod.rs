@@ -14,7 +14,7 @@ use crate::script::Script;
 use broker::Broker;
 
 /// CONNECT of client `p` with a clean session and a keep-alive of 10 s.
-const CONNECT: &[u8] = b"\x10\x0d\0\x04MQTT\x04\x02\0\x0a\0\x01p";
+pub(crate) const CONNECT: &[u8] = b"\x10\x0d\0\x04MQTT\x04\x02\0\x0a\0\x01p";
 
 const REASONS: [Reason; 8] = [
     Reason::NotAuthorized,

@@ -56,12 +56,23 @@ pub(crate) struct Connection {
     /// The delivery after which redelivery goes on, while a session is being resumed.
     pub(crate) resume: Option<Resume>,
     pub(crate) timer: Option<(TimerKey, Instant)>,
-    /// The connection is in the list of those to be flushed.
-    pub(crate) dirty: bool,
+    /// Which list of those to be flushed the connection is in.
+    pub(crate) dirty: Dirty,
     /// The socket takes no more bytes at the moment.
     pub(crate) blocked: bool,
     /// The connection is in the list of those with deliveries to be made.
     pub(crate) pumping: bool,
+}
+
+/// What waits to be written to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dirty {
+    /// Nothing that is not known to be stuck.
+    No,
+    /// Answers only, which can wait for those of the next turn.
+    Answers,
+    /// A delivery, or the last words of a connection that ends.
+    Deliveries,
 }
 
 /// Where the redelivery of unconfirmed deliveries stands.
@@ -127,7 +138,7 @@ impl Connections {
             generation,
             resume: None,
             timer: None,
-            dirty: false,
+            dirty: Dirty::No,
             blocked: false,
             pumping: false,
         }));

@@ -7,7 +7,7 @@ use mynah_core::{Counters, DropReason, RouteCache, SessionRef, SessionTable, Wor
 use mynah_model::{Identity, Instant, Reason};
 use mynah_stack::{Command, Credentials, Outbound, Step};
 
-use crate::connections::{Connection, ConnectionId, Phase};
+use crate::connections::{Connection, ConnectionId, Dirty, Phase};
 use crate::inbox::{Handover, Parcel};
 use crate::lane::Lane;
 use crate::random::Random;
@@ -255,9 +255,21 @@ impl Engine {
     /// The next connection with bytes to be written. Its bytes are in [`Engine::outbound`]; what became of them is
     /// told by [`Engine::handle_written`].
     pub fn poll_dirty(&mut self) -> Option<ConnectionId> {
-        while let Some(slot) = self.lane.dirty.pop_front() {
-            if let Some(connection) = self.lane.connections.at(slot).filter(|c| c.dirty) {
-                connection.dirty = false;
+        self.poll_urgent().or_else(|| self.poll_listed(Dirty::Answers))
+    }
+
+    /// The next connection with a delivery to be written. What has answers only can wait for a turn: under load the
+    /// answers of two turns go out with one write.
+    pub fn poll_urgent(&mut self) -> Option<ConnectionId> {
+        self.poll_listed(Dirty::Deliveries)
+    }
+
+    fn poll_listed(&mut self, kind: Dirty) -> Option<ConnectionId> {
+        let lane = &mut self.lane;
+        let list = if kind == Dirty::Answers { &mut lane.answered } else { &mut lane.dirty };
+        while let Some(slot) = list.pop_front() {
+            if let Some(connection) = lane.connections.at(slot).filter(|c| c.dirty == kind) {
+                connection.dirty = Dirty::No;
                 return Some(ConnectionId { slot, generation: connection.generation });
             }
         }
@@ -267,7 +279,7 @@ impl Engine {
     /// Whether there are connections with bytes to be written.
     #[must_use]
     pub fn is_dirty(&self) -> bool {
-        !self.lane.dirty.is_empty()
+        !self.lane.dirty.is_empty() || !self.lane.answered.is_empty()
     }
 
     /// The bytes that wait to be written to a peer.
@@ -380,10 +392,10 @@ impl Engine {
 
     fn settle_output(&mut self, id: ConnectionId) {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
-        if connection.outbound.is_empty() && !connection.is_closing() {
-            self.lane.reclaim(id.slot);
-        } else {
-            self.lane.mark_dirty(id.slot);
+        match connection.outbound.is_empty() {
+            _ if connection.is_closing() => self.lane.mark_dirty(id.slot),
+            true => self.lane.reclaim(id.slot),
+            false => self.lane.mark_answered(id.slot),
         }
     }
 

@@ -6,7 +6,7 @@ use mynah_core::{Counters, DropReason, Entry, Session, SessionKey, SessionTable,
 use mynah_model::{Class, DeliveryId, Instant, Topic};
 use mynah_stack::{Delivery, FrameKind, Outbound, Outcome};
 
-use crate::connections::{Connection, ConnectionId, Connections};
+use crate::connections::{Connection, ConnectionId, Connections, Dirty};
 use crate::item::Item;
 use crate::layouts::Frames;
 use crate::shared::Shared;
@@ -21,8 +21,10 @@ pub(crate) struct Lane {
     pub(crate) connections: Connections,
     pub(crate) sessions: SessionTable,
     pub(crate) frames: Frames,
-    /// Connections with bytes to be written, in the order in which they got them.
+    /// Connections with deliveries to be written, in the order in which they got them.
     pub(crate) dirty: VecDeque<u32>,
+    /// Connections with answers to be written; those that got a delivery since are in the other list.
+    pub(crate) answered: VecDeque<u32>,
     /// Connections with deliveries to be made.
     pub(crate) pumps: VecDeque<u32>,
     spare: Vec<Vec<u8>>,
@@ -44,6 +46,7 @@ impl Lane {
             sessions,
             frames: Frames::default(),
             dirty: VecDeque::new(),
+            answered: VecDeque::new(),
             pumps: VecDeque::new(),
             spare: Vec::new(),
         }
@@ -101,11 +104,19 @@ impl Lane {
         self.lend(id.slot);
         if let Some(connection) = self.connections.get_mut(id) {
             connection.stack.handle_outcome(now, outcome, &mut connection.outbound);
-            self.mark_dirty(id.slot);
+            self.mark_answered(id.slot);
         }
     }
 
-    /// Puts a connection into the list of those to be flushed.
+    /// Puts a connection into the list of those with answers to be written, if it is in none.
+    pub(crate) fn mark_answered(&mut self, slot: u32) {
+        if let Some(connection) = self.connections.at(slot).filter(|c| c.dirty == Dirty::No && !c.blocked) {
+            connection.dirty = Dirty::Answers;
+            self.answered.push_back(slot);
+        }
+    }
+
+    /// Puts a connection into the list of those to be flushed first.
     pub(crate) fn mark_dirty(&mut self, slot: u32) {
         if let Some(connection) = self.connections.at(slot) {
             mark_dirty(&mut self.dirty, slot, connection);
@@ -150,8 +161,8 @@ pub(crate) fn lend(spare: &mut Vec<Vec<u8>>, outbound: &mut Outbound) {
 
 #[inline]
 pub(crate) fn mark_dirty(dirty: &mut VecDeque<u32>, slot: u32, connection: &mut Connection) {
-    if !connection.dirty && !connection.blocked {
-        connection.dirty = true;
+    if connection.dirty != Dirty::Deliveries && !connection.blocked {
+        connection.dirty = Dirty::Deliveries;
         dirty.push_back(slot);
     }
 }

@@ -8,7 +8,6 @@ use serde::Deserialize;
 
 use crate::Target;
 use crate::corpus::{Corpus, Input, from_hex};
-use crate::mqtt_connection::CONNECT;
 
 /// The folders that inputs are kept in.
 #[derive(Clone, Debug)]
@@ -113,16 +112,13 @@ fn connection_seeds(packet: &[u8]) -> Vec<Input> {
     for flags in [0x10, 0x11, 0x90] {
         seeds.push([&[flags, 5], packet].concat());
     }
-    let behind_connect = [CONNECT, packet].concat();
-    for (flags, heard) in
-        [(0x02, packet), (0x03, packet), (0x00, packet), (0x01, packet), (0x00, &behind_connect)]
+    if let Ok(len) = u8::try_from(packet.len())
+        && len < 64
     {
-        if let Ok(len) = u8::try_from(heard.len())
-            && len < 64
-        {
-            // Hear, answer, deliver, wait.
+        for flags in [0x02, 0x03, 0x00, 0x01] {
+            // Hear the packet, answer it, deliver, wait.
             let rest = [8, 1, 10, 1, 0, 7, 0, 2, b'h', b'i', 13, 0, 9];
-            seeds.push([&[flags, 0, len], heard, &rest].concat());
+            seeds.push([&[flags, 0, len], packet, &rest].concat());
         }
     }
     seeds
@@ -135,11 +131,29 @@ const HTTP_SEEDS: &[&[u8]] = &[
     b"\0../%zz",
     b"\x01filter=a/%2B/c&filter=%23",
     b"\x01filter=&x=1",
-    b"\x02\x01\0\0\0\x15\x01\x01\x04\0\0\0\0\0\0\0\0\0\0\0\0\x01a\0\0\0\0",
-    b"\x02\x01\0\0\0\x14\x01\x01\x04\0\0\0\0\0\0\0\0\0\0\x01\x01\0\x03a/#",
-    b"\x02\x01\0\0\0&\x02\x01\x04\0\0\0\0\0\0\0\0\x01\x02\0\x01\0\0\0\0\0\0\0\x07\x01\0\x01u\0\x01p\0\0\x01a\0\0\0\0",
-    b"\x03\0\x1a\x01\0\0\0\x15\x01\x01\x04\0\0\0\0\0\0\0\0\0\0\0\0\x01a\0\0\0\0",
-    b"\x03\0\x1a\x01\0\0\0\x15\x02\x01\x04\0\0\0\0\0\0\x01\x02\0\0\0\0\x01a\0\0\0\0\x07\x02\0\0\0\x02hi",
-    b"\x03\x02\x1b\x01\0\0\0\x16\x02\x01\x04\0\0\0\0\0\0\0\0\x01\x01\0\0\0\x01a\0\0\0\0\x07\x02\0\0\0\x02hi",
-    b"\x03\0\x19\x01\0\0\0\x14\x01\x01\x04\0\0\0\0\0\0\0\0\0\0\x01\x01\0\x03a/#",
+    b"\x02\x01\0\0\0\x16\x01\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\x02ab\0\0\0\0",
+    b"\x02\x01\0\0\0\x14\x01\0\x04\0\0\0\0\0\0\0\0\0\0\x01\x01\0\x03a/#",
+    b"\x02\x01\0\0\0\x36\x02\x01\x09\0\0\0\0\0\0\0\x01\x02\x02\0\x01\0\0\0\0\0\0\0\x07\x01\0\0\0\x01a\0\0\0\x15\x01\0\x01x\x06\0\0\0\0\0\0\0\x01\x07\x08\0\x01k\0\x01v",
+    b"\x03\0\x1a\x01\0\0\0\x15\x01\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\x01a\0\0\0\0",
+    b"\x03\0\x1a\x01\0\0\0\x15\x02\x01\x04\0\0\0\0\0\0\0\0\0\0\0\0\x01a\0\0\0\0\x07\x02\0\0\0\x02hi",
+    b"\x03\0\x28\x01\0\0\0\x36\x02\x01\x09\0\0\0\0\0\0\0\x01\x02\x02\0\x01\0\0\0\0\0\0\0\x07\x01\0\0\0\x01a\0\0\0\x15\x01\0\x13\x01x\x06\0\0\0\0\0\0\0\x01\x07\x08\0\x01k\0\x01v\x07\x02\0\0\0\x02hi",
 ];
+
+#[cfg(test)]
+mod tests {
+    use mynah_http::wire::RequestHead;
+
+    use super::*;
+
+    /// A seed that is malformed from its first byte leads nowhere.
+    #[test]
+    fn the_heads_among_the_seeds_are_heads() {
+        let mut count = 0;
+        for seed in HTTP_SEEDS.iter().filter(|seed| seed[0] == 2) {
+            let head = RequestHead::decode(&seed[1..], 512);
+            assert!(matches!(head, Ok(Some((_, native))) if native.end == seed.len() - 1), "{seed:?}");
+            count += 1;
+        }
+        assert_eq!(count, 3);
+    }
+}

@@ -56,6 +56,8 @@ pub(crate) struct Worker {
     ready: VecDeque<ConnectionId>,
     scratch: Box<[u8]>,
     letters: Vec<Letter>,
+    /// Answers were left for this turn.
+    answers_waited: bool,
     /// When stopping is to be over.
     stop_at: Option<Instant>,
 }
@@ -85,6 +87,7 @@ impl Worker {
             ready: VecDeque::new(),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             letters: Vec::new(),
+            answers_waited: false,
             stop_at: None,
         }
     }
@@ -308,9 +311,12 @@ impl Worker {
 
     fn flush(&mut self, now: Instant) {
         for _ in 0..FLUSHES_PER_TURN {
-            let Some(id) = self.engine.poll_dirty() else { break };
+            // Answers wait for those of one more turn: if there is nothing more to do, that turn comes at once.
+            let next = if self.answers_waited { self.engine.poll_dirty() } else { self.engine.poll_urgent() };
+            let Some(id) = next else { break };
             self.flush_connection(now, id);
         }
+        self.answers_waited = self.engine.is_dirty();
     }
 
     fn flush_connection(&mut self, now: Instant, id: ConnectionId) {

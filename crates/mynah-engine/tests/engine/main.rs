@@ -51,6 +51,18 @@ fn a_lower_class_of_the_subscription_counts_and_overlaps_deliver_once() {
 }
 
 #[test]
+fn what_is_no_longer_subscribed_is_no_longer_delivered() {
+    let mut broker = Broker::new(1);
+    let peer = broker.open(0, "open a go");
+    broker.say(peer, "sub t 0\nsub +/x 0\npub t 0 - one\nunsub t\nunsub t\npub t 0 - two\npub a/x 0 - three");
+    assert_eq!(
+        broker.hear(peer),
+        "subscribed 0\nsubscribed 0\nmsg 0 0 t one\nunsubscribed true\nunsubscribed false\nmsg 0 0 a/x three\n"
+    );
+    assert_eq!(broker.shared.all_counters()[0].subscriptions.read(), 1);
+}
+
+#[test]
 fn an_unconfirmed_delivery_is_repeated_to_the_next_connection_in_order_and_marked() {
     let mut broker = Broker::new(2);
     let first = broker.open(0, "open s stay");

@@ -251,8 +251,9 @@ mod tests {
         SessionRef { worker: WorkerId(worker), slot, generation: 0 }
     }
 
-    fn options(class_max: Class, retain_as_published: bool) -> SubscriptionOptions {
-        SubscriptionOptions { class_max, replay_retained: false, retain_as_published }
+    /// Options whose two flags about retained values are the same.
+    fn options(class_max: Class, retained: bool) -> SubscriptionOptions {
+        SubscriptionOptions { class_max, replay_retained: retained, retain_as_published: retained }
     }
 
     fn topic(text: &str) -> Topic<'_> {

@@ -224,3 +224,19 @@ fn enqueue_offline(
         counters.dropped(DropReason::Offline).add(1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spare_memory_goes_to_a_buffer_that_has_none() {
+        let mut spare = vec![Vec::with_capacity(64), Vec::with_capacity(32)];
+        let mut outbound = Outbound::new();
+        lend(&mut spare, &mut outbound);
+        assert_eq!((outbound.is_bare(), spare.len()), (false, 1));
+        lend(&mut spare, &mut outbound);
+        assert_eq!(spare.len(), 1, "it has memory already");
+        assert_eq!(outbound.take_memory().capacity(), 32);
+    }
+}

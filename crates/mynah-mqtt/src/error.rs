@@ -350,3 +350,21 @@ impl fmt::Display for Error {
 }
 
 impl core::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_is_wrong_and_which_statement_it_breaks() {
+        for (error, said) in [
+            (Error::Malformed(Malformed::Nul), "a string holds U+0000 [MQTT-1.5.3-2]"),
+            (Error::Violation(Violation::SecondConnect), "a second CONNECT [MQTT-3.1.0-2]"),
+            (Error::Refused(Refused::KeepAlive), "keep-alive longer than accepted"),
+        ] {
+            assert_eq!(error.to_string(), said);
+        }
+    }
+}

@@ -62,6 +62,21 @@ fn a_filter_that_reaches_too_far_is_refused_or_looked_at_message_by_message() {
     }
 }
 
+#[test]
+fn a_rule_covers_a_filter_with_an_inner_many() {
+    for (rule, filter, covered) in [
+        ("+/#", "#/a", true),
+        ("+/+/#", "a/#/b", true),
+        ("+/+/#", "#/a", false),
+        ("a/+/#", "a/#/b", true),
+        ("a/+", "a/#/b", false),
+        ("#/b", "a/#/b", true),
+    ] {
+        let rules = rules(&[("*", Subscribe, Allow, rule)]);
+        assert_eq!(subscribe(&rules, &user("ann"), "c", filter), covered, "{rule} {filter}");
+    }
+}
+
 use Action::{Publish, Subscribe};
 use Effect::{Allow, Deny};
 

@@ -145,6 +145,28 @@ fn slots_of_removed_filters_are_used_again() {
 }
 
 #[test]
+fn the_account_of_memory_follows_the_filters_that_are_kept() {
+    const COUNT: usize = 1_000;
+    let long = "x".repeat(200);
+    for shape in ["exact", "+", "#/y"] {
+        let mut index = TopicIndex::new(1);
+        let texts: Vec<String> = (0..COUNT).map(|n| alloc::format!("{long}/{n:03}/{shape}")).collect();
+        for (n, text) in texts.iter().enumerate() {
+            let filter = Filter::new(text.as_bytes()).unwrap();
+            index.insert(TenantId::DEFAULT, filter, session(n as u32), options(Class::AtMostOnce));
+        }
+        let full = index.memory_bytes();
+        let text_bytes: usize = texts.iter().map(String::len).sum();
+        assert!(full > text_bytes && full < text_bytes + 200 * COUNT, "{shape}: {full}");
+        for (n, text) in texts.iter().enumerate().skip(COUNT / 2) {
+            index.remove(TenantId::DEFAULT, Filter::new(text.as_bytes()).unwrap(), session(n as u32));
+        }
+        let freed = full.saturating_sub(index.memory_bytes());
+        assert!(freed > text_bytes * 2 / 5, "{shape}: {freed}");
+    }
+}
+
+#[test]
 fn many_subscribers_of_one_filter_come_and_go_quickly() {
     let mut index = TopicIndex::new(1);
     let filter = Filter::new(b"fleet/all").unwrap();

@@ -87,3 +87,20 @@ impl PartialEq for Value {
 }
 
 impl Eq for Value {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_equal_where_their_order_is() {
+        let places =
+            ["a", "a/b", "a!", "a/b/c/d/e", "a/b/c/d!e"].map(|text| Topic::new(text.as_bytes()).unwrap());
+        for a in &places {
+            for b in &places {
+                let (a, b): (&dyn Place, &dyn Place) = (a, b);
+                assert_eq!(a == b, a.cmp(b).is_eq());
+            }
+        }
+    }
+}

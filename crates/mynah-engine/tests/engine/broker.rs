@@ -92,6 +92,12 @@ impl Broker {
         self.engines[worker].handle_bytes(self.now, id, bytes);
     }
 
+    /// Whether the broker would read from the peer's socket.
+    pub(crate) fn wants_bytes(&self, peer: usize) -> bool {
+        let (worker, id) = self.peers[peer].place.expect("the peer is connected");
+        self.engines[worker].wants_bytes(id)
+    }
+
     /// What a peer has heard since it was last asked.
     pub(crate) fn hear(&mut self, peer: usize) -> String {
         String::from_utf8(self.hear_bytes(peer)).unwrap()

@@ -54,6 +54,18 @@ fn a_lower_class_of_the_subscription_counts_and_overlaps_deliver_once() {
 }
 
 #[test]
+fn what_is_no_longer_subscribed_is_no_longer_delivered() {
+    let mut broker = Broker::new(1);
+    let peer = broker.open(0, "open a go");
+    broker.say(peer, "sub t 0\nsub +/x 0\npub t 0 - one\nunsub t\nunsub t\npub t 0 - two\npub a/x 0 - three");
+    assert_eq!(
+        broker.hear(peer),
+        "subscribed 0\nsubscribed 0\nmsg 0 0 t one\nunsubscribed true\nunsubscribed false\nmsg 0 0 a/x three\n"
+    );
+    assert_eq!(broker.shared.all_counters()[0].subscriptions.read(), 1);
+}
+
+#[test]
 fn an_unconfirmed_delivery_is_repeated_to_the_next_connection_in_order_and_marked() {
     let mut broker = Broker::new(2);
     let first = broker.open(0, "open s stay");
@@ -173,6 +185,21 @@ fn a_session_expires_when_nobody_came_back_for_its_time() {
 }
 
 #[test]
+fn sessions_are_counted_while_they_exist() {
+    let mut broker = Broker::new(1);
+    let sessions = |broker: &Broker| broker.shared.all_counters()[0].sessions.read();
+    let stays = broker.open(0, "open a stay");
+    let goes = broker.open(0, "open b go");
+    assert_eq!(sessions(&broker), 2);
+    broker.cut(stays);
+    assert_eq!(sessions(&broker), 2, "the session outlives its connection");
+    broker.cut(goes);
+    assert_eq!(sessions(&broker), 1);
+    broker.open(0, "open a go");
+    assert_eq!(sessions(&broker), 1, "one takes the place of the other");
+}
+
+#[test]
 fn retained_values_are_replayed_and_read_and_cleared() {
     let mut broker = Broker::new(2);
     let peer = broker.open(0, "open p go");
@@ -243,11 +270,15 @@ fn a_peer_that_does_not_read_its_answers_is_not_read_from() {
     let mut broker = Broker::with(settings(1, limits));
     let peer = broker.open(0, "open p go");
     broker.limit(peer, Some(0));
-    let many = "pub t 1 - x\n".repeat(100);
-    broker.send(peer, many.as_bytes());
+    let line = "pub t 1 - x\n";
+    broker.send(peer, line.repeat(6).as_bytes());
+    broker.settle();
+    assert!(broker.wants_bytes(peer), "six answers of 21 bytes are more than the bound, not twice as much");
+    broker.send(peer, line.repeat(94).as_bytes());
     broker.settle();
     let taken = broker.shared.all_counters()[0].messages_received(Class::AtLeastOnce).read();
-    assert!((5..30).contains(&taken), "answers stop at twice the bound: {taken}");
+    assert_eq!(taken, 10, "answers of 21 and 22 bytes stop at twice the bound");
+    assert!(!broker.wants_bytes(peer));
     broker.limit(peer, None);
     broker.settle();
     assert_eq!(broker.hear(peer).matches("published").count(), 100);
@@ -265,6 +296,8 @@ fn only_so_many_may_knock_at_a_time_and_not_for_long() {
     broker.advance(Duration::from_secs(11));
     assert!(broker.is_connected(knocking[0]) && !broker.is_connected(fourth));
     assert_eq!(broker.engines[0].connections(), 1);
+    assert_eq!(broker.shared.all_counters()[0].half_open.read(), 0);
+    assert!((0..3).all(|_| broker.try_accept(0, 0).is_some()), "those who left made room");
 }
 
 #[test]
@@ -310,6 +343,29 @@ fn rules_decide_what_is_published_subscribed_and_delivered() {
         let heard = broker.hear(peer);
         assert_eq!(heard.contains("open/new"), check == Check::Delivery);
         assert!(!heard.contains("secret"), "{heard}");
+    }
+}
+
+#[test]
+fn a_name_has_as_many_bytes_and_segments_as_it_may() {
+    let limits = Limits { topic_segments_max: 3, topic_bytes_max: 8, ..Limits::default() };
+    let mut broker = Broker::with(settings(1, limits));
+    for (name, fits) in [
+        ("a/b/c", true),
+        ("abcdef/h", true),
+        ("//", true),
+        ("a/b/c/d", false),
+        ("///", false),
+        ("abcdef/hi", false),
+    ] {
+        let peer = broker.open(0, "open p go");
+        broker.say(peer, &format!("pub {name} 1 - x\nsub {name} 0"));
+        let expected = if fits {
+            "published 2 unwanted\nsubscribed 0\n"
+        } else {
+            "refused 2 topic not usable here\nrefused filter not usable here\n"
+        };
+        assert_eq!(broker.hear(peer), expected, "{name}");
     }
 }
 

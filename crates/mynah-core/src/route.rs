@@ -92,6 +92,8 @@ pub struct RouteCache {
     table: HashTable<u32>,
     slots: Vec<Slot>,
     vacant: Vec<u32>,
+    /// The slot of the last answer: a publisher is likely to stay with its topic, and comparing is cheaper than hashing.
+    last: u32,
     /// Where the search for a slot to evict goes on.
     hand: usize,
     /// Targets in all routes.
@@ -127,6 +129,7 @@ impl RouteCache {
             table: HashTable::new(),
             slots: Vec::new(),
             vacant: Vec::new(),
+            last: 0,
             hand: 0,
             targets: 0,
             scratch: Vec::new(),
@@ -142,14 +145,19 @@ impl RouteCache {
         generations: &Generations,
         find: impl FnOnce(&mut Vec<Match>),
     ) -> &Route {
-        let hash = self.hash.text(tenant, topic.as_bytes());
         let slots = &self.slots;
         let same = |&at: &u32| {
-            let slot = &slots[at as usize];
-            slot.tenant == tenant && *slot.topic == *topic.as_bytes()
+            // A vacant slot has no topic, and so is never the same.
+            slots.get(at as usize).is_some_and(|s| s.tenant == tenant && *s.topic == *topic.as_bytes())
         };
-        let at = match self.table.find(hash, same) {
-            Some(&at) => {
+        let known = if same(&self.last) {
+            Some(self.last)
+        } else {
+            let hash = self.hash.text(tenant, topic.as_bytes());
+            self.table.find(hash, same).copied()
+        };
+        let at = match known {
+            Some(at) => {
                 let remembered = self.slots[at as usize].stamp;
                 let stamp = generations.again(remembered);
                 if stamp != remembered {
@@ -157,21 +165,31 @@ impl RouteCache {
                 }
                 at
             }
-            None => {
-                let stamp = generations.stamp(tenant, topic);
-                let route = self.find_route(find);
-                let at = self.vacate();
-                let slot = &mut self.slots[at as usize];
-                (slot.hash, slot.tenant, slot.topic) = (hash, tenant, topic.as_bytes().into());
-                let slots = &self.slots;
-                self.table.insert_unique(hash, at, |&at| slots[at as usize].hash);
-                self.fill(at, stamp, route);
-                at
-            }
+            None => self.find_first(tenant, topic, generations.stamp(tenant, topic), find),
         };
+        self.last = at;
         let slot = &mut self.slots[at as usize];
         slot.used = true;
         &slot.route
+    }
+
+    #[cold]
+    fn find_first(
+        &mut self,
+        tenant: TenantId,
+        topic: Topic<'_>,
+        stamp: Stamp,
+        find: impl FnOnce(&mut Vec<Match>),
+    ) -> u32 {
+        let route = self.find_route(find);
+        let at = self.vacate();
+        let hash = self.hash.text(tenant, topic.as_bytes());
+        let slot = &mut self.slots[at as usize];
+        (slot.hash, slot.tenant, slot.topic) = (hash, tenant, topic.as_bytes().into());
+        let slots = &self.slots;
+        self.table.insert_unique(hash, at, |&at| slots[at as usize].hash);
+        self.fill(at, stamp, route);
+        at
     }
 
     #[cold]

@@ -33,6 +33,9 @@ impl Engine {
             Ok(Received::Full) => Err(Reason::QuotaExceeded),
             Err(reason) => Err(reason),
         };
+        if result.is_err() {
+            self.counters().publications_refused.add(1);
+        }
         if class.is_confirmed() {
             self.tell(now, id, Outcome::Published { receipt, class, result });
         }
@@ -55,6 +58,9 @@ impl Engine {
             Ok(Received::Full) => Err(Reason::QuotaExceeded),
             Err(reason) => Err(reason),
         };
+        if result.is_err() {
+            self.counters().publications_refused.add(1);
+        }
         self.tell(now, id, Outcome::Published { receipt, class, result });
     }
 

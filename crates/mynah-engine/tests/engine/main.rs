@@ -334,6 +334,8 @@ fn rules_decide_what_is_published_subscribed_and_delivered() {
         let publisher = broker.open(0, "open p go");
         broker.say(publisher, "pub secret/old 1 keep x\npub open/old 1 keep y\npub read-only/x 1 - z");
         assert!(broker.hear(publisher).ends_with("refused 4 not authorized\n"));
+        let refused = broker.shared.all_counters().iter().map(|c| c.publications_refused.read()).sum::<u64>();
+        assert_eq!(refused, 1);
         let peer = broker.open(1, "open s go");
         broker.say(peer, "sub secret/x 0\nread secret/old\nsub # 0");
         let heard = broker.hear(peer);

@@ -1,7 +1,7 @@
 //! Mailboxes: how anything outside a worker's thread reaches it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mynah_engine::{ConnectionId, Handover, Parcel};
@@ -10,6 +10,10 @@ use mynah_stack::Credentials;
 
 use crate::link::LinkState;
 use crate::transport::Transport;
+
+/// Bytes of other workers' messages that may wait in a mailbox. Beyond that the others read nothing from their peers
+/// until the worker has caught up.
+const WAITING_BYTES_MAX: usize = 64 << 20;
 
 /// What can be put into a worker's mailbox.
 pub(crate) enum Letter {
@@ -40,16 +44,27 @@ pub(crate) struct Verification {
 pub(crate) struct Mailbox {
     letters: Mutex<Vec<Letter>>,
     sleeping: AtomicBool,
+    /// Bytes of the messages in `letters`.
+    waiting_bytes: AtomicUsize,
     waker: mio::Waker,
 }
 
 impl Mailbox {
     pub(crate) fn new(waker: mio::Waker) -> Self {
-        Self { letters: Mutex::new(Vec::new()), sleeping: AtomicBool::new(false), waker }
+        Self {
+            letters: Mutex::new(Vec::new()),
+            sleeping: AtomicBool::new(false),
+            waiting_bytes: AtomicUsize::new(0),
+            waker,
+        }
     }
 
     pub(crate) fn post(&self, letter: Letter) {
-        self.letters.lock().unwrap_or_else(PoisonError::into_inner).push(letter);
+        {
+            let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+            self.waiting_bytes.fetch_add(bytes_of(&letter), Ordering::Relaxed);
+            letters.push(letter);
+        }
         if self.sleeping.swap(false, Ordering::SeqCst)
             && let Err(error) = self.waker.wake()
         {
@@ -60,7 +75,13 @@ impl Mailbox {
     /// Takes everything that was posted; `empty` becomes the mailbox's next memory.
     pub(crate) fn take(&self, empty: Vec<Letter>) -> Vec<Letter> {
         let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        self.waiting_bytes.store(0, Ordering::Relaxed);
         if letters.is_empty() { empty } else { std::mem::replace(&mut *letters, empty) }
+    }
+
+    /// Whether so much waits here that its senders have to hold back.
+    pub(crate) fn is_congested(&self) -> bool {
+        self.waiting_bytes.load(Ordering::Relaxed) > WAITING_BYTES_MAX
     }
 
     /// Announces that the worker is about to sleep. Returns false if there is mail: then it must not.
@@ -75,5 +96,50 @@ impl Mailbox {
 
     pub(crate) fn awake(&self) {
         self.sleeping.store(false, Ordering::SeqCst);
+    }
+}
+
+/// What a letter's messages cost in memory, at most: some may be shared with other letters.
+fn bytes_of(letter: &Letter) -> usize {
+    let Letter::Parcels(parcels) = letter else { return 0 };
+    let cost = |parcel: &Parcel| match parcel {
+        Parcel::Deliver { message, .. } => message.cost_bytes(),
+    };
+    parcels.iter().map(cost).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mynah_model::{Class, Header, Layout, MessageView, PRIORITY_DEFAULT, TenantId};
+
+    fn parcels(count: usize, bytes: u32) -> Letter {
+        let header = Header {
+            tenant: TenantId::DEFAULT,
+            layout: Layout { id: 0, version: 0 },
+            class: Class::AtMostOnce,
+            retain: false,
+            priority: PRIORITY_DEFAULT,
+            topic: (0, 1),
+            payload: (1, bytes),
+            deadline: None,
+            publisher: None,
+        };
+        let message = MessageView { header: &header, native: &vec![b'x'; bytes as usize] }.to_message();
+        let targets: Arc<[mynah_core::Target]> = Arc::new([]);
+        Letter::Parcels(vec![Parcel::Deliver { message, targets }; count])
+    }
+
+    #[test]
+    fn a_mailbox_is_congested_until_its_letters_are_taken() {
+        let poll = mio::Poll::new().unwrap();
+        let mailbox = Mailbox::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap());
+        mailbox.post(parcels(31, 1 << 20));
+        mailbox.post(parcels(32, 1 << 20));
+        assert!(!mailbox.is_congested());
+        mailbox.post(parcels(1, 1 << 20));
+        assert!(mailbox.is_congested());
+        assert_eq!(mailbox.take(Vec::new()).len(), 3);
+        assert!(!mailbox.is_congested() && mailbox.fall_asleep());
     }
 }

@@ -26,6 +26,8 @@ const READS_PER_TURN: usize = 256;
 /// Connections flushed in one turn: fewer, larger writes when many are waiting (measured: half the cost of a fan-out).
 const FLUSHES_PER_TURN: usize = 64;
 const EVENTS_PER_TURN: usize = 1_024;
+/// How long a worker waits for another to catch up before it looks again.
+const HELD_BACK: Duration = Duration::from_millis(1);
 
 const WAKE: Token = Token(usize::MAX);
 /// Listeners have the tokens from here on.
@@ -113,13 +115,25 @@ impl Worker {
 
     fn sleep(&mut self, events: &mut Events, more: bool) -> io::Result<()> {
         let mailbox = Arc::clone(self.mailbox());
-        let timeout = if more || !mailbox.fall_asleep() { Some(Duration::ZERO) } else { self.patience() };
+        let timeout = if self.is_held_back() {
+            Some(HELD_BACK)
+        } else if more || !mailbox.fall_asleep() {
+            Some(Duration::ZERO)
+        } else {
+            self.patience()
+        };
         let result = self.poll.poll(events, timeout);
         mailbox.awake();
         match result {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// Whether another worker has so much to catch up with that this one must not bring in more.
+    fn is_held_back(&self) -> bool {
+        let own = usize::from(self.engine.worker().0);
+        self.mailboxes.iter().enumerate().any(|(place, mailbox)| place != own && mailbox.is_congested())
     }
 
     /// How long the worker may sleep.
@@ -171,7 +185,9 @@ impl Worker {
     fn turn(&mut self, now: Instant) -> bool {
         self.read_letters(now);
         self.accept(now);
-        self.read_ready(now);
+        if !self.is_held_back() {
+            self.read_ready(now);
+        }
         if self.engine.deadline().is_some_and(|deadline| deadline <= now) {
             self.engine.handle_time(now);
         }

@@ -1,5 +1,6 @@
-//! The one door to everything that is done to this repository: `cargo xtask tidy | specs | test | bench`.
+//! The one door to everything that is done to this repository: `cargo xtask tidy | specs | test | long | bench`.
 
+mod long;
 mod specs;
 mod stages;
 mod tally;
@@ -38,6 +39,17 @@ enum Task {
         #[arg(long)]
         list: bool,
     },
+    /// Runs what takes longer than a build server should, or the named stages.
+    Long {
+        /// Stages to run; all if none is named.
+        stages: Vec<String>,
+        /// Only lists the stages.
+        #[arg(long)]
+        list: bool,
+        /// How long each target is fuzzed.
+        #[arg(long, default_value_t = 10)]
+        minutes: u32,
+    },
     /// Runs the benches of `mynah-bench`.
     Bench {
         /// Passed on to the benches.
@@ -55,6 +67,11 @@ fn main() -> ExitCode {
             Ok(())
         }
         Task::Test { stages, list: false } => stages::run(&stages),
+        Task::Long { list: true, .. } => {
+            long::list();
+            Ok(())
+        }
+        Task::Long { stages, list: false, minutes } => long::run(&stages, minutes),
         Task::Bench { arguments } => stages::bench(&arguments),
     };
     match result {

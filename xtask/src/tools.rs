@@ -23,7 +23,8 @@ pub(crate) fn set_up(target: &Path) -> Result<PathBuf, String> {
     python(target)
 }
 
-fn is_there(program: &str) -> bool {
+/// Whether a program is on the path.
+pub(crate) fn is_there(program: &str) -> bool {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&folders).any(|folder| folder.join(program).is_file())
 }

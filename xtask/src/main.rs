@@ -50,9 +50,9 @@ enum Task {
         #[arg(long, default_value_t = 10)]
         minutes: u32,
     },
-    /// Runs the benches of `mynah-bench`.
+    /// Runs the benches of `mynah-bench`: times, then counts of instructions.
     Bench {
-        /// Passed on to the benches.
+        /// Passed on to the benches that take times; only those are run then.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },

@@ -101,18 +101,25 @@ fn summary_line(name: &str, took: Duration, tally: Tally, failure: Option<&str>)
     format!("{name:<10} {:>6.1} s  {outcome}", took.as_secs_f64())
 }
 
-/// Runs the benches.
+/// Runs the benches: times, and, unless there are arguments for those, counts of instructions.
 pub(crate) fn bench(arguments: &[String]) -> Result<(), String> {
     let workspace = Workspace::load()?;
     if !workspace.members().any(|package| package.name == "mynah-bench") {
         return Err("there is no crate mynah-bench in this workspace, so there is nothing to run".to_owned());
     }
-    let status = cargo().args(["bench", "-p", "mynah-bench", "--"]).args(arguments).status();
-    match status {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("cargo bench ended with {status}")),
-        Err(error) => Err(format!("cargo bench did not start: {error}")),
+    let run = |benches: &[&str], arguments: &[String], runner: Option<PathBuf>| {
+        let mut command = cargo();
+        command.args(["bench", "-p", "mynah-bench"]);
+        command.args(benches.iter().flat_map(|bench| ["--bench", bench])).arg("--").args(arguments);
+        command.envs(runner.map(|runner| ("GUNGRAUN_RUNNER", runner)));
+        check(&mut command, "cargo bench failed: see above").map(|_| ())
+    };
+    run(&["engine", "index"], arguments, None)?;
+    if !arguments.is_empty() {
+        return Ok(());
     }
+    let runner = tools::set_up_counting(&workspace, &target())?;
+    run(&["instructions"], &[], Some(runner))
 }
 
 impl Run {

@@ -47,7 +47,7 @@ enum Task {
         #[arg(long)]
         list: bool,
         /// How long each target is fuzzed.
-        #[arg(long, default_value_t = 10)]
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
         minutes: u32,
     },
     /// Runs the benches of `mynah-bench`: times, then counts of instructions.

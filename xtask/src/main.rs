@@ -1,5 +1,6 @@
-//! The one door to everything that is done to this repository: `cargo xtask tidy | specs | test | bench`.
+//! The one door to everything that is done to this repository: `cargo xtask tidy | specs | test | long | bench`.
 
+mod long;
 mod specs;
 mod stages;
 mod tally;
@@ -38,9 +39,20 @@ enum Task {
         #[arg(long)]
         list: bool,
     },
-    /// Runs the benches of `mynah-bench`.
+    /// Runs what takes longer than a build server should, or the named stages.
+    Long {
+        /// Stages to run; all if none is named.
+        stages: Vec<String>,
+        /// Only lists the stages.
+        #[arg(long)]
+        list: bool,
+        /// How long each target is fuzzed.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+        minutes: u32,
+    },
+    /// Runs the benches of `mynah-bench`: times, then counts of instructions.
     Bench {
-        /// Passed on to the benches.
+        /// Passed on to the benches that take times; only those are run then.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -55,6 +67,11 @@ fn main() -> ExitCode {
             Ok(())
         }
         Task::Test { stages, list: false } => stages::run(&stages),
+        Task::Long { list: true, .. } => {
+            long::list();
+            Ok(())
+        }
+        Task::Long { stages, list: false, minutes } => long::run(&stages, minutes),
         Task::Bench { arguments } => stages::bench(&arguments),
     };
     match result {

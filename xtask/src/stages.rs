@@ -1,4 +1,4 @@
-//! `test` and `bench`: what is run, in which order, and what it came to.
+//! `test` and `bench`: what is run, in which order, and what it came to. `long` has stages of its own.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
@@ -8,20 +8,21 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::tally::Tally;
-use crate::workspace::{Workspace, cargo, root};
+use crate::workspace::{Workspace, cargo, target};
 use crate::{specs, tidy, tools};
 
 /// The crate whose tests drive programs of others against the binary.
 const INTEROP: &str = "mynah-interop";
 
-struct Stage {
-    name: &'static str,
-    about: &'static str,
-    run: fn(&Run) -> Result<Tally, String>,
+/// One thing that is run, with what the stages of its task share.
+pub(crate) struct Stage<S> {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) run: fn(&S) -> Result<Tally, String>,
 }
 
 #[rustfmt::skip]
-const STAGES: &[Stage] = &[
+const STAGES: &[Stage<Run>] = &[
     Stage { name: "format",  about: "the sources are formatted",                       run: format },
     Stage { name: "clippy",  about: "the compiler and clippy warn of nothing",         run: clippy },
     Stage { name: "tidy",    about: "levels, heads, names, tokens, sizes, licences",   run: check_tidy },
@@ -41,28 +42,42 @@ struct Run {
     workspace: Workspace,
 }
 
-/// Prints the stages.
+/// Prints the stages of `test`.
 pub(crate) fn list() {
-    for stage in STAGES {
-        println!("{:<8} {}", stage.name, stage.about);
+    print(STAGES);
+}
+
+/// Runs the named stages of `test`, or all.
+pub(crate) fn run(names: &[String]) -> Result<(), String> {
+    run_named(STAGES, names, Run::new)
+}
+
+/// Prints stages.
+pub(crate) fn print<S>(stages: &[Stage<S>]) {
+    for stage in stages {
+        println!("{:<10} {}", stage.name, stage.about);
     }
 }
 
 /// Runs the named stages, or all, and prints what they came to. The last line is `N passed, N failed`.
-pub(crate) fn run(names: &[String]) -> Result<(), String> {
-    if let Some(unknown) = names.iter().find(|name| STAGES.iter().all(|stage| stage.name != **name)) {
-        let known: Vec<&str> = STAGES.iter().map(|stage| stage.name).collect();
+pub(crate) fn run_named<S>(
+    stages: &[Stage<S>],
+    names: &[String],
+    shared: impl FnOnce() -> Result<S, String>,
+) -> Result<(), String> {
+    if let Some(unknown) = names.iter().find(|name| stages.iter().all(|stage| stage.name != **name)) {
+        let known: Vec<&str> = stages.iter().map(|stage| stage.name).collect();
         return Err(format!("there is no stage `{unknown}`; there are: {}", known.join(", ")));
     }
-    let run = Run::new()?;
+    let shared = shared()?;
     let wanted =
-        STAGES.iter().filter(|stage| names.is_empty() || names.iter().any(|name| name == stage.name));
+        stages.iter().filter(|stage| names.is_empty() || names.iter().any(|name| name == stage.name));
     let mut total = Tally::default();
     let mut summary = Vec::new();
     for stage in wanted {
         println!("\n=== {}: {}", stage.name, stage.about);
         let start = Instant::now();
-        let (tally, failure) = match (stage.run)(&run) {
+        let (tally, failure) = match (stage.run)(&shared) {
             Ok(tally) => (tally, None),
             Err(message) => (Tally { passed: 0, failed: 1 }, Some(message)),
         };
@@ -83,30 +98,36 @@ fn summary_line(name: &str, took: Duration, tally: Tally, failure: Option<&str>)
         None if tally.passed > 0 => format!("ok, {} tests", tally.passed),
         None => "ok".to_owned(),
     };
-    format!("{name:<8} {:>6.1} s  {outcome}", took.as_secs_f64())
+    format!("{name:<10} {:>6.1} s  {outcome}", took.as_secs_f64())
 }
 
-/// Runs the benches.
+/// Runs the benches: times, and, unless there are arguments for those, counts of instructions.
 pub(crate) fn bench(arguments: &[String]) -> Result<(), String> {
     let workspace = Workspace::load()?;
     if !workspace.members().any(|package| package.name == "mynah-bench") {
         return Err("there is no crate mynah-bench in this workspace, so there is nothing to run".to_owned());
     }
-    let status = cargo().args(["bench", "-p", "mynah-bench", "--"]).args(arguments).status();
-    match status {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("cargo bench ended with {status}")),
-        Err(error) => Err(format!("cargo bench did not start: {error}")),
+    let run = |benches: &[&str], arguments: &[String], runner: Option<PathBuf>| {
+        let mut command = cargo();
+        command.args(["bench", "-p", "mynah-bench"]);
+        command.args(benches.iter().flat_map(|bench| ["--bench", bench])).arg("--").args(arguments);
+        command.envs(runner.map(|runner| ("GUNGRAUN_RUNNER", runner)));
+        check(&mut command, "cargo bench failed: see above").map(|_| ())
+    };
+    run(&["engine", "index"], arguments, None)?;
+    if !arguments.is_empty() {
+        return Ok(());
     }
+    let runner = tools::set_up_counting(&workspace, &target())?;
+    run(&["instructions"], &[], Some(runner))
 }
 
 impl Run {
     fn new() -> Result<Self, String> {
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
         let nextest =
             Command::new("cargo-nextest").arg("--version").output().is_ok_and(|o| o.status.success());
         let ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
-        Ok(Self { ci, target: root().join(target), nextest, workspace: Workspace::load()? })
+        Ok(Self { ci, target: target(), nextest, workspace: Workspace::load()? })
     }
 
     fn cargo(&self, arguments: &[&str]) -> Command {
@@ -188,7 +209,7 @@ fn interop(run: &Run) -> Result<Tally, String> {
 }
 
 /// Runs a command that either succeeds or not.
-fn check(command: &mut Command, remedy: &str) -> Result<Tally, String> {
+pub(crate) fn check(command: &mut Command, remedy: &str) -> Result<Tally, String> {
     let status = command.status().map_err(|error| format!("{}: {error}", command.get_program().display()))?;
     if status.success() { Ok(Tally::default()) } else { Err(remedy.to_owned()) }
 }

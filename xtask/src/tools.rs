@@ -1,9 +1,11 @@
-//! The programs that the interoperability tests drive. What is missing is installed where that is possible without
+//! The programs that the interoperability tests drive, and what the benches count with. What is missing is installed where that is possible without
 //! asking; otherwise the message says what to install. A missing tool is a failure, never a skip.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use crate::workspace::{Workspace, cargo};
 
 /// Programs, and the Debian packages they come from.
 const PROGRAMS: &[(&str, &str)] =
@@ -23,9 +25,36 @@ pub(crate) fn set_up(target: &Path) -> Result<PathBuf, String> {
     python(target)
 }
 
-fn is_there(program: &str) -> bool {
+/// Whether a program is on the path.
+pub(crate) fn is_there(program: &str) -> bool {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&folders).any(|folder| folder.join(program).is_file())
+}
+
+/// Sees to it that instructions can be counted. Returns the program that does it, which has to be of the version of its
+/// library and is therefore kept below the target folder.
+pub(crate) fn set_up_counting(workspace: &Workspace, target: &Path) -> Result<PathBuf, String> {
+    if !is_there("valgrind") {
+        install_debian(&["valgrind"])?;
+    }
+    let library = workspace.packages().iter().find(|package| package.name == "gungraun");
+    let version = &library.ok_or("no crate of this workspace uses gungraun")?.version;
+    let folder = target.join("tools").join(format!("gungraun-runner-{version}"));
+    let runner = folder.join("bin/gungraun-runner");
+    if runner.is_file() {
+        return Ok(runner);
+    }
+    println!("installing gungraun-runner {version}");
+    let mut install = cargo();
+    install
+        .args(["install", "gungraun-runner", "--version", version, "--locked", "--quiet", "--root"])
+        .arg(&folder);
+    if succeeds(&mut install) {
+        return Ok(runner);
+    }
+    let by_hand =
+        format!("cargo install gungraun-runner --version {version} --locked --root {}", folder.display());
+    Err(format!("`{by_hand}` failed: see its message above"))
 }
 
 fn install_debian(packages: &[&str]) -> Result<(), String> {

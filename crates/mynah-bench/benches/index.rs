@@ -2,42 +2,18 @@
 
 use std::hint::black_box;
 
-use mynah_core::{SessionRef, TopicIndex, WorkerId};
-use mynah_model::{Class, Filter, SubscriptionOptions, TenantId, Topic};
+use mynah_bench::filters::{OPTIONS, index, session, topic};
+use mynah_model::{Filter, TenantId, Topic};
 
 const FILTERS: u32 = 100_000;
-const OPTIONS: SubscriptionOptions =
-    SubscriptionOptions { class_max: Class::AtMostOnce, replay_retained: true, retain_as_published: false };
 
 fn main() {
     divan::main();
 }
 
-fn topic(number: u32) -> String {
-    format!("tenant{}/devices/dev-{number:08}/telemetry/temperature", number % 100)
-}
-
-fn filter(number: u32) -> String {
-    let exact = topic(number);
-    if number.is_multiple_of(10) { exact.replace("telemetry", "+") } else { exact }
-}
-
-fn session(slot: u32) -> SessionRef {
-    SessionRef { worker: WorkerId(0), slot, generation: 0 }
-}
-
-fn index() -> TopicIndex {
-    let mut index = TopicIndex::new(7);
-    for number in 0..FILTERS {
-        let text = filter(number);
-        index.insert(TenantId::DEFAULT, Filter::from_checked(text.as_bytes()), session(number), OPTIONS);
-    }
-    index
-}
-
 #[divan::bench]
 fn match_scattered_topics(bencher: divan::Bencher<'_, '_>) {
-    let index = index();
+    let index = index(FILTERS);
     let topics: Vec<String> = (0..FILTERS).map(|i| topic(i.wrapping_mul(7_919) % FILTERS)).collect();
     let (mut next, mut found) = (0, Vec::new());
     bencher.bench_local(|| {
@@ -50,7 +26,7 @@ fn match_scattered_topics(bencher: divan::Bencher<'_, '_>) {
 
 #[divan::bench]
 fn insert_and_remove(bencher: divan::Bencher<'_, '_>) {
-    let mut index = index();
+    let mut index = index(FILTERS);
     let text = "tenant7/devices/+/telemetry/#";
     bencher.bench_local(|| {
         let filter = Filter::from_checked(text.as_bytes());

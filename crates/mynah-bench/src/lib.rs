@@ -1,9 +1,10 @@
-//! Workloads for benches: MQTT packets as bytes, and a broker of one worker without sockets.
-//!
-//! The program `hostile` of this crate drives the real broker, under attack (`cargo run --release -p mynah-bench --bin
-//! hostile -- --mynah target/release/mynah`). `cargo xtask bench` runs the benches. Compare figures of one run only: what a machine does beside is in all of them.
+//! Workloads for benches: MQTT packets as bytes, a broker of one worker without sockets, and the filters of a fleet.
+//! `cargo xtask bench` runs the benches. Compare figures of one run only: what a machine does beside is in all of them.
+//! The programs are stages of `cargo xtask long`: `hostile` drives the real broker, under attack, and `index` measures
+//! a topic index of a million filters.
 
 mod broker;
+pub mod filters;
 
 pub use broker::Broker;
 

@@ -62,9 +62,11 @@ fn sources(lock: &str) -> Vec<Finding> {
     lines.map(|(index, _)| Finding::new(Path::new("Cargo.lock"), index + 1, message)).collect()
 }
 
-/// Whether an SPDX expression can be met with the licences in `allowed`. The old form `MIT/Apache-2.0` means `OR`.
+/// Whether an SPDX expression can be met with the licences in `allowed`. The old form `MIT/Apache-2.0` means `OR`, and
+/// operators may be in lower case (SPDX 3).
 fn is_allowed(expression: &str, allowed: &[String]) -> bool {
     let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
+    let spaced = spaced.replace(" or ", " OR ").replace(" and ", " AND ");
     let mut tokens: Vec<&str> = spaced.split_whitespace().rev().collect();
     let met = any_of(&mut tokens, allowed);
     met && tokens.is_empty()
@@ -124,6 +126,8 @@ mod tests {
             ("MIT AND GPL-3.0-only", false),
             ("(MIT OR GPL-3.0-only) AND Unicode-3.0", true),
             ("MIT/Apache-2.0", true),
+            ("MIT or GPL-3.0-only", true),
+            ("MIT and GPL-3.0-only", false),
             ("Apache-2.0 WITH LLVM-exception", true),
             ("GPL-2.0 WITH Classpath-exception-2.0", false),
             ("none", false),

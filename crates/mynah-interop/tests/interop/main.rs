@@ -4,6 +4,7 @@
 
 mod crossing;
 mod curl;
+mod example;
 mod mosquitto;
 mod paho;
 mod program;

@@ -8,6 +8,7 @@
 //! * `lane`: a delivery to a session of this worker; `pump`: deliveries that had to wait.
 //! * `layouts`: who encodes what, once for all receivers alike. `timer`: the wheel. `inbox`: what workers exchange.
 //! * `sys`: what the broker publishes of itself.
+//! * [`websocket`]: the framing that may lie between a socket and a connection; the I/O layer puts it there.
 
 mod close;
 mod connections;
@@ -26,6 +27,7 @@ mod shared;
 mod subscribe;
 mod sys;
 mod timer;
+pub mod websocket;
 
 pub use connections::ConnectionId;
 pub use engine::{Engine, Event};

@@ -10,6 +10,7 @@
 //! * `sys`: what the broker publishes of itself.
 //! * [`websocket`]: the framing that may lie between a socket and a connection; the I/O layer puts it there.
 
+mod certificate;
 mod close;
 mod connections;
 mod engine;
@@ -29,6 +30,7 @@ mod sys;
 mod timer;
 pub mod websocket;
 
+pub use certificate::{AlternativeName, PeerCertificate};
 pub use connections::ConnectionId;
 pub use engine::{Engine, Event};
 pub use inbox::{Handover, Parcel};

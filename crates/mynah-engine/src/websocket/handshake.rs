@@ -12,20 +12,24 @@ const FIELDS_MAX: usize = 64;
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const END: &[u8] = b"\r\n\r\n";
 
-/// What came of bytes of a request.
-pub(super) enum Outcome {
-    /// More is needed.
-    Incomplete,
-    /// The refusal was appended to the answers.
-    Refused,
-    /// The answer was appended; frames begin at `rest` of the bytes that were handed in.
-    Accepted {
-        /// Where the bytes after the request begin.
-        rest: usize,
-        /// The place of the chosen sub-protocol in the settings.
-        protocol: Option<usize>,
-    },
+/// An opening handshake that is under way: what has come of its request.
+#[derive(Debug, Default)]
+pub struct Handshake {
+    head: Vec<u8>,
 }
+
+/// A handshake that was answered with 101.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Where frames begin in the bytes that were handed in last.
+    pub rest: usize,
+    /// The place in [`Settings::protocols`] of the sub-protocol that was chosen, if there are any.
+    pub protocol: Option<usize>,
+}
+
+/// The handshake was refused; once the answer is written, the connection can be closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused;
 
 /// Why a handshake is refused.
 struct Refusal {
@@ -57,31 +61,42 @@ impl Refusal {
     }
 }
 
-/// Reads on in a request. `head` holds what came before and is freed at the end.
-pub(super) fn read(settings: &Settings, head: &mut Vec<u8>, bytes: &[u8], answers: &mut Vec<u8>) -> Outcome {
-    let before = head.len();
-    let room = settings.request_bytes_max - before;
-    let piece = &bytes[..bytes.len().min(room)];
-    head.extend_from_slice(piece);
-    let from = before.saturating_sub(END.len() - 1);
-    let Some(end) = head[from..].windows(END.len()).position(|window| window == END) else {
-        if bytes.len() < room {
-            return Outcome::Incomplete;
-        }
-        let reason = format!("the request is longer than {} bytes", settings.request_bytes_max);
-        Refusal::new("431 Request Header Fields Too Large", reason).append(answers);
-        *head = Vec::new();
-        return Outcome::Refused;
-    };
-    let end = from + end + END.len();
-    let result = answer(settings, &head[..end], answers);
-    *head = Vec::new();
-    match result {
-        Ok(protocol) => Outcome::Accepted { rest: end - before, protocol },
-        Err(refusal) => {
+impl Handshake {
+    /// A handshake of which nothing has come.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { head: Vec::new() }
+    }
+
+    /// Reads on. The answer is appended to `answers` once the request has come; none if more is needed.
+    ///
+    /// # Errors
+    /// The handshake is refused; the reason is in the answer.
+    pub fn read(
+        &mut self,
+        settings: &Settings,
+        bytes: &[u8],
+        answers: &mut Vec<u8>,
+    ) -> Result<Option<Accepted>, Refused> {
+        let before = self.head.len();
+        let room = settings.request_bytes_max.saturating_sub(before);
+        self.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        let from = before.saturating_sub(END.len() - 1);
+        let end = self.head[from..].windows(END.len()).position(|window| window == END);
+        let result = match end.map(|end| from + end + END.len()) {
+            Some(end) => answer(settings, &self.head[..end], answers)
+                .map(|protocol| Some(Accepted { rest: end - before, protocol })),
+            None if bytes.len() < room => return Ok(None),
+            None => {
+                let reason = format!("the request is longer than {} bytes", settings.request_bytes_max);
+                Err(Refusal::new("431 Request Header Fields Too Large", reason))
+            }
+        };
+        self.head = Vec::new();
+        result.map_err(|refusal| {
             refusal.append(answers);
-            Outcome::Refused
-        }
+            Refused
+        })
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 pub use decoder::{Decoder, Unit};
 pub use frame::{CloseCode, Header, OpCode};
+pub use handshake::{Accepted, Handshake, Refused};
 
 /// What a server takes at one place.
 #[derive(Clone, Debug)]
@@ -51,8 +52,7 @@ pub struct WebSocket {
 
 #[derive(Debug)]
 enum Phase {
-    /// What has come of the request.
-    Opening(Vec<u8>),
+    Opening(Handshake),
     Open(Decoder),
     /// A close frame, or a refusal of the handshake, was sent.
     Ended,
@@ -71,7 +71,7 @@ impl WebSocket {
     /// The server's side of a connection that has just been accepted.
     #[must_use]
     pub const fn new(settings: Arc<Settings>) -> Self {
-        Self { settings, phase: Phase::Opening(Vec::new()) }
+        Self { settings, phase: Phase::Opening(Handshake::new()) }
     }
 
     /// Whether the handshake is done, so that frames can be sent.
@@ -83,11 +83,11 @@ impl WebSocket {
     /// Takes in all of `bytes`. What has to be answered is appended to `answers`: a response, pongs, a close frame.
     pub fn receive(&mut self, bytes: &mut [u8], answers: &mut Vec<u8>) -> Received {
         let mut at = 0;
-        if let Phase::Opening(head) = &mut self.phase {
-            match handshake::read(&self.settings, head, bytes, answers) {
-                handshake::Outcome::Incomplete => return Received { payload: 0, ended: false },
-                handshake::Outcome::Refused => self.phase = Phase::Ended,
-                handshake::Outcome::Accepted { rest, protocol } => {
+        if let Phase::Opening(handshake) = &mut self.phase {
+            match handshake.read(&self.settings, bytes, answers) {
+                Ok(None) => return Received { payload: 0, ended: false },
+                Err(Refused) => self.phase = Phase::Ended,
+                Ok(Some(Accepted { rest, protocol })) => {
                     at = rest;
                     let text = protocol.and_then(|place| self.settings.protocols.get(place)).map(|p| p.text);
                     self.phase = Phase::Open(Decoder::new(text, self.settings.message_bytes_max));

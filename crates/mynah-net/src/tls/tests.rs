@@ -137,8 +137,7 @@ fn speak(client: &mut ClientConnection, server: &mut Session, piece: usize) -> R
             let opened = server.open(&mut pending, &mut plain, &mut back);
             pending.drain(..opened.consumed);
             if let Some(error) = opened.error {
-                let _ =
-                    client.read_tls(&mut &back[..]).and_then(|_| Ok(client.process_new_packets().map(drop)));
+                let _ = client.read_tls(&mut &back[..]).map(|_| client.process_new_packets().is_ok());
                 return Err(error.to_string());
             }
         }

@@ -11,12 +11,14 @@ mod mqtt_connection;
 mod mqtt_wire;
 mod script;
 pub mod seeds;
+mod websocket;
 
 pub use corpus::{Corpus, Input};
 pub use filters_index::filters_index;
 pub use http_paths::http_paths;
 pub use mqtt_connection::mqtt_connection;
 pub use mqtt_wire::mqtt_wire;
+pub use websocket::websocket;
 
 /// A fuzz target: its name, which is also the name of its binary and of its corpus, and its body.
 #[derive(Clone, Copy, Debug)]
@@ -28,9 +30,10 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 5] = [
     Target { name: "mqtt_wire", body: mqtt_wire },
     Target { name: "mqtt_connection", body: mqtt_connection },
     Target { name: "filters_index", body: filters_index },
     Target { name: "http_paths", body: http_paths },
+    Target { name: "websocket", body: websocket },
 ];

@@ -9,6 +9,7 @@ mod conformance;
 mod golden;
 mod journeys;
 mod malformed;
+mod malformed_v5;
 mod out_of_order;
 mod properties;
 mod split;

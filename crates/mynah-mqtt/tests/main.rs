@@ -4,6 +4,7 @@
 // A test stops at the first thing that is not as it says.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod authentication_v5;
 mod broker;
 mod conformance;
 mod golden;
@@ -14,6 +15,7 @@ mod malformed_v5;
 mod out_of_order;
 mod properties;
 mod split;
+mod traveller_v5;
 mod vectors;
 mod version_3_1;
 mod written_v5;

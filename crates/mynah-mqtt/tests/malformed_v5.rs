@@ -187,6 +187,7 @@ fn fixed_headers_that_are_wrong() {
 
 //= mqtt-5.0 [MQTT-1.5.4-1] [MQTT-1.5.4-2] [MQTT-1.5.4-3] [MQTT-1.5.7-1] [MQTT-3.1.3-4] [MQTT-3.1.3-11]
 //= mqtt-5.0 [MQTT-3.1.3-12] [MQTT-3.3.2-1] [MQTT-3.3.2-13] [MQTT-3.3.2-19] [MQTT-3.8.3-1] [MQTT-3.10.3-1]
+//= mqtt-5.0 [MQTT-4.7.3-2]
 #[test]
 #[ignore = "MQTT 5.0 is not spoken yet"]
 fn strings_that_are_none() {

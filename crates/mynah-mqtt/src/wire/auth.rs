@@ -43,10 +43,18 @@ impl<'b> Auth<'b> {
     /// [MQTT-3.15.2-3]). False, and nothing is written, if it is larger without them.
     #[must_use]
     pub fn encode(&self, size_max: usize, out: &mut Vec<u8>) -> bool {
-        let Some(section) = encode_section(self.properties.iter(), 1, size_max) else { return false };
-        let is_short = self.reason_code == ReasonCode::Success && section == [0];
-        let parts: &[&[u8]] = if is_short { &[] } else { &[&[self.reason_code.number()], &section] };
-        push_packet(PacketType::Auth, parts, out);
+        let section = encode_section(self.properties.iter(), 1, size_max);
+        let AuthProperties { authentication_method, authentication_data, .. } = self.properties;
+        let says_nothing = authentication_method.is_none() && authentication_data.is_none();
+        match section.filter(|section| section.len() > 1) {
+            Some(section) => push_packet(PacketType::Auth, &[&[self.reason_code.number()], &section], out),
+            None if !says_nothing => return false,
+            None if self.reason_code == ReasonCode::Success && size_max >= 2 => {
+                push_packet(PacketType::Auth, &[], out);
+            }
+            None if size_max >= 4 => push_packet(PacketType::Auth, &[&[self.reason_code.number(), 0]], out),
+            None => return false,
+        }
         true
     }
 }

@@ -14,3 +14,4 @@ mod properties;
 mod split;
 mod vectors;
 mod version_3_1;
+mod version_5;

@@ -80,7 +80,7 @@ impl<'b> Connect<'b> {
     /// Reads the body of a CONNECT whose fixed header has `header_flags`.
     ///
     /// # Errors
-    /// [`Refused::ProtocolLevel`] and [`Refused::UnknownProtocolLevel`] for a version that is not spoken here
+    /// [`crate::Refused::ProtocolLevel`] and [`crate::Refused::UnknownProtocolLevel`] for a version that is not spoken here
     /// ([MQTT-3.1.2-2]); everything else is malformed or a violation.
     pub fn decode(header_flags: u8, body: &'b [u8], rule: TextRule) -> Result<Self, Error> {
         let mut fields = Fields(body);

@@ -14,6 +14,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use mynah_model::{
     Expiry, Header, Layout, Message, MessageView, PRIORITY_DEFAULT, Properties, Reason, SubscriptionOptions,
@@ -98,7 +99,8 @@ pub fn open(connect: &Connect<'_>, receive_max: u16) -> Open {
         clean_start: connect.clean_session,
         expiry: if connect.clean_session { Expiry::WithConnection } else { Expiry::Never },
     };
-    Open { credentials, session: Some(session), receive_max, will: connect.will.as_ref().map(will) }
+    let will = connect.will.as_ref().map(|w| mynah_model::Will { message: will(w), delay: Duration::ZERO });
+    Open { credentials, session: Some(session), will, ..Open::new(receive_max) }
 }
 
 /// One entry of a SUBSCRIBE as the broker's request. Every SUBSCRIBE replays retained values ([MQTT-3.8.4-3]), and
@@ -111,9 +113,8 @@ pub fn subscribe_request<'b>(entry: &SubscribeEntry<'b>) -> Result<SubscribeRequ
     if matches!(first, Some(b"$share" | b"$queue")) {
         return Err(Reason::FilterInvalid);
     }
-    let options =
-        SubscriptionOptions { class_max: entry.class_max, replay_retained: true, retain_as_published: false };
-    Ok(SubscribeRequest { filter: entry.filter, options })
+    let options = SubscriptionOptions::new(entry.class_max);
+    Ok(SubscribeRequest { filter: entry.filter, share: None, options })
 }
 
 /// Reads and writes messages in the layouts of MQTT.

@@ -155,8 +155,8 @@ fn check_connect(unit: Unit<'_>, same: &[u8]) {
     }
     let open = mapping::open(&connect, 10);
     assert_eq!(open.will.is_some(), connect.will.is_some());
-    if let (Some(message), Some(will)) = (open.will, connect.will) {
-        assert_eq!((message.topic(), message.payload()), (will.topic, will.message));
+    if let (Some(wanted), Some(will)) = (open.will, connect.will) {
+        assert_eq!((wanted.message.topic(), wanted.message.payload()), (will.topic, will.message));
     }
 }
 

@@ -258,6 +258,7 @@ pub const fn connect_return_code(reason: Reason) -> ConnectReturnCode {
         Reason::ClientIdRefused => ConnectReturnCode::IdentifierRejected,
         Reason::Disconnected
         | Reason::ProtocolViolation
+        | Reason::BadAuthenticationMethod
         | Reason::TopicInvalid
         | Reason::FilterInvalid
         | Reason::QuotaExceeded
@@ -299,6 +300,7 @@ pub const fn publish_reaction(reason: Reason) -> PublishReaction {
         Reason::Disconnected
         | Reason::ProtocolViolation
         | Reason::BadCredentials
+        | Reason::BadAuthenticationMethod
         | Reason::ClientIdRefused
         | Reason::FilterInvalid
         | Reason::QuotaExceeded

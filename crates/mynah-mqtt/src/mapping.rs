@@ -176,12 +176,11 @@ pub fn open(connect: &Connect<'_>, receive_max: u16) -> Open {
         expiry: session_expiry(connect),
     };
     let takes = connect.properties.receive_maximum.map_or(u16::MAX, core::num::NonZeroU16::get);
-    Open {
-        credentials,
-        session: Some(session),
-        receive_max: receive_max.min(takes),
-        will: connect.will.as_ref().map(|w| will(w, connect.version)),
-    }
+    let will = connect.will.as_ref().map(|w| mynah_model::Will {
+        message: will(w, connect.version),
+        delay: Duration::from_secs(u64::from(w.properties.will_delay_interval.unwrap_or(0))),
+    });
+    Open { credentials, session: Some(session), will, ..Open::new(receive_max.min(takes)) }
 }
 
 /// How long the session that a CONNECT asks for outlives the connection.
@@ -203,7 +202,7 @@ pub const fn expiry_of_seconds(seconds: u32) -> Expiry {
     }
 }
 
-/// One entry of a SUBSCRIBE as the broker's request. Before MQTT 5.0 every SUBSCRIBE replays retained values
+/// One entry of a SUBSCRIBE as the broker's request, without the identifier that a SUBSCRIBE of MQTT 5.0 may give it. Before MQTT 5.0 every SUBSCRIBE replays retained values
 /// ([MQTT-3.8.4-3]), and only those show the retain flag ([MQTT-3.3.1-9]).
 ///
 /// # Errors
@@ -215,10 +214,16 @@ pub fn subscribe_request<'b>(entry: &SubscribeEntry<'b>) -> Result<SubscribeRequ
     }
     let options = SubscriptionOptions {
         class_max: entry.class_max,
-        replay_retained: entry.retain_handling != RetainHandling::DoNotSend,
+        retain_handling: match entry.retain_handling {
+            RetainHandling::Send => mynah_model::RetainHandling::EachTime,
+            RetainHandling::SendIfNew => mynah_model::RetainHandling::WhenNew,
+            RetainHandling::DoNotSend => mynah_model::RetainHandling::Never,
+        },
         retain_as_published: entry.retain_as_published,
+        no_local: entry.no_local,
+        id: None,
     };
-    Ok(SubscribeRequest { filter: entry.filter, options })
+    Ok(SubscribeRequest { filter: entry.filter, share: None, options })
 }
 
 fn expiry(section: Section<'_>) -> Option<Duration> {

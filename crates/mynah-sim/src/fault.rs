@@ -184,22 +184,25 @@ impl Connection for FaultyConnection {
         step
     }
 
-    fn deliver(&mut self, now: Instant, delivery: Delivery<'_>, out: &mut Outbound) {
+    fn deliver(&mut self, now: Instant, delivery: Delivery<'_>, out: &mut Outbound) -> bool {
         match delivery {
-            Delivery::Message { frame, class, id, retain, redelivered: true }
+            Delivery::Message { frame, class, id, retain, redelivered: true, subscription_ids }
                 if self.is_due(Fault::LostDup) =>
             {
-                let delivery = Delivery::Message { frame, class, id, retain, redelivered: false };
-                self.inner.deliver(now, delivery, out);
+                let delivery =
+                    Delivery::Message { frame, class, id, retain, redelivered: false, subscription_ids };
+                self.inner.deliver(now, delivery, out)
             }
             _ if self.held.is_empty() && self.is_due(Fault::SwappedOrder) => {
                 let mut later = Outbound::new();
-                self.inner.deliver(now, delivery, &mut later);
+                let taken = self.inner.deliver(now, delivery, &mut later);
                 self.held = later.drain();
+                taken
             }
             _ => {
-                self.inner.deliver(now, delivery, out);
+                let taken = self.inner.deliver(now, delivery, out);
                 self.release(out);
+                taken
             }
         }
     }

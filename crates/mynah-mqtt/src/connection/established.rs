@@ -1,11 +1,12 @@
 //! While a session is open: packets become commands, outcomes become packets.
 
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use mynah_model::{Class, DeliveryId, Instant, Reason};
 use mynah_stack::{
     Close, Command, Outbound, Outcome, Publish as PublishCommand, Settle, Settlement, Step,
-    Subscribe as SubscribeCommand, SubscribeResult, Unsubscribe as UnsubscribeCommand,
+    Subscribe as SubscribeCommand, SubscribeResult, Unsubscribe as UnsubscribeCommand, UnsubscribeRequest,
 };
 
 use super::{Begun, ServerConnection, acknowledge, release};
@@ -56,7 +57,7 @@ impl ServerConnection {
                 Ok(Received::Answered) => {}
                 Ok(Received::GoodBye) => {
                     // The will is discarded ([MQTT-3.1.2-10], [MQTT-3.14.4-3]).
-                    return self.close_with(Close { reason: Reason::Disconnected, publish_will: false });
+                    return self.close_with(Close::new(Reason::Disconnected, false));
                 }
                 Err(error) => return self.fail(error),
             }
@@ -107,7 +108,7 @@ impl ServerConnection {
         }
         Ok(PublishCommand {
             header: mapping::header(&publish, now),
-            native: unit.body,
+            native: Cow::Borrowed(unit.body),
             receipt: publish.packet_id.map_or(0, PacketId::number),
         })
     }
@@ -144,9 +145,10 @@ impl ServerConnection {
         let settings = self.config.settings();
         let unsubscribe =
             Unsubscribe::decode(body, settings.filters_per_packet_max, settings.text_rule, self.version)?;
+        let request = |filter| UnsubscribeRequest { filter, share: None };
         Ok(Received::Command(Command::Unsubscribe(UnsubscribeCommand {
             receipt: unsubscribe.packet_id.number(),
-            filters: unsubscribe.filters,
+            requests: unsubscribe.filters.into_iter().map(request).collect(),
         })))
     }
 
@@ -168,8 +170,12 @@ impl ServerConnection {
                 }
             }
             Outcome::Received { id } => release(id, out),
-            // Neither is asked for by this protocol while open, and the end is handled for all states.
-            Outcome::Opened(_) | Outcome::Value(_) | Outcome::Ended(_) => {}
+            // Nothing of this is asked for by this protocol while open, and the end is handled for all states.
+            Outcome::Opened(_)
+            | Outcome::Challenge(_)
+            | Outcome::Authenticated(_)
+            | Outcome::Value(_)
+            | Outcome::Ended(_) => {}
         }
     }
 

@@ -106,6 +106,7 @@ pub const fn reason_code(reason: Reason, packet_type: PacketType) -> ReasonCode 
         Reason::Disconnected => ReasonCode::UnspecifiedError,
         Reason::ProtocolViolation => ReasonCode::ProtocolError,
         Reason::BadCredentials => ReasonCode::BadUserNameOrPassword,
+        Reason::BadAuthenticationMethod => ReasonCode::BadAuthenticationMethod,
         Reason::NotAuthorized => ReasonCode::NotAuthorized,
         Reason::ClientIdRefused => ReasonCode::ClientIdentifierNotValid,
         Reason::TopicInvalid => ReasonCode::TopicNameInvalid,
@@ -124,7 +125,9 @@ pub const fn reason_code(reason: Reason, packet_type: PacketType) -> ReasonCode 
         return code;
     }
     let nearest = match reason {
-        Reason::BadCredentials | Reason::ClientIdRefused => ReasonCode::NotAuthorized,
+        Reason::BadCredentials | Reason::BadAuthenticationMethod | Reason::ClientIdRefused => {
+            ReasonCode::NotAuthorized
+        }
         Reason::ShuttingDown if matches!(packet_type, PacketType::Connack) => ReasonCode::ServerUnavailable,
         Reason::TooLarge | Reason::ServerBusy => ReasonCode::QuotaExceeded,
         _ => ReasonCode::UnspecifiedError,
@@ -190,6 +193,7 @@ mod tests {
             (Reason::Disconnected, [0x80, 0x80, 0x80, 0x80, 0x80]),
             (Reason::ProtocolViolation, [0x82, 0x80, 0x80, 0x80, 0x82]),
             (Reason::BadCredentials, [0x86, 0x87, 0x87, 0x87, 0x87]),
+            (Reason::BadAuthenticationMethod, [0x8C, 0x87, 0x87, 0x87, 0x8C]),
             (Reason::NotAuthorized, [0x87, 0x87, 0x87, 0x87, 0x87]),
             (Reason::ClientIdRefused, [0x85, 0x87, 0x87, 0x87, 0x87]),
             (Reason::TopicInvalid, [0x90, 0x90, 0x80, 0x80, 0x90]),

@@ -3,9 +3,9 @@
 //! All receivers share one encoding; only its head is written again, into the receiver's outbound bytes, without an
 //! allocation.
 
-use core::num::{NonZeroU16, NonZeroU32};
+use core::num::NonZeroU16;
 
-use mynah_model::DeliveryId;
+use mynah_model::{DeliveryId, SubscriptionId};
 use mynah_stack::Outbound;
 
 use crate::framing::{REMAINING_LENGTH_MAX, packet_len};
@@ -31,7 +31,7 @@ pub struct Extra<'a> {
     /// How the topic is spelled.
     pub topic: TopicForm,
     /// The identifiers of the subscriptions that the message is for, each at most 268,435,455.
-    pub subscription_ids: &'a [NonZeroU32],
+    pub subscription_ids: &'a [SubscriptionId],
 }
 
 /// How a topic is spelled (section 3.3.2.3.4 of MQTT 5.0).
@@ -58,7 +58,7 @@ impl TopicForm {
 impl Extra<'_> {
     /// Bytes of the properties.
     fn len(&self) -> usize {
-        let id_len = |id: &NonZeroU32| 1 + variable_len(id.get() as usize);
+        let id_len = |id: &SubscriptionId| 1 + variable_len(id.number() as usize);
         let alias_len = if self.topic.alias().is_some() { 3 } else { 0 };
         alias_len + self.subscription_ids.iter().map(id_len).sum::<usize>()
     }
@@ -99,7 +99,7 @@ impl<'f> PublishHead<'f> {
     }
 
     /// Appends the head with `extra` to a connection's outbound bytes, with `first` as its first byte and `id` in its
-    /// place; a payload that the frame shares is to follow. False, and nothing is appended, if the packet would be larger
+    /// place; a payload that the frame shares is to follow ([`mynah_stack::Frame::write_body`]). False, and nothing is appended, if the packet would be larger
     /// than MQTT can spell.
     #[must_use]
     pub fn compose(&self, first: u8, id: Option<DeliveryId>, extra: &Extra<'_>, out: &mut Outbound) -> bool {
@@ -123,7 +123,7 @@ impl<'f> PublishHead<'f> {
         }
         for id in extra.subscription_ids {
             out.append(&[PropertyId::SubscriptionIdentifier as u8]);
-            append_variable(id.get() as usize, out);
+            append_variable(id.number() as usize, out);
         }
         out.append(self.properties);
         out.append(self.payload);

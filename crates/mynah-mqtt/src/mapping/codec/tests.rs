@@ -2,7 +2,9 @@
 
 use alloc::vec;
 
-use mynah_model::{Class, DeliveryId, Header, Instant, Message, TenantId, UserProperties, WallTime};
+use mynah_model::{
+    Class, DeliveryId, Header, Instant, Message, SubscriptionId, TenantId, UserProperties, WallTime,
+};
 use mynah_stack::Outbound;
 
 use super::*;
@@ -223,7 +225,7 @@ fn a_head_is_written_again_with_what_one_receiver_gets_beside() {
     let mut frame = Frame::default();
     assert!(MqttCodec.encode(message.view(), &Properties::EMPTY, LAYOUT_V5, kind, &mut frame));
     let head = PublishHead::parse(&frame.head, true).unwrap();
-    let ids = [NonZeroU32::new(1).unwrap(), NonZeroU32::new(268_435_455).unwrap()];
+    let ids = [SubscriptionId::new(1).unwrap(), SubscriptionId::new(268_435_455).unwrap()];
     let alias = NonZeroU16::new(9).unwrap();
     for (topic, subscription_ids, rest) in [
         (TopicForm::Name, &[][..], &b"\0\x01a\0\x05\x04\x03\0\x01t"[..]),

@@ -179,6 +179,7 @@ pub fn open(connect: &Connect<'_>, receive_max: u16) -> Open {
     let will = connect.will.as_ref().map(|w| mynah_model::Will {
         message: will(w, connect.version),
         delay: Duration::from_secs(u64::from(w.properties.will_delay_interval.unwrap_or(0))),
+        lifetime: w.properties.message_expiry_interval.map(|s| Duration::from_secs(u64::from(s))),
     });
     Open { credentials, session: Some(session), will, ..Open::new(receive_max.min(takes)) }
 }

@@ -18,4 +18,5 @@ mod split;
 mod traveller_v5;
 mod vectors;
 mod version_3_1;
+mod version_5;
 mod written_v5;

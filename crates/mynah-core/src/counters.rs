@@ -53,11 +53,13 @@ pub enum DropReason {
     SessionEnded,
     /// An unconfirmed message met a session without a connection.
     Offline,
+    /// The receiver has refused the message.
+    Rejected,
 }
 
 impl DropReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::BacklogFull,
         Self::SlowConsumer,
         Self::Expired,
@@ -66,6 +68,7 @@ impl DropReason {
         Self::RetainedQuota,
         Self::SessionEnded,
         Self::Offline,
+        Self::Rejected,
     ];
 
     /// The reason as it appears in metrics.
@@ -80,6 +83,7 @@ impl DropReason {
             Self::RetainedQuota => "retained_quota",
             Self::SessionEnded => "session_ended",
             Self::Offline => "offline",
+            Self::Rejected => "rejected",
         }
     }
 }

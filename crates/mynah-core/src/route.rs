@@ -77,8 +77,8 @@ impl Route {
 fn merge(a: SubscriptionOptions, b: SubscriptionOptions) -> SubscriptionOptions {
     SubscriptionOptions {
         class_max: a.class_max.max(b.class_max),
-        replay_retained: a.replay_retained || b.replay_retained,
         retain_as_published: a.retain_as_published || b.retain_as_published,
+        ..a
     }
 }
 
@@ -271,7 +271,7 @@ mod tests {
 
     /// Options whose two flags about retained values are the same.
     fn options(class_max: Class, retained: bool) -> SubscriptionOptions {
-        SubscriptionOptions { class_max, replay_retained: retained, retain_as_published: retained }
+        SubscriptionOptions { retain_as_published: retained, ..SubscriptionOptions::new(class_max) }
     }
 
     fn topic(text: &str) -> Topic<'_> {

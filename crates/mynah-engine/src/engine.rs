@@ -424,6 +424,7 @@ impl Engine {
             Command::Unsubscribe(unsubscribe) => self.unsubscribe(now, id, &unsubscribe),
             Command::Read(topic) => self.read(now, id, topic),
             Command::Open(open) => self.open(now, id, open),
+            Command::Authenticate(exchange) => self.authenticate(now, id, &exchange),
         }
     }
 

@@ -190,9 +190,8 @@ pub(crate) fn write(
     let Manner { class, id, retain, redelivered } = manner;
     let kind = FrameKind { identified: id.is_some(), retain };
     let Some(frame) = frames.frame(&shared.layouts, now, item, connection.layout, kind) else { return false };
-    let delivery = Delivery::Message { frame, class, id, retain, redelivered };
-    connection.stack.deliver(now, delivery, &mut connection.outbound);
-    true
+    let delivery = Delivery::Message { frame, class, id, retain, redelivered, subscription_ids: &[] };
+    connection.stack.deliver(now, delivery, &mut connection.outbound)
 }
 
 /// A message that the receiver's layout cannot spell is dropped for this receiver, and counted.

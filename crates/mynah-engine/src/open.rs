@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 
 use mynah_core::{QueueBounds, Session, SessionKey, SessionRef, WorkerId, owner};
 use mynah_model::{Expiry, Header, Identity, Instant, Message, MessageView, Reason, TenantId};
-use mynah_stack::{Open, Opened, Outcome};
+use mynah_stack::{Exchange, Open, Opened, Outcome};
 
 use crate::connections::{ConnectionId, Departure, Phase, Resume};
 use crate::engine::{Engine, Event};
@@ -18,6 +18,7 @@ impl Engine {
         let door = &self.shared.listeners[usize::from(connection.listener)];
         let credentials = open.credentials.take().filter(|_| self.shared.verifies_credentials);
         let result = match (credentials, &door.anonymous) {
+            _ if open.exchange.is_some() => Err(Reason::BadAuthenticationMethod),
             (Some(credentials), _) => {
                 connection.phase = Phase::Opening(open);
                 return self.events.push_back(Event::Authenticate { connection: id, credentials });
@@ -26,6 +27,11 @@ impl Engine {
             (None, None) => Err(Reason::BadCredentials),
         };
         self.admit(now, id, open, result);
+    }
+
+    /// A peer goes on with an exchange, or begins one: there is no method that it could name.
+    pub(crate) fn authenticate(&mut self, now: Instant, id: ConnectionId, _: &Exchange) {
+        self.tell(now, id, Outcome::Ended(Reason::BadAuthenticationMethod));
     }
 
     /// It is known who the peer is: finds the worker that owns the session.
@@ -96,7 +102,8 @@ impl Engine {
         let (session_ref, present) = opened;
         let Some(session) = self.lane.sessions.get_mut(session_ref) else { return };
         session.open(expiry_of(open), open.receive_max.min(self.shared.limits.inflight_max));
-        session.will = open.will.as_ref().map(|will| will_of(will, tenant, publisher(self.worker, id)));
+        session.will =
+            open.will.as_ref().map(|will| will_of(&will.message, tenant, publisher(self.worker, id)));
         session.connection = Some(id.slot);
         let client_id = open.session.as_ref().filter(|_| assigned).map(|s| &*s.client_id);
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
@@ -104,7 +111,11 @@ impl Engine {
         connection.tenant = tenant;
         connection.identity = Some(identity);
         self.count_half_open(-1);
-        self.tell_opened(now, id, Ok(Opened { session_present: present, assigned_client_id: client_id }));
+        self.tell_opened(
+            now,
+            id,
+            Ok(Opened { assigned_client_id: client_id, ..Opened::new(present, expiry_of(open)) }),
+        );
         if present && let Some(connection) = self.lane.connections.get_mut(id) {
             connection.resume = Some(Resume { after: None });
             self.lane.mark_pumping(id.slot);

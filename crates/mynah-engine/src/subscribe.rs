@@ -1,7 +1,7 @@
 //! Subscribing: filters are attached to the session and to the index before the answer goes out.
 
 use mynah_core::Grant;
-use mynah_model::{Filter, Instant, Reason};
+use mynah_model::{Filter, Instant, Reason, RetainHandling};
 use mynah_stack::{Outcome, Subscribe, SubscribeRequest, SubscribeResult, Unsubscribe};
 
 use crate::connections::ConnectionId;
@@ -21,7 +21,7 @@ impl Engine {
         let Some(session) = session.and_then(|s| self.lane.sessions.get_mut(s)) else { return };
         let granted = subscribe.requests.iter().zip(&results).filter(|(_, result)| result.is_ok());
         for request in granted.filter_map(|(request, _)| request.as_ref().ok()) {
-            if request.options.replay_retained {
+            if request.options.retain_handling != RetainHandling::Never {
                 session.start_replay(request.filter, request.options);
             }
         }
@@ -31,7 +31,7 @@ impl Engine {
     }
 
     fn attach_filter(&mut self, id: ConnectionId, request: &SubscribeRequest<'_>) -> SubscribeResult {
-        let SubscribeRequest { filter, options } = *request;
+        let SubscribeRequest { filter, options, .. } = *request;
         let grant = self.may_subscribe(id, filter)?;
         let connection = self.lane.connections.get_mut(id).ok_or(Reason::Disconnected)?;
         let (tenant, session_ref) = (connection.tenant, connection.session().ok_or(Reason::Disconnected)?);
@@ -64,7 +64,7 @@ impl Engine {
     /// Removes filters and answers.
     pub(crate) fn unsubscribe(&mut self, now: Instant, id: ConnectionId, unsubscribe: &Unsubscribe<'_>) {
         let results: Vec<bool> =
-            unsubscribe.filters.iter().map(|filter| self.detach_filter(id, *filter)).collect();
+            unsubscribe.requests.iter().map(|request| self.detach_filter(id, request.filter)).collect();
         self.tell(now, id, Outcome::Unsubscribed { receipt: unsubscribe.receipt, results: &results });
     }
 

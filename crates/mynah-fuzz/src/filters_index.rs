@@ -49,7 +49,7 @@ struct World {
 }
 
 /// What orders and identifies a match.
-type Found = (SessionRef, u8, bool, bool);
+type Found = (SessionRef, u8, bool);
 
 impl World {
     fn new(seed: u64) -> Self {
@@ -119,7 +119,6 @@ impl World {
                 Some(other) => {
                     let options = &mut other.options;
                     options.class_max = options.class_max.max(one.options.class_max);
-                    options.replay_retained |= one.options.replay_retained;
                     options.retain_as_published |= one.options.retain_as_published;
                 }
                 None => expected.push(*one),
@@ -151,9 +150,7 @@ impl World {
 }
 
 fn sorted(matches: &[Match]) -> Vec<Found> {
-    let found = |m: &Match| {
-        (m.session, m.options.class_max.number(), m.options.replay_retained, m.options.retain_as_published)
-    };
+    let found = |m: &Match| (m.session, m.options.class_max.number(), m.options.retain_as_published);
     let mut all: Vec<Found> = matches.iter().map(found).collect();
     all.sort_unstable();
     all
@@ -171,7 +168,7 @@ fn session(script: &mut Script<'_>) -> SessionRef {
 fn options(script: &mut Script<'_>) -> SubscriptionOptions {
     let bits = script.byte();
     let class_max = Class::from_number(bits & 3).unwrap_or(Class::AtMostOnce);
-    SubscriptionOptions { class_max, replay_retained: bits & 4 != 0, retain_as_published: bits & 8 != 0 }
+    SubscriptionOptions { retain_as_published: bits & 8 != 0, ..SubscriptionOptions::new(class_max) }
 }
 
 fn text(script: &mut Script<'_>) -> Vec<u8> {

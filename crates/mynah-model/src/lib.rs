@@ -27,6 +27,6 @@ pub use limits::Limits;
 pub use message::{Header, Layout, Message, MessageView, PRIORITY_DEFAULT};
 pub use properties::{Properties, ReadPair, UserProperties};
 pub use reason::Reason;
-pub use session::{DeliveryId, Expiry, SubscriptionOptions};
+pub use session::{DeliveryId, Expiry, RetainHandling, SubscriptionId, SubscriptionOptions, Will};
 pub use time::{Instant, WallTime};
 pub use topic::{Topic, TopicError};

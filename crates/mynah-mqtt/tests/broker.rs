@@ -134,17 +134,19 @@ impl Server {
                 self.answer(now, Outcome::Subscribed { receipt: subscribe.receipt, results: &results });
             }
             Command::Unsubscribe(unsubscribe) => {
-                let results: Vec<bool> = unsubscribe.filters.iter().map(|f| self.drop_filter(*f)).collect();
+                let results: Vec<bool> =
+                    unsubscribe.requests.iter().map(|r| self.drop_filter(r.filter)).collect();
                 self.answer(now, Outcome::Unsubscribed { receipt: unsubscribe.receipt, results: &results });
             }
             Command::Settle(settle) => self.settle(now, settle),
+            Command::Authenticate(_) => unreachable!("MQTT 3.1.1 has no such word"),
             Command::Read(_) | Command::PublishIf(_) => unreachable!("MQTT has no such words"),
         }
     }
 
     fn open(&mut self, now: Instant, open: mynah_stack::Open) {
         let request = open.session.clone().expect("MQTT always asks for a session");
-        self.will = open.will.clone();
+        self.will = open.will.as_ref().map(|will| will.message.clone());
         self.last_open = Some(open);
         if self.hold_open {
             return;
@@ -158,7 +160,7 @@ impl Server {
         let session_present = self.session.is_some();
         self.keeps_session = request.expiry == Expiry::Never;
         self.session.get_or_insert_default();
-        self.answer(now, Outcome::Opened(Ok(Opened { session_present, assigned_client_id: None })));
+        self.answer(now, Outcome::Opened(Ok(Opened::new(session_present, Expiry::Never))));
         for at in 0..self.session().unsettled.len() {
             let unsettled = &self.session().unsettled[at];
             let (id, class, message) = (unsettled.id, unsettled.class, unsettled.message.clone());
@@ -218,7 +220,8 @@ impl Server {
         if frame.wants_message() {
             frame.attach(message);
         }
-        let delivery = Delivery::Message { frame: &frame, class, id, retain: false, redelivered };
+        let delivery =
+            Delivery::Message { frame: &frame, class, id, retain: false, redelivered, subscription_ids: &[] };
         self.connection.deliver(now, delivery, &mut self.out);
     }
 
@@ -227,6 +230,7 @@ impl Server {
         let fits = |unsettled: &Unsettled| match settle.settlement {
             Settlement::Received => unsettled.class == Class::ExactlyOnce,
             Settlement::Accepted => unsettled.class == Class::AtLeastOnce,
+            Settlement::Rejected => !unsettled.received,
             Settlement::Completed => unsettled.received,
         };
         if self.session().unsettled.iter().any(|u| u.id == id && !fits(u)) {
@@ -239,7 +243,9 @@ impl Server {
                 }
                 self.answer(now, Outcome::Received { id });
             }
-            Settlement::Accepted | Settlement::Completed => self.session().unsettled.retain(|u| u.id != id),
+            Settlement::Accepted | Settlement::Completed | Settlement::Rejected => {
+                self.session().unsettled.retain(|u| u.id != id);
+            }
         }
     }
 

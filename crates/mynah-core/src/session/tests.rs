@@ -19,7 +19,7 @@ fn session() -> Session {
 }
 
 fn options(class_max: Class) -> SubscriptionOptions {
-    SubscriptionOptions { class_max, replay_retained: true, retain_as_published: true }
+    SubscriptionOptions { retain_as_published: true, ..SubscriptionOptions::new(class_max) }
 }
 
 /// Everything of a session that a store has to give back.

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use mynah_model::{
     Class, Condition, DeliveryId, Expiry, Filter, Header, Instant, Layout, MessageView, PRIORITY_DEFAULT,
-    Properties, Reason, SubscriptionOptions, TenantId, Topic, ValueTag,
+    Properties, Reason, SubscriptionOptions, TenantId, Topic, ValueTag, Will,
 };
 use mynah_stack::{
     Close, Command, Connection, Credentials, Delivery, Frame, FrameKind, LayoutCodec, Open, Outbound,
     Outcome, Protocol, Publish, PublishIf, SessionRequest, Settle, Settlement, Step, Subscribe,
-    SubscribeRequest, Unsubscribe, Value,
+    SubscribeRequest, Unsubscribe, UnsubscribeRequest, Value,
 };
 
 /// A message is `TOPIC PAYLOAD`; a frame is ` TOPIC PAYLOAD\n` with a first byte that says nothing.
@@ -116,6 +116,7 @@ impl LineConnection {
                     name.strip_prefix('@').map(|user| Credentials { user: user.into(), password: None });
                 Some(Command::Open(Box::new(Open {
                     credentials,
+                    exchange: None,
                     session: Some(SessionRequest {
                         client_id: name.as_bytes().into(),
                         clean_start: expiry == Expiry::WithConnection,
@@ -125,7 +126,8 @@ impl LineConnection {
                     will: will.first().map(|topic| {
                         let native = format!("{topic} gone");
                         let header = header(topic.len(), native.len(), Class::AtLeastOnce, false);
-                        MessageView { header: &header, native: native.as_bytes() }.to_message()
+                        let message = MessageView { header: &header, native: native.as_bytes() }.to_message();
+                        Will { message, delay: Duration::ZERO, lifetime: None }
                     }),
                 })))
             }
@@ -134,21 +136,20 @@ impl LineConnection {
                 let payload = native.len() - words[4].len();
                 let mut header = header(topic.len(), native.len(), class_of(class), keep == "keep");
                 header.payload.0 = payload as u32;
-                Some(Command::Publish(Publish { header, native: native.as_bytes(), receipt }))
+                Some(Command::Publish(Publish { header, native: native.as_bytes().into(), receipt }))
             }
             ["sub", filter, class] => {
-                let options = SubscriptionOptions {
-                    class_max: class_of(class),
-                    replay_retained: true,
-                    retain_as_published: false,
-                };
+                let options = SubscriptionOptions::new(class_of(class));
                 let filter = Filter::new(filter.as_bytes()).map_err(|_| Reason::FilterInvalid);
-                let requests = vec![filter.map(|filter| SubscribeRequest { filter, options })];
+                let requests = vec![filter.map(|filter| SubscribeRequest { filter, share: None, options })];
                 Some(Command::Subscribe(Subscribe { receipt, requests }))
             }
             ["unsub", filter] => Some(Command::Unsubscribe(Unsubscribe {
                 receipt,
-                filters: vec![Filter::from_checked(filter.as_bytes())],
+                requests: vec![UnsubscribeRequest {
+                    filter: Filter::from_checked(filter.as_bytes()),
+                    share: None,
+                }],
             })),
             ["ack", id] => Some(settle(id, Settlement::Accepted)),
             ["fin", id] => Some(settle(id, Settlement::Completed)),
@@ -159,11 +160,11 @@ impl LineConnection {
                 Some(Command::Read(Topic::new(topic.as_bytes()).unwrap()))
             }
             ["quit"] => {
-                self.close = Some(Close { reason: Reason::Disconnected, publish_will: false });
+                self.close = Some(Close::new(Reason::Disconnected, false));
                 None
             }
             _ => {
-                self.close = Some(Close { reason: Reason::ProtocolViolation, publish_will: true });
+                self.close = Some(Close::new(Reason::ProtocolViolation, true));
                 None
             }
         }
@@ -219,9 +220,9 @@ impl Connection for LineConnection {
         }
     }
 
-    fn deliver(&mut self, _: Instant, delivery: Delivery<'_>, out: &mut Outbound) {
+    fn deliver(&mut self, _: Instant, delivery: Delivery<'_>, out: &mut Outbound) -> bool {
         match delivery {
-            Delivery::Message { frame, class, id, retain, redelivered } => {
+            Delivery::Message { frame, class, id, retain, redelivered, .. } => {
                 let id = id.map_or(0, DeliveryId::number);
                 let marks = [if retain { " retained" } else { "" }, if redelivered { " again" } else { "" }];
                 out.append(format!("msg {id} {}{}{}", class.number(), marks[0], marks[1]).as_bytes());
@@ -232,6 +233,7 @@ impl Connection for LineConnection {
                 out.append(format!("release {}\n", id.number()).as_bytes());
             }
         }
+        true
     }
 
     fn handle_outcome(&mut self, _: Instant, outcome: Outcome<'_>, out: &mut Outbound) {
@@ -241,13 +243,15 @@ impl Connection for LineConnection {
                 format!("opened {}\n", if opened.session_present { "again" } else { "new" })
             }
             Outcome::Opened(Err(reason)) | Outcome::Ended(reason) => {
-                self.close = Some(Close { reason, publish_will: true });
+                self.close = Some(Close::new(reason, true));
                 format!("ended {reason}\n")
             }
             Outcome::Published { receipt, result, .. } => match result {
                 Ok(wanted) => format!("published {receipt}{}\n", if wanted { "" } else { " unwanted" }),
                 Err(reason) => format!("refused {receipt} {reason}\n"),
             },
+            Outcome::Challenge(data) => format!("challenge {}\n", String::from_utf8_lossy(data)),
+            Outcome::Authenticated(result) => format!("authenticated {}\n", result.is_ok()),
             Outcome::Completed { receipt } => format!("completed {receipt}\n"),
             Outcome::Subscribed { results, .. } => match results[0] {
                 Ok(class) => format!("subscribed {}\n", class.number()),
@@ -269,12 +273,12 @@ impl Connection for LineConnection {
     }
 
     fn handle_timeout(&mut self, _: Instant, _: &mut Outbound) {
-        self.close = Some(Close { reason: Reason::OpeningTimeout, publish_will: true });
+        self.close = Some(Close::new(Reason::OpeningTimeout, true));
     }
 
     fn handle_shutdown(&mut self, _: Instant, out: &mut Outbound) {
         out.append(b"bye\n");
-        self.close = Some(Close { reason: Reason::ShuttingDown, publish_will: false });
+        self.close = Some(Close::new(Reason::ShuttingDown, false));
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -196,13 +196,14 @@ impl Broker {
         if frame.wants_message() {
             frame.attach(&message);
         }
-        let delivery = Delivery::Message { frame: &frame, class, id, retain, redelivered };
+        let delivery =
+            Delivery::Message { frame: &frame, class, id, retain, redelivered, subscription_ids: &[] };
         self.connection.deliver(self.now, delivery, &mut self.out);
 
         let mut expected = Vec::new();
         let topic = Topic::new(b"a/b").unwrap();
         let dup = redelivered && class.is_confirmed();
-        Publish { dup, class, retain, topic, packet_id: id.map(PacketId::from), payload }
+        Publish { dup, class, retain, topic, packet_id: id.map(PacketId::from), properties: None, payload }
             .encode(&mut expected);
         self.expect_written_if_open(&expected);
     }
@@ -326,7 +327,7 @@ impl Broker {
                 assert!(Topic::new(view.topic().as_bytes()).is_ok());
                 assert_eq!(publish.header.payload_range().end, publish.native.len());
                 assert_eq!(publish.receipt != 0, class.is_confirmed());
-                self.record.published.extend_from_slice(publish.native);
+                self.record.published.extend_from_slice(&publish.native);
                 class.is_confirmed().then_some(Waiting::Publish { receipt: publish.receipt, class })
             }
             Command::Complete { receipt } => Some(Waiting::Complete { receipt }),
@@ -342,7 +343,7 @@ impl Broker {
                 Some(Waiting::Subscribe { receipt: subscribe.receipt, requests })
             }
             Command::Unsubscribe(unsubscribe) => {
-                let count = unsubscribe.filters.len();
+                let count = unsubscribe.requests.len();
                 assert!((1..=self.filters_max).contains(&count) && unsubscribe.receipt != 0);
                 Some(Waiting::Unsubscribe { receipt: unsubscribe.receipt, count })
             }
@@ -394,7 +395,7 @@ impl Broker {
     }
 
     fn answer_open(&mut self, result: Result<bool, Reason>) {
-        let opened = |session_present| Opened { session_present, assigned_client_id: None };
+        let opened = |session_present| Opened::new(session_present, mynah_model::Expiry::Never);
         self.tell(Outcome::Opened(result.map(opened)));
         let session_present = result == Ok(true) && self.version.tells_session_present();
         let return_code = result.map_or_else(connect_return_code, |_| ConnectReturnCode::Accepted);
@@ -430,7 +431,7 @@ fn check_open(open: &Open, receive_max: u16) {
     assert!(!session.client_id.is_empty() || session.clean_start);
     assert_eq!(open.receive_max, receive_max);
     if let Some(will) = &open.will {
-        assert!(Topic::new(will.topic().as_bytes()).is_ok());
+        assert!(Topic::new(will.message.topic().as_bytes()).is_ok());
     }
 }
 

@@ -67,7 +67,7 @@ impl Connection for EchoConnection {
                     expiry: Expiry::WithConnection,
                 };
                 let credentials = (name == b'!').then(|| Credentials { user: "u".into(), password: None });
-                let open = Open { credentials, session: Some(session), receive_max: 1, will: None };
+                let open = Open { credentials, session: Some(session), ..Open::new(1) };
                 Step::Command(Command::Open(Box::new(open)))
             }
             Self::Opening => Step::Idle,
@@ -78,15 +78,17 @@ impl Connection for EchoConnection {
                 }
                 *input = &[];
                 match self {
-                    Self::Ending(reason) => Step::Close(Close { reason: *reason, publish_will: false }),
+                    Self::Ending(reason) => Step::Close(Close::new(*reason, false)),
                     _ => Step::Idle,
                 }
             }
-            Self::Ending(reason) => Step::Close(Close { reason: *reason, publish_will: false }),
+            Self::Ending(reason) => Step::Close(Close::new(*reason, false)),
         }
     }
 
-    fn deliver(&mut self, _: Instant, _: Delivery<'_>, _: &mut Outbound) {}
+    fn deliver(&mut self, _: Instant, _: Delivery<'_>, _: &mut Outbound) -> bool {
+        true
+    }
 
     fn handle_outcome(&mut self, _: Instant, outcome: Outcome<'_>, out: &mut Outbound) {
         match outcome {

@@ -9,6 +9,7 @@
 //! * [`Queue`]: the queue kernel. Ready entries, leases in order, settlement, bounds and expiry.
 //! * [`Session`] and [`SessionTable`]: what outlives a connection. [`Mutation`] is every durable change of a session as
 //!   explicit data.
+//! * [`Text`]: a filter that the index and a session share.
 //! * [`RetainedStore`]: the last value of each topic, walked in topic order by a [`Cursor`].
 //! * [`AccessRules`]: which identity may publish and subscribe where.
 //! * [`Counters`]: what one worker counts and others read.
@@ -29,6 +30,7 @@ mod session;
 mod sessions;
 #[cfg(test)]
 mod testing;
+mod text;
 
 pub use access::{AccessRules, Check, Grant};
 pub use counters::{Counters, DropReason};
@@ -40,3 +42,4 @@ pub use retained::{Cursor, RetainedStore};
 pub use route::{Route, RouteCache, Target};
 pub use session::{Mutation, Received, ReceivedIds, Replay, Session};
 pub use sessions::{SHARDS, SessionKey, SessionTable, owner};
+pub use text::Text;

@@ -2,18 +2,20 @@
 
 mod mutation;
 mod received;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 
 use mynah_model::{Expiry, Filter, Identity, Instant, Message, Reason, SubscriptionOptions};
 
 pub use mutation::Mutation;
 pub use received::{Received, ReceivedIds};
 
-use crate::{Cursor, Queue, QueueBounds};
+use crate::{Cursor, Queue, QueueBounds, Text};
+use subscriptions::Subscriptions;
 
 /// A session. Its fields are changed by the worker that owns it and by nobody else.
 #[derive(Debug)]
@@ -38,7 +40,7 @@ pub struct Session {
     pub receive_max: u16,
     /// Whether a subscription reaches beyond what the peer may see: then each message is looked at.
     pub checks_deliveries: bool,
-    subscriptions: BTreeMap<Box<[u8]>, SubscriptionOptions>,
+    subscriptions: Subscriptions,
     // Boxed because few sessions have any.
     #[allow(clippy::box_collection)]
     replays: Option<Box<VecDeque<Replay>>>,
@@ -70,7 +72,7 @@ impl Session {
             expiry_is_watched: false,
             receive_max,
             checks_deliveries: false,
-            subscriptions: BTreeMap::new(),
+            subscriptions: Subscriptions::default(),
             replays: None,
         }
     }
@@ -84,7 +86,7 @@ impl Session {
     pub fn discard(&mut self) -> usize {
         self.received = ReceivedIds::new();
         self.will = None;
-        self.subscriptions = BTreeMap::new();
+        self.subscriptions = Subscriptions::default();
         self.replays = None;
         self.queue.clear()
     }
@@ -112,19 +114,25 @@ impl Session {
         if self.subscriptions.len() >= subscriptions_max {
             return Err(Reason::QuotaExceeded);
         }
-        self.subscriptions.insert(filter.as_bytes().into(), options);
+        self.subscriptions.insert(filter.as_bytes(), options);
         Ok(false)
     }
 
     /// Removes a subscription and its replay. Returns whether it was there.
     pub fn unsubscribe(&mut self, filter: Filter<'_>) -> bool {
         self.finish_replay(filter);
-        self.subscriptions.remove(filter.as_bytes()).is_some()
+        self.subscriptions.remove(filter.as_bytes())
     }
 
     /// The subscriptions, ordered by filter.
     pub fn subscriptions(&self) -> impl Iterator<Item = (Filter<'_>, SubscriptionOptions)> + '_ {
         self.subscriptions.iter().map(|(filter, options)| (Filter::from_checked(filter), *options))
+    }
+
+    /// The filter of a subscription as the session keeps it, so that others can keep the same.
+    #[must_use]
+    pub fn filter_text(&self, filter: Filter<'_>) -> Option<&Text> {
+        self.subscriptions.get(filter.as_bytes()).map(|(text, _)| text)
     }
 
     /// How many subscriptions there are.
@@ -136,7 +144,7 @@ impl Session {
     /// Begins to replay retained values to a subscription of this session, from the start if it was under way.
     /// Without such a subscription nothing happens: so there are never more replays than subscriptions.
     pub fn start_replay(&mut self, filter: Filter<'_>, options: SubscriptionOptions) {
-        if !self.subscriptions.contains_key(filter.as_bytes()) {
+        if self.subscriptions.get(filter.as_bytes()).is_none() {
             return;
         }
         self.finish_replay(filter);

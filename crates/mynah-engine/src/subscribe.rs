@@ -42,7 +42,8 @@ impl Engine {
             self.shared.counters(self.worker).subscriptions.add(1);
         }
         session.checks_deliveries |= grant == Grant::Partly;
-        self.shared.write_index().insert(tenant, filter, session_ref, options);
+        let text = session.filter_text(filter).ok_or(Reason::Disconnected)?;
+        self.shared.write_index().insert_text(tenant, text, session_ref, options);
         self.shared.generations.bump(tenant, filter);
         Ok(options.class_max)
     }

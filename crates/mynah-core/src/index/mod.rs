@@ -16,8 +16,8 @@ use alloc::vec::Vec;
 use hashbrown::HashTable;
 use mynah_model::{Filter, SubscriptionOptions, TenantId, Topic};
 
-use crate::SessionRef;
 use crate::hash::KeyedHash;
+use crate::{SessionRef, Text};
 use filters::Filters;
 use nodes::{Nodes, Texts};
 
@@ -84,11 +84,32 @@ impl TopicIndex {
         session: SessionRef,
         options: SubscriptionOptions,
     ) -> bool {
-        let subscriber = Match { session, options };
+        self.insert_or(tenant, filter, Match { session, options }, || filter.as_bytes().into())
+    }
+
+    /// The same for a filter that somebody keeps: the index keeps no copy.
+    pub fn insert_text(
+        &mut self,
+        tenant: TenantId,
+        text: &Text,
+        session: SessionRef,
+        options: SubscriptionOptions,
+    ) -> bool {
+        let filter = Filter::from_checked(text);
+        self.insert_or(tenant, filter, Match { session, options }, || text.clone())
+    }
+
+    fn insert_or(
+        &mut self,
+        tenant: TenantId,
+        filter: Filter<'_>,
+        subscriber: Match,
+        text: impl FnOnce() -> Text,
+    ) -> bool {
         if let Some(at) = self.find(tenant, filter) {
             return self.filters.add(at, subscriber);
         }
-        let at = self.filters.insert(tenant, filter, subscriber);
+        let at = self.filters.insert(tenant, text(), subscriber);
         let (filters, keyed) = (&self.filters, &self.hash);
         match Room::of(filter) {
             Room::Exact => {

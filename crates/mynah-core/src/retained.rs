@@ -171,6 +171,18 @@ impl RetainedStore {
         (!is_expired(message, now)).then_some(message)
     }
 
+    /// Whether some topic with a value begins as every topic does that `filter` selects. If not, no value matches; to
+    /// know costs one search.
+    #[must_use]
+    pub fn may_match(&self, tenant: TenantId, filter: Filter<'_>) -> bool {
+        let Some(values) = self.tenants.get(&tenant).filter(|values| values.by_topic.len() > 0) else {
+            return false;
+        };
+        let beginning = scan::first(filter);
+        let nearest = values.by_topic.walk(&beginning).next();
+        nearest.is_some_and(|message| message.topic().as_bytes().starts_with(&beginning))
+    }
+
     /// Pushes the next values that match `filter`, at most `max` of them, in topic order, and moves `cursor` past what
     /// was looked at. Returns whether there may be more; a call may find nothing and still say so, because the work of
     /// one call is bounded.

@@ -166,7 +166,11 @@ impl Session {
     /// Ends the replay to a subscription, if there is one.
     pub fn finish_replay(&mut self, filter: Filter<'_>) {
         if let Some(replays) = &mut self.replays {
-            replays.retain(|replay| *replay.filter != *filter.as_bytes());
+            // A filter has one replay, and the first is the one that comes to its end.
+            match replays.front() {
+                Some(first) if *first.filter == *filter.as_bytes() => drop(replays.pop_front()),
+                _ => replays.retain(|replay| *replay.filter != *filter.as_bytes()),
+            }
             if replays.is_empty() {
                 self.replays = None;
             }

@@ -17,11 +17,14 @@ impl Engine {
         };
         let results: Vec<SubscribeResult> = subscribe.requests.iter().map(attach).collect();
         self.tell(now, id, Outcome::Subscribed { receipt: subscribe.receipt, results: &results });
-        let session = self.lane.connections.get_mut(id).and_then(|c| c.session());
+        let Some(connection) = self.lane.connections.get_mut(id) else { return };
+        let (tenant, session) = (connection.tenant, connection.session());
         let Some(session) = session.and_then(|s| self.lane.sessions.get_mut(s)) else { return };
         let granted = subscribe.requests.iter().zip(&results).filter(|(_, result)| result.is_ok());
         for request in granted.filter_map(|(request, _)| request.as_ref().ok()) {
-            if request.options.retain_handling != RetainHandling::Never {
+            let wanted = request.options.retain_handling != RetainHandling::Never;
+            // Most have nothing to be replayed, and then a replay need not wait for its turn to find that out.
+            if wanted && self.shared.read_retained().may_match(tenant, request.filter) {
                 session.start_replay(request.filter, request.options);
             }
         }

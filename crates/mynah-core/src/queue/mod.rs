@@ -1,7 +1,8 @@
 //! The queue kernel: entries that are ready, and entries that are leased to a receiver until it settles them.
 //!
 //! Invariants: ready entries keep the order in which they came; leases keep the order in which they were made; the
-//! identifier of a lease is its sequence number modulo 65,535, plus one, and no two leases have the same.
+//! identifier of a lease is its sequence number modulo 65,535, plus one; no two leases have the same, since those in use
+//! are passed over.
 
 mod leases;
 #[cfg(test)]

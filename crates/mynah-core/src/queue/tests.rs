@@ -1,5 +1,6 @@
 //! The queue against a naive model.
 
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -181,19 +182,44 @@ proptest! {
 fn identifiers_wrap_and_are_never_taken_twice() {
     let mut queue = Queue::new(QueueBounds { messages_max: 10, bytes_max: usize::MAX });
     let e = entry("x", Class::AtLeastOnce, None);
-    let first = queue.lease_new(e.clone(), u16::MAX).unwrap();
-    let mut leased = 1;
-    while let Ok(id) = queue.lease_new(e.clone(), u16::MAX) {
-        leased += 1;
-        assert_ne!(id, first);
+    let stuck: Vec<_> = (0..3).map(|_| queue.lease_new(e.clone(), u16::MAX).unwrap()).collect();
+    assert!(queue.settle(stuck[1]));
+    for _ in 0..200_000 {
+        let id = queue.lease_new(e.clone(), u16::MAX).unwrap();
+        assert!(id != stuck[0] && id != stuck[2]);
         assert!(queue.settle(id));
     }
-    // The oldest is unsettled: the span of identifiers is exhausted although the window is not.
-    assert_eq!((leased, queue.leased_len()), (65_534, 1));
-    assert!(queue.settle(first));
-    assert_eq!(queue.lease_new(e.clone(), 1).unwrap(), id(65_535));
-    assert!(queue.settle(id(65_535)));
-    assert_eq!(queue.lease_new(e, 1).unwrap(), first);
+    let last = queue.lease_new(e, u16::MAX).unwrap();
+    let leased = |queue: &Queue, after| queue.leased(after).map(|(id, _)| id).collect::<Vec<_>>();
+    assert_eq!(leased(&queue, None), [stuck[0], stuck[2], last], "the oldest come first");
+    assert!(matches!(queue.lease(stuck[2]), Some(LeaseState::Sent(_))));
+    assert!(queue.settle(stuck[0]) && !queue.settle(stuck[0]));
+    assert_eq!(leased(&queue, Some(stuck[0])), [stuck[2], last]);
+    assert_eq!(leased(&queue, Some(stuck[2])), [last]);
+    assert!(queue.settle(stuck[2]) && queue.settle(last));
+    assert!(queue.is_empty() && queue.bytes() == 0);
+}
+
+#[test]
+fn as_many_deliveries_as_there_are_identifiers_can_be_unsettled() {
+    let mut queue = Queue::new(QueueBounds { messages_max: 10, bytes_max: usize::MAX });
+    let e = entry("x", Class::ExactlyOnce, None);
+    let mut ids = BTreeSet::new();
+    while let Ok(id) = queue.lease_new(e.clone(), u16::MAX) {
+        assert!(ids.insert(id), "{id:?} is in use");
+    }
+    assert_eq!((ids.len(), queue.leased_len()), (65_534, 65_534));
+    for number in (1..=65_534).filter(|number| number % 10_000 != 1) {
+        assert!(queue.receive(id(number)) && queue.settle(id(number)));
+        ids.remove(&id(number));
+    }
+    for _ in 0..60_000 {
+        let id = queue.lease_new(e.clone(), u16::MAX).unwrap();
+        assert!(ids.insert(id), "{id:?} is in use");
+    }
+    assert_eq!(queue.leased_len(), 60_007);
+    assert!(ids.iter().all(|&id| queue.settle(id)));
+    assert!(queue.is_empty() && queue.bytes() == 0);
 }
 
 #[test]
@@ -217,7 +243,7 @@ fn resumption_goes_on_where_it_paused_even_if_that_was_settled() {
 
 #[test]
 fn an_idle_queue_is_small_and_gives_memory_back() {
-    assert!(size_of::<Queue>() <= 96, "{}", size_of::<Queue>());
+    assert!(size_of::<Queue>() <= 104, "{}", size_of::<Queue>());
     assert!(size_of::<Entry>() == 16);
     let mut queue = Queue::new(QueueBounds { messages_max: 10_000, bytes_max: usize::MAX });
     for _ in 0..1_000 {

@@ -24,6 +24,8 @@ pub struct Will {
     /// How long the broker waits for the peer to come back before it publishes the message. The end of the session
     /// ends the waiting.
     pub delay: Duration,
+    /// How long the message is wanted from when it is published; its header has no deadline before that.
+    pub lifetime: Option<Duration>,
 }
 
 /// How the messages of a subscription are delivered.

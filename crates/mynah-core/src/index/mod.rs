@@ -7,6 +7,7 @@
 
 mod filters;
 mod nodes;
+mod packed;
 #[cfg(test)]
 mod tests;
 
@@ -25,7 +26,7 @@ use nodes::Nodes;
 pub struct Match {
     /// Whose subscription it is.
     pub session: SessionRef,
-    /// How it wants its messages.
+    /// How it wants its messages. The index does not keep when it wanted retained values.
     pub options: SubscriptionOptions,
 }
 

@@ -14,7 +14,7 @@ const BOUNDS: QueueBounds = QueueBounds { messages_max: 6, bytes_max: 2_000 };
 
 fn entry(name: &str, class: Class, deadline: Option<u64>) -> Entry {
     let deadline = deadline.map(Instant::from_micros);
-    Entry { message: message(TenantId::DEFAULT, "t", name, deadline), class, retain: false }
+    Entry { message: message(TenantId::DEFAULT, "t", name, deadline), class, retain: false, via: None }
 }
 
 fn id(number: u16) -> DeliveryId {
@@ -244,7 +244,7 @@ fn resumption_goes_on_where_it_paused_even_if_that_was_settled() {
 #[test]
 fn an_idle_queue_is_small_and_gives_memory_back() {
     assert!(size_of::<Queue>() <= 104, "{}", size_of::<Queue>());
-    assert!(size_of::<Entry>() == 16);
+    assert!(size_of::<Entry>() == 24);
     let mut queue = Queue::new(QueueBounds { messages_max: 10_000, bytes_max: usize::MAX });
     for _ in 0..1_000 {
         queue.push(entry("x", Class::AtLeastOnce, None));
@@ -274,4 +274,24 @@ fn an_entry_expires_at_its_deadline() {
     queue.push(entry("x", Class::AtMostOnce, Some(5)));
     assert!(queue.lease_next(Instant::from_micros(5), 9).is_none());
     assert_eq!(queue.take_expired(), 1);
+}
+
+#[test]
+fn what_is_withdrawn_leaves_the_rest_as_it_was() {
+    let mut queue = Queue::new(BOUNDS);
+    for name in ["a", "b", "c"] {
+        queue.lease_new(entry(name, Class::AtLeastOnce, None), 9).unwrap();
+    }
+    for name in ["d", "e", "f"] {
+        queue.push(entry(name, Class::AtLeastOnce, None));
+    }
+    assert!(queue.ready().map(name).eq(["d", "e", "f"]));
+    let all = queue.bytes();
+    let withdrawal = Withdrawal { leased: [id(1), id(3)].into(), ready: [0, 2].into() };
+    let taken = queue.withdraw(&withdrawal);
+    assert!(taken.iter().map(name).eq(["a", "c", "d", "f"]));
+    assert_eq!(leases(&queue), [(2, Some("b".into()))]);
+    assert!(queue.ready().map(name).eq(["e"]));
+    assert_eq!(queue.bytes(), all - taken.iter().map(Entry::cost_bytes).sum::<usize>());
+    assert!(queue.withdraw(&Withdrawal::default()).is_empty());
 }

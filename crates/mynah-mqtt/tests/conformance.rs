@@ -4,7 +4,7 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use mynah_model::{Class, DeliveryId, Expiry, Instant, Reason};
-use mynah_mqtt::mapping::LAYOUT_V3;
+use mynah_mqtt::mapping::{LAYOUT_V3, LAYOUT_V5};
 use mynah_mqtt::{Config, Mqtt, Settings, TextRule};
 use mynah_stack::{Connection, Outcome, Protocol, Step};
 
@@ -384,7 +384,7 @@ fn packets_have_a_limit_before_and_after_connect() {
 fn the_protocol_makes_connections_and_knows_its_layouts() {
     let protocol = Mqtt::new(Config::default());
     assert_eq!(protocol.name(), "mqtt");
-    assert_eq!(protocol.codec().layouts(), [LAYOUT_V3]);
+    assert_eq!(protocol.codec().layouts(), [LAYOUT_V3, LAYOUT_V5]);
     let connection = protocol.accept(at(1));
     assert_eq!((connection.layout(), connection.deadline()), (LAYOUT_V3, Some(at(11))));
 }

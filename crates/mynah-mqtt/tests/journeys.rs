@@ -122,7 +122,7 @@ fn a_client_hears_what_it_publishes_in_order_and_is_acknowledged() {
 /// With QoS 2 each message arrives once and in order, wherever the link breaks.
 #[test]
 fn exactly_once_holds_over_broken_links() {
-    for version in Version::ALL {
+    for version in [Version::V3_1, Version::V3_1_1] {
         exactly_once_over_broken_links(version);
     }
 }

@@ -4,10 +4,11 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use mynah_model::{Filter, SubscriptionOptions, TenantId, Topic};
+use mynah_model::{Filter, TenantId, Topic};
 
 use super::Match;
-use crate::{SessionRef, Text};
+use super::packed::Packed;
+use crate::{SessionRef, Text, WorkerId};
 
 /// Slots of one allocation: growing never moves what is there.
 const CHUNK: usize = 1024;
@@ -34,10 +35,29 @@ struct Slot {
 /// Most filters have one subscriber.
 #[derive(Debug)]
 enum Subscribers {
-    One(Match),
+    /// A session, and how it wants its messages. The parts of its reference stand side by side, since they fit into
+    /// fewer bytes so.
+    One { worker: WorkerId, slot: u32, generation: u32, packed: Packed },
     // Boxed so that a slot stays small.
     #[allow(clippy::box_collection)]
-    Several(Box<BTreeMap<SessionRef, SubscriptionOptions>>),
+    Several(Box<BTreeMap<SessionRef, Packed>>),
+}
+
+impl Subscribers {
+    fn one(session: SessionRef, packed: Packed) -> Self {
+        let SessionRef { worker, slot, generation } = session;
+        Self::One { worker, slot, generation, packed }
+    }
+
+    /// The only subscriber, if there is one.
+    fn only(&self) -> Option<(SessionRef, Packed)> {
+        match *self {
+            Self::One { worker, slot, generation, packed } => {
+                Some((SessionRef { worker, slot, generation }, packed))
+            }
+            Self::Several(_) => None,
+        }
+    }
 }
 
 impl Filters {
@@ -45,7 +65,8 @@ impl Filters {
     pub(super) fn insert(&mut self, tenant: TenantId, text: Text, subscriber: Match) -> u32 {
         self.text_bytes += text.len();
         self.subscriptions += 1;
-        let slot = Slot { text: Some(text), tenant, subscribers: Subscribers::One(subscriber) };
+        let subscribers = Subscribers::one(subscriber.session, subscriber.options.into());
+        let slot = Slot { text: Some(text), tenant, subscribers };
         if let Some(at) = self.vacant.pop() {
             self.chunks[at as usize / CHUNK][at as usize % CHUNK] = slot;
             return at;
@@ -61,22 +82,24 @@ impl Filters {
     /// Adds a subscriber. Returns whether it was there and got other options.
     pub(super) fn add(&mut self, at: u32, subscriber: Match) -> bool {
         let slot = &mut self.chunks[at as usize / CHUNK][at as usize % CHUNK];
-        match &mut slot.subscribers {
-            Subscribers::One(one) if one.session == subscriber.session => {
-                *one = subscriber;
+        let (session, packed) = (subscriber.session, Packed::from(subscriber.options));
+        let only = slot.subscribers.only();
+        match (&mut slot.subscribers, only) {
+            (one, Some((other, _))) if other == session => {
+                *one = Subscribers::one(session, packed);
                 return true;
             }
-            Subscribers::One(one) => {
-                let both = [*one, subscriber].map(|m| (m.session, m.options));
-                slot.subscribers = Subscribers::Several(Box::new(BTreeMap::from(both)));
+            (one, Some(other)) => {
+                *one = Subscribers::Several(Box::new(BTreeMap::from([other, (session, packed)])));
                 self.shared += 2;
             }
-            Subscribers::Several(several) => {
-                if several.insert(subscriber.session, subscriber.options).is_some() {
+            (Subscribers::Several(several), _) => {
+                if several.insert(session, packed).is_some() {
                     return true;
                 }
                 self.shared += 1;
             }
+            (Subscribers::One { .. }, None) => unreachable!("one subscriber is the only one"),
         }
         self.subscriptions += 1;
         false
@@ -85,20 +108,19 @@ impl Filters {
     /// Removes a subscriber. Returns whether it was there. The last one stays in its place: the slot is then deserted.
     pub(super) fn remove(&mut self, at: u32, session: SessionRef) -> bool {
         let slot = &mut self.chunks[at as usize / CHUNK][at as usize % CHUNK];
-        match &mut slot.subscribers {
-            Subscribers::One(one) if one.session == session => {
-                slot.subscribers = Subscribers::Several(Box::default());
-            }
-            Subscribers::One(_) => return false,
-            Subscribers::Several(several) => {
+        let only = slot.subscribers.only();
+        match (&mut slot.subscribers, only) {
+            (one, Some((other, _))) if other == session => *one = Subscribers::Several(Box::default()),
+            (Subscribers::One { .. }, _) => return false,
+            (Subscribers::Several(several), _) => {
                 if several.remove(&session).is_none() {
                     return false;
                 }
                 self.shared -= 1;
                 if several.len() == 1
-                    && let Some((&session, &options)) = several.first_key_value()
+                    && let Some((&session, &packed)) = several.first_key_value()
                 {
-                    slot.subscribers = Subscribers::One(Match { session, options });
+                    slot.subscribers = Subscribers::one(session, packed);
                     self.shared -= 1;
                 }
             }
@@ -125,9 +147,18 @@ impl Filters {
     /// Pushes the subscribers of a filter.
     pub(super) fn subscribers(&self, at: u32, found: &mut Vec<Match>) {
         match &self.slot(at).subscribers {
-            Subscribers::One(one) => found.push(*one),
+            &Subscribers::One { worker, slot, generation, packed } => {
+                let session = SessionRef { worker, slot, generation };
+                found.push(Match { session, options: packed.into() });
+            }
             Subscribers::Several(several) => {
-                found.extend(several.iter().map(|(&session, &options)| Match { session, options }));
+                let subscriber = |(&session, &packed): (&SessionRef, &Packed)| (session, packed);
+                found.extend(
+                    several
+                        .iter()
+                        .map(subscriber)
+                        .map(|(session, packed)| Match { session, options: packed.into() }),
+                );
             }
         }
     }
@@ -165,7 +196,7 @@ impl Filters {
             + self.vacant.capacity() * size_of::<u32>()
             + self.text_bytes
             + occupied * ALLOCATION_BYTES
-            + self.shared * size_of::<Match>() * 3 / 2
+            + self.shared * size_of::<(SessionRef, Packed)>() * 3 / 2
     }
 
     fn slot(&self, at: u32) -> &Slot {
@@ -179,6 +210,6 @@ mod tests {
 
     #[test]
     fn a_slot_is_small() {
-        assert!(size_of::<Slot>() <= 40, "{}", size_of::<Slot>());
+        assert!(size_of::<Slot>() <= 32, "{}", size_of::<Slot>());
     }
 }

@@ -8,6 +8,7 @@
 
 mod filters;
 mod nodes;
+mod packed;
 #[cfg(test)]
 mod tests;
 
@@ -26,7 +27,7 @@ use nodes::{Nodes, Texts};
 pub struct Match {
     /// Whose subscription it is.
     pub session: SessionRef,
-    /// How it wants its messages.
+    /// How it wants its messages. The index does not keep when it wanted retained values.
     pub options: SubscriptionOptions,
 }
 

@@ -127,7 +127,7 @@ impl LineConnection {
                         let native = format!("{topic} gone");
                         let header = header(topic.len(), native.len(), Class::AtLeastOnce, false);
                         let message = MessageView { header: &header, native: native.as_bytes() }.to_message();
-                        Will { message, delay: Duration::ZERO }
+                        Will { message, delay: Duration::ZERO, lifetime: None }
                     }),
                 })))
             }

@@ -203,7 +203,7 @@ impl Broker {
         let mut expected = Vec::new();
         let topic = Topic::new(b"a/b").unwrap();
         let dup = redelivered && class.is_confirmed();
-        Publish { dup, class, retain, topic, packet_id: id.map(PacketId::from), payload }
+        Publish { dup, class, retain, topic, packet_id: id.map(PacketId::from), properties: None, payload }
             .encode(&mut expected);
         self.expect_written_if_open(&expected);
     }

@@ -33,7 +33,7 @@ impl Client {
                 self.receive_connack(now, Connack::decode(unit.body, self.options.version)?);
                 Ok(())
             }
-            (State::Open, _) => self.receive_open(unit),
+            (State::Open, _) => self.receive_open(now, unit),
             (State::AwaitingConnack { .. } | State::Closed, _) => Err(Violation::UnexpectedPacket.into()),
         }
     }
@@ -53,10 +53,10 @@ impl Client {
         self.sent_at = now;
     }
 
-    fn receive_open(&mut self, unit: Unit<'_>) -> Result<(), Error> {
+    fn receive_open(&mut self, now: Instant, unit: Unit<'_>) -> Result<(), Error> {
         let ack = |ack_type| Ack::decode(ack_type, unit.body).map(|ack| ack.packet_id);
         match unit.packet_type {
-            PacketType::Publish => self.receive_publish(unit)?,
+            PacketType::Publish => self.receive_publish(now, unit)?,
             PacketType::Puback => {
                 let id = ack(AckType::Puback)?;
                 if self.in_flight.on_puback(id)? {
@@ -95,13 +95,15 @@ impl Client {
             | PacketType::Subscribe
             | PacketType::Unsubscribe
             | PacketType::Pingreq
-            | PacketType::Disconnect => return Err(Violation::UnexpectedPacket.into()),
+            | PacketType::Disconnect
+            | PacketType::Auth => return Err(Violation::UnexpectedPacket.into()),
         }
         Ok(())
     }
 
-    fn receive_publish(&mut self, unit: Unit<'_>) -> Result<(), Error> {
-        let publish = Publish::decode(unit.flags, unit.body, TextRule::AcceptDiscouraged)?;
+    fn receive_publish(&mut self, now: Instant, unit: Unit<'_>) -> Result<(), Error> {
+        let publish =
+            Publish::decode(unit.flags, unit.body, TextRule::AcceptDiscouraged, self.options.version)?;
         let ack = match (publish.class.number(), publish.packet_id) {
             (1, Some(packet_id)) => Some(Ack { ack_type: AckType::Puback, packet_id }),
             (2, Some(packet_id)) => {
@@ -116,7 +118,7 @@ impl Client {
             }
             _ => None,
         };
-        let message = MessageView { header: &mapping::header(&publish), native: unit.body }.to_message();
+        let message = MessageView { header: &mapping::header(&publish, now), native: unit.body }.to_message();
         let event = Event::Message { message, dup: publish.dup };
         self.events.push_back(Waiting { event, ack: ack.map(|ack| (self.epoch, ack)) });
         Ok(())

@@ -137,7 +137,8 @@ impl Client {
         }
         let packet_id = if class.is_confirmed() { Some(self.fresh_id()?) } else { None };
         let mut packet = Vec::new();
-        Publish { dup: false, class, retain, topic, packet_id, payload }.encode(&mut packet);
+        Publish { dup: false, class, retain, topic, packet_id, properties: None, payload }
+            .encode(&mut packet);
         self.send(now, &packet);
         if let Some(id) = packet_id {
             self.in_flight.add_publication(id, class, packet);
@@ -151,13 +152,13 @@ impl Client {
     /// The connection is not open, there is no filter or one that is none, or too much waits for an answer.
     pub fn subscribe(&mut self, now: Instant, filters: &[(&str, Class)]) -> Result<PacketId, Misuse> {
         self.check_open()?;
-        let entry = |filter, class_max| Ok(SubscribeEntry { filter: check_filter(filter)?, class_max });
+        let entry = |filter, class_max| Ok(SubscribeEntry::new(check_filter(filter)?, class_max));
         let entries: Vec<_> =
             filters.iter().map(|&(filter, class)| entry(filter, class)).collect::<Result<_, Misuse>>()?;
         check_request(entries.iter().map(|entry| 3 + entry.filter.as_bytes().len()))?;
         let packet_id = self.fresh_id()?;
         let mut packet = Vec::new();
-        Subscribe { packet_id, entries }.encode(&mut packet);
+        Subscribe { packet_id, properties: None, entries }.encode(&mut packet);
         self.send(now, &packet);
         self.in_flight.add_subscribe(packet_id, filters.len());
         Ok(packet_id)
@@ -174,7 +175,7 @@ impl Client {
         check_request(filters.iter().map(|filter| 2 + filter.as_bytes().len()))?;
         let packet_id = self.fresh_id()?;
         let mut packet = Vec::new();
-        Unsubscribe { packet_id, filters }.encode(&mut packet);
+        Unsubscribe { packet_id, properties: None, filters }.encode(&mut packet);
         self.send(now, &packet);
         self.in_flight.add_unsubscribe(packet_id);
         Ok(packet_id)

@@ -7,13 +7,14 @@ use core::time::Duration;
 use mynah_model::Class;
 
 use crate::framing::REMAINING_LENGTH_MAX;
+use crate::wire::properties::{ConnectProperties, WillProperties};
 use crate::wire::{Connect, TextRule, Will, check_text, check_topic_name};
-use crate::{Error, Version};
+use crate::{Error, Refused, Version};
 
 /// How a client connects.
 #[derive(Clone)]
 pub struct Options {
-    /// The version it speaks.
+    /// The version it speaks: MQTT 3.1.1 or 3.1.
     pub version: Version,
     /// The client identifier; empty only with a clean session of MQTT 3.1.1: the server then chooses one. In MQTT 3.1
     /// it has at most 23 characters.
@@ -93,6 +94,9 @@ impl Options {
 
     /// The CONNECT that these options make.
     pub(super) fn connect(&self) -> Result<Connect<'_>, Misuse> {
+        if self.version == Version::V5 {
+            return Err(Misuse::Invalid(Refused::ProtocolLevel.into()));
+        }
         let will = self.will.as_ref().map(LastWill::to_wire).transpose()?;
         if self.client_id.is_empty() && !(self.clean_session && self.version.allows_empty_client_id()) {
             return Err(Misuse::ClientIdMissing);
@@ -107,6 +111,7 @@ impl Options {
             version: self.version,
             clean_session: self.clean_session,
             keep_alive: self.keep_alive,
+            properties: ConnectProperties::default(),
             client_id: text_field(&self.client_id)?,
             will,
             user_name: self.user_name.as_deref().map(text_field).transpose()?,
@@ -120,7 +125,8 @@ impl LastWill {
         let topic = check_topic_name(binary_field(self.topic.as_bytes())?, TextRule::AcceptDiscouraged)
             .map_err(Misuse::Invalid)?;
         let message = binary_field(&self.payload)?;
-        Ok(Will { topic, message, class: self.class, retain: self.retain })
+        let properties = WillProperties::default();
+        Ok(Will { topic, message, class: self.class, retain: self.retain, properties })
     }
 }
 

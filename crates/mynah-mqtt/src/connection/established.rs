@@ -47,12 +47,12 @@ impl ServerConnection {
             self.partial_bytes = 0;
             // The hot path: a publication is moved once, straight into its command.
             if unit.packet_type == PacketType::Publish {
-                return match self.receive_publish(unit) {
+                return match self.receive_publish(now, unit) {
                     Ok(publish) => Step::Command(Command::Publish(publish)),
                     Err(error) => self.fail(error),
                 };
             }
-            match self.receive(unit, out) {
+            match self.receive(now, unit, out) {
                 Ok(Received::Command(command)) => return Step::Command(command),
                 Ok(Received::Answered) => {}
                 Ok(Received::GoodBye) => {
@@ -65,9 +65,16 @@ impl ServerConnection {
     }
 
     #[inline]
-    fn receive<'b>(&mut self, unit: Unit<'b>, out: &mut Outbound) -> Result<Received<'b>, Error> {
+    fn receive<'b>(
+        &mut self,
+        now: Instant,
+        unit: Unit<'b>,
+        out: &mut Outbound,
+    ) -> Result<Received<'b>, Error> {
         match unit.packet_type {
-            PacketType::Publish => self.receive_publish(unit).map(Command::Publish).map(Received::Command),
+            PacketType::Publish => {
+                self.receive_publish(now, unit).map(Command::Publish).map(Received::Command)
+            }
             PacketType::Puback => settle(AckType::Puback, unit.body, Settlement::Accepted),
             PacketType::Pubrec => settle(AckType::Pubrec, unit.body, Settlement::Received),
             PacketType::Pubcomp => settle(AckType::Pubcomp, unit.body, Settlement::Completed),
@@ -85,20 +92,22 @@ impl ServerConnection {
             }
             PacketType::Disconnect => Disconnect::decode(unit.body).map(|_| Received::GoodBye),
             PacketType::Connect => Err(Violation::SecondConnect.into()),
-            PacketType::Connack | PacketType::Suback | PacketType::Unsuback | PacketType::Pingresp => {
-                Err(Violation::UnexpectedPacket.into())
-            }
+            PacketType::Connack
+            | PacketType::Suback
+            | PacketType::Unsuback
+            | PacketType::Pingresp
+            | PacketType::Auth => Err(Violation::UnexpectedPacket.into()),
         }
     }
 
     #[inline]
-    fn receive_publish<'b>(&mut self, unit: Unit<'b>) -> Result<PublishCommand<'b>, Error> {
-        let publish = Publish::decode(unit.flags, unit.body, self.config.settings().text_rule)?;
+    fn receive_publish<'b>(&mut self, now: Instant, unit: Unit<'b>) -> Result<PublishCommand<'b>, Error> {
+        let publish = Publish::decode(unit.flags, unit.body, self.config.settings().text_rule, self.version)?;
         if publish.class == Class::ExactlyOnce {
             self.note_begun(&publish, unit.body.len())?;
         }
         Ok(PublishCommand {
-            header: mapping::header(&publish),
+            header: mapping::header(&publish, now),
             native: Cow::Borrowed(unit.body),
             receipt: publish.packet_id.map_or(0, PacketId::number),
         })
@@ -124,7 +133,8 @@ impl ServerConnection {
 
     fn receive_subscribe<'b>(&self, body: &'b [u8]) -> Result<Received<'b>, Error> {
         let settings = self.config.settings();
-        let subscribe = Subscribe::decode(body, settings.filters_per_packet_max, settings.text_rule)?;
+        let subscribe =
+            Subscribe::decode(body, settings.filters_per_packet_max, settings.text_rule, self.version)?;
         Ok(Received::Command(Command::Subscribe(SubscribeCommand {
             receipt: subscribe.packet_id.number(),
             requests: subscribe.entries.iter().map(mapping::subscribe_request).collect(),
@@ -133,7 +143,8 @@ impl ServerConnection {
 
     fn receive_unsubscribe<'b>(&self, body: &'b [u8]) -> Result<Received<'b>, Error> {
         let settings = self.config.settings();
-        let unsubscribe = Unsubscribe::decode(body, settings.filters_per_packet_max, settings.text_rule)?;
+        let unsubscribe =
+            Unsubscribe::decode(body, settings.filters_per_packet_max, settings.text_rule, self.version)?;
         let request = |filter| UnsubscribeRequest { filter, share: None };
         Ok(Received::Command(Command::Unsubscribe(UnsubscribeCommand {
             receipt: unsubscribe.packet_id.number(),

@@ -8,7 +8,7 @@ use mynah_stack::{Command, Opened, Outbound, Step};
 use super::{ServerConnection, State};
 use crate::framing::next_unit;
 use crate::wire::{Connack, Connect, ConnectReturnCode, PacketType};
-use crate::{Error, Refused, UnknownLevel, Violation, error, mapping};
+use crate::{Error, Refused, UnknownLevel, Version, Violation, error, mapping};
 
 /// CONNACK of MQTT 5.0 with reason code 0x84 and no properties: the level is not spoken here.
 const UNSUPPORTED_PROTOCOL_VERSION: [u8; 5] = [PacketType::Connack.first_byte(), 3, 0, 0x84, 0];
@@ -45,6 +45,9 @@ impl ServerConnection {
         let Some(unit) = next_unit(input, self.version, settings.connect_packet_bytes_max)? else {
             return Ok(None);
         };
+        if Connect::version(unit.flags, unit.body)? == Version::V5 {
+            return Err(Refused::ProtocolLevel.into());
+        }
         let connect = Connect::decode(unit.flags, unit.body, settings.text_rule)?;
         // Without an identifier there is nothing to find a session by again ([MQTT-3.1.3-7], [MQTT-3.1.3-8]).
         let empty_allowed = connect.version.allows_empty_client_id() && settings.allow_empty_client_id;

@@ -42,6 +42,7 @@ impl Violation {
             | Self::WillFlagsWithoutWill
             | Self::WillQos
             | Self::PasswordWithoutUserName
+            | Self::DupAtMostOnce
             | Self::TopicWildcard
             | Self::FilterWildcard => ReasonCode::MalformedPacket,
             Self::ProtocolName => ReasonCode::UnsupportedProtocolVersion,
@@ -49,7 +50,6 @@ impl Violation {
             Self::ReceiveMaximum => ReasonCode::ReceiveMaximumExceeded,
             Self::FirstPacketNotConnect
             | Self::SecondConnect
-            | Self::DupAtMostOnce
             | Self::TopicEmpty
             | Self::SubscribeEmpty
             | Self::UnsubscribeEmpty
@@ -60,6 +60,8 @@ impl Violation {
             | Self::PropertyRepeated
             | Self::PropertyValue
             | Self::AuthenticationDataAlone
+            | Self::AuthenticationStep
+            | Self::TopicAliasUnknown
             | Self::ReasonCode
             | Self::RetainHandling
             | Self::MaximumQos
@@ -82,6 +84,9 @@ impl Refused {
             Self::PayloadFormat => ReasonCode::PayloadFormatInvalid,
             Self::Retain => ReasonCode::RetainNotSupported,
             Self::Qos => ReasonCode::QosNotSupported,
+            Self::Wildcards => ReasonCode::WildcardSubscriptionsNotSupported,
+            Self::Shares => ReasonCode::SharedSubscriptionsNotSupported,
+            Self::SubscriptionIds => ReasonCode::SubscriptionIdentifiersNotSupported,
         }
     }
 }

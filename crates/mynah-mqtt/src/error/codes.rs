@@ -43,6 +43,7 @@ impl Violation {
             | Self::WillFlagsWithoutWill
             | Self::WillQos
             | Self::PasswordWithoutUserName
+            | Self::DupAtMostOnce
             | Self::TopicWildcard
             | Self::FilterWildcard => ReasonCode::MalformedPacket,
             Self::ProtocolName => ReasonCode::UnsupportedProtocolVersion,
@@ -60,6 +61,8 @@ impl Violation {
             | Self::PropertyRepeated
             | Self::PropertyValue
             | Self::AuthenticationDataAlone
+            | Self::AuthenticationStep
+            | Self::TopicAliasUnknown
             | Self::ReasonCode
             | Self::RetainHandling
             | Self::MaximumQos
@@ -82,6 +85,9 @@ impl Refused {
             Self::PayloadFormat => ReasonCode::PayloadFormatInvalid,
             Self::Retain => ReasonCode::RetainNotSupported,
             Self::Qos => ReasonCode::QosNotSupported,
+            Self::Wildcards => ReasonCode::WildcardSubscriptionsNotSupported,
+            Self::Shares => ReasonCode::SharedSubscriptionsNotSupported,
+            Self::SubscriptionIds => ReasonCode::SubscriptionIdentifiersNotSupported,
         }
     }
 }

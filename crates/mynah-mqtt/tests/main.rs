@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod broker;
+mod client_v5;
 mod conformance;
 mod golden;
 mod journeys;

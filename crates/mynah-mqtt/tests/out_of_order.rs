@@ -49,7 +49,7 @@ const PUBREC_8: &[u8] = b"\x50\x02\0\x08";
 const PUBREL_8: &[u8] = b"\x62\x02\0\x08";
 const PUBCOMP_8: &[u8] = b"\x70\x02\0\x08";
 
-fn hear(server: &mut Server, bytes: &[u8], piece: usize) -> Vec<u8> {
+pub(crate) fn hear(server: &mut Server, bytes: &[u8], piece: usize) -> Vec<u8> {
     let mut unread = Vec::new();
     for piece in bytes.chunks(piece) {
         unread.extend_from_slice(piece);

@@ -71,6 +71,7 @@ impl Folders {
         Ok(match target.name {
             "mqtt_wire" => self.packets()?,
             "mqtt_connection" => self.packets()?.iter().flat_map(|packet| connection_seeds(packet)).collect(),
+            "mqtt_client" => self.packets()?.iter().flat_map(|packet| client_seeds(packet)).collect(),
             "http_paths" => HTTP_SEEDS.iter().map(|seed| seed.to_vec()).collect(),
             "websocket" => WEBSOCKET_SEEDS.iter().map(|seed| seed.to_vec()).collect(),
             _ => Vec::new(),
@@ -123,6 +124,16 @@ fn connection_seeds(packet: &[u8]) -> Vec<Input> {
         }
     }
     seeds
+}
+
+/// A packet for a client of each version that was let in and has something in flight.
+fn client_seeds(packet: &[u8]) -> Vec<Input> {
+    let Ok(len @ ..64) = u8::try_from(packet.len()) else { return Vec::new() };
+    let before = [5, 6, 7, 1, 0, 3, b'a', b'/', b'b', 0, 0, 7, 2, 0, 1, b'a', 0, 0, 8, 1, 1, b'a'];
+    // Hear the packet twice, take what came, lose the link and come back.
+    let after = [6, 6, 11, 1, 11, 2, 5, 6];
+    let seed = |flags: u8| [&[flags], &before[..], &[0, len], packet, &[0, len], packet, &after].concat();
+    [0x01, 0x02, 0x22, 0x12].into_iter().map(seed).collect()
 }
 
 const HTTP_SEEDS: &[&[u8]] = &[

@@ -35,9 +35,9 @@ struct Slot {
 /// Most filters have one subscriber.
 #[derive(Debug)]
 enum Subscribers {
-    /// A session, and how it wants its messages. The parts of its reference stand side by side, since they fit into
+    /// A session, and how it wants its messages. The parts of both stand side by side, since they fit into
     /// fewer bytes so.
-    One { worker: WorkerId, slot: u32, generation: u32, packed: Packed },
+    One { worker: WorkerId, slot: u32, generation: u32, bits: u32, separate: bool },
     // Boxed so that a slot stays small.
     #[allow(clippy::box_collection)]
     Several(Box<BTreeMap<SessionRef, Packed>>),
@@ -45,15 +45,15 @@ enum Subscribers {
 
 impl Subscribers {
     fn one(session: SessionRef, packed: Packed) -> Self {
-        let SessionRef { worker, slot, generation } = session;
-        Self::One { worker, slot, generation, packed }
+        let (SessionRef { worker, slot, generation }, Packed { bits, separate }) = (session, packed);
+        Self::One { worker, slot, generation, bits, separate }
     }
 
     /// The only subscriber, if there is one.
     fn only(&self) -> Option<(SessionRef, Packed)> {
         match *self {
-            Self::One { worker, slot, generation, packed } => {
-                Some((SessionRef { worker, slot, generation }, packed))
+            Self::One { worker, slot, generation, bits, separate } => {
+                Some((SessionRef { worker, slot, generation }, Packed { bits, separate }))
             }
             Self::Several(_) => None,
         }

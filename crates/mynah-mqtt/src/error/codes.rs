@@ -43,7 +43,6 @@ impl Violation {
             | Self::WillFlagsWithoutWill
             | Self::WillQos
             | Self::PasswordWithoutUserName
-            | Self::DupAtMostOnce
             | Self::TopicWildcard
             | Self::FilterWildcard => ReasonCode::MalformedPacket,
             Self::ProtocolName => ReasonCode::UnsupportedProtocolVersion,

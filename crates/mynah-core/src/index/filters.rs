@@ -147,7 +147,8 @@ impl Filters {
     /// Pushes the subscribers of a filter.
     pub(super) fn subscribers(&self, at: u32, found: &mut Vec<Match>) {
         match &self.slot(at).subscribers {
-            &Subscribers::One { worker, slot, generation, packed } => {
+            &Subscribers::One { worker, slot, generation, bits, separate } => {
+                let packed = Packed { bits, separate };
                 let session = SessionRef { worker, slot, generation };
                 found.push(Match { session, options: packed.into() });
             }

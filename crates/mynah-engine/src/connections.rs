@@ -1,9 +1,12 @@
 //! The table of a worker's connections.
 
+use std::sync::Arc;
+
 use mynah_core::{SessionRef, WorkerId};
 use mynah_model::{DeliveryId, Identity, Instant, Layout, Reason, TenantId};
 use mynah_stack::{Connection as Stack, Open, Outbound};
 
+use crate::certificate::PeerCertificate;
 use crate::layouts::PLAIN;
 use crate::timer::TimerKey;
 
@@ -49,6 +52,8 @@ pub(crate) struct Connection {
     pub(crate) inbound: Vec<u8>,
     pub(crate) phase: Phase,
     pub(crate) identity: Option<Identity>,
+    /// The certificate that the peer has shown, if its transport asks for one.
+    pub(crate) certificate: Option<Arc<PeerCertificate>>,
     pub(crate) tenant: TenantId,
     pub(crate) layout: Layout,
     pub(crate) listener: u16,
@@ -132,6 +137,7 @@ impl Connections {
             inbound: Vec::new(),
             phase: Phase::New,
             identity: None,
+            certificate: None,
             tenant: TenantId::DEFAULT,
             layout: PLAIN,
             listener,

@@ -7,6 +7,7 @@ use mynah_core::{Counters, DropReason, RouteCache, SessionRef, SessionTable, Wor
 use mynah_model::{Identity, Instant, Reason};
 use mynah_stack::{Command, Credentials, Outbound, Step};
 
+use crate::certificate::PeerCertificate;
 use crate::connections::{Connection, ConnectionId, Dirty, Phase};
 use crate::inbox::{Handover, Parcel};
 use crate::lane::Lane;
@@ -185,16 +186,30 @@ impl Engine {
 
     /// Takes in a connection from another worker.
     pub fn handle_handover(&mut self, now: Instant, handover: Handover) -> ConnectionId {
-        let Handover { stack, outbound, inbound, listener, identity, open, assigned } = handover;
+        let Handover { stack, outbound, inbound, listener, identity, certificate, open, assigned } = handover;
         let id = self.lane.connections.insert(stack, listener);
         self.count_half_open(1);
         if let Some(connection) = self.lane.connections.get_mut(id) {
             connection.outbound = outbound;
             connection.inbound = inbound;
+            connection.certificate = certificate;
         }
         self.attach(now, id, &open, identity, assigned);
         self.resume_input(now, id);
         id
+    }
+
+    /// Hears with which certificate the peer has proved who it is; before its first bytes.
+    pub fn handle_certificate(&mut self, id: ConnectionId, certificate: Arc<PeerCertificate>) {
+        if let Some(connection) = self.lane.connections.get_mut(id) {
+            connection.certificate = Some(certificate);
+        }
+    }
+
+    /// The certificate of the peer, if it has shown one.
+    #[must_use]
+    pub fn certificate(&self, id: ConnectionId) -> Option<&Arc<PeerCertificate>> {
+        self.lane.connections.get(id)?.certificate.as_ref()
     }
 
     /// Takes in what another worker sent.

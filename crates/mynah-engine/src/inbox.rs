@@ -6,6 +6,8 @@ use mynah_core::Target;
 use mynah_model::{Identity, Message};
 use mynah_stack::{Connection as Stack, Open, Outbound};
 
+use crate::certificate::PeerCertificate;
+
 /// A command from one worker's engine to another's.
 #[derive(Clone, Debug)]
 pub enum Parcel {
@@ -25,6 +27,7 @@ pub struct Handover {
     pub(crate) inbound: Vec<u8>,
     pub(crate) listener: u16,
     pub(crate) identity: Identity,
+    pub(crate) certificate: Option<Arc<PeerCertificate>>,
     pub(crate) open: Box<Open>,
     /// Whether the broker chose the client identifier.
     pub(crate) assigned: bool,

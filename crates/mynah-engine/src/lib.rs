@@ -8,7 +8,9 @@
 //! * `lane`: a delivery to a session of this worker; `pump`: deliveries that had to wait.
 //! * `layouts`: who encodes what, once for all receivers alike. `timer`: the wheel. `inbox`: what workers exchange.
 //! * `sys`: what the broker publishes of itself.
+//! * [`websocket`]: the framing that may lie between a socket and a connection; the I/O layer puts it there.
 
+mod certificate;
 mod close;
 mod connections;
 mod engine;
@@ -26,7 +28,9 @@ mod shared;
 mod subscribe;
 mod sys;
 mod timer;
+pub mod websocket;
 
+pub use certificate::{AlternativeName, PeerCertificate};
 pub use connections::ConnectionId;
 pub use engine::{Engine, Event};
 pub use inbox::{Handover, Parcel};

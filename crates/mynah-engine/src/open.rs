@@ -77,8 +77,10 @@ impl Engine {
             let Phase::Leaving(departure) = connection.phase else { continue };
             let Departure { to, open, identity, assigned } = *departure;
             let (stack, outbound) = (connection.stack, connection.outbound);
-            let (inbound, listener) = (connection.inbound, connection.listener);
-            let handover = Handover { stack, outbound, inbound, listener, identity, open, assigned };
+            let (inbound, listener, certificate) =
+                (connection.inbound, connection.listener, connection.certificate);
+            let handover =
+                Handover { stack, outbound, inbound, listener, identity, certificate, open, assigned };
             self.events.push_back(Event::Handover { connection: id, to, handover: Box::new(handover) });
         }
     }

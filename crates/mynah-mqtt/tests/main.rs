@@ -19,4 +19,5 @@ mod traveller_v5;
 mod vectors;
 mod version_3_1;
 mod version_5;
+mod wire_codes_v5;
 mod written_v5;

@@ -24,16 +24,16 @@ pub(crate) const CONNECT: &[u8] = b"\x10\x0e\0\x04MQTT\x05\x02\0\x0a\0\0\x01p";
 const PINGREQ: &[u8] = b"\xc0\0";
 
 /// One case as its file has it.
-struct Case {
-    name: String,
+pub(crate) struct Case {
+    pub(crate) name: String,
     /// The statements, or sections, that decide the answer.
     by: Vec<String>,
     /// What came before: `new`, `open` or `receiving`.
-    state: String,
+    pub(crate) state: String,
     settings: Table,
-    sends: Vec<u8>,
-    answers: Vec<String>,
-    closes: bool,
+    pub(crate) sends: Vec<u8>,
+    pub(crate) answers: Vec<String>,
+    pub(crate) closes: bool,
 }
 
 fn folder() -> PathBuf {
@@ -56,7 +56,7 @@ pub(crate) fn strings(value: &Value) -> Vec<String> {
     value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
 }
 
-fn cases(file: &str) -> Vec<Case> {
+pub(crate) fn cases(file: &str) -> Vec<Case> {
     const KEYS: [&str; 7] = ["name", "by", "state", "settings", "sends", "answers", "closes"];
     let document: Table = read(&folder().join(file).with_added_extension("toml")).parse().unwrap();
     let case = |value: &Value| {
@@ -268,6 +268,11 @@ pub(crate) fn citations(source: &str, call: &str) -> Vec<(String, BTreeSet<Strin
         }
     }
     found
+}
+
+/// The files with cases.
+pub(crate) fn files() -> Vec<String> {
+    citations(include_str!("malformed_v5.rs"), "check_file").into_iter().map(|(file, _)| file).collect()
 }
 
 #[test]

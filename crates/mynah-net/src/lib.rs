@@ -5,17 +5,27 @@
 //! are byte streams like any other. Passwords are verified on a thread of their own, so that no turn waits for one.
 
 mod acceptor;
+mod address;
+mod buffers;
 mod clock;
+mod entrance;
 mod error;
+mod layers;
 mod link;
 mod mailbox;
+mod proxy;
 mod server;
 mod sockets;
+mod stream;
+mod tls;
 mod transport;
 mod verifier;
 mod worker;
 
+pub use address::{Address, Network};
+pub use entrance::Entrance;
 pub use error::StartError;
 pub use link::{Dialer, Link};
 pub use server::{Config, LocalAddress, Server, Socketed};
+pub use tls::{CertificateFiles, ClientCertificates, Tls, TlsError, TlsFile, TlsSettings, TlsVersion};
 pub use verifier::Verify;

@@ -1,6 +1,5 @@
 //! Mailboxes: how anything outside a worker's thread reaches it.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,7 +7,9 @@ use mynah_engine::{ConnectionId, Handover, Parcel};
 use mynah_model::{Identity, Reason};
 use mynah_stack::Credentials;
 
+use crate::address::Peer;
 use crate::link::LinkState;
+use crate::stream::Stream;
 use crate::transport::Transport;
 
 /// Bytes of other workers' messages that may wait in a mailbox. Beyond that the others read nothing from their peers
@@ -20,7 +21,7 @@ pub(crate) enum Letter {
     /// A turn's batch from another worker.
     Parcels(Vec<Parcel>),
     /// A peer came in at a listener.
-    Accepted { stream: mio::net::TcpStream, peer: SocketAddr, listener: u16 },
+    Accepted { stream: Stream, peer: Peer, listener: u16 },
     /// A program in this process came in at a listener.
     LinkOpened { link: Arc<LinkState>, listener: u16 },
     /// Something happened at the other end of a link.

@@ -22,16 +22,9 @@ impl Socket {
         Self { id, transport, readable: false, queued: false, ends: false }
     }
 
-    pub(crate) const fn is_link(&self) -> bool {
-        matches!(self.transport, Transport::Link(_))
-    }
-
     /// Takes the socket out of the worker's epoll.
     pub(crate) fn unwatch(&mut self, registry: &Registry) {
-        if let Transport::Tcp(stream) = &mut self.transport {
-            // It fails only for a socket that was not watched.
-            drop(registry.deregister(stream));
-        }
+        self.transport.unwatch(registry);
     }
 }
 

@@ -37,12 +37,12 @@ impl Violation {
     #[must_use]
     pub const fn reason_code(self) -> ReasonCode {
         match self {
-            // What sections 3.1.2.3 to 3.1.2.7, 3.3.1.1 and 4.7.1 call malformed, or do not name.
-            Self::ReservedConnectFlag
+            // What sections 2.1.3, 3.1.2.3 to 3.1.2.7 and 4.7.1 call malformed, or do not name.
+            Self::DupAtMostOnce
+            | Self::ReservedConnectFlag
             | Self::WillFlagsWithoutWill
             | Self::WillQos
             | Self::PasswordWithoutUserName
-            | Self::DupAtMostOnce
             | Self::TopicWildcard
             | Self::FilterWildcard => ReasonCode::MalformedPacket,
             Self::ProtocolName => ReasonCode::UnsupportedProtocolVersion,

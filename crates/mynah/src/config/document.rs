@@ -35,6 +35,88 @@ pub(super) struct Listener {
     pub(super) protocol: Protocol,
     pub(super) address: Spanned<String>,
     pub(super) auth: Option<Spanned<AuthMode>>,
+    pub(super) transport: Option<Spanned<Transport>>,
+    pub(super) websocket: Option<Spanned<WebSocket>>,
+    pub(super) tls: Option<Spanned<Tls>>,
+    pub(super) proxies: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) socket_mode: Option<Spanned<String>>,
+}
+
+/// What carries a protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Transport {
+    Tcp,
+    WebSocket,
+}
+
+/// `listener.websocket`
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WebSocket {
+    pub(super) paths: Vec<Spanned<String>>,
+    pub(super) request_bytes_max: Spanned<usize>,
+    pub(super) message_bytes_max: Spanned<u64>,
+}
+
+impl Default for WebSocket {
+    fn default() -> Self {
+        Self {
+            paths: vec![Spanned::new(0..0, "/mqtt".to_owned())],
+            request_bytes_max: Spanned::new(0..0, 8_192),
+            message_bytes_max: Spanned::new(0..0, 67_108_864),
+        }
+    }
+}
+
+/// `listener.tls`
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    pub(super) certificate: Spanned<String>,
+    pub(super) key: Spanned<String>,
+    #[serde(default)]
+    pub(super) additional: Vec<CertificateFiles>,
+    #[serde(default)]
+    pub(super) client_certificates: ClientCertificates,
+    pub(super) client_ca: Option<Spanned<String>>,
+    pub(super) crl: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) min_version: TlsVersion,
+}
+
+/// A certificate and its key.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct CertificateFiles {
+    pub(super) certificate: Spanned<String>,
+    pub(super) key: Spanned<String>,
+}
+
+/// Whether clients are asked for a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ClientCertificates {
+    #[default]
+    None,
+    Optional,
+    Required,
+}
+
+/// The lowest version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) enum TlsVersion {
+    #[default]
+    #[serde(rename = "1.2")]
+    V1_2,
+    #[serde(rename = "1.3")]
+    V1_3,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

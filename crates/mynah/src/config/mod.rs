@@ -2,6 +2,8 @@
 //! ([`settings`]). What is wrong is told with its place, the line itself and a suggestion ([`problem`]).
 
 mod document;
+mod entrance;
+mod listeners;
 mod problem;
 mod settings;
 

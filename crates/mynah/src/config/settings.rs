@@ -1,7 +1,6 @@
 //! From the file as it is written to what the crates take: defaults, bounds, and the rule that nobody is let in from
 //! the network without credentials.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -16,7 +15,9 @@ use toml::Spanned;
 use tracing::level_filters::LevelFilter;
 
 pub(crate) use super::document::LogFormat;
-use super::document::{self, AuthMode, DiscouragedCharacters, Document, LogLevel};
+use super::document::{self, DiscouragedCharacters, Document, LogLevel};
+use super::listeners::listeners;
+pub(crate) use super::listeners::{Listener, Protocol};
 
 /// Everything an operator can choose, checked.
 #[derive(Debug)]
@@ -35,46 +36,6 @@ pub(crate) struct Settings {
     pub(crate) shutdown_grace: Duration,
 }
 
-/// A place where peers come in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Listener {
-    pub(crate) name: String,
-    pub(crate) protocol: Protocol,
-    pub(crate) address: SocketAddr,
-    /// Whether a peer without credentials is let in.
-    pub(crate) anonymous: bool,
-}
-
-/// What is spoken at a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    Mqtt,
-    Http,
-    Management,
-}
-
-impl Protocol {
-    const ALL: [Self; 3] = [Self::Mqtt, Self::Http, Self::Management];
-
-    /// The protocol's name in the configuration.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Mqtt => "mqtt",
-            Self::Http => "http",
-            Self::Management => "management",
-        }
-    }
-
-    /// The port that its clients expect.
-    const fn port(self) -> u16 {
-        match self {
-            Self::Mqtt => 1883,
-            Self::Http => 8080,
-            Self::Management => 9090,
-        }
-    }
-}
-
 /// Something wrong at a place of the file, in bytes.
 #[derive(Debug)]
 pub(super) struct Wrong {
@@ -83,7 +44,7 @@ pub(super) struct Wrong {
 }
 
 impl Wrong {
-    fn at<T>(place: &Spanned<T>, message: impl Into<String>) -> Self {
+    pub(super) fn at<T>(place: &Spanned<T>, message: impl Into<String>) -> Self {
         Self { span: place.span(), message: message.into() }
     }
 }
@@ -96,7 +57,8 @@ pub(super) fn settle(document: Document, path: &Path) -> Result<Settings, Vec<Wr
         wrongs.push(Wrong::at(workers, format!("there are at most {SHARDS} workers")));
     }
     let has_passwords = document.auth.password_file.is_some();
-    let listeners = listeners(&document.listener, has_passwords, &mut wrongs);
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let listeners = listeners(&document.listener, has_passwords, folder, &mut wrongs);
     let access = rules(&document.access, &mut wrongs).with_check(match document.access_check {
         document::AccessCheck::Subscription => Check::Subscription,
         document::AccessCheck::Delivery => Check::Delivery,
@@ -106,7 +68,6 @@ pub(super) fn settle(document: Document, path: &Path) -> Result<Settings, Vec<Wr
     let (Ok(mqtt), Ok(http), true) = (mqtt, http, wrongs.is_empty()) else {
         return Err(wrongs);
     };
-    let folder = path.parent().unwrap_or(Path::new(""));
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
     Ok(Settings {
         workers: document.workers.map(Spanned::into_inner),
@@ -127,90 +88,6 @@ pub(super) fn settle(document: Document, path: &Path) -> Result<Settings, Vec<Wr
         sys_interval: Some(seconds(document.sys.interval_s)).filter(|interval| !interval.is_zero()),
         shutdown_grace: seconds(document.shutdown.grace_s),
     })
-}
-
-/// The listeners of the file; without any, one for each protocol on its standard port, for this machine only.
-fn listeners(written: &[document::Listener], has_passwords: bool, wrongs: &mut Vec<Wrong>) -> Vec<Listener> {
-    if written.is_empty() {
-        let listener = |protocol: Protocol| Listener {
-            name: protocol.name().to_owned(),
-            protocol,
-            address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), protocol.port()),
-            anonymous: !has_passwords || protocol == Protocol::Management,
-        };
-        return Protocol::ALL.map(listener).into();
-    }
-    let mut settled: Vec<Listener> = Vec::new();
-    for listener in written {
-        match self::listener(listener, has_passwords, &settled) {
-            Ok(listener) => settled.push(listener),
-            Err(wrong) => wrongs.push(wrong),
-        }
-    }
-    settled
-}
-
-fn listener(
-    written: &document::Listener,
-    has_passwords: bool,
-    others: &[Listener],
-) -> Result<Listener, Wrong> {
-    let name = written.name.get_ref();
-    if name.is_empty() {
-        return Err(Wrong::at(&written.name, "a listener needs a name: it appears in logs and metrics"));
-    }
-    if others.iter().any(|other| other.name == *name) {
-        return Err(Wrong::at(&written.name, format!("another listener is called `{name}` too; rename one")));
-    }
-    let wrong_address =
-        "write an IP address and a port, such as \"127.0.0.1:1883\", \"0.0.0.0:1883\" or \"[::]:1883\"";
-    let address: SocketAddr =
-        written.address.get_ref().parse().map_err(|_| Wrong::at(&written.address, wrong_address))?;
-    if let Some(other) = others.iter().find(|other| other.address == address && address.port() != 0) {
-        let message = format!("listener `{}` listens on {address} already; choose another port", other.name);
-        return Err(Wrong::at(&written.address, message));
-    }
-    let protocol = match written.protocol {
-        document::Protocol::Mqtt => Protocol::Mqtt,
-        document::Protocol::Http => Protocol::Http,
-        document::Protocol::Management => Protocol::Management,
-    };
-    let anonymous = anonymous(written, protocol, address, has_passwords)?;
-    Ok(Listener { name: name.clone(), protocol, address, anonymous })
-}
-
-/// Whether a listener lets in who has no credentials, if it may.
-fn anonymous(
-    written: &document::Listener,
-    protocol: Protocol,
-    address: SocketAddr,
-    has_passwords: bool,
-) -> Result<bool, Wrong> {
-    let place = written.auth.as_ref().map_or_else(|| written.address.span(), Spanned::span);
-    let open = !address.ip().is_loopback();
-    let mode = written.auth.as_ref().map(|mode| *mode.get_ref());
-    if protocol == Protocol::Management {
-        if open || mode == Some(AuthMode::Password) {
-            let message = "a management listener asks for no password: keep it anonymous, on an address of this machine";
-            return Err(Wrong { span: place, message: message.to_owned() });
-        }
-        return Ok(true);
-    }
-    let default = if has_passwords { AuthMode::Password } else { AuthMode::Anonymous };
-    match mode.unwrap_or(default) {
-        AuthMode::Anonymous if open => {
-            let message = format!(
-                "{address} is open to the network, and this listener would let anybody in: set auth = \"password\", and \
-                 password_file under [auth]"
-            );
-            Err(Wrong { span: place, message })
-        }
-        AuthMode::Password if !has_passwords => {
-            let message = "there are no passwords to check: set password_file under [auth] (`mynah passwd add` makes one)";
-            Err(Wrong { span: place, message: message.to_owned() })
-        }
-        mode => Ok(mode == AuthMode::Anonymous),
-    }
 }
 
 fn rules(written: &[document::Access], wrongs: &mut Vec<Wrong>) -> AccessRules {

@@ -52,11 +52,6 @@ impl Answers {
         match (error, culprit.packet_type) {
             // Who leaves does not listen.
             (Error::Violation(Violation::ReasonCode), Some(PacketType::Disconnect)) => None,
-            // A PUBLISH may come without a topic (section 3.3.2.1), a filter is never empty.
-            (
-                Error::Violation(Violation::TopicEmpty),
-                Some(PacketType::Subscribe | PacketType::Unsubscribe),
-            ) => Some(ReasonCode::MalformedPacket),
             _ => Some(error.reason_code()),
         }
     }
@@ -70,8 +65,6 @@ impl Answers {
             return code;
         }
         match error {
-            // A will has a topic.
-            Error::Violation(Violation::TopicEmpty) => Some(ReasonCode::MalformedPacket),
             // What is hardly a CONNECT.
             Error::Malformed(Malformed::Flags) => None,
             _ => Some(error.reason_code()).filter(|code| code.is_allowed_in(PacketType::Connack)),
@@ -112,7 +105,10 @@ fn mosquitto_disconnect_code(error: Error, culprit: Culprit<'_>) -> Option<Optio
         },
         (Error::Violation(violation), packet_type) => match (violation, packet_type) {
             (Violation::UnexpectedPacket, Some(Pingresp)) if !culprit.body.is_empty() => None,
-            (Violation::TopicEmpty, Some(Publish)) => Some(ReasonCode::MalformedPacket),
+            // Not an empty Response Topic.
+            (Violation::TopicEmpty, Some(Publish)) if culprit.body.starts_with(&[0, 0]) => {
+                Some(ReasonCode::MalformedPacket)
+            }
             (
                 Violation::SubscribeEmpty
                 | Violation::UnsubscribeEmpty

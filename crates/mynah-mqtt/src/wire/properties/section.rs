@@ -183,10 +183,7 @@ fn check_value(id: PropertyId, fields: &mut Fields<'_>, rule: TextRule) -> Resul
         Kind::FourNotZero => fields.long()? != 0,
         Kind::Variable => fields.variable()? != 0,
         Kind::Text => fields.text(rule).map(|_| true)?,
-        Kind::TopicName => match check_topic_name(fields.bytes()?, rule) {
-            Err(Error::Violation(_)) => false,
-            checked => checked.map(|_| true)?,
-        },
+        Kind::TopicName => check_topic_name(fields.bytes()?, rule).map(|_| true)?,
         Kind::Binary => fields.bytes().map(|_| true)?,
         Kind::Pair => {
             check_text(fields.bytes()?, rule)?;

@@ -4,9 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod broker;
+mod identity;
 mod lines;
 mod mqtt;
 mod retained;
+mod sharing;
+mod subscriptions;
+mod wills;
 
 use std::time::Duration;
 

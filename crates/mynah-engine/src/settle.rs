@@ -13,6 +13,7 @@ impl Engine {
     pub(crate) fn settle(&mut self, now: Instant, id: ConnectionId, settle: Settle) {
         let Settle { delivery, settlement } = settle;
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
+        let resumes = connection.resume.is_some();
         let session = connection.session().and_then(|s| self.lane.sessions.get_mut(s));
         let Some(session) = session else { return };
         let state = session.queue.lease(delivery);
@@ -36,7 +37,7 @@ impl Engine {
                 if session.queue.settle(delivery) && settlement == Settlement::Rejected {
                     self.shared.counters(self.worker).dropped(DropReason::Rejected).add(1);
                 }
-                let waits = !session.queue.is_drained() || session.is_replaying();
+                let waits = resumes || !session.queue.is_drained() || session.is_replaying();
                 // The end of a replay writes nothing, so that no flush would bring the connection back for what follows.
                 if waits && self.pump_connection(now, id.slot, 1) {
                     self.lane.mark_pumping(id.slot);

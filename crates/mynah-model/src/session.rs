@@ -77,12 +77,16 @@ pub enum RetainHandling {
 pub struct SubscriptionId(NonZeroU32);
 
 impl SubscriptionId {
-    /// The identifier with this number, unless it is zero.
+    /// The greatest number: what a variable byte integer of four bytes holds. It leaves the index four bits for the other
+    /// options.
+    pub const MAX: u32 = (1 << 28) - 1;
+
+    /// The identifier with this number, unless it is zero or greater than [`SubscriptionId::MAX`].
     #[must_use]
     pub const fn new(number: u32) -> Option<Self> {
         match NonZeroU32::new(number) {
-            Some(n) => Some(Self(n)),
-            None => None,
+            Some(n) if number <= Self::MAX => Some(Self(n)),
+            _ => None,
         }
     }
 

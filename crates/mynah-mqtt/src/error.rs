@@ -102,6 +102,8 @@ pub enum Violation {
     RepeatedWithoutDup,
     /// A refused connection that claims a session.
     SessionPresentInRefusal,
+    /// A session that the client had asked to be discarded.
+    UnexpectedSession,
     /// A property is there more than once.
     PropertyRepeated,
     /// A property has a value that it may not have.
@@ -202,7 +204,7 @@ impl Violation {
             Self::SubscribeEmpty => "MQTT-3.8.3-3",
             Self::UnsubscribeEmpty => "MQTT-3.10.3-2",
             Self::UnexpectedPacket | Self::UnexpectedAcknowledgement => "MQTT-4.8.0-1",
-            Self::SessionPresentInRefusal => "MQTT-3.2.2-4",
+            Self::SessionPresentInRefusal | Self::UnexpectedSession => "MQTT-3.2.2-4",
             Self::TopicAlias => "MQTT-3.3.2-8",
             Self::TopicAliasUnknown => "MQTT-4.13.1-1",
             Self::NoLocalShared => "MQTT-3.8.3-4",
@@ -407,6 +409,7 @@ impl fmt::Display for Violation {
             Self::UnexpectedPacket => "a packet that is not expected from this end",
             Self::UnexpectedAcknowledgement => "an acknowledgement that was not asked for",
             Self::SessionPresentInRefusal => "session present in a refusal",
+            Self::UnexpectedSession => "a session where the client has none",
             Self::PropertyRepeated => "a property that is repeated",
             Self::PropertyValue => "a property with a value that it may not have",
             Self::TopicAlias => "topic alias 0 or above the maximum",

@@ -111,6 +111,16 @@ pub fn with_topic(publish: &Publish<'_>, topic: Topic<'_>, now: Instant) -> (Hea
     (header(&publish, now), native(&publish))
 }
 
+/// The properties of a message from or for MQTT 5.0; none of one from elsewhere.
+#[must_use]
+pub fn section(message: MessageView<'_>) -> Section<'_> {
+    if message.header.layout == LAYOUT_V5 {
+        Section::from_checked(codec::native_section(message))
+    } else {
+        Section::EMPTY
+    }
+}
+
 /// A message of its own, not taken from a stream, made at `now`: what a client publishes.
 #[must_use]
 pub fn message(publish: &Publish<'_>, now: Instant) -> Message {

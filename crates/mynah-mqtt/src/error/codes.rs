@@ -57,6 +57,7 @@ impl Violation {
             | Self::UnexpectedAcknowledgement
             | Self::RepeatedWithoutDup
             | Self::SessionPresentInRefusal
+            | Self::UnexpectedSession
             | Self::PropertyRepeated
             | Self::PropertyValue
             | Self::AuthenticationDataAlone

@@ -140,7 +140,7 @@ mod tests {
             ("q/r", false, Some("in/q/r")),
             ("y/x", false, Some("in/y/x")),
         ] {
-            assert_eq!(renamed(&rules, topic, out), expected.map(|name| name.into()), "{topic} {out}");
+            assert_eq!(renamed(&rules, topic, out), expected.map(Into::into), "{topic} {out}");
         }
         assert_eq!(renamed(&rules[2..], "y/x", false), Some(b"x".to_vec()));
         assert!(Rule::new(&rule(Direction::In, "a#", "", "")).is_err());

@@ -126,17 +126,18 @@ impl World {
         }
         let index = &self.index;
         let generations = &self.generations;
-        let route =
-            self.routes.route(tenant, topic, generations, |found| index.matches(tenant, topic, found));
+        let route = self
+            .routes
+            .route(tenant, topic, generations, |found| index.matches(tenant, topic, &mut found.matches));
         let remote = route.remote().iter().flat_map(|(worker, targets)| {
             assert!(targets.iter().all(|target| target.session.worker == *worker));
             targets.iter()
         });
         assert!(route.local().iter().all(|target| target.session.worker == WorkerId(0)));
         let targets = route.local().iter().chain(remote);
-        let found: Vec<Match> =
-            targets.map(|target| Match { session: target.session, options: target.options }).collect();
-        assert_eq!(sorted(&found), sorted(&expected), "the route of {topic}");
+        let found: Vec<Found> =
+            targets.map(|t| (t.session, t.class_max.number(), t.retain_as_published)).collect();
+        assert_eq!(in_order(found), sorted(&expected), "the route of {topic}");
     }
 
     /// What was added can be removed, and leaves nothing.
@@ -151,7 +152,10 @@ impl World {
 
 fn sorted(matches: &[Match]) -> Vec<Found> {
     let found = |m: &Match| (m.session, m.options.class_max.number(), m.options.retain_as_published);
-    let mut all: Vec<Found> = matches.iter().map(found).collect();
+    in_order(matches.iter().map(found).collect())
+}
+
+fn in_order(mut all: Vec<Found>) -> Vec<Found> {
     all.sort_unstable();
     all
 }

@@ -73,6 +73,7 @@ impl Folders {
             "mqtt_connection" => self.packets()?.iter().flat_map(|packet| connection_seeds(packet)).collect(),
             "mqtt_client" => self.packets()?.iter().flat_map(|packet| client_seeds(packet)).collect(),
             "http_paths" => HTTP_SEEDS.iter().map(|seed| seed.to_vec()).collect(),
+            "websocket" => WEBSOCKET_SEEDS.iter().map(|seed| seed.to_vec()).collect(),
             _ => Vec::new(),
         })
     }
@@ -148,6 +149,22 @@ const HTTP_SEEDS: &[&[u8]] = &[
     b"\x03\0\x1a\x01\0\0\0\x15\x01\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\x01a\0\0\0\0",
     b"\x03\0\x1a\x01\0\0\0\x15\x02\x01\x04\0\0\0\0\0\0\0\0\0\0\0\0\x01a\0\0\0\0\x07\x02\0\0\0\x02hi",
     b"\x03\0\x28\x01\0\0\0\x36\x02\x01\x09\0\0\0\0\0\0\0\x01\x02\x02\0\x01\0\0\0\0\0\0\0\x07\x01\0\0\0\x01a\0\0\0\x15\x01\0\x13\x01x\x06\0\0\0\0\0\0\0\x01\x07\x08\0\x01k\0\x01v\x07\x02\0\0\0\x02hi",
+];
+
+const WEBSOCKET_SEEDS: &[&[u8]] = &[
+    b"\0\xff\x82\x85\x01\x02\x03\x04iginn",
+    b"\0\x02\x02\x81\0\0\0\0a\x89\x82\0\0\0\0hi\x80\x81\0\0\0\0b",
+    b"\0\x00\x88\x82\0\0\0\0\x03\xe8",
+    b"\0\x10\x88\x85\0\0\0\0\x0f\xa0bye",
+    b"\0\x10\x82\xfe\0\x7e\0\0\0\0",
+    b"\0\x10\x82\xff\0\0\0\0\0\x01\0\0\0\0\0\0",
+    b"\0\x10\x81\x80\0\0\0\0",
+    b"\x01\x00\x81\x83\0\0\0\0\xe2\x82\xac",
+    b"\x01\x03\x01\x81\0\0\0\0\xe2\x80\x82\0\0\0\0\x82\xac",
+    b"\x01\x10\x81\x82\0\0\0\0\xf4\x90",
+    b"\x02\x07GET /mqtt HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n\x82\x81\0\0\0\0x",
+    b"\x02\xffGET /other HTTP/1.1\r\nHost: h\r\n\r\n",
+    b"\x02\x01\x10\x0c\0\x04MQTT\x04\x02",
 ];
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ pub mod bridge;
 pub mod client;
 pub mod connection;
 pub mod error;
+mod flow;
 pub mod framing;
 pub mod mapping;
 pub mod wire;
@@ -33,7 +34,8 @@ mod config;
 mod protocol;
 mod version;
 
-pub use config::{Config, ConfigError, Settings, UnknownLevel};
+pub use config::{Config, ConfigError, Overlapping, Settings, SubscribeRefused, UnknownLevel};
+pub use connection::Answers;
 pub use error::{Error, Malformed, Refused, Violation};
 pub use protocol::Mqtt;
 pub use version::Version;

@@ -2,7 +2,7 @@
 //!
 //! A [`Server`] runs one [`mynah_engine::Engine`] on each worker thread, in turns of its own epoll (see
 //! `docs/adr/0001-workers.md`). Programs in the same process, such as the HTTP adapter, come in by [`Link`]s, which
-//! are byte streams like any other. Passwords are verified on a thread of their own, so that no turn waits for one.
+//! are byte streams like any other. Who a peer is is verified on threads of their own, so that no turn waits for that.
 
 mod acceptor;
 mod address;
@@ -28,4 +28,4 @@ pub use error::StartError;
 pub use link::{Dialer, Link};
 pub use server::{Config, LocalAddress, Server, Socketed};
 pub use tls::{CertificateFiles, ClientCertificates, Tls, TlsError, TlsFile, TlsSettings, TlsVersion};
-pub use verifier::Verify;
+pub use verifier::{Answer, Mechanism, Verify};

@@ -4,6 +4,7 @@ use mio::Registry;
 use mynah_engine::ConnectionId;
 
 use crate::transport::Transport;
+use crate::verifier::Dialogue;
 
 /// One connection's socket.
 pub(crate) struct Socket {
@@ -15,11 +16,13 @@ pub(crate) struct Socket {
     pub(crate) queued: bool,
     /// The peer has ended its direction, or the socket is broken: reading goes on until that shows.
     pub(crate) ends: bool,
+    /// An exchange in which the peer was challenged.
+    pub(crate) dialogue: Option<Box<Dialogue>>,
 }
 
 impl Socket {
-    pub(crate) const fn new(id: ConnectionId, transport: Transport) -> Self {
-        Self { id, transport, readable: false, queued: false, ends: false }
+    pub(crate) fn new(id: ConnectionId, transport: Transport) -> Self {
+        Self { id, transport, readable: false, queued: false, ends: false, dialogue: None }
     }
 
     /// Takes the socket out of the worker's epoll.

@@ -21,6 +21,7 @@ use crate::mailbox::{Letter, Mailbox, Verification};
 use crate::sockets::{Socket, Sockets};
 use crate::stream::Stream;
 use crate::transport::{Input, Output, Transport};
+use crate::verifier::Verdict;
 
 /// Reads from one connection in one turn.
 const READS_PER_CONNECTION: usize = 4;
@@ -290,10 +291,7 @@ impl Worker {
                 // What arrived while the socket was on its way raised no event here.
                 self.note_readable(id);
             }
-            Letter::Authenticated { connection, result } => {
-                self.engine.handle_authenticated(now, connection, result);
-                self.note_readable(connection);
-            }
+            Letter::Verified { connection, verdict } => self.verified(now, connection, verdict),
             Letter::Shutdown => {
                 self.acceptor.stop(self.poll.registry());
                 self.engine.handle_shutdown(now);
@@ -397,9 +395,10 @@ impl Worker {
                     tracing::debug!(%reason, %peer, slot = connection.slot, "connection closed");
                     self.drop_connection(connection);
                 }
-                Event::Authenticate { connection, credentials } => {
+                Event::Authenticate { connection, attempt } => {
+                    let dialogue = self.sockets.get(connection).and_then(|socket| socket.dialogue.take());
                     let reply_to = Arc::clone(self.mailbox());
-                    self.verify(Verification { connection, credentials, reply_to });
+                    self.verify(Verification { connection, attempt, dialogue, reply_to });
                 }
                 Event::Handover { connection, to, handover } => {
                     if let Some(mut socket) = self.sockets.remove(connection) {
@@ -418,7 +417,22 @@ impl Worker {
             Ok(()) => return,
             Err(error) => error,
         };
-        v.reply_to.post(Letter::Authenticated { connection: v.connection, result: Err(Reason::ServerBusy) });
+        let verdict = Verdict::Refused(Reason::ServerBusy);
+        v.reply_to.post(Letter::Verified { connection: v.connection, verdict });
+    }
+
+    fn verified(&mut self, now: Instant, id: ConnectionId, verdict: Verdict) {
+        match verdict {
+            Verdict::Challenge(challenge, dialogue) => {
+                // Without its socket the connection has ended, and the exchange with it.
+                let Some(socket) = self.sockets.get(id) else { return };
+                socket.dialogue = Some(dialogue);
+                self.engine.handle_challenge(now, id, &challenge);
+            }
+            Verdict::Proved(authenticated) => self.engine.handle_authenticated(now, id, Ok(authenticated)),
+            Verdict::Refused(reason) => self.engine.handle_authenticated(now, id, Err(reason)),
+        }
+        self.note_readable(id);
     }
 
     fn send_parcels(&mut self) {

@@ -314,7 +314,7 @@ fn a_guarded_listener_lets_in_whom_the_verifier_knows() {
         assert_eq!(broker.hear(peer), "", "nothing is answered before the verdict");
         let (worker, id, user) = broker.asked.pop().unwrap();
         assert_eq!(user, "u");
-        broker.engines[worker].handle_authenticated(broker.now, id, result);
+        broker.engines[worker].handle_authenticated(broker.now, id, result.map(Into::into));
         broker.settle();
         assert!(broker.hear(peer).starts_with(expected));
     }
@@ -380,7 +380,7 @@ fn a_session_belongs_to_the_identity_that_made_it() {
         broker.say(peer, "open @s stay");
         let (worker, id, _) = broker.asked.pop().unwrap();
         let identity = Identity::user(TenantId::DEFAULT, user);
-        broker.engines[worker].handle_authenticated(broker.now, id, Ok(identity));
+        broker.engines[worker].handle_authenticated(broker.now, id, Ok(identity.into()));
         broker.settle();
         assert_eq!(broker.hear(peer), expected);
     }

@@ -61,6 +61,8 @@ impl Violation {
             | Self::PropertyRepeated
             | Self::PropertyValue
             | Self::AuthenticationDataAlone
+            | Self::AuthenticationStep
+            | Self::TopicAliasUnknown
             | Self::ReasonCode
             | Self::RetainHandling
             | Self::MaximumQos
@@ -83,6 +85,9 @@ impl Refused {
             Self::PayloadFormat => ReasonCode::PayloadFormatInvalid,
             Self::Retain => ReasonCode::RetainNotSupported,
             Self::Qos => ReasonCode::QosNotSupported,
+            Self::Wildcards => ReasonCode::WildcardSubscriptionsNotSupported,
+            Self::Shares => ReasonCode::SharedSubscriptionsNotSupported,
+            Self::SubscriptionIds => ReasonCode::SubscriptionIdentifiersNotSupported,
         }
     }
 }

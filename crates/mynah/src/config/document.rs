@@ -1,7 +1,8 @@
 //! The configuration file as it is written: the only types that know TOML. Every key is described in
 //! `docs/configuration.md`, which a test compares with these types.
 
-use std::num::{NonZeroU16, NonZeroUsize};
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::time::Duration;
 
 use mynah_http::HttpConfig;
 use mynah_model::Limits;
@@ -320,6 +321,7 @@ impl Default for Shutdown {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct LimitsTable {
     pub(super) sessions_max: NonZeroUsize,
+    pub(super) session_expiry_s_max: Option<NonZeroU32>,
     pub(super) subscriptions_per_session_max: NonZeroUsize,
     pub(super) topic_segments_max: NonZeroUsize,
     pub(super) topic_bytes_max: NonZeroUsize,
@@ -334,6 +336,16 @@ pub(super) struct LimitsTable {
     pub(super) half_open_max: NonZeroUsize,
     pub(super) connections_max: NonZeroUsize,
     pub(super) route_cache_max: NonZeroUsize,
+    pub(super) share_strategy: ShareStrategy,
+}
+
+/// Which of the members that are online gets the next message of a shared subscription.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ShareStrategy {
+    RoundRobin,
+    Sticky,
 }
 
 impl Default for LimitsTable {
@@ -343,6 +355,7 @@ impl Default for LimitsTable {
         let count = |count| NonZeroU16::new(count).unwrap_or(NonZeroU16::MIN);
         Self {
             sessions_max: size(limits.sessions_max),
+            session_expiry_s_max: None,
             subscriptions_per_session_max: size(limits.subscriptions_per_session_max),
             topic_segments_max: size(limits.topic_segments_max),
             topic_bytes_max: size(limits.topic_bytes_max),
@@ -357,6 +370,7 @@ impl Default for LimitsTable {
             half_open_max: size(limits.half_open_max),
             connections_max: size(limits.connections_max),
             route_cache_max: size(limits.route_cache_max),
+            share_strategy: ShareStrategy::RoundRobin,
         }
     }
 }
@@ -365,6 +379,9 @@ impl From<&LimitsTable> for Limits {
     fn from(table: &LimitsTable) -> Self {
         Self {
             sessions_max: table.sessions_max.get(),
+            session_expiry_max: table
+                .session_expiry_s_max
+                .map(|seconds| Duration::from_secs(u64::from(seconds.get()))),
             subscriptions_per_session_max: table.subscriptions_per_session_max.get(),
             topic_segments_max: table.topic_segments_max.get(),
             topic_bytes_max: table.topic_bytes_max.get(),
@@ -379,6 +396,10 @@ impl From<&LimitsTable> for Limits {
             half_open_max: table.half_open_max.get(),
             connections_max: table.connections_max.get(),
             route_cache_max: table.route_cache_max.get(),
+            share_strategy: match table.share_strategy {
+                ShareStrategy::RoundRobin => mynah_model::ShareStrategy::RoundRobin,
+                ShareStrategy::Sticky => mynah_model::ShareStrategy::Sticky,
+            },
         }
     }
 }

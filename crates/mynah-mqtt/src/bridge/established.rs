@@ -194,14 +194,14 @@ impl BridgeConnection {
                 Err(reason) if publish_reaction(reason) == PublishReaction::Close => self.leave(reason, out),
                 result => self.answer_publish(now, receipt, class, result.err(), out),
             },
-            Outcome::Completed { receipt } => {
+            Outcome::Completed { receipt, .. } => {
                 if !self.forgetting.remove(&receipt)
                     && let Some(packet_id) = PacketId::new(receipt)
                 {
                     self.send(now, &Ack { ack_type: AckType::Pubcomp, packet_id }.encode(), out);
                 }
             }
-            Outcome::Received { id } => self.release(now, id, out),
+            Outcome::Received { id, .. } => self.release(now, id, out),
             Outcome::Subscribed { results, .. } => {
                 if let Some(Err(reason)) = results.iter().find(|result| result.is_err()) {
                     self.leave(*reason, out);

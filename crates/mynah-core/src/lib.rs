@@ -11,6 +11,7 @@
 //! * [`Queue`]: the queue kernel. Ready entries, leases in order, settlement, bounds and expiry.
 //! * [`Session`] and [`SessionTable`]: what outlives a connection. [`Mutation`] is every durable change of a session as
 //!   explicit data.
+//! * [`Text`]: a filter that the index and a session share.
 //! * [`RetainedStore`]: the last value of each topic, walked in topic order by a [`Cursor`].
 //! * [`AccessRules`]: which identity may publish and subscribe where.
 //! * [`Counters`]: what one worker counts and others read.
@@ -33,6 +34,7 @@ mod shares;
 mod target;
 #[cfg(test)]
 mod testing;
+mod text;
 
 pub use access::{AccessRules, Check, Grant};
 pub use counters::{Counters, DropReason};
@@ -46,3 +48,4 @@ pub use session::{Mutation, Received, ReceivedIds, Replay, Session};
 pub use sessions::{SHARDS, SessionKey, SessionTable, owner};
 pub use shares::{Member, Members, Shares};
 pub use target::{GroupKey, Publishers, Target, Via};
+pub use text::Text;

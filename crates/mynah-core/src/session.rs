@@ -3,11 +3,12 @@
 mod mutation;
 mod received;
 mod subscription;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use core::num::NonZeroU32;
 
 use mynah_model::{Expiry, Filter, Identity, Instant, Reason, SubscriptionOptions, Will};
@@ -15,7 +16,8 @@ use mynah_model::{Expiry, Filter, Identity, Instant, Reason, SubscriptionOptions
 pub use mutation::Mutation;
 pub use received::{Received, ReceivedIds};
 
-use crate::{Cursor, Queue, QueueBounds};
+use crate::{Cursor, Queue, QueueBounds, Text};
+use subscriptions::Subscriptions;
 
 /// A session. Its fields are changed by the worker that owns it and by nobody else.
 #[derive(Debug)]
@@ -43,7 +45,7 @@ pub struct Session {
     pub checks_deliveries: bool,
     /// Whether the session has been a member of a group: then it may hold messages that others can have.
     pub has_shared: bool,
-    subscriptions: BTreeMap<Box<[u8]>, SubscriptionOptions>,
+    subscriptions: Subscriptions,
     // Boxed because few sessions have any.
     #[allow(clippy::box_collection)]
     replays: Option<Box<VecDeque<Replay>>>,
@@ -76,7 +78,7 @@ impl Session {
             receive_max,
             checks_deliveries: false,
             has_shared: false,
-            subscriptions: BTreeMap::new(),
+            subscriptions: Subscriptions::default(),
             replays: None,
         }
     }
@@ -90,7 +92,7 @@ impl Session {
     pub fn discard(&mut self) -> usize {
         self.received = ReceivedIds::new();
         self.will = None;
-        self.subscriptions = BTreeMap::new();
+        self.subscriptions = Subscriptions::default();
         self.replays = None;
         self.has_shared = false;
         self.queue.clear()
@@ -136,7 +138,7 @@ impl Session {
             return Err(Reason::FilterInvalid);
         }
         let key = subscription::key(share, filter);
-        if let Some(existing) = self.subscriptions.get_mut(&*key) {
+        if let Some(existing) = self.subscriptions.get_mut(&key) {
             *existing = options;
             if share.is_none() {
                 self.update_replay(filter, options);
@@ -146,7 +148,7 @@ impl Session {
         if self.subscriptions.len() >= subscriptions_max {
             return Err(Reason::QuotaExceeded);
         }
-        self.subscriptions.insert(key.into(), options);
+        self.subscriptions.insert(&key, options);
         self.has_shared |= share.is_some();
         Ok(false)
     }
@@ -156,7 +158,7 @@ impl Session {
         if share.is_none() {
             self.finish_replay(filter);
         }
-        self.subscriptions.remove(&*subscription::key(share, filter)).is_some()
+        self.subscriptions.remove(&subscription::key(share, filter))
     }
 
     /// The subscriptions with their groups: shared ones first, then the session's own, ordered by filter.
@@ -172,6 +174,12 @@ impl Session {
     /// The shared subscriptions: group and filter.
     pub fn shared(&self) -> impl Iterator<Item = (&[u8], Filter<'_>)> + '_ {
         self.subscriptions().map_while(|(share, filter, _)| Some((share?, filter)))
+    }
+
+    /// The filter of a subscription as the session keeps it, so that others can keep the same.
+    #[must_use]
+    pub fn filter_text(&self, filter: Filter<'_>) -> Option<&Text> {
+        self.subscriptions.get(filter.as_bytes()).map(|(text, _)| text)
     }
 
     /// How many subscriptions there are.
@@ -191,7 +199,7 @@ impl Session {
     /// Begins to replay retained values to a subscription of the session's own, from the start if it was under way.
     /// Without such a subscription nothing happens: so there are never more replays than subscriptions.
     pub fn start_replay(&mut self, filter: Filter<'_>, options: SubscriptionOptions) {
-        if !self.subscriptions.contains_key(filter.as_bytes()) {
+        if self.subscriptions.get(filter.as_bytes()).is_none() {
             return;
         }
         self.finish_replay(filter);
@@ -213,7 +221,11 @@ impl Session {
     /// Ends the replay to a subscription, if there is one.
     pub fn finish_replay(&mut self, filter: Filter<'_>) {
         if let Some(replays) = &mut self.replays {
-            replays.retain(|replay| *replay.filter != *filter.as_bytes());
+            // A filter has one replay, and the first is the one that comes to its end.
+            match replays.front() {
+                Some(first) if *first.filter == *filter.as_bytes() => drop(replays.pop_front()),
+                _ => replays.retain(|replay| *replay.filter != *filter.as_bytes()),
+            }
             if replays.is_empty() {
                 self.replays = None;
             }

@@ -80,17 +80,24 @@ impl Target {
         self.via.as_ref()?.group.as_ref()
     }
 
-    /// Pushes the targets of one session, whose matches these are: its overlapping subscriptions merged in its favour.
-    /// If some of them, not all, are spared what the session publishes itself, there are two targets: one for the
-    /// messages of others and one for its own.
+    /// Pushes the targets of one session, whose matches these are: its overlapping subscriptions merged in its favour,
+    /// those that stand alone apart. If some of them, not all, are spared what the session publishes itself, there are
+    /// two targets: one for the messages of others and one for its own.
     pub(crate) fn merge(matches: &[Match], targets: &mut Vec<Self>) {
+        let is_separate = |m: &&Match| m.options.separate;
+        for one in matches.iter().filter(is_separate) {
+            Self::merge_together(core::iter::once(one), targets);
+        }
+        Self::merge_together(matches.iter().filter(|m| !is_separate(m)), targets);
+    }
+
+    fn merge_together<'a>(matches: impl Iterator<Item = &'a Match> + Clone, targets: &mut Vec<Self>) {
         let is_local = |m: &&Match| !m.options.no_local;
-        match matches.iter().filter(is_local).count() {
-            own if own == matches.len() => targets.extend(merged(Publishers::All, matches.iter())),
-            _ => {
-                targets.extend(merged(Publishers::Others, matches.iter()));
-                targets.extend(merged(Publishers::Own, matches.iter().filter(is_local)));
-            }
+        if matches.clone().all(|m| is_local(&m)) {
+            targets.extend(merged(Publishers::All, matches));
+        } else {
+            targets.extend(merged(Publishers::Others, matches.clone()));
+            targets.extend(merged(Publishers::Own, matches.filter(is_local)));
         }
     }
 }
@@ -133,6 +140,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_stands_alone_has_a_target_of_its_own(all in prop::collection::vec(options(), 1..6), alone: [bool; 6]) {
+            let with = |(o, separate): (&SubscriptionOptions, &bool)| SubscriptionOptions { separate: *separate, ..*o };
+            let all: Vec<_> = all.iter().zip(&alone).map(with).collect();
+            let matches: Vec<_> = all.iter().map(|&options| Match { session: ME, options }).collect();
+            let mut targets = Vec::new();
+            Target::merge(&matches, &mut targets);
+            for publisher in [None, Some(ME)] {
+                let counts = all.iter().filter(|o| publisher != Some(ME) || !o.no_local);
+                let apart = counts.clone().filter(|o| o.separate).count();
+                let together = counts.clone().any(|o| !o.separate);
+                let heard = targets.iter().filter(|t| t.hears(publisher)).count();
+                prop_assert_eq!(heard, apart + usize::from(together));
+            }
+        }
+
         /// Whoever publishes, at most one target hears it, and it is told of exactly the subscriptions that count.
         #[test]
         fn every_publisher_finds_the_subscriptions_that_count(all in prop::collection::vec(options(), 1..6)) {

@@ -192,10 +192,9 @@ impl Engine {
     /// The publisher of an exactly-once publication has seen that it arrived.
     pub(crate) fn complete(&mut self, now: Instant, id: ConnectionId, receipt: u16) {
         let session = self.lane.connections.get_mut(id).and_then(|c| c.session());
-        if let Some(session) = session.and_then(|s| self.lane.sessions.get_mut(s)) {
-            session.received.complete(receipt);
-        }
-        self.tell(now, id, Outcome::Completed { receipt });
+        let session = session.and_then(|s| self.lane.sessions.get_mut(s));
+        let known = session.is_some_and(|session| session.received.complete(receipt));
+        self.tell(now, id, Outcome::Completed { receipt, known });
     }
 }
 

@@ -49,9 +49,8 @@ impl Engine {
     /// The peer has an exactly-once message: it is not sent again, whatever happens, and the peer may forget it.
     fn received(&mut self, now: Instant, id: ConnectionId, delivery: DeliveryId) {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
-        if let Some(session) = connection.session().and_then(|s| self.lane.sessions.get_mut(s)) {
-            session.queue.receive(delivery);
-        }
-        self.tell(now, id, Outcome::Received { id: delivery });
+        let session = connection.session().and_then(|s| self.lane.sessions.get_mut(s));
+        let known = session.is_some_and(|session| session.queue.receive(delivery));
+        self.tell(now, id, Outcome::Received { id: delivery, known });
     }
 }

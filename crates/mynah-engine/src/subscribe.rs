@@ -27,10 +27,14 @@ impl Engine {
         };
         let results: Vec<SubscribeResult> = subscribe.requests.iter().map(attach).collect();
         self.tell(now, id, Outcome::Subscribed { receipt: subscribe.receipt, results: &results });
-        let session = self.lane.connections.get_mut(id).and_then(|c| c.session());
+        let Some(connection) = self.lane.connections.get_mut(id) else { return };
+        let (tenant, session) = (connection.tenant, connection.session());
         let Some(session) = session.and_then(|s| self.lane.sessions.get_mut(s)) else { return };
         for (filter, options) in replays {
-            session.start_replay(filter, options);
+            // Most have nothing to be replayed, and then a replay need not wait for its turn to find that out.
+            if self.shared.read_retained().may_match(tenant, filter) {
+                session.start_replay(filter, options);
+            }
         }
         if session.is_replaying() {
             self.lane.mark_pumping(id.slot);
@@ -54,7 +58,10 @@ impl Engine {
         }
         session.checks_deliveries |= grant == Grant::Partly;
         match share {
-            None => drop(self.shared.write_index().insert(tenant, filter, session_ref, options)),
+            None => {
+                let text = session.filter_text(filter).ok_or(Reason::Disconnected)?;
+                self.shared.write_index().insert_text(tenant, text, session_ref, options);
+            }
             Some(group) => self.shared.write_shares().join(tenant, group, filter, session_ref, options),
         }
         self.shared.generations.bump(tenant, filter);

@@ -39,6 +39,9 @@ pub struct SubscriptionOptions {
     pub retain_as_published: bool,
     /// Whether the session is spared what it published itself.
     pub no_local: bool,
+    /// Whether the subscription gets a copy of its own of a message that others of the session match too; otherwise
+    /// they share one.
+    pub separate: bool,
     /// Tells the subscriber which of its subscriptions a message came by.
     pub id: Option<SubscriptionId>,
 }
@@ -52,6 +55,7 @@ impl SubscriptionOptions {
             retain_handling: RetainHandling::EachTime,
             retain_as_published: false,
             no_local: false,
+            separate: false,
             id: None,
         }
     }

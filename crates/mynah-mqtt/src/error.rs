@@ -102,14 +102,20 @@ pub enum Violation {
     RepeatedWithoutDup,
     /// A refused connection that claims a session.
     SessionPresentInRefusal,
+    /// A session that the client had asked to be discarded.
+    UnexpectedSession,
     /// A property is there more than once.
     PropertyRepeated,
     /// A property has a value that it may not have.
     PropertyValue,
-    /// A topic alias is 0, above the maximum, or stands for no topic.
+    /// A topic alias is 0 or above the maximum.
     TopicAlias,
+    /// A topic alias stands for no topic.
+    TopicAliasUnknown,
     /// Authentication Data without an Authentication Method.
     AuthenticationDataAlone,
+    /// A step of authentication that nobody asked for, or by another method than that of CONNECT.
+    AuthenticationStep,
     /// A reason code that does not exist, or that this packet does not have.
     ReasonCode,
     /// Retain Handling is 3.
@@ -145,6 +151,12 @@ pub enum Refused {
     Retain,
     /// The QoS is higher than this end takes.
     Qos,
+    /// A filter has wildcards, and this end takes none.
+    Wildcards,
+    /// A subscription is shared, and this end has no shared ones.
+    Shares,
+    /// A subscription has an identifier, and this end takes none.
+    SubscriptionIds,
 }
 
 impl Malformed {
@@ -192,12 +204,14 @@ impl Violation {
             Self::SubscribeEmpty => "MQTT-3.8.3-3",
             Self::UnsubscribeEmpty => "MQTT-3.10.3-2",
             Self::UnexpectedPacket | Self::UnexpectedAcknowledgement => "MQTT-4.8.0-1",
-            Self::SessionPresentInRefusal => "MQTT-3.2.2-4",
+            Self::SessionPresentInRefusal | Self::UnexpectedSession => "MQTT-3.2.2-4",
             Self::TopicAlias => "MQTT-3.3.2-8",
+            Self::TopicAliasUnknown => "MQTT-4.13.1-1",
             Self::NoLocalShared => "MQTT-3.8.3-4",
             Self::SubscriptionIdentifierFromClient => "MQTT-3.3.4-6",
             Self::ReceiveMaximum => "MQTT-3.3.4-9",
             Self::ReasonCode => "MQTT-3.14.2-1",
+            Self::AuthenticationStep => "MQTT-4.12.0-5",
             Self::PropertyRepeated
             | Self::PropertyValue
             | Self::AuthenticationDataAlone
@@ -219,9 +233,14 @@ impl Error {
             Self::Refused(Refused::ClientId) => Reason::ClientIdRefused,
             Self::Refused(Refused::PacketTooLarge) => Reason::TooLarge,
             Self::Refused(Refused::TooManyFilters) => Reason::QuotaExceeded,
-            Self::Refused(Refused::PayloadFormat | Refused::Retain | Refused::Qos) => {
-                Reason::ProtocolViolation
-            }
+            Self::Refused(
+                Refused::PayloadFormat
+                | Refused::Retain
+                | Refused::Qos
+                | Refused::Wildcards
+                | Refused::Shares
+                | Refused::SubscriptionIds,
+            ) => Reason::ProtocolViolation,
         }
     }
 
@@ -241,7 +260,10 @@ impl Error {
                 | Refused::TooManyFilters
                 | Refused::PayloadFormat
                 | Refused::Retain
-                | Refused::Qos,
+                | Refused::Qos
+                | Refused::Wildcards
+                | Refused::Shares
+                | Refused::SubscriptionIds,
             )
             | Self::Malformed(_)
             | Self::Violation(_) => None,
@@ -387,10 +409,13 @@ impl fmt::Display for Violation {
             Self::UnexpectedPacket => "a packet that is not expected from this end",
             Self::UnexpectedAcknowledgement => "an acknowledgement that was not asked for",
             Self::SessionPresentInRefusal => "session present in a refusal",
+            Self::UnexpectedSession => "a session where the client has none",
             Self::PropertyRepeated => "a property that is repeated",
             Self::PropertyValue => "a property with a value that it may not have",
-            Self::TopicAlias => "topic alias 0, above the maximum or unknown",
+            Self::TopicAlias => "topic alias 0 or above the maximum",
+            Self::TopicAliasUnknown => "a topic alias that stands for no topic",
             Self::AuthenticationDataAlone => "authentication data without a method",
+            Self::AuthenticationStep => "a step of authentication that was not asked for",
             Self::ReasonCode => "a reason code that the packet does not have",
             Self::RetainHandling => "retain handling 3",
             Self::MaximumQos => "requested QoS 3",
@@ -415,6 +440,9 @@ impl fmt::Display for Refused {
             Self::PayloadFormat => "a payload that is not the text it is said to be",
             Self::Retain => "retained messages are not accepted",
             Self::Qos => "QoS higher than accepted",
+            Self::Wildcards => "filters with wildcards are not accepted",
+            Self::Shares => "shared subscriptions are not accepted",
+            Self::SubscriptionIds => "subscription identifiers are not accepted",
         })
     }
 }

@@ -15,8 +15,7 @@
 //!
 //! Versions are data: [`Version`] says what differs. Citations such as `[MQTT-3.1.0-2]` name statements of the OASIS
 //! Standard "MQTT Version 3.1.1", 29 October 2014; sections are its sections. What MQTT 3.1 has otherwise is in
-//! [`Version`]. Of what only MQTT 5.0 has (OASIS Standard "MQTT Version 5.0", 7 March 2019), [`wire`], [`error`] and
-//! [`mapping`] speak; a [`connection`] and a [`client`] of it there is not.
+//! [`Version`]. Of what only MQTT 5.0 has (OASIS Standard "MQTT Version 5.0", 7 March 2019), all but [`connection`] speak.
 #![no_std]
 
 extern crate alloc;
@@ -24,6 +23,7 @@ extern crate alloc;
 pub mod client;
 pub mod connection;
 pub mod error;
+mod flow;
 pub mod framing;
 pub mod mapping;
 pub mod wire;
@@ -32,7 +32,8 @@ mod config;
 mod protocol;
 mod version;
 
-pub use config::{Config, ConfigError, Settings, UnknownLevel};
+pub use config::{Config, ConfigError, Overlapping, Settings, SubscribeRefused, UnknownLevel};
+pub use connection::Answers;
 pub use error::{Error, Malformed, Refused, Violation};
 pub use protocol::Mqtt;
 pub use version::Version;

@@ -25,26 +25,23 @@
 
 mod codec;
 mod publish_head;
+mod subscription;
 pub mod user_property;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use mynah_model::{
-    Expiry, Header, Instant, Layout, Message, MessageView, PRIORITY_DEFAULT, Reason, SubscriptionOptions,
-    TenantId, Topic,
-};
-use mynah_stack::{Credentials, Open, SessionRequest, SubscribeRequest};
+use mynah_model::{Expiry, Header, Instant, Layout, Message, MessageView, PRIORITY_DEFAULT, TenantId, Topic};
+use mynah_stack::{Credentials, Exchange, Open, SessionRequest};
 
 use crate::Version;
 use crate::wire::properties::{Property, PropertyId, Section};
-use crate::wire::{
-    Connect, PacketId, Publish, RetainHandling, SubscribeEntry, Will, push_variable, variable_len,
-};
+use crate::wire::{Connect, PacketId, Publish, Will, push_variable, variable_len};
 
 pub use codec::MqttCodec;
 pub use publish_head::{Extra, PublishHead, TopicForm};
+pub use subscription::{NamedFilter, subscribe_request};
 
 /// The layout of messages from and for clients of MQTT 3.1 and 3.1.1.
 pub const LAYOUT_V3: Layout = Layout { id: 1, version: 3 };
@@ -114,6 +111,16 @@ pub fn with_topic(publish: &Publish<'_>, topic: Topic<'_>, now: Instant) -> (Hea
     (header(&publish, now), native(&publish))
 }
 
+/// The properties of a message from or for MQTT 5.0; none of one from elsewhere.
+#[must_use]
+pub fn section(message: MessageView<'_>) -> Section<'_> {
+    if message.header.layout == LAYOUT_V5 {
+        Section::from_checked(codec::native_section(message))
+    } else {
+        Section::EMPTY
+    }
+}
+
 /// A message of its own, not taken from a stream, made at `now`: what a client publishes.
 #[must_use]
 pub fn message(publish: &Publish<'_>, now: Instant) -> Message {
@@ -181,7 +188,12 @@ pub fn open(connect: &Connect<'_>, receive_max: u16) -> Open {
         delay: Duration::from_secs(u64::from(w.properties.will_delay_interval.unwrap_or(0))),
         lifetime: w.properties.message_expiry_interval.map(|s| Duration::from_secs(u64::from(s))),
     });
-    Open { credentials, session: Some(session), will, ..Open::new(receive_max.min(takes)) }
+    let properties = &connect.properties;
+    let exchange = properties.authentication_method.map(|method| Exchange {
+        method: method.into(),
+        data: properties.authentication_data.unwrap_or_default().into(),
+    });
+    Open { credentials, exchange, session: Some(session), will, ..Open::new(receive_max.min(takes)) }
 }
 
 /// How long the session that a CONNECT asks for outlives the connection.
@@ -203,28 +215,17 @@ pub const fn expiry_of_seconds(seconds: u32) -> Expiry {
     }
 }
 
-/// One entry of a SUBSCRIBE as the broker's request, without the identifier that a SUBSCRIBE of MQTT 5.0 may give it. Before MQTT 5.0 every SUBSCRIBE replays retained values
-/// ([MQTT-3.8.4-3]), and only those show the retain flag ([MQTT-3.3.1-9]).
-///
-/// # Errors
-/// `$share/…` and `$queue/…` are names that the broker keeps for what it does not serve here.
-pub fn subscribe_request<'b>(entry: &SubscribeEntry<'b>) -> Result<SubscribeRequest<'b>, Reason> {
-    let first = entry.filter.as_bytes().split(|&byte| byte == b'/').next();
-    if matches!(first, Some(b"$share" | b"$queue")) {
-        return Err(Reason::FilterInvalid);
+/// An expiry as a Session Expiry Interval, rounded up.
+#[must_use]
+pub fn seconds_of_expiry(expiry: Expiry) -> u32 {
+    match expiry {
+        Expiry::WithConnection => 0,
+        Expiry::Never => EXPIRY_NEVER,
+        Expiry::After(duration) => {
+            let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+            u32::try_from(seconds).unwrap_or(EXPIRY_NEVER)
+        }
     }
-    let options = SubscriptionOptions {
-        class_max: entry.class_max,
-        retain_handling: match entry.retain_handling {
-            RetainHandling::Send => mynah_model::RetainHandling::EachTime,
-            RetainHandling::SendIfNew => mynah_model::RetainHandling::WhenNew,
-            RetainHandling::DoNotSend => mynah_model::RetainHandling::Never,
-        },
-        retain_as_published: entry.retain_as_published,
-        no_local: entry.no_local,
-        id: None,
-    };
-    Ok(SubscribeRequest { filter: entry.filter, share: None, options })
 }
 
 fn expiry(section: Section<'_>) -> Option<Duration> {
@@ -252,21 +253,6 @@ mod tests {
             assert_eq!(message.view().native, native);
             assert_eq!((message.topic(), message.payload()), (topic, &b"bye"[..]));
             assert!(message.header().retain);
-        }
-    }
-
-    #[test]
-    fn names_of_queues_and_shares_are_refused_and_their_neighbours_are_not() {
-        for (filter, refused) in [
-            (&b"$share/g/a"[..], true),
-            (b"$share", true),
-            (b"$queue/jobs", true),
-            (b"$shared/a", false),
-            (b"a/$share", false),
-        ] {
-            let filter = mynah_model::Filter::new(filter).unwrap();
-            let request = subscribe_request(&SubscribeEntry::new(filter, Class::AtLeastOnce));
-            assert_eq!(request.is_err(), refused);
         }
     }
 

@@ -330,7 +330,7 @@ fn a_closed_connection_writes_nothing() {
     let mut server = open_server();
     server.hear(NOW, b"\xe0\0");
     let id = DeliveryId::new(1).unwrap();
-    server.connection.handle_outcome(NOW, Outcome::Received { id }, &mut server.out);
+    server.connection.handle_outcome(NOW, Outcome::Received { id, known: true }, &mut server.out);
     server.connection.deliver(NOW, mynah_stack::Delivery::Release { id }, &mut server.out);
     server.connection.handle_shutdown(NOW, &mut server.out);
     assert!(server.out.is_empty());

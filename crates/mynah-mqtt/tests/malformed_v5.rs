@@ -93,6 +93,22 @@ pub(crate) fn config(wanted: &Table) -> Config {
             }
             "unknown_level" => settings.unknown_level = UnknownLevel::AsV5,
             "allow_empty_client_id" => settings.allow_empty_client_id = value.as_bool().unwrap(),
+            "topic_alias_maximum" => settings.topic_alias_max = u16::try_from(number()).unwrap(),
+            "receive_maximum" => {
+                settings.publications_max = NonZeroU16::new(u16::try_from(number()).unwrap()).unwrap();
+            }
+            "check_payload_format" => settings.payload_format_check = value.as_bool().unwrap(),
+            "retain_available" => settings.retain_available = value.as_bool().unwrap(),
+            "maximum_qos" => {
+                settings.qos_max = Class::from_number(u8::try_from(number()).unwrap()).unwrap();
+            }
+            "wildcard_subscription_available" => settings.wildcards_available = value.as_bool().unwrap(),
+            "shared_subscription_available" => settings.shares_available = value.as_bool().unwrap(),
+            "subscription_identifier_available" => {
+                settings.subscription_ids_available = value.as_bool().unwrap();
+            }
+            // The broker's, not the stack's.
+            "authentication_method" => {}
             other => panic!("there is no setting {other}"),
         }
     }
@@ -132,47 +148,40 @@ fn check_file(file: &str) {
 }
 
 #[test]
-#[ignore = "MQTT 5.0 is not spoken yet"]
 fn properties_where_they_do_not_belong() {
     check_file("misplaced_properties");
 }
 
 #[test]
-#[ignore = "MQTT 5.0 is not spoken yet"]
 fn properties_that_are_repeated() {
     check_file("repeated_properties");
 }
 
 #[test]
-#[ignore = "MQTT 5.0 is not spoken yet"]
 fn properties_that_are_not_whole() {
     check_file("truncated_properties");
 }
 
 //= mqtt-5.0 [MQTT-1.5.5-1]
 #[test]
-#[ignore = "MQTT 5.0 is not spoken yet"]
 fn properties_that_there_are_not() {
     check_file("unknown_properties");
 }
 
 //= mqtt-5.0 [MQTT-2.2.1-3] [MQTT-3.3.2-2] [MQTT-3.3.4-6]
 #[test]
-#[ignore = "MQTT 5.0 is not spoken yet"]
 fn publishes_that_are_wrong() {
     check_file("publish");
 }
 
 //= mqtt-5.0 [MQTT-1.5.5-1] [MQTT-3.3.2-14] [MQTT-4.7.3-1]
 #[test]
-#[ignore = "MQTT 5.0 is not spoken yet"]
 fn values_of_properties() {
     check_file("property_values");
 }
 
 //= mqtt-5.0 [MQTT-3.1.4-1] [MQTT-3.8.3-2] [MQTT-3.10.3-2]
 #[test]
-#[ignore = "MQTT 5.0 is not spoken yet"]
 fn packets_that_are_cut_short_or_too_long() {
     check_file("truncated");
 }
@@ -180,7 +189,6 @@ fn packets_that_are_cut_short_or_too_long() {
 //= mqtt-5.0 [MQTT-1.5.5-1] [MQTT-2.1.3-1] [MQTT-3.1.4-1] [MQTT-3.3.1-2] [MQTT-3.3.1-4] [MQTT-3.6.1-1]
 //= mqtt-5.0 [MQTT-3.8.1-1] [MQTT-3.10.1-1] [MQTT-3.14.1-1] [MQTT-3.15.1-1]
 #[test]
-#[ignore = "MQTT 5.0 is not spoken yet"]
 fn fixed_headers_that_are_wrong() {
     check_file("fixed_headers");
 }
@@ -189,7 +197,6 @@ fn fixed_headers_that_are_wrong() {
 //= mqtt-5.0 [MQTT-3.1.3-12] [MQTT-3.3.2-1] [MQTT-3.3.2-13] [MQTT-3.3.2-19] [MQTT-3.8.3-1] [MQTT-3.10.3-1]
 //= mqtt-5.0 [MQTT-4.7.3-2]
 #[test]
-#[ignore = "MQTT 5.0 is not spoken yet"]
 fn strings_that_are_none() {
     check_file("text");
 }
@@ -199,7 +206,6 @@ fn strings_that_are_none() {
 //= mqtt-5.0 [MQTT-3.1.3-1] [MQTT-3.1.3-3] [MQTT-3.1.3-5] [MQTT-3.1.3-6] [MQTT-3.1.3-8] [MQTT-3.1.4-6]
 //= mqtt-5.0 [MQTT-3.2.2-7] [MQTT-4.7.0-1] [MQTT-4.7.3-1] [MQTT-4.12.0-1]
 #[test]
-#[ignore = "MQTT 5.0 is not spoken yet"]
 fn connects_that_are_wrong() {
     check_file("connect");
 }
@@ -207,14 +213,12 @@ fn connects_that_are_wrong() {
 //= mqtt-5.0 [MQTT-3.2.2-18] [MQTT-3.3.2-8] [MQTT-3.3.2-9] [MQTT-3.3.2-12] [MQTT-3.3.4-7] [MQTT-4.3.3-10]
 //= mqtt-5.0 [MQTT-4.9.0-1] [MQTT-4.9.0-3]
 #[test]
-#[ignore = "MQTT 5.0 is not spoken yet"]
 fn more_than_the_server_takes() {
     check_file("limits");
 }
 
 //= mqtt-5.0 [MQTT-3.2.2-10] [MQTT-3.2.2-11] [MQTT-3.2.2-12] [MQTT-3.2.2-13]
 #[test]
-#[ignore = "MQTT 5.0 is not spoken yet"]
 fn what_a_server_may_not_support() {
     check_file("unsupported");
 }
@@ -222,7 +226,6 @@ fn what_a_server_may_not_support() {
 //= mqtt-5.0 [MQTT-2.2.1-3] [MQTT-3.8.3-2] [MQTT-3.8.3-4] [MQTT-3.8.3-5] [MQTT-3.8.4-6] [MQTT-3.8.4-7]
 //= mqtt-5.0 [MQTT-4.7.1-1] [MQTT-4.7.1-2] [MQTT-4.7.3-1] [MQTT-4.8.2-1] [MQTT-4.8.2-2]
 #[test]
-#[ignore = "MQTT 5.0 is not spoken yet"]
 fn subscribes_of_all_kinds() {
     check_file("subscribe");
 }
@@ -230,7 +233,6 @@ fn subscribes_of_all_kinds() {
 //= mqtt-5.0 [MQTT-2.2.1-3] [MQTT-3.10.3-2] [MQTT-3.10.4-5] [MQTT-3.11.3-1] [MQTT-4.7.1-1] [MQTT-4.7.1-2]
 //= mqtt-5.0 [MQTT-4.7.3-1]
 #[test]
-#[ignore = "MQTT 5.0 is not spoken yet"]
 fn unsubscribes_of_all_kinds() {
     check_file("unsubscribe");
 }
@@ -238,7 +240,6 @@ fn unsubscribes_of_all_kinds() {
 //= mqtt-5.0 [MQTT-2.2.1-5] [MQTT-3.4.2-1] [MQTT-3.5.2-1] [MQTT-3.6.2-1] [MQTT-3.7.2-1] [MQTT-4.3.2-4]
 //= mqtt-5.0 [MQTT-4.3.3-4] [MQTT-4.3.3-8] [MQTT-4.3.3-10] [MQTT-4.3.3-11] [MQTT-4.4.0-2]
 #[test]
-#[ignore = "MQTT 5.0 is not spoken yet"]
 fn acknowledgements_that_do_not_fit() {
     check_file("acknowledgements");
 }
@@ -246,14 +247,12 @@ fn acknowledgements_that_do_not_fit() {
 //= mqtt-5.0 [MQTT-3.1.0-1] [MQTT-3.1.0-2] [MQTT-3.2.0-2] [MQTT-3.14.0-1] [MQTT-3.14.4-1] [MQTT-3.14.4-2]
 //= mqtt-5.0 [MQTT-4.12.0-7] [MQTT-4.13.1-1] [MQTT-4.13.2-1]
 #[test]
-#[ignore = "MQTT 5.0 is not spoken yet"]
 fn packets_at_the_wrong_time() {
     check_file("order");
 }
 
 //= mqtt-5.0 [MQTT-3.14.2-1]
 #[test]
-#[ignore = "MQTT 5.0 is not spoken yet"]
 fn disconnects_of_all_kinds() {
     check_file("disconnect");
 }

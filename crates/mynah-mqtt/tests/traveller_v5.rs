@@ -43,7 +43,9 @@ impl Traveller {
     fn new(journey: &Table) -> Self {
         let empty = Table::new();
         let config = config(journey.get("settings").map_or(&empty, |settings| settings.as_table().unwrap()));
-        let server = Server::new(&config, Instant::ZERO);
+        let mut server = Server::new(&config, Instant::ZERO);
+        let method = journey.get("settings").and_then(|settings| settings.get("authentication_method"));
+        server.method = method.map(|method| method.as_str().unwrap().to_owned());
         let name = journey["name"].as_str().unwrap().to_owned();
         Self { name, config, server, now: Instant::ZERO, written: VecDeque::new(), seen: 0, largest: 0 }
     }

@@ -193,7 +193,7 @@ proptest! {
         };
         let mut packet = Vec::new();
         connect.encode(&mut packet);
-        prop_assert_eq!(Connect::version(0, body(&packet)), Ok(Version::V5));
+        prop_assert_eq!(Connect::version(body(&packet)), Some(Version::V5));
         prop_assert_eq!(Connect::decode(0, body(&packet), RULE), Ok(connect));
     }
 

@@ -180,3 +180,52 @@ pub(crate) fn slices<'m, 'b>(
     }
     (&memory[..used], total)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+    use mio::net::UnixStream;
+    use mynah_model::{Class, Header, Layout, Message, MessageView, PRIORITY_DEFAULT, TenantId};
+
+    fn message(payload: &[u8]) -> Message {
+        let header = Header {
+            tenant: TenantId::DEFAULT,
+            layout: Layout { id: 0, version: 0 },
+            class: Class::AtMostOnce,
+            retain: false,
+            priority: PRIORITY_DEFAULT,
+            topic: (0, 0),
+            payload: (0, payload.len() as u32),
+            deadline: None,
+            publisher: None,
+        };
+        MessageView { header: &header, native: payload }.to_message()
+    }
+
+    /// No event tells that there is room for what was not even offered.
+    #[test]
+    fn more_pieces_than_one_call_takes_are_written_without_waiting() {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let mut transport = Transport::Bare(Stream::Unix(near), Peer::Local);
+        let (mut outbound, mut expected) = (Outbound::new(), Vec::new());
+        for number in 0..40u8 {
+            outbound.append(&[number]);
+            outbound.append_shared(&message(&[number; 100]), 0..100);
+            expected.extend([number; 101]);
+        }
+        let mut buffers = Buffers::new();
+        loop {
+            let Output { count, more } = transport.write(&outbound, &mut buffers).unwrap();
+            outbound.advance(count);
+            assert_eq!(more, !outbound.is_empty());
+            if !more {
+                break;
+            }
+        }
+        let mut got = vec![0; expected.len()];
+        far.read_exact(&mut got).unwrap();
+        assert_eq!(got, expected);
+    }
+}

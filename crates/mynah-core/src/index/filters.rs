@@ -8,37 +8,36 @@ use mynah_model::{Filter, TenantId, Topic};
 
 use super::Match;
 use super::packed::Packed;
-use crate::{SessionRef, WorkerId};
+use crate::{SessionRef, Text, WorkerId};
 
 /// Slots of one allocation: growing never moves what is there.
 const CHUNK: usize = 1024;
-/// Bytes of a key before the filter.
-const TENANT_BYTES: usize = 2;
 
 #[derive(Debug, Default)]
 pub(super) struct Filters {
     chunks: Vec<Vec<Slot>>,
     vacant: Vec<u32>,
     subscriptions: usize,
-    /// Bytes of all keys.
-    key_bytes: usize,
+    /// Bytes of all texts.
+    text_bytes: usize,
     /// Subscriptions to filters that have several.
     shared: usize,
 }
 
 #[derive(Debug)]
 struct Slot {
-    /// The tenant's number, big-endian, and the filter; empty in a vacant slot.
-    key: Box<[u8]>,
+    /// None in a vacant slot.
+    text: Option<Text>,
+    tenant: TenantId,
     subscribers: Subscribers,
 }
 
 /// Most filters have one subscriber.
 #[derive(Debug)]
 enum Subscribers {
-    /// A session, and how it wants its messages. The parts of its reference stand side by side, since they fit into
+    /// A session, and how it wants its messages. The parts of both stand side by side, since they fit into
     /// fewer bytes so.
-    One { worker: WorkerId, slot: u32, generation: u32, packed: Packed },
+    One { worker: WorkerId, slot: u32, generation: u32, bits: u32, separate: bool },
     // Boxed so that a slot stays small.
     #[allow(clippy::box_collection)]
     Several(Box<BTreeMap<SessionRef, Packed>>),
@@ -46,15 +45,15 @@ enum Subscribers {
 
 impl Subscribers {
     fn one(session: SessionRef, packed: Packed) -> Self {
-        let SessionRef { worker, slot, generation } = session;
-        Self::One { worker, slot, generation, packed }
+        let (SessionRef { worker, slot, generation }, Packed { bits, separate }) = (session, packed);
+        Self::One { worker, slot, generation, bits, separate }
     }
 
     /// The only subscriber, if there is one.
     fn only(&self) -> Option<(SessionRef, Packed)> {
         match *self {
-            Self::One { worker, slot, generation, packed } => {
-                Some((SessionRef { worker, slot, generation }, packed))
+            Self::One { worker, slot, generation, bits, separate } => {
+                Some((SessionRef { worker, slot, generation }, Packed { bits, separate }))
             }
             Self::Several(_) => None,
         }
@@ -63,11 +62,11 @@ impl Subscribers {
 
 impl Filters {
     /// Takes a slot for a filter and its first subscriber.
-    pub(super) fn insert(&mut self, tenant: TenantId, filter: Filter<'_>, subscriber: Match) -> u32 {
-        let key: Box<[u8]> = [&tenant.number().to_be_bytes()[..], filter.as_bytes()].concat().into();
-        self.key_bytes += key.len();
+    pub(super) fn insert(&mut self, tenant: TenantId, text: Text, subscriber: Match) -> u32 {
+        self.text_bytes += text.len();
         self.subscriptions += 1;
-        let slot = Slot { key, subscribers: Subscribers::one(subscriber.session, subscriber.options.into()) };
+        let subscribers = Subscribers::one(subscriber.session, subscriber.options.into());
+        let slot = Slot { text: Some(text), tenant, subscribers };
         if let Some(at) = self.vacant.pop() {
             self.chunks[at as usize / CHUNK][at as usize % CHUNK] = slot;
             return at;
@@ -138,8 +137,7 @@ impl Filters {
     /// Gives back the slot of a deserted filter.
     pub(super) fn discard(&mut self, at: u32) {
         let slot = &mut self.chunks[at as usize / CHUNK][at as usize % CHUNK];
-        self.key_bytes -= slot.key.len();
-        slot.key = Box::default();
+        self.text_bytes -= slot.text.take().map_or(0, |text| text.len());
         self.vacant.push(at);
         if self.subscriptions == 0 {
             (self.chunks, self.vacant) = Default::default();
@@ -149,7 +147,8 @@ impl Filters {
     /// Pushes the subscribers of a filter.
     pub(super) fn subscribers(&self, at: u32, found: &mut Vec<Match>) {
         match &self.slot(at).subscribers {
-            &Subscribers::One { worker, slot, generation, packed } => {
+            &Subscribers::One { worker, slot, generation, bits, separate } => {
+                let packed = Packed { bits, separate };
                 let session = SessionRef { worker, slot, generation };
                 found.push(Match { session, options: packed.into() });
             }
@@ -166,18 +165,16 @@ impl Filters {
     }
 
     pub(super) fn tenant(&self, at: u32) -> TenantId {
-        let key = &self.slot(at).key;
-        TenantId::new(u16::from_be_bytes([key[0], key[1]]))
+        self.slot(at).tenant
     }
 
     pub(super) fn filter(&self, at: u32) -> Filter<'_> {
-        Filter::from_checked(&self.slot(at).key[TENANT_BYTES..])
+        Filter::from_checked(self.slot(at).text.as_deref().unwrap_or_default())
     }
 
     /// Whether the slot holds exactly this text.
     pub(super) fn is(&self, at: u32, tenant: TenantId, text: &[u8]) -> bool {
-        let key = &self.slot(at).key;
-        key[TENANT_BYTES..] == *text && key[..TENANT_BYTES] == tenant.number().to_be_bytes()
+        self.tenant(at) == tenant && self.filter(at).as_bytes() == text
     }
 
     /// Whether the slot's filter selects `topic`.
@@ -191,13 +188,14 @@ impl Filters {
 
     pub(super) fn memory_bytes(&self) -> usize {
         // An allocator rounds up and keeps a word; a B-tree is about two thirds full.
-        const ALLOCATION_BYTES: usize = 16;
+        // A text has two words of its own.
+        const ALLOCATION_BYTES: usize = 16 + 2 * size_of::<usize>();
         let slots = self.chunks.len() * CHUNK;
         let used: usize = self.chunks.iter().map(Vec::len).sum();
         let occupied = used - self.vacant.len();
         slots * size_of::<Slot>()
             + self.vacant.capacity() * size_of::<u32>()
-            + self.key_bytes
+            + self.text_bytes
             + occupied * ALLOCATION_BYTES
             + self.shared * size_of::<(SessionRef, Packed)>() * 3 / 2
     }

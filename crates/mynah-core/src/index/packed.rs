@@ -1,4 +1,4 @@
-//! How a subscription wants its messages, in four bytes: there are as many of these as subscriptions.
+//! How a subscription wants its messages, in five bytes: there are as many of these as subscriptions.
 
 use mynah_model::{Class, SubscriptionId, SubscriptionOptions};
 
@@ -8,22 +8,25 @@ const NO_LOCAL: u32 = 1 << 31;
 
 /// Options without what matters only while subscribing: 28 bits of identifier, two of the class, two flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Packed(u32);
+pub(super) struct Packed {
+    pub(super) bits: u32,
+    /// Does not fit into the bits.
+    pub(super) separate: bool,
+}
 
 impl From<SubscriptionOptions> for Packed {
     fn from(options: SubscriptionOptions) -> Self {
         let flag = |flag, is_set| if is_set { flag } else { 0 };
-        Self(
-            options.id.map_or(0, SubscriptionId::number)
-                | u32::from(options.class_max.number()) << CLASS_SHIFT
-                | flag(RETAIN_AS_PUBLISHED, options.retain_as_published)
-                | flag(NO_LOCAL, options.no_local),
-        )
+        let bits = options.id.map_or(0, SubscriptionId::number)
+            | u32::from(options.class_max.number()) << CLASS_SHIFT
+            | flag(RETAIN_AS_PUBLISHED, options.retain_as_published)
+            | flag(NO_LOCAL, options.no_local);
+        Self { bits, separate: options.separate }
     }
 }
 
 impl From<Packed> for SubscriptionOptions {
-    fn from(Packed(bits): Packed) -> Self {
+    fn from(Packed { bits, separate }: Packed) -> Self {
         let class_max = match bits >> CLASS_SHIFT & 3 {
             0 => Class::AtMostOnce,
             1 => Class::AtLeastOnce,
@@ -33,6 +36,7 @@ impl From<Packed> for SubscriptionOptions {
             retain_as_published: bits & RETAIN_AS_PUBLISHED != 0,
             no_local: bits & NO_LOCAL != 0,
             id: SubscriptionId::new(bits & SubscriptionId::MAX),
+            separate,
             ..Self::new(class_max)
         }
     }
@@ -49,12 +53,13 @@ mod tests {
             class in 0..3_u8,
             retain_as_published: bool,
             no_local: bool,
+            separate: bool,
             id in prop_oneof![Just(0), Just(SubscriptionId::MAX), 1..SubscriptionId::MAX],
         ) {
             let id = SubscriptionId::new(id);
             let class = Class::from_number(class).unwrap();
             let options =
-                SubscriptionOptions { retain_as_published, no_local, id, ..SubscriptionOptions::new(class) };
+                SubscriptionOptions { retain_as_published, no_local, separate, id, ..SubscriptionOptions::new(class) };
             prop_assert_eq!(SubscriptionOptions::from(Packed::from(options)), options);
         }
     }

@@ -100,8 +100,8 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 fn subscribed() -> impl Strategy<Value = SubscriptionOptions> {
-    (0..3_u8, 0..3_u8, any::<bool>(), any::<bool>(), 0..9_u32).prop_map(
-        |(class, handling, rap, no_local, id)| SubscriptionOptions {
+    (0..3_u8, 0..3_u8, any::<[bool; 3]>(), 0..9_u32).prop_map(
+        |(class, handling, [rap, no_local, separate], id)| SubscriptionOptions {
             class_max: Class::from_number(class).unwrap(),
             retain_handling: match handling {
                 0 => RetainHandling::EachTime,
@@ -110,6 +110,7 @@ fn subscribed() -> impl Strategy<Value = SubscriptionOptions> {
             },
             retain_as_published: rap,
             no_local,
+            separate,
             id: SubscriptionId::new(id),
         },
     )

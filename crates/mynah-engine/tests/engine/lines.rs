@@ -341,13 +341,13 @@ impl Connection for LineConnection {
                 self.close = Some(Close::new(reason, true));
                 format!("ended {reason}\n")
             }
-            Outcome::Completed { receipt } => format!("completed {receipt}\n"),
+            Outcome::Completed { receipt, .. } => format!("completed {receipt}\n"),
             Outcome::Subscribed { results, .. } => match results[0] {
                 Ok(class) => format!("subscribed {}\n", class.number()),
                 Err(reason) => format!("refused {reason}\n"),
             },
             Outcome::Unsubscribed { results, .. } => format!("unsubscribed {}\n", results[0]),
-            Outcome::Received { id } => format!("received {}\n", id.number()),
+            Outcome::Received { id, .. } => format!("received {}\n", id.number()),
             Outcome::Value(Ok(Some(value))) if self.tag_wanted => {
                 format!("{}", value.tag.number())
             }

@@ -57,9 +57,12 @@ impl Violation {
             | Self::UnexpectedAcknowledgement
             | Self::RepeatedWithoutDup
             | Self::SessionPresentInRefusal
+            | Self::UnexpectedSession
             | Self::PropertyRepeated
             | Self::PropertyValue
             | Self::AuthenticationDataAlone
+            | Self::AuthenticationStep
+            | Self::TopicAliasUnknown
             | Self::ReasonCode
             | Self::RetainHandling
             | Self::MaximumQos
@@ -82,6 +85,9 @@ impl Refused {
             Self::PayloadFormat => ReasonCode::PayloadFormatInvalid,
             Self::Retain => ReasonCode::RetainNotSupported,
             Self::Qos => ReasonCode::QosNotSupported,
+            Self::Wildcards => ReasonCode::WildcardSubscriptionsNotSupported,
+            Self::Shares => ReasonCode::SharedSubscriptionsNotSupported,
+            Self::SubscriptionIds => ReasonCode::SubscriptionIdentifiersNotSupported,
         }
     }
 }

@@ -101,7 +101,7 @@ fn write(message: MessageView<'_>, properties: Option<&[u8]>, kind: FrameKind, f
 }
 
 /// The properties in the native bytes of MQTT 5.0.
-fn native_section(message: MessageView<'_>) -> &[u8] {
+pub(super) fn native_section(message: MessageView<'_>) -> &[u8] {
     let start = message.header.topic_range().end + if message.header.class.is_confirmed() { 2 } else { 0 };
     let end = message.header.payload_range().start;
     let bytes = message.native.get(start..end).unwrap_or_default();

@@ -18,8 +18,8 @@ pub struct PublishHead<'f> {
     /// What the fixed header says of the length.
     remaining: usize,
     topic: &'f [u8],
-    /// Whether a packet identifier follows the topic.
-    identified: bool,
+    /// The packet identifier, if one follows the topic.
+    id: Option<[u8; 2]>,
     properties: &'f [u8],
     /// What is there of the payload.
     payload: &'f [u8],
@@ -72,16 +72,26 @@ impl<'f> PublishHead<'f> {
         let (remaining, rest) = read_variable(head.get(1..)?)?;
         let (len, rest) = rest.split_first_chunk()?;
         let (topic, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
-        let rest = if identified { rest.get(2..)? } else { rest };
+        let (id, rest) = match rest.split_first_chunk() {
+            Some((id, rest)) if identified => (Some(*id), rest),
+            None if identified => return None,
+            _ => (None, rest),
+        };
         let (len, rest) = read_variable(rest)?;
         let (properties, payload) = rest.split_at_checked(len)?;
-        Some(Self { remaining, topic, identified, properties, payload })
+        Some(Self { remaining, topic, id, properties, payload })
     }
 
     /// The name of the topic.
     #[must_use]
     pub const fn topic(&self) -> &'f [u8] {
         self.topic
+    }
+
+    /// The packet identifier that stands in these bytes, if one stands there.
+    #[must_use]
+    pub fn id(&self) -> Option<DeliveryId> {
+        self.id.map(u16::from_be_bytes).and_then(DeliveryId::new)
     }
 
     /// Bytes of the whole packet with `extra`, with what of the payload follows the head.
@@ -113,7 +123,7 @@ impl<'f> PublishHead<'f> {
         // A topic comes from a field with a length of two bytes.
         out.append(&(name.len() as u16).to_be_bytes());
         out.append(name);
-        if self.identified {
+        if self.id.is_some() {
             out.append(&id.map_or(0, DeliveryId::number).to_be_bytes());
         }
         append_variable(self.properties.len() + extra.len(), out);

@@ -47,6 +47,21 @@ pub struct Connect<'b> {
     pub password: Option<&'b [u8]>,
 }
 
+/// A part of a CONNECT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectField {
+    /// Everything up to the client identifier.
+    Start,
+    /// The client identifier.
+    ClientId,
+    /// The will.
+    Will,
+    /// User name and password.
+    Credentials,
+    /// What follows them.
+    End,
+}
+
 /// The will of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Will<'b> {
@@ -83,6 +98,19 @@ impl<'b> Connect<'b> {
     /// [`crate::Refused::ProtocolLevel`] and [`crate::Refused::UnknownProtocolLevel`] for a version that is not spoken here
     /// ([MQTT-3.1.2-2]); everything else is malformed or a violation.
     pub fn decode(header_flags: u8, body: &'b [u8], rule: TextRule) -> Result<Self, Error> {
+        Self::decode_noting(header_flags, body, rule, &mut ConnectField::Start)
+    }
+
+    /// Reads the body of a CONNECT, and notes which field is being read: after an error, where it is.
+    ///
+    /// # Errors
+    /// As [`Connect::decode`].
+    pub fn decode_noting(
+        header_flags: u8,
+        body: &'b [u8],
+        rule: TextRule,
+        at: &mut ConnectField,
+    ) -> Result<Self, Error> {
         let mut fields = Fields(body);
         let (version, flags, keep_alive) = decode_start(header_flags, &mut fields)?;
         check_flags(version, flags)?;
@@ -91,25 +119,30 @@ impl<'b> Connect<'b> {
         } else {
             ConnectProperties::default()
         };
+        *at = ConnectField::ClientId;
         let client_id = fields.text(rule)?;
+        *at = ConnectField::Will;
         let will =
             if flags & WILL == 0 { None } else { Some(decode_will(&mut fields, version, flags, rule)?) };
         let is_there = |fields: &Fields<'_>, mask| {
             flags & mask != 0 && !(fields.is_empty() && version.credentials_may_be_missing())
         };
+        *at = ConnectField::Credentials;
         let user_name = if is_there(&fields, USER_NAME) { Some(fields.text(rule)?) } else { None };
         let password = if is_there(&fields, PASSWORD) { Some(fields.bytes()?) } else { None };
+        *at = ConnectField::End;
         fields.finish()?;
         let clean_session = flags & CLEAN_SESSION != 0;
         Ok(Self { version, clean_session, keep_alive, properties, client_id, will, user_name, password })
     }
 
-    /// Reads which version a CONNECT asks for, so that what is wrong with the rest can be answered in it.
-    ///
-    /// # Errors
-    /// As [`Connect::decode`], for what stands before the properties.
-    pub fn version(header_flags: u8, body: &[u8]) -> Result<Version, Error> {
-        decode_start(header_flags, &mut Fields(body)).map(|(version, _, _)| version)
+    /// Reads which version a CONNECT asks for, so that what is wrong with the rest can be answered in it. None if that
+    /// cannot be told, or it is not spoken here.
+    #[must_use]
+    pub fn version(body: &[u8]) -> Option<Version> {
+        let mut fields = Fields(body);
+        let name = decode_name(&mut fields).ok()?;
+        Version::asked_for(name, fields.byte().ok()?).ok()
     }
 
     /// Writes the packet. No string has more than 65,535 bytes.

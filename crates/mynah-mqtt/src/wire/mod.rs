@@ -29,7 +29,7 @@ pub(crate) use fields::{push_variable, read_variable, variable_bytes, variable_l
 pub use ack::{Ack, AckType, AckV5};
 pub use auth::Auth;
 pub use connack::{Connack, ConnackV5, ConnectReturnCode};
-pub use connect::{Connect, Will};
+pub use connect::{Connect, ConnectField, Will};
 pub use disconnect::{Disconnect, DisconnectV5};
 pub use ping::{Pingreq, Pingresp};
 pub use publish::Publish;

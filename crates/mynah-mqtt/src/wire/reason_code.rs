@@ -167,6 +167,19 @@ impl ReasonCode {
         }
     }
 
+    /// What a code of SUBACK grants.
+    ///
+    /// # Errors
+    /// The code itself, if it grants nothing.
+    pub const fn to_granted(self) -> Result<Class, Self> {
+        match self {
+            Self::Success => Ok(Class::AtMostOnce),
+            Self::GrantedQos1 => Ok(Class::AtLeastOnce),
+            Self::GrantedQos2 => Ok(Class::ExactlyOnce),
+            code => Err(code),
+        }
+    }
+
     /// The code with this number, if a packet of this type may carry it.
     pub(super) fn decode(number: u8, packet_type: PacketType) -> Result<Self, Violation> {
         Self::from_number(number).filter(|code| code.is_allowed_in(packet_type)).ok_or(Violation::ReasonCode)

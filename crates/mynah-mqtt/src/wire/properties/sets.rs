@@ -89,22 +89,22 @@ property_sets! {
         correlation_data: CorrelationData(&'b [u8]),
     }
 
-    /// The properties of CONNACK (section 3.2.2.3).
+    /// The properties of CONNACK (section 3.2.2.3). Clients that compare bytes expect the bounds in this order.
     ConnackProperties {
         /// The session's expiry, if it is not what the client asked for.
         session_expiry_interval: SessionExpiryInterval(u32),
+        /// The highest topic alias that the server takes; none if absent.
+        topic_alias_maximum: TopicAliasMaximum(u16),
+        /// Bytes of the largest packet that the server takes.
+        maximum_packet_size: MaximumPacketSize(NonZeroU32),
         /// Publications that the server takes at the same time; 65,535 if absent.
         receive_maximum: ReceiveMaximum(NonZeroU16),
         /// Whether the highest QoS is 1; if not, it is 0; 2 if absent.
         maximum_qos: MaximumQos(bool),
         /// Whether there are retained messages; yes if absent.
         retain_available: RetainAvailable(bool),
-        /// Bytes of the largest packet that the server takes.
-        maximum_packet_size: MaximumPacketSize(NonZeroU32),
         /// The client identifier that the server chose.
         assigned_client_identifier: AssignedClientIdentifier(&'b str),
-        /// The highest topic alias that the server takes; none if absent.
-        topic_alias_maximum: TopicAliasMaximum(u16),
         /// Whether filters may have wildcards; yes if absent.
         wildcard_subscription_available: WildcardSubscriptionAvailable(bool),
         /// Whether subscriptions may have identifiers; yes if absent.

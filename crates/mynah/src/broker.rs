@@ -1,6 +1,7 @@
 //! The wiring: stacks and settings become listeners of the engine, sockets of the workers, and sites of the web
 //! server, which reaches the workers by links.
 
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -134,7 +135,10 @@ fn told(listener: &Listener, found: Option<Address>) {
 }
 
 fn start_server(settings: Settings, users: Option<Users>) -> Result<Server, Complaint> {
-    let mqtt: Arc<dyn mynah_stack::Protocol> = Arc::new(Mqtt::new(settings.mqtt));
+    let protocol = |config| Arc::new(Mqtt::new(config)) as Arc<dyn mynah_stack::Protocol>;
+    let mqtt = protocol(settings.mqtt);
+    let profiles: BTreeMap<_, _> =
+        settings.profiles.into_iter().map(|(name, config)| (name, protocol(config))).collect();
     // The bounds were checked when the configuration was read.
     let http = Http::new(settings.http).map_err(|error| Complaint::Other(error.to_string()))?;
     let http: Arc<dyn mynah_stack::Protocol> = Arc::new(http);
@@ -148,7 +152,7 @@ fn start_server(settings: Settings, users: Option<Users>) -> Result<Server, Comp
                     mode: listener.mode,
                     entrance: listener.entrance.clone(),
                 });
-                &mqtt
+                listener.profile.as_ref().and_then(|name| profiles.get(name)).unwrap_or(&mqtt)
             }
             Protocol::Http => &http,
             Protocol::Management => continue,

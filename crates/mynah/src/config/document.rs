@@ -1,6 +1,7 @@
 //! The configuration file as it is written: the only types that know TOML. Every key is described in
 //! `docs/configuration.md`, which a test compares with these types.
 
+use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
@@ -8,6 +9,8 @@ use mynah_http::HttpConfig;
 use mynah_model::Limits;
 use serde::Deserialize;
 use toml::Spanned;
+
+use super::mqtt::{Mqtt, Profile};
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -21,6 +24,7 @@ pub(super) struct Document {
     pub(super) access: Vec<Access>,
     pub(super) limits: LimitsTable,
     pub(super) mqtt: Mqtt,
+    pub(super) profile: BTreeMap<String, Profile>,
     pub(super) http: Http,
     pub(super) log: Log,
     pub(super) sys: Sys,
@@ -36,6 +40,7 @@ pub(super) struct Listener {
     pub(super) protocol: Protocol,
     pub(super) address: Spanned<String>,
     pub(super) auth: Option<Spanned<AuthMode>>,
+    pub(super) profile: Option<Spanned<String>>,
     pub(super) transport: Option<Spanned<Transport>>,
     pub(super) websocket: Option<Spanned<WebSocket>>,
     pub(super) tls: Option<Spanned<Tls>>,
@@ -174,58 +179,6 @@ pub(super) struct Access {
 pub(super) enum Action {
     Publish,
     Subscribe,
-}
-
-/// `[mqtt]`
-#[derive(Debug, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Mqtt {
-    pub(super) packet_bytes_max: Spanned<usize>,
-    pub(super) connect_packet_bytes_max: Spanned<usize>,
-    pub(super) connect_timeout_s: Spanned<u64>,
-    pub(super) keep_alive_s_max: Option<NonZeroU16>,
-    pub(super) receive_max: NonZeroU16,
-    pub(super) filters_per_packet_max: Spanned<usize>,
-    pub(super) allow_empty_client_id: bool,
-    pub(super) discouraged_characters: DiscouragedCharacters,
-    pub(super) unknown_level: UnknownLevel,
-}
-
-impl Default for Mqtt {
-    fn default() -> Self {
-        let settings = mynah_mqtt::Settings::default();
-        Self {
-            packet_bytes_max: Spanned::new(0..0, settings.packet_bytes_max),
-            connect_packet_bytes_max: Spanned::new(0..0, settings.connect_packet_bytes_max),
-            connect_timeout_s: Spanned::new(0..0, settings.connect_timeout.as_secs()),
-            keep_alive_s_max: settings.keep_alive_max,
-            receive_max: settings.receive_max,
-            filters_per_packet_max: Spanned::new(0..0, settings.filters_per_packet_max),
-            allow_empty_client_id: settings.allow_empty_client_id,
-            discouraged_characters: DiscouragedCharacters::Refuse,
-            unknown_level: UnknownLevel::V3_1_1,
-        }
-    }
-}
-
-/// What is done with control characters and non-characters in the strings of MQTT.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
-#[serde(rename_all = "lowercase")]
-pub(super) enum DiscouragedCharacters {
-    Refuse,
-    Accept,
-}
-
-/// In which version a CONNECT is answered whose protocol level belongs to none.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
-pub(super) enum UnknownLevel {
-    #[serde(rename = "3.1.1")]
-    V3_1_1,
-    #[serde(rename = "5.0")]
-    V5,
 }
 
 /// `[http]`

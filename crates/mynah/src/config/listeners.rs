@@ -7,7 +7,7 @@ use std::path::Path;
 use mynah_net::{Address, Entrance};
 use toml::Spanned;
 
-use super::document::{self, AuthMode};
+use super::document::{self, AuthMode, Document};
 use super::entrance::entrance;
 use super::settings::Wrong;
 
@@ -22,6 +22,8 @@ pub(crate) struct Listener {
     pub(crate) address: Address,
     /// Whether a peer without credentials is let in.
     pub(crate) anonymous: bool,
+    /// The profile of its protocol.
+    pub(crate) profile: Option<String>,
     /// The permissions of a Unix socket.
     pub(crate) mode: u32,
     /// What stands between the socket and the protocol.
@@ -67,26 +69,23 @@ impl Protocol {
 }
 
 /// The listeners of the file; without any, one for each protocol on its standard port, for this machine only.
-pub(super) fn listeners(
-    written: &[document::Listener],
-    has_passwords: bool,
-    folder: &Path,
-    wrongs: &mut Vec<Wrong>,
-) -> Vec<Listener> {
-    if written.is_empty() {
+pub(super) fn listeners(document: &Document, folder: &Path, wrongs: &mut Vec<Wrong>) -> Vec<Listener> {
+    let has_passwords = document.auth.password_file.is_some();
+    if document.listener.is_empty() {
         let listener = |protocol: Protocol| Listener {
             name: protocol.name().to_owned(),
             protocol,
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), protocol.port()).into(),
             anonymous: !has_passwords || protocol == Protocol::Management,
+            profile: None,
             mode: SOCKET_MODE,
             entrance: Entrance::default(),
         };
         return Protocol::ALL.map(listener).into();
     }
     let mut settled: Vec<Listener> = Vec::new();
-    for listener in written {
-        match self::listener(listener, has_passwords, folder, &settled) {
+    for listener in &document.listener {
+        match self::listener(listener, document, folder, &settled) {
             Ok(listener) => settled.push(listener),
             Err(wrong) => wrongs.push(wrong),
         }
@@ -96,7 +95,7 @@ pub(super) fn listeners(
 
 fn listener(
     written: &document::Listener,
-    has_passwords: bool,
+    document: &Document,
     folder: &Path,
     others: &[Listener],
 ) -> Result<Listener, Wrong> {
@@ -120,8 +119,27 @@ fn listener(
     }
     let mode = mode(written, &address)?;
     let entrance = entrance(written, protocol, &address, folder)?;
+    let has_passwords = document.auth.password_file.is_some();
     let anonymous = anonymous(written, protocol, &address, &entrance, has_passwords)?;
-    Ok(Listener { name: name.clone(), protocol, address, anonymous, mode, entrance })
+    let profile = profile(written, protocol, document)?;
+    Ok(Listener { name: name.clone(), protocol, address, anonymous, profile, mode, entrance })
+}
+
+/// The profile that a listener names.
+fn profile(
+    written: &document::Listener,
+    protocol: Protocol,
+    document: &Document,
+) -> Result<Option<String>, Wrong> {
+    let Some(name) = &written.profile else { return Ok(None) };
+    if protocol != Protocol::Mqtt {
+        return Err(Wrong::at(name, "profiles are for listeners of MQTT"));
+    }
+    if !document.profile.contains_key(name.get_ref()) {
+        let message = format!("there is no profile `{0}`: add [profile.{0}]", name.get_ref());
+        return Err(Wrong::at(name, message));
+    }
+    Ok(Some(name.get_ref().clone()))
 }
 
 fn address(written: &document::Listener, protocol: Protocol, folder: &Path) -> Result<Address, Wrong> {

@@ -4,6 +4,7 @@
 mod document;
 mod entrance;
 mod listeners;
+mod mqtt;
 mod problem;
 mod settings;
 

@@ -1,6 +1,7 @@
 //! From the file as it is written to what the crates take: defaults, bounds, and the rule that nobody is let in from
 //! the network without credentials.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -10,12 +11,11 @@ use mynah_core::access::{Action, Check, Effect, Rule, Subject};
 use mynah_core::{AccessRules, SHARDS};
 use mynah_http::HttpConfig;
 use mynah_model::Limits;
-use mynah_mqtt::{TextRule, UnknownLevel};
 use toml::Spanned;
 use tracing::level_filters::LevelFilter;
 
 pub(crate) use super::document::LogFormat;
-use super::document::{self, DiscouragedCharacters, Document, LogLevel};
+use super::document::{self, Document, LogLevel};
 use super::listeners::listeners;
 pub(crate) use super::listeners::{Listener, Protocol};
 
@@ -29,12 +29,17 @@ pub(crate) struct Settings {
     pub(crate) access: AccessRules,
     pub(crate) limits: Limits,
     pub(crate) mqtt: mynah_mqtt::Config,
+    /// What is spoken otherwise at listeners that name one.
+    pub(crate) profiles: Profiles,
     pub(crate) http: HttpConfig,
     pub(crate) log_level: LevelFilter,
     pub(crate) log_format: LogFormat,
     pub(crate) sys_interval: Option<Duration>,
     pub(crate) shutdown_grace: Duration,
 }
+
+/// Profiles of listeners, by name.
+pub(crate) type Profiles = BTreeMap<String, mynah_mqtt::Config>;
 
 /// Something wrong at a place of the file, in bytes.
 #[derive(Debug)]
@@ -56,16 +61,15 @@ pub(super) fn settle(document: Document, path: &Path) -> Result<Settings, Vec<Wr
     if let Some(workers) = document.workers.as_ref().filter(|workers| workers.get_ref().get() > SHARDS) {
         wrongs.push(Wrong::at(workers, format!("there are at most {SHARDS} workers")));
     }
-    let has_passwords = document.auth.password_file.is_some();
     let folder = path.parent().unwrap_or(Path::new(""));
-    let listeners = listeners(&document.listener, has_passwords, folder, &mut wrongs);
+    let listeners = listeners(&document, folder, &mut wrongs);
     let access = rules(&document.access, &mut wrongs).with_check(match document.access_check {
         document::AccessCheck::Subscription => Check::Subscription,
         document::AccessCheck::Delivery => Check::Delivery,
     });
-    let mqtt = mqtt(&document.mqtt).map_err(|wrong| wrongs.push(wrong));
+    let (mqtt, profiles) = mqtt(&document, &mut wrongs);
     let http = http(&document.http).map_err(|wrong| wrongs.push(wrong));
-    let (Ok(mqtt), Ok(http), true) = (mqtt, http, wrongs.is_empty()) else {
+    let (Ok(http), true) = (http, wrongs.is_empty()) else {
         return Err(wrongs);
     };
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
@@ -76,6 +80,7 @@ pub(super) fn settle(document: Document, path: &Path) -> Result<Settings, Vec<Wr
         access,
         limits: Limits::from(&document.limits),
         mqtt,
+        profiles,
         http,
         log_level: match document.log.level {
             LogLevel::Error => LevelFilter::ERROR,
@@ -119,34 +124,24 @@ fn rules(written: &[document::Access], wrongs: &mut Vec<Wrong>) -> AccessRules {
     AccessRules::new(rules)
 }
 
-fn mqtt(written: &document::Mqtt) -> Result<mynah_mqtt::Config, Wrong> {
-    let settings = mynah_mqtt::Settings {
-        packet_bytes_max: *written.packet_bytes_max.get_ref(),
-        connect_packet_bytes_max: *written.connect_packet_bytes_max.get_ref(),
-        connect_timeout: Duration::from_secs(*written.connect_timeout_s.get_ref()),
-        keep_alive_max: written.keep_alive_s_max,
-        receive_max: written.receive_max,
-        filters_per_packet_max: *written.filters_per_packet_max.get_ref(),
-        allow_empty_client_id: written.allow_empty_client_id,
-        text_rule: match written.discouraged_characters {
-            DiscouragedCharacters::Refuse => TextRule::RefuseDiscouraged,
-            DiscouragedCharacters::Accept => TextRule::AcceptDiscouraged,
-        },
-        unknown_level: match written.unknown_level {
-            document::UnknownLevel::V3_1_1 => UnknownLevel::AsV3_1_1,
-            document::UnknownLevel::V5 => UnknownLevel::AsV5,
-        },
-    };
-    mynah_mqtt::Config::new(settings).map_err(|error| {
-        use mynah_mqtt::ConfigError;
-        let span = match error {
-            ConfigError::PacketBytesMax => written.packet_bytes_max.span(),
-            ConfigError::ConnectPacketBytesMax => written.connect_packet_bytes_max.span(),
-            ConfigError::ConnectTimeout => written.connect_timeout_s.span(),
-            ConfigError::FiltersPerPacketMax => written.filters_per_packet_max.span(),
-        };
-        Wrong { span, message: error.to_string() }
-    })
+/// What is spoken at listeners without a profile, and with each.
+fn mqtt(document: &Document, wrongs: &mut Vec<Wrong>) -> (mynah_mqtt::Config, Profiles) {
+    let (mut base, mut profiles) = (mynah_mqtt::Config::default(), Profiles::new());
+    match document.mqtt.settle() {
+        Ok(config) => base = config,
+        // Every profile would repeat it.
+        Err(wrong) => {
+            wrongs.push(wrong);
+            return (base, profiles);
+        }
+    }
+    for (name, profile) in &document.profile {
+        match document.mqtt.under(profile).settle() {
+            Ok(config) => drop(profiles.insert(name.clone(), config)),
+            Err(wrong) => wrongs.push(wrong),
+        }
+    }
+    (base, profiles)
 }
 
 fn http(written: &document::Http) -> Result<HttpConfig, Wrong> {

@@ -37,7 +37,7 @@ fn an_unknown_key_is_shown_with_what_was_meant() {
     );
     check(
         "colour = 4",
-        "mynah.toml:1:1: unknown key `colour`; there are: workers, listener, auth, access_check, access, limits, mqtt, http, log, sys, \
+        "mynah.toml:1:1: unknown key `colour`; there are: workers, listener, auth, access_check, access, limits, mqtt, profile, http, log, sys, \
          shutdown\n  1 | colour = 4\n    | ^^^^^^",
     );
     check(
@@ -148,6 +148,41 @@ fn a_password_file_makes_its_listeners_ask_for_passwords() {
     assert_eq!(settings.password_file.as_deref(), Some(Path::new("users")));
     let relative = parse(Path::new("etc/mynah.toml"), &text).unwrap();
     assert_eq!(relative.password_file.as_deref(), Some(Path::new("etc/users")));
+}
+
+#[test]
+fn a_profile_stands_over_the_keys_of_all_listeners() {
+    let text = "[mqtt]\nreceive_max = 9\npublications_max = 8\n[profile.small]\npublications_max = 7\nqos_max = 1\n\
+                server_reference = \"b\"\n";
+    let settings = settings(&format!("{text}{}", listener("127.0.0.1:1883", "profile = \"small\"")));
+    assert_eq!(settings.listeners[0].profile.as_deref(), Some("small"));
+    let (all, small) = (settings.mqtt.settings(), settings.profiles["small"].settings());
+    assert_eq!((small.receive_max.get(), small.publications_max.get(), small.qos_max.number()), (9, 7, 1));
+    assert_eq!((all.publications_max.get(), all.qos_max.number(), &all.server_reference), (8, 2, &None));
+    assert_eq!(small.server_reference.as_deref(), Some("b"));
+}
+
+#[test]
+fn a_profile_that_is_wrong_is_shown_at_its_place() {
+    check(
+        "[profile.x]\nqos_max = 3\n",
+        "mynah.toml:2:11: qos_max must be 0, 1 or 2\n  2 | qos_max = 3\n    |           ^",
+    );
+    check(
+        "[mqtt]\ntopic_alias_max = 7000\n[profile.x]\nqos_max = 1\n",
+        "mynah.toml:2:19: topic_alias_max must be 0 to 1000\n  2 | topic_alias_max = 7000\n    |                   ^^^^",
+    );
+    check(
+        &listener("127.0.0.1:1883", "profile = \"y\""),
+        "mynah.toml:5:11: there is no profile `y`: add [profile.y]\n  5 | profile = \"y\"\n    |           ^^^",
+    );
+    check(
+        &format!(
+            "[profile.y]\n{}",
+            listener("127.0.0.1:1883", "profile = \"y\"").replace("\"mqtt\"", "\"http\"")
+        ),
+        "mynah.toml:6:11: profiles are for listeners of MQTT\n  6 | profile = \"y\"\n    |           ^^^",
+    );
 }
 
 #[test]

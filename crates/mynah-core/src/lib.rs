@@ -24,6 +24,7 @@ pub mod counters;
 mod generation;
 mod hash;
 mod index;
+mod packed;
 mod queue;
 mod refs;
 mod retained;

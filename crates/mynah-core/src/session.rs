@@ -138,8 +138,7 @@ impl Session {
             return Err(Reason::FilterInvalid);
         }
         let key = subscription::key(share, filter);
-        if let Some(existing) = self.subscriptions.get_mut(&key) {
-            *existing = options;
+        if self.subscriptions.replace(&key, options) {
             if share.is_none() {
                 self.update_replay(filter, options);
             }
@@ -167,7 +166,7 @@ impl Session {
     ) -> impl Iterator<Item = (Option<&[u8]>, Filter<'_>, SubscriptionOptions)> + '_ {
         self.subscriptions.iter().map(|(key, options)| {
             let (share, filter) = subscription::parts(key);
-            (share, filter, *options)
+            (share, filter, options)
         })
     }
 

@@ -1,7 +1,7 @@
 //! Filters, the topic index and a worker's route cache, against a list of subscriptions and a matcher that is written
 //! from the definition. The input is a script of changes and questions.
 
-use mynah_core::{Generations, Match, RouteCache, SessionRef, TopicIndex, WorkerId};
+use mynah_core::{Generations, Match, RouteCache, SessionRef, Target, TopicIndex, WorkerId};
 use mynah_model::{Class, Filter, SubscriptionOptions, TenantId, Topic};
 
 use crate::script::Script;
@@ -135,9 +135,15 @@ impl World {
         });
         assert!(route.local().iter().all(|target| target.session.worker == WorkerId(0)));
         let targets = route.local().iter().chain(remote);
-        let found: Vec<Found> =
-            targets.map(|t| (t.session, t.class_max.number(), t.retain_as_published)).collect();
-        assert_eq!(in_order(found), sorted(&expected), "the route of {topic}");
+        let as_match = |target: &Target| Match {
+            session: target.session,
+            options: SubscriptionOptions {
+                retain_as_published: target.retain_as_published,
+                ..SubscriptionOptions::new(target.class_max)
+            },
+        };
+        let found: Vec<Match> = targets.map(as_match).collect();
+        assert_eq!(sorted(&found), sorted(&expected), "the route of {topic}");
     }
 
     /// What was added can be removed, and leaves nothing.
@@ -152,10 +158,7 @@ impl World {
 
 fn sorted(matches: &[Match]) -> Vec<Found> {
     let found = |m: &Match| (m.session, m.options.class_max.number(), m.options.retain_as_published);
-    in_order(matches.iter().map(found).collect())
-}
-
-fn in_order(mut all: Vec<Found>) -> Vec<Found> {
+    let mut all: Vec<Found> = matches.iter().map(found).collect();
     all.sort_unstable();
     all
 }

@@ -10,6 +10,7 @@
 //! * [`wire`] has the packets as data, one file for each; [`framing`] cuts a stream into packets and holds the limits;
 //! * [`connection`] is the server's half of a connection and keeps the contract of `mynah_stack`; [`Mqtt`] makes them;
 //! * [`client`] is the client's half, for programs without a broker;
+//! * [`bridge`] is a client's half that keeps the contract: a connection that the broker makes to another one;
 //! * [`mapping`] translates between the protocol's words and the broker's, and nothing else does;
 //! * [`error`] has the families of errors and the map from the broker's reasons to codes of the protocol.
 //!
@@ -20,6 +21,7 @@
 
 extern crate alloc;
 
+pub mod bridge;
 pub mod client;
 pub mod connection;
 pub mod error;

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use mynah_model::{Filter, TenantId, Topic};
 
 use super::Match;
-use super::packed::Packed;
+use crate::packed::Packed;
 use crate::{SessionRef, Text, WorkerId};
 
 /// Slots of one allocation: growing never moves what is there.
@@ -37,7 +37,7 @@ struct Slot {
 enum Subscribers {
     /// A session, and how it wants its messages. The parts of both stand side by side, since they fit into
     /// fewer bytes so.
-    One { worker: WorkerId, slot: u32, generation: u32, bits: u32, separate: bool },
+    One { worker: WorkerId, slot: u32, generation: u32, bits: u32, rest: u8 },
     // Boxed so that a slot stays small.
     #[allow(clippy::box_collection)]
     Several(Box<BTreeMap<SessionRef, Packed>>),
@@ -45,15 +45,15 @@ enum Subscribers {
 
 impl Subscribers {
     fn one(session: SessionRef, packed: Packed) -> Self {
-        let (SessionRef { worker, slot, generation }, Packed { bits, separate }) = (session, packed);
-        Self::One { worker, slot, generation, bits, separate }
+        let (SessionRef { worker, slot, generation }, Packed { bits, rest }) = (session, packed);
+        Self::One { worker, slot, generation, bits, rest }
     }
 
     /// The only subscriber, if there is one.
     fn only(&self) -> Option<(SessionRef, Packed)> {
         match *self {
-            Self::One { worker, slot, generation, bits, separate } => {
-                Some((SessionRef { worker, slot, generation }, Packed { bits, separate }))
+            Self::One { worker, slot, generation, bits, rest } => {
+                Some((SessionRef { worker, slot, generation }, Packed { bits, rest }))
             }
             Self::Several(_) => None,
         }
@@ -147,8 +147,8 @@ impl Filters {
     /// Pushes the subscribers of a filter.
     pub(super) fn subscribers(&self, at: u32, found: &mut Vec<Match>) {
         match &self.slot(at).subscribers {
-            &Subscribers::One { worker, slot, generation, bits, separate } => {
-                let packed = Packed { bits, separate };
+            &Subscribers::One { worker, slot, generation, bits, rest } => {
+                let packed = Packed { bits, rest };
                 let session = SessionRef { worker, slot, generation };
                 found.push(Match { session, options: packed.into() });
             }

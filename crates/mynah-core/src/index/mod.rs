@@ -8,7 +8,6 @@
 
 mod filters;
 mod nodes;
-mod packed;
 #[cfg(test)]
 mod tests;
 

@@ -6,11 +6,12 @@ use alloc::vec::Vec;
 use mynah_model::SubscriptionOptions;
 
 use crate::Text;
+use crate::packed::Packed;
 
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
     /// Sorted, and none of them empty: pieces that are sorted.
-    pieces: Vec<Vec<(Text, SubscriptionOptions)>>,
+    pieces: Vec<Vec<(Text, Packed)>>,
 }
 
 /// Where a key is, or where it is to come: a piece and a place in it.
@@ -25,15 +26,17 @@ impl Subscriptions {
     }
 
     /// The key as it is stored, and the options.
-    pub(super) fn get(&self, key: &[u8]) -> Option<(&Text, &SubscriptionOptions)> {
+    pub(super) fn get(&self, key: &[u8]) -> Option<(&Text, SubscriptionOptions)> {
         let (piece, Ok(at)) = self.place(key) else { return None };
         let (text, options) = &self.pieces[piece][at];
-        Some((text, options))
+        Some((text, (*options).into()))
     }
 
-    pub(super) fn get_mut(&mut self, key: &[u8]) -> Option<&mut SubscriptionOptions> {
-        let (piece, Ok(at)) = self.place(key) else { return None };
-        Some(&mut self.pieces[piece][at].1)
+    /// Replaces the options of a subscription. Returns whether it was there.
+    pub(super) fn replace(&mut self, key: &[u8], options: SubscriptionOptions) -> bool {
+        let (piece, Ok(at)) = self.place(key) else { return false };
+        self.pieces[piece][at].1 = options.into();
+        true
     }
 
     /// Adds a subscription or replaces its options.
@@ -41,7 +44,7 @@ impl Subscriptions {
         let (mut piece, place) = self.place(key);
         let mut at = match place {
             Ok(at) => {
-                self.pieces[piece][at].1 = options;
+                self.pieces[piece][at].1 = options.into();
                 return;
             }
             Err(at) => at,
@@ -58,7 +61,7 @@ impl Subscriptions {
                 (piece, at) = (piece + 1, at - kept);
             }
         }
-        self.pieces[piece].insert(at, (key.into(), options));
+        self.pieces[piece].insert(at, (key.into(), options.into()));
     }
 
     /// Removes a subscription. Returns whether it was there.
@@ -76,8 +79,8 @@ impl Subscriptions {
     }
 
     /// All, in the order of their keys.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &SubscriptionOptions)> + '_ {
-        self.pieces.iter().flatten().map(|(key, options)| (&**key, options))
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], SubscriptionOptions)> + '_ {
+        self.pieces.iter().flatten().map(|(key, options)| (&**key, (*options).into()))
     }
 
     fn place(&self, key: &[u8]) -> Place {
@@ -132,16 +135,16 @@ mod tests {
             for key in &removed {
                 let key = key.to_be_bytes();
                 prop_assert_eq!(subscriptions.remove(&key), naive.remove(&key).is_some());
-                prop_assert!(subscriptions.get(&key).is_none() && subscriptions.get_mut(&key).is_none());
+                prop_assert!(subscriptions.get(&key).is_none() && !subscriptions.replace(&key, options(0)));
             }
             if let Some(key) = added.first().filter(|key| naive.contains_key(&key.to_be_bytes())) {
-                *subscriptions.get_mut(&key.to_be_bytes()).unwrap() = options(class);
+                prop_assert!(subscriptions.replace(&key.to_be_bytes(), options(class)));
                 naive.insert(key.to_be_bytes(), options(class));
                 let (text, found) = subscriptions.get(&key.to_be_bytes()).unwrap();
-                prop_assert_eq!((&**text, *found), (&key.to_be_bytes()[..], options(class)));
+                prop_assert_eq!((&**text, found), (&key.to_be_bytes()[..], options(class)));
             }
             prop_assert_eq!(subscriptions.len(), naive.len());
-            let expected = naive.iter().map(|(key, options)| (&key[..], options));
+            let expected = naive.iter().map(|(key, options)| (&key[..], *options));
             prop_assert!(subscriptions.iter().eq(expected));
             let of_pieces = |piece: &Vec<_>| !piece.is_empty() && piece.len() <= Subscriptions::PIECE;
             prop_assert!(subscriptions.pieces.iter().all(of_pieces));
@@ -150,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_subscription_is_small_and_pieces_that_come_in_order_are_full() {
-        assert_eq!(size_of::<(Text, SubscriptionOptions)>(), 16);
+        assert_eq!(size_of::<(Text, Packed)>(), 16);
         let mut subscriptions = Subscriptions::default();
         for n in 0..1_000_u16 {
             subscriptions.insert(&n.to_be_bytes(), options(0));

@@ -74,11 +74,16 @@ impl Broker {
 
     /// A peer with an open session.
     pub(crate) fn open(&mut self, worker: usize, line: &str) -> usize {
+        self.open_heard(worker, line).0
+    }
+
+    /// A peer with an open session, and everything that it has heard.
+    pub(crate) fn open_heard(&mut self, worker: usize, line: &str) -> (usize, String) {
         let peer = self.accept(worker);
         self.say(peer, line);
         let heard = self.hear(peer);
         assert!(heard.starts_with("opened"), "{line}: {heard}");
-        peer
+        (peer, heard)
     }
 
     /// A peer says lines; then the broker is run until it is idle.

@@ -3,10 +3,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod bridge;
 mod broker;
+mod identity;
 mod lines;
 mod mqtt;
 mod retained;
+mod sharing;
+mod subscriptions;
+mod wills;
 
 use std::time::Duration;
 

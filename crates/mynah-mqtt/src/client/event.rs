@@ -89,6 +89,8 @@ pub enum Ending {
     Refused(ConnectReturnCode),
     /// The server did not let the client in, in the words of MQTT 5.0.
     NotAdmitted(ReasonCode),
+    /// The server refused a subscription that a bridge needs.
+    NotSubscribed(ReasonCode),
     /// The server took leave.
     Dismissed(ReasonCode),
     /// The server broke the protocol.
@@ -104,6 +106,7 @@ impl fmt::Display for Ending {
             Self::Lost => f.write_str("connection lost"),
             Self::Refused(code) => write!(f, "connection refused: {code}"),
             Self::NotAdmitted(code) => write!(f, "connection refused: {code}"),
+            Self::NotSubscribed(code) => write!(f, "subscription refused: {code}"),
             Self::Dismissed(code) => write!(f, "disconnected by the server: {code}"),
             Self::Failed(error) => write!(f, "the server broke the protocol: {error}"),
             Self::TimedOut => f.write_str("the server does not answer"),

@@ -129,6 +129,9 @@ impl PacketType {
 pub struct PacketId(NonZeroU16);
 
 impl PacketId {
+    /// The lowest identifier.
+    pub const FIRST: Self = Self(NonZeroU16::MIN);
+
     /// The identifier with this number, unless it is zero.
     #[must_use]
     pub const fn new(number: u16) -> Option<Self> {

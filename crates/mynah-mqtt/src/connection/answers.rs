@@ -128,7 +128,8 @@ fn mosquitto_connack_code(error: Error, field: ConnectField) -> Option<Option<Re
             Error::Malformed(Malformed::NotUtf8 | Malformed::Nul | Malformed::Discouraged),
             ConnectField::ClientId,
         ) => Some(ReasonCode::ClientIdentifierNotValid),
-        (Error::Malformed(_), ConnectField::Credentials) | (Error::Violation(Violation::WillQos), _) => None,
+        (Error::Malformed(_), ConnectField::Start | ConnectField::Credentials)
+        | (Error::Violation(Violation::WillQos), _) => None,
         _ => return None,
     })
 }

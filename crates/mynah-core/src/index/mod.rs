@@ -11,6 +11,7 @@ mod nodes;
 mod packed;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use alloc::vec::Vec;
 

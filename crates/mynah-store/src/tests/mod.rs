@@ -1,0 +1,6 @@
+//! Tests of the whole: a journal and a state on a simulated disk, against a naive model.
+
+mod crashes;
+mod damage;
+mod rig;
+mod threads;

@@ -18,6 +18,7 @@ mod store;
 mod testing;
 #[cfg(test)]
 mod tests;
+pub mod tools;
 
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::StoreError;

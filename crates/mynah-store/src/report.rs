@@ -50,6 +50,11 @@ pub enum Finding {
         /// Where the snapshot that was used begins to be right; none: the whole journal was read.
         snapshot: Option<Position>,
     },
+    /// The state is damaged; the next start makes it anew.
+    StateDamaged {
+        /// In which way.
+        why: String,
+    },
     /// Something referred to a message that cannot be read, and is gone with it.
     Lost {
         /// What it was.
@@ -135,6 +140,7 @@ impl fmt::Display for Finding {
                     None => f.write_str("the journal"),
                 }
             }
+            Self::StateDamaged { why } => write!(f, "{why}; the next start makes it anew from the journal"),
             Self::Lost { what } => write!(f, "lost: {what}"),
             Self::LostMore { count } => write!(f, "lost: {count} more"),
             Self::Trouble { what } => write!(f, "{what}; trying again"),

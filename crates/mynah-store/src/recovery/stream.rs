@@ -78,8 +78,7 @@ pub(crate) fn stream(
         outcome => outcome?,
     }
     if pass.digest != live.digest() {
-        let error = StateError("the state is damaged: it does not hold all that was written".to_owned());
-        return Ok(Streamed::Damaged(error));
+        return Ok(Streamed::Damaged(incomplete()));
     }
     let (idle, gone, lost) = (pass.idle, pass.gone, pass.lost);
     for id in idle.into_iter().chain(gone) {
@@ -91,6 +90,41 @@ pub(crate) fn stream(
     }
     live.flush()?;
     Ok(Streamed::Complete)
+}
+
+impl Live {
+    /// Reads all of the state and every message in it, and changes nothing.
+    pub(crate) fn check(&self, segments: &Segments, report: &mut Report) -> Result<(), StateError> {
+        let mut reader = PayloadReader::new(segments, self.salt());
+        let (mut digest, mut fault, mut gone) = (Digest::default(), None, HashSet::new());
+        self.state().scan(&[tag::PAYLOAD], &[tag::END], &mut |key, sealed| {
+            let value = match unseal(self.salt(), key, sealed) {
+                Ok(value) => value,
+                Err(error) => {
+                    fault = Some(error);
+                    return ControlFlow::Break(());
+                }
+            };
+            digest.add(crate::live::term_of(sealed).unwrap_or(0));
+            if let (Some(id), Some(place)) = (payload_of(key), PayloadPlace::decode(value)) {
+                if !matches!(reader.read(place, id, |_| ()), Ok(Some(()))) {
+                    gone.insert(id);
+                }
+            } else if payload_in(key[0], value).is_some_and(|id| gone.contains(&id)) {
+                report.add(Finding::lost(key));
+            }
+            ControlFlow::Continue(())
+        })?;
+        match fault {
+            Some(fault) => Err(fault),
+            None if digest == self.digest() => Ok(()),
+            None => Err(incomplete()),
+        }
+    }
+}
+
+fn incomplete() -> StateError {
+    StateError("the state is damaged: it does not hold all that was written".to_owned())
 }
 
 struct Pass<'p, 't> {

@@ -2,5 +2,5 @@
 
 mod crashes;
 mod damage;
-mod rig;
+pub(crate) mod rig;
 mod threads;

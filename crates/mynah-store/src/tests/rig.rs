@@ -21,20 +21,20 @@ use crate::report::Report;
 use crate::state::{MemoryStates, States};
 use crate::store::{StoreOptions, open_and_stream};
 
-pub(super) const SALT: u32 = 0xfeed;
-pub(super) const FOLDER: &str = "/store";
-pub(super) const SEGMENT_BYTES: u32 = 16 << 10;
+pub(crate) const SALT: u32 = 0xfeed;
+pub(crate) const FOLDER: &str = "/store";
+pub(crate) const SEGMENT_BYTES: u32 = 16 << 10;
 
 /// A generator that gives the same numbers for the same seed.
 #[derive(Clone)]
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -43,14 +43,14 @@ impl Random {
 }
 
 /// What is live: bytes of keys and values, and for each what it refers to.
-pub(super) type Model = BTreeMap<Vec<u8>, (Vec<u8>, Vec<u8>)>;
+pub(crate) type Model = BTreeMap<Vec<u8>, (Vec<u8>, Vec<u8>)>;
 
 /// Makes records and keeps the model of what they mean, after each of them.
-pub(super) struct Author {
-    pub(super) random: Random,
-    pub(super) model: Model,
+pub(crate) struct Author {
+    pub(crate) random: Random,
+    pub(crate) model: Model,
     /// The model after each record.
-    pub(super) history: Vec<Model>,
+    pub(crate) history: Vec<Model>,
     next_payload: u64,
     next_sequence: u64,
     payload_bytes_max: u64,
@@ -67,14 +67,14 @@ fn bytes_of(key: &Key<'_>) -> Vec<u8> {
 }
 
 impl Author {
-    pub(super) fn new(seed: u64, payload_bytes_max: u64) -> Self {
+    pub(crate) fn new(seed: u64, payload_bytes_max: u64) -> Self {
         let history = vec![Model::new()];
         let random = Random::new(seed);
         Self { random, model: Model::new(), history, next_payload: 1, next_sequence: 1, payload_bytes_max }
     }
 
     /// Goes on from what a store was found to hold.
-    pub(super) fn resume(&mut self, model: Model) {
+    pub(crate) fn resume(&mut self, model: Model) {
         self.history = vec![model.clone()];
         self.model = model;
     }
@@ -125,7 +125,7 @@ impl Author {
     }
 
     /// Adds some records to a batch.
-    pub(super) fn write(&mut self, batch: &mut Batch) {
+    pub(crate) fn write(&mut self, batch: &mut Batch) {
         let names: [&[u8]; 4] = [b"a", b"b", b"cc", b"d"];
         let name = names[self.random.below(4) as usize];
         let own = owner(name, OwnerKind::Session);
@@ -241,15 +241,15 @@ impl Author {
 }
 
 /// A store without threads.
-pub(super) struct Rig {
-    pub(super) writer: Writer,
-    pub(super) keeper: Keeper,
-    pub(super) batch: Batch,
-    pub(super) report: Report,
+pub(crate) struct Rig {
+    pub(crate) writer: Writer,
+    pub(crate) keeper: Keeper,
+    pub(crate) batch: Batch,
+    pub(crate) report: Report,
 }
 
 /// Opens a store and says what it holds.
-pub(super) fn open(disk: &SimulatedDisk, states: &MemoryStates) -> Result<(Rig, Model), StoreError> {
+pub(crate) fn open(disk: &SimulatedDisk, states: &MemoryStates) -> Result<(Rig, Model), StoreError> {
     let mut options = StoreOptions::new(Path::new(FOLDER));
     options.disk = Arc::new(disk.clone()) as Arc<dyn Disk>;
     options.states = Some(Box::new(states.clone()) as Box<dyn States>);
@@ -257,7 +257,7 @@ pub(super) fn open(disk: &SimulatedDisk, states: &MemoryStates) -> Result<(Rig, 
     open_with(options)
 }
 
-pub(super) fn open_with(mut options: StoreOptions) -> Result<(Rig, Model), StoreError> {
+pub(crate) fn open_with(mut options: StoreOptions) -> Result<(Rig, Model), StoreError> {
     let mut found = Gathered::default();
     let mut opened = open_and_stream(&mut options, &mut |recovered| found.take(recovered))?;
     let report = core::mem::take(&mut opened.report);
@@ -270,13 +270,13 @@ pub(super) fn open_with(mut options: StoreOptions) -> Result<(Rig, Model), Store
 
 /// What was handed over, as a model.
 #[derive(Default)]
-pub(super) struct Gathered {
+pub(crate) struct Gathered {
     payloads: BTreeMap<u64, Vec<u8>>,
-    pub(super) model: Model,
+    pub(crate) model: Model,
 }
 
 impl Gathered {
-    pub(super) fn take(&mut self, recovered: Recovered<'_>) -> ControlFlow<()> {
+    pub(crate) fn take(&mut self, recovered: Recovered<'_>) -> ControlFlow<()> {
         match recovered {
             Recovered::Restart => *self = Self::default(),
             Recovered::Progress(..) => {}
@@ -294,7 +294,7 @@ impl Gathered {
 
 impl Rig {
     /// Writes what is in the batch.
-    pub(super) fn write(&mut self) -> std::io::Result<()> {
+    pub(crate) fn write(&mut self) -> std::io::Result<()> {
         let mut bytes = Vec::new();
         self.batch.swap(&mut bytes);
         self.writer.begin();
@@ -302,12 +302,12 @@ impl Rig {
         self.writer.write()
     }
 
-    pub(super) fn sync(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
         Ok(self.writer.sync().map_err(std::io::Error::from)?)
     }
 
     /// Lets the keeper do what there is to do, and writes what it submits.
-    pub(super) fn keep(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn keep(&mut self) -> Result<(), StoreError> {
         assert!(self.batch.is_empty());
         for _ in 0..1000 {
             let more = self.keeper.tick(self.writer.synced(), &mut self.batch)?;

@@ -121,9 +121,9 @@ impl Keeper {
         Ok(self.snapshot.is_some() || self.copy.is_some())
     }
 
-    /// Writes the state.
+    /// Writes the state, and has it give back room.
     pub(crate) fn flush(&mut self, synced: Position) -> Result<(), StoreError> {
-        let flushed = self.live.as_mut().map_or(Ok(()), Live::flush);
+        let flushed = self.live.as_mut().map_or(Ok(()), |live| live.flush().and_then(|()| live.compact()));
         match flushed {
             Err(error) => self.revive(synced, &error),
             Ok(()) => Ok(()),

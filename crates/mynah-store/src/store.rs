@@ -155,6 +155,9 @@ impl fmt::Debug for Store {
 /// How often the state follows the journal, and the disk is looked at.
 const TICK: Duration = Duration::from_millis(100);
 
+/// Segments that the state may be behind before producers hear of it.
+const LAG_SEGMENTS_MAX: u32 = 8;
+
 /// How often the state is written at least, if there is anything new.
 const FLUSH_EVERY: Duration = Duration::from_secs(10);
 
@@ -395,6 +398,8 @@ impl Keeping {
             let (bytes, messages) = uses.fold((0, 0), |(b, m), u| (b + u.bytes, m + u.payloads));
             self.watch.live_bytes.store(bytes, Ordering::Relaxed);
             self.watch.live_messages.store(messages, Ordering::Relaxed);
+            let behind = self.shared.synced_position().segment.saturating_sub(live.applied().segment);
+            self.shared.set_lagging(behind > LAG_SEGMENTS_MAX);
         }
         let found = core::mem::take(&mut self.keeper.report);
         if !found.is_empty() {

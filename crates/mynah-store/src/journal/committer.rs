@@ -111,6 +111,8 @@ pub(crate) struct Shared {
     synced: AtomicU64,
     synced_position: AtomicU64,
     congested: AtomicBool,
+    /// The state is far behind.
+    lagging: AtomicBool,
     no_room: AtomicBool,
     failed: AtomicBool,
     syncs: AtomicU64,
@@ -134,6 +136,7 @@ impl Shared {
             synced: AtomicU64::new(0),
             synced_position: AtomicU64::new(synced.to_u64()),
             congested: AtomicBool::new(false),
+            lagging: AtomicBool::new(false),
             no_room: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             syncs: AtomicU64::new(0),
@@ -170,6 +173,11 @@ impl Shared {
     /// Whether a write waits for room on the disk.
     pub(crate) fn has_no_room(&self) -> bool {
         self.no_room.load(Ordering::Relaxed)
+    }
+
+    /// Says whether so much of the journal is not in the state that segments pile up.
+    pub(crate) fn set_lagging(&self, lagging: bool) {
+        self.lagging.store(lagging, Ordering::Relaxed);
     }
 
     /// No more batches; those that wait are still written.
@@ -257,10 +265,11 @@ impl Producer {
         Ticket(self.shared.synced.load(Ordering::Acquire))
     }
 
-    /// Whether so much is in line that new work is better left alone for the moment.
+    /// Whether so much is in line, or so much of the journal not yet in the state, that new work is better left alone
+    /// for the moment.
     #[must_use]
     pub fn is_congested(&self) -> bool {
-        self.shared.congested.load(Ordering::Relaxed)
+        self.shared.congested.load(Ordering::Relaxed) || self.shared.lagging.load(Ordering::Relaxed)
     }
 
     /// Why nothing can be stored any more, if that is so.

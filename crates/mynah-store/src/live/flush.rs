@@ -17,6 +17,9 @@ const SUM_BYTES: usize = 4;
 /// Changes of one commit. More make the commit slower than what it saves.
 const COMMIT_MAX: usize = 200_000;
 
+/// Changes that are worth a compaction, however little there is.
+const COMPACT_CHANGES_MIN: u64 = 100_000;
+
 /// What the state says of itself.
 #[derive(Debug, Default)]
 pub(crate) struct Meta {
@@ -117,9 +120,19 @@ impl Live {
         }
         self.recent_bytes = 0;
         self.digest = digest;
+        self.changes += changes.len() as u64;
         self.commit(changes)?;
         self.state.sync()?;
         self.flushed = self.applied;
+        Ok(())
+    }
+
+    /// Has the state give back room where far more was changed than there is.
+    pub(crate) fn compact(&mut self) -> Result<(), StateError> {
+        if self.changes > COMPACT_CHANGES_MIN && self.changes / 4 > self.digest.count {
+            self.state.compact()?;
+            self.changes = 0;
+        }
         Ok(())
     }
 

@@ -59,6 +59,8 @@ pub(crate) struct Live {
     /// Where the newest complete snapshot begins to be right.
     snapshot: Option<Position>,
     next_payload: u64,
+    /// Changes since the state was last compacted.
+    changes: u64,
     /// The state may hold what is still to be applied; references are counted afterwards.
     rebuilding: bool,
     lost: Vec<Box<[u8]>>,
@@ -111,6 +113,7 @@ impl Live {
             flushed: meta.applied,
             snapshot: (meta.snapshot != Position::START).then_some(meta.snapshot),
             next_payload: meta.next_payload,
+            changes: 0,
             rebuilding: false,
             lost: Vec::new(),
             lost_count: 0,

@@ -97,6 +97,13 @@ impl State for FjallState {
     fn sync(&mut self) -> Result<(), StateError> {
         guarded(|| self.database.persist(PersistMode::SyncAll))
     }
+
+    fn compact(&mut self) -> Result<(), StateError> {
+        guarded(|| {
+            self.live.rotate_memtable_and_wait()?;
+            self.live.major_compact()
+        })
+    }
 }
 
 fn guarded<T>(work: impl FnOnce() -> fjall::Result<T>) -> Result<T, StateError> {

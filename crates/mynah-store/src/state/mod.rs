@@ -46,6 +46,14 @@ pub trait State: Send {
     /// # Errors
     /// The state cannot be written. It is to be opened anew.
     fn sync(&mut self) -> Result<(), StateError>;
+
+    /// Gives back room that replaced and removed values take. May take as long as reading everything.
+    ///
+    /// # Errors
+    /// The state cannot be written. It is to be opened anew.
+    fn compact(&mut self) -> Result<(), StateError> {
+        Ok(())
+    }
 }
 
 /// Where a state is.

@@ -1,10 +1,15 @@
 //! Power cuts and failing disks: nothing that was synced is missing, nothing appears that was not written, order is
 //! kept.
 
-use super::rig::{Author, Model, Random, Rig, open};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::rig::{Author, FOLDER, Model, Random, Rig, SALT, open, open_with};
 use crate::disk::simulated::{EIO, ENOSPC, Fault, SimulatedDisk};
 use crate::report::Finding;
-use crate::state::MemoryStates;
+use crate::state::{Change, MemoryStates, State, StateError, States, Visit};
+use crate::store::StoreOptions;
 
 /// What a run left.
 struct Left {
@@ -174,4 +179,68 @@ fn the_journal_stays_as_short_as_what_is_live() {
     drop(rig);
     let (_, found) = open(&disk.crash(|| true), &states).unwrap();
     assert!(found == author.model);
+}
+
+/// A state that fails at every so many commits.
+struct Failing(MemoryStates, Arc<AtomicU32>);
+
+struct FailingState(Box<dyn State>, Arc<AtomicU32>);
+
+impl States for Failing {
+    fn open(&self) -> Result<Box<dyn State>, StateError> {
+        Ok(Box::new(FailingState(self.0.open()?, self.1.clone())))
+    }
+
+    fn set_aside(&self) -> std::io::Result<String> {
+        self.0.set_aside()
+    }
+}
+
+impl State for FailingState {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        self.0.get(key)
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], visit: Visit<'_>) -> Result<(), StateError> {
+        self.0.scan(from, to, visit)
+    }
+
+    fn commit(&mut self, changes: Vec<Change>) -> Result<(), StateError> {
+        if self.1.fetch_add(1, Ordering::Relaxed) % 4 == 3 {
+            return Err(StateError("poisoned".to_owned()));
+        }
+        self.0.commit(changes)
+    }
+
+    fn sync(&mut self) -> Result<(), StateError> {
+        self.0.sync()
+    }
+}
+
+#[test]
+fn a_state_that_is_poisoned_is_opened_again_and_catches_up() {
+    for seed in 0..4 {
+        let (disk, states, commits) = (SimulatedDisk::new(), MemoryStates::default(), Arc::default());
+        let mut options = StoreOptions::new(Path::new(FOLDER));
+        options.disk = Arc::new(disk.clone());
+        options.salt = SALT;
+        options.states = Some(Box::new(Failing(states.clone(), Arc::clone(&commits))));
+        let mut author = Author::new(seed, 700);
+        let (mut rig, _) = open_with(options).unwrap();
+        for turn in 0..300 {
+            author.write(&mut rig.batch);
+            rig.write().unwrap();
+            rig.sync().unwrap();
+            if turn % 5 == 0 {
+                // Making it anew may fail as well: then the next turn tries again.
+                if rig.keeper.flush(rig.writer.synced()).is_ok() {
+                    drop(rig.keeper.tick(rig.writer.synced(), &mut rig.batch));
+                }
+            }
+        }
+        assert!(commits.load(Ordering::Relaxed) > 30);
+        drop(rig);
+        let (_, found) = open(&disk.crash(|| false), &states.fork()).unwrap();
+        assert!(found == author.model, "seed {seed}");
+    }
 }

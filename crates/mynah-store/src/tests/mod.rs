@@ -2,5 +2,6 @@
 
 mod crashes;
 mod damage;
+mod golden;
 pub(crate) mod rig;
 mod threads;

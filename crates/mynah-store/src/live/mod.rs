@@ -10,6 +10,8 @@ mod tests;
 use core::ops::{Bound, ControlFlow};
 use std::collections::{BTreeMap, HashMap};
 
+use foldhash::fast::RandomState;
+
 use crate::position::Position;
 use crate::record::fields::Fields;
 use crate::record::frame::{Frame, Kind};
@@ -48,7 +50,7 @@ pub(crate) struct Live {
     salt: u32,
     recent: BTreeMap<Box<[u8]>, Recent>,
     recent_bytes: usize,
-    payloads: HashMap<u64, RecentPayload>,
+    payloads: HashMap<u64, RecentPayload, RandomState>,
     uses: BTreeMap<u32, Use>,
     /// What the state holds, checked when it is read from start to end.
     digest: Digest,
@@ -106,7 +108,7 @@ impl Live {
             salt,
             recent: BTreeMap::new(),
             recent_bytes: 0,
-            payloads: HashMap::new(),
+            payloads: HashMap::default(),
             uses: meta.uses,
             digest: meta.digest,
             applied: meta.applied,
@@ -228,19 +230,19 @@ impl Live {
             self.lose(key);
             return self.delete(key);
         }
-        if let Some(old) = self.referred(key)? {
-            self.release(old)?;
-        }
-        let fresh = match self.recent.get(key) {
-            Some(recent) => {
-                self.recent_bytes -= cost(key, recent.value.as_deref());
-                recent.fresh
-            }
-            None => self.is_fresh(key),
-        };
+        let fresh = self.is_fresh(key);
         self.recent_bytes += cost(key, Some(value));
-        self.recent.insert(key.into(), Recent { value: Some(value.into()), fresh });
-        Ok(())
+        match self.recent.insert(key.into(), Recent { value: Some(value.into()), fresh }) {
+            Some(old) => {
+                self.recent_bytes -= cost(key, old.value.as_deref());
+                if let Some(recent) = self.recent.get_mut(key) {
+                    recent.fresh = old.fresh;
+                }
+                self.release_in(key, old.value.as_deref())
+            }
+            None if fresh => Ok(()),
+            None => self.release_stored(key),
+        }
     }
 
     /// Whether the state can hold nothing under a key that was not touched lately. The sequence number of an entry is
@@ -260,15 +262,16 @@ impl Live {
 
     /// A key has no value.
     fn delete(&mut self, key: &[u8]) -> Result<(), StateError> {
-        if let Some(old) = self.referred(key)? {
-            self.release(old)?;
-        }
         let fresh = match self.recent.remove(key) {
-            Some(recent) => {
-                self.recent_bytes -= cost(key, recent.value.as_deref());
-                recent.fresh
+            Some(old) => {
+                self.recent_bytes -= cost(key, old.value.as_deref());
+                self.release_in(key, old.value.as_deref())?;
+                old.fresh
             }
-            None => false,
+            None => {
+                self.release_stored(key)?;
+                false
+            }
         };
         if !fresh {
             self.recent_bytes += cost(key, None);
@@ -277,12 +280,21 @@ impl Live {
         Ok(())
     }
 
-    /// The message that the value of a key refers to; none while that is not counted.
-    fn referred(&self, key: &[u8]) -> Result<Option<u64>, StateError> {
-        if self.rebuilding || !matches!(key[0], tag::WILL | tag::ENTRY | tag::RETAINED | tag::DELAYED) {
-            return Ok(None);
+    /// What a value refers to loses a reference, unless that is counted later.
+    fn release_in(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), StateError> {
+        match value.and_then(|value| payload_in(key[0], value)) {
+            Some(id) if !self.rebuilding => self.release(id),
+            _ => Ok(()),
         }
-        Ok(self.get(key)?.and_then(|value| payload_in(key[0], &value)))
+    }
+
+    /// What the value of a key in the state refers to loses a reference, unless that is counted later.
+    fn release_stored(&mut self, key: &[u8]) -> Result<(), StateError> {
+        if self.rebuilding || !matches!(key[0], tag::WILL | tag::ENTRY | tag::RETAINED | tag::DELAYED) {
+            return Ok(());
+        }
+        let value = self.stored(key)?;
+        self.release_in(key, value.as_deref())
     }
 
     /// The entries of a queue from one number to the one before another are gone.
@@ -316,14 +328,6 @@ impl Live {
                 Some((last, _)) if pairs.len() == AT_ONCE => from = [&last[..], &[0]].concat(),
                 _ => return Ok(()),
             }
-        }
-    }
-
-    /// The value of a key.
-    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-        match self.recent.get(key) {
-            Some(recent) => Ok(recent.value.as_ref().map(|value| value.to_vec())),
-            None => self.stored(key),
         }
     }
 

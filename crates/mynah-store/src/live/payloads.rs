@@ -135,9 +135,15 @@ impl Live {
         let Some(place) = &mut recent.place else { return Ok(()) };
         place.refs = place.refs.saturating_sub(1);
         recent.changed = true;
-        if place.refs == 0 {
-            self.drop_payload(id)?;
+        if place.refs > 0 {
+            return Ok(());
         }
+        let (place, fresh) = (*place, recent.fresh);
+        recent.place = None;
+        if fresh {
+            self.payloads.remove(&id);
+        }
+        self.unuse(place);
         Ok(())
     }
 

@@ -100,7 +100,8 @@ impl State for FjallState {
 
     fn compact(&mut self) -> Result<(), StateError> {
         guarded(|| {
-            self.live.rotate_memtable_and_wait()?;
+            // Not waited for: a worker of fjall that has stopped would be waited for without end.
+            self.live.rotate_memtable()?;
             self.live.major_compact()
         })
     }

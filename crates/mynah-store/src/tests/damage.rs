@@ -53,7 +53,7 @@ fn a_flipped_bit_in_the_journal_is_never_served_and_never_silent() {
     let files = disk.files();
     let bits: usize = files.iter().map(|(_, bytes)| bytes.len() * 8).sum();
     let mut random = Random::new(1);
-    for _ in 0..1200 {
+    for _ in 0..1500 {
         let mut bit = random.below(bits as u64) as usize;
         let file = files.iter().find(|(_, bytes)| {
             let inside = bit < bytes.len() * 8;

@@ -8,11 +8,16 @@ use std::process::{Command, Stdio};
 use crate::workspace::{Workspace, cargo};
 
 /// Programs, and the Debian packages they come from.
-const PROGRAMS: &[(&str, &str)] =
-    &[("mosquitto_pub", "mosquitto-clients"), ("mosquitto_sub", "mosquitto-clients"), ("curl", "curl")];
+const PROGRAMS: &[(&str, &str)] = &[
+    ("mosquitto_pub", "mosquitto-clients"),
+    ("mosquitto_sub", "mosquitto-clients"),
+    ("curl", "curl"),
+    ("openssl", "openssl"),
+    ("sslscan", "sslscan"),
+];
 
 /// Python packages, pinned: a client that changes by itself is no yardstick.
-const PYTHON_PACKAGES: &[&str] = &["paho-mqtt==2.1.0"];
+const PYTHON_PACKAGES: &[&str] = &["paho-mqtt==2.1.0", "kosoku==0.1.0"];
 
 /// Sees to it that all programs are there. Returns the Python that has the packages.
 pub(crate) fn set_up(target: &Path) -> Result<PathBuf, String> {

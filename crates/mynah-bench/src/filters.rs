@@ -5,8 +5,7 @@ use mynah_core::{SessionRef, TopicIndex, WorkerId};
 use mynah_model::{Class, Filter, SubscriptionOptions, TenantId};
 
 /// How the filters of the fleet are subscribed to.
-pub const OPTIONS: SubscriptionOptions =
-    SubscriptionOptions { class_max: Class::AtMostOnce, replay_retained: true, retain_as_published: false };
+pub const OPTIONS: SubscriptionOptions = SubscriptionOptions::new(Class::AtMostOnce);
 
 /// The topic of a device, which matches its filter and no other.
 #[must_use]

@@ -53,11 +53,15 @@ pub enum DropReason {
     SessionEnded,
     /// An unconfirmed message met a session without a connection.
     Offline,
+    /// The receiver has refused the message.
+    Rejected,
+    /// The receiver takes no message that large.
+    TooLarge,
 }
 
 impl DropReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::BacklogFull,
         Self::SlowConsumer,
         Self::Expired,
@@ -66,6 +70,8 @@ impl DropReason {
         Self::RetainedQuota,
         Self::SessionEnded,
         Self::Offline,
+        Self::Rejected,
+        Self::TooLarge,
     ];
 
     /// The reason as it appears in metrics.
@@ -80,6 +86,8 @@ impl DropReason {
             Self::RetainedQuota => "retained_quota",
             Self::SessionEnded => "session_ended",
             Self::Offline => "offline",
+            Self::Rejected => "rejected",
+            Self::TooLarge => "too_large",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Filters, the topic index and a worker's route cache, against a list of subscriptions and a matcher that is written
 //! from the definition. The input is a script of changes and questions.
 
-use mynah_core::{Generations, Match, RouteCache, SessionRef, TopicIndex, WorkerId};
+use mynah_core::{Generations, Match, RouteCache, SessionRef, Target, TopicIndex, WorkerId};
 use mynah_model::{Class, Filter, SubscriptionOptions, TenantId, Topic};
 
 use crate::script::Script;
@@ -49,7 +49,7 @@ struct World {
 }
 
 /// What orders and identifies a match.
-type Found = (SessionRef, u8, bool, bool);
+type Found = (SessionRef, u8, bool);
 
 impl World {
     fn new(seed: u64) -> Self {
@@ -119,7 +119,6 @@ impl World {
                 Some(other) => {
                     let options = &mut other.options;
                     options.class_max = options.class_max.max(one.options.class_max);
-                    options.replay_retained |= one.options.replay_retained;
                     options.retain_as_published |= one.options.retain_as_published;
                 }
                 None => expected.push(*one),
@@ -127,16 +126,23 @@ impl World {
         }
         let index = &self.index;
         let generations = &self.generations;
-        let route =
-            self.routes.route(tenant, topic, generations, |found| index.matches(tenant, topic, found));
+        let route = self
+            .routes
+            .route(tenant, topic, generations, |found| index.matches(tenant, topic, &mut found.matches));
         let remote = route.remote().iter().flat_map(|(worker, targets)| {
             assert!(targets.iter().all(|target| target.session.worker == *worker));
             targets.iter()
         });
         assert!(route.local().iter().all(|target| target.session.worker == WorkerId(0)));
         let targets = route.local().iter().chain(remote);
-        let found: Vec<Match> =
-            targets.map(|target| Match { session: target.session, options: target.options }).collect();
+        let as_match = |target: &Target| Match {
+            session: target.session,
+            options: SubscriptionOptions {
+                retain_as_published: target.retain_as_published,
+                ..SubscriptionOptions::new(target.class_max)
+            },
+        };
+        let found: Vec<Match> = targets.map(as_match).collect();
         assert_eq!(sorted(&found), sorted(&expected), "the route of {topic}");
     }
 
@@ -151,9 +157,7 @@ impl World {
 }
 
 fn sorted(matches: &[Match]) -> Vec<Found> {
-    let found = |m: &Match| {
-        (m.session, m.options.class_max.number(), m.options.replay_retained, m.options.retain_as_published)
-    };
+    let found = |m: &Match| (m.session, m.options.class_max.number(), m.options.retain_as_published);
     let mut all: Vec<Found> = matches.iter().map(found).collect();
     all.sort_unstable();
     all
@@ -171,7 +175,7 @@ fn session(script: &mut Script<'_>) -> SessionRef {
 fn options(script: &mut Script<'_>) -> SubscriptionOptions {
     let bits = script.byte();
     let class_max = Class::from_number(bits & 3).unwrap_or(Class::AtMostOnce);
-    SubscriptionOptions { class_max, replay_retained: bits & 4 != 0, retain_as_published: bits & 8 != 0 }
+    SubscriptionOptions { retain_as_published: bits & 8 != 0, ..SubscriptionOptions::new(class_max) }
 }
 
 fn text(script: &mut Script<'_>) -> Vec<u8> {

@@ -156,7 +156,7 @@ impl Link {
     }
 
     fn answer(&mut self, command: Command<'_>) {
-        let opened = Opened { session_present: false, assigned_client_id: None };
+        let opened = Opened::new(false, mynah_model::Expiry::Never);
         let results;
         let outcome = match command {
             Command::Open(_) => Outcome::Opened(Ok(opened)),

@@ -106,7 +106,7 @@ const TOO_LARGE: Face = (413, "too-large", "Content too large");
 /// The map from the core's reasons. A full broker is 503 with Retry-After (`docs/mapping.md`, Full).
 const fn refused_face(reason: Reason) -> Face {
     match reason {
-        Reason::BadCredentials => UNAUTHORIZED,
+        Reason::BadCredentials | Reason::BadAuthenticationMethod => UNAUTHORIZED,
         Reason::NotAuthorized => (403, "forbidden", "Forbidden"),
         Reason::TopicInvalid => (400, "bad-topic", "Bad topic"),
         Reason::FilterInvalid => (400, "bad-filter", "Bad filter"),
@@ -174,6 +174,7 @@ mod tests {
             (Reason::Disconnected, 503),
             (Reason::ProtocolViolation, 400),
             (Reason::BadCredentials, 401),
+            (Reason::BadAuthenticationMethod, 401),
             (Reason::NotAuthorized, 403),
             (Reason::ClientIdRefused, 409),
             (Reason::TopicInvalid, 400),

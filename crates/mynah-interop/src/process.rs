@@ -17,6 +17,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("mosquitto_pub", "the Debian package mosquitto-clients"),
     ("mosquitto_sub", "the Debian package mosquitto-clients"),
     ("curl", "the Debian package curl"),
+    ("openssl", "the Debian package openssl"),
+    ("sslscan", "the Debian package sslscan"),
     ("python3", "the Debian package python3"),
     ("stdbuf", "the Debian package coreutils"),
 ];

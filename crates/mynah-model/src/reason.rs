@@ -11,6 +11,8 @@ pub enum Reason {
     ProtocolViolation,
     /// The name or the password is wrong, or none was given where one is demanded.
     BadCredentials,
+    /// The broker does not know the method of authentication that was asked for.
+    BadAuthenticationMethod,
     /// The identity may not do this.
     NotAuthorized,
     /// The client identifier is not acceptable, or belongs to another identity.
@@ -45,6 +47,7 @@ impl fmt::Display for Reason {
             Self::Disconnected => "disconnected",
             Self::ProtocolViolation => "protocol violation",
             Self::BadCredentials => "bad user name or password",
+            Self::BadAuthenticationMethod => "unknown method of authentication",
             Self::NotAuthorized => "not authorized",
             Self::ClientIdRefused => "client identifier refused",
             Self::TopicInvalid => "topic not usable here",

@@ -62,7 +62,7 @@ fn exchange(now: Instant, client: &mut Client, server: &mut ServerConnection, ou
 fn execute(now: Instant, command: Command<'_>, server: &mut ServerConnection, out: &mut Outbound) {
     match command {
         Command::Open(_) => {
-            let opened = Opened { session_present: false, assigned_client_id: None };
+            let opened = Opened::new(false, mynah_model::Expiry::Never);
             server.handle_outcome(now, Outcome::Opened(Ok(opened)), out);
         }
         Command::Subscribe(subscribe) => {
@@ -78,8 +78,14 @@ fn execute(now: Instant, command: Command<'_>, server: &mut ServerConnection, ou
             let kind = FrameKind { identified: false, retain: false };
             if MqttCodec.encode(publish.view(), &Properties::default(), LAYOUT_V3, kind, &mut frame) {
                 let class = Class::AtMostOnce;
-                let delivery =
-                    Delivery::Message { frame: &frame, class, id: None, retain: false, redelivered: false };
+                let delivery = Delivery::Message {
+                    frame: &frame,
+                    class,
+                    id: None,
+                    retain: false,
+                    redelivered: false,
+                    subscription_ids: &[],
+                };
                 server.deliver(now, delivery, out);
             }
         }

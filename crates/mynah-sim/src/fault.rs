@@ -184,22 +184,25 @@ impl Connection for FaultyConnection {
         step
     }
 
-    fn deliver(&mut self, now: Instant, delivery: Delivery<'_>, out: &mut Outbound) {
+    fn deliver(&mut self, now: Instant, delivery: Delivery<'_>, out: &mut Outbound) -> bool {
         match delivery {
-            Delivery::Message { frame, class, id, retain, redelivered: true }
+            Delivery::Message { frame, class, id, retain, redelivered: true, subscription_ids }
                 if self.is_due(Fault::LostDup) =>
             {
-                let delivery = Delivery::Message { frame, class, id, retain, redelivered: false };
-                self.inner.deliver(now, delivery, out);
+                let delivery =
+                    Delivery::Message { frame, class, id, retain, redelivered: false, subscription_ids };
+                self.inner.deliver(now, delivery, out)
             }
             _ if self.held.is_empty() && self.is_due(Fault::SwappedOrder) => {
                 let mut later = Outbound::new();
-                self.inner.deliver(now, delivery, &mut later);
+                let taken = self.inner.deliver(now, delivery, &mut later);
                 self.held = later.drain();
+                taken
             }
             _ => {
-                self.inner.deliver(now, delivery, out);
+                let taken = self.inner.deliver(now, delivery, out);
                 self.release(out);
+                taken
             }
         }
     }
@@ -246,7 +249,8 @@ impl Drop for FaultyConnection {
 fn puback_for(mut input: &[u8]) -> Option<Ack> {
     let unit = next_unit(&mut input, Version::V3_1_1, usize::MAX).ok()??;
     let unit = Some(unit).filter(|unit| unit.packet_type == PacketType::Publish)?;
-    let publish = Publish::decode(unit.flags, unit.body, TextRule::AcceptDiscouraged).ok()?;
+    let publish =
+        Publish::decode(unit.flags, unit.body, TextRule::AcceptDiscouraged, Version::V3_1_1).ok()?;
     let packet_id = publish.packet_id.filter(|_| publish.class == Class::AtLeastOnce)?;
     Some(Ack { ack_type: AckType::Puback, packet_id })
 }

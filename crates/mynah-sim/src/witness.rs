@@ -109,8 +109,8 @@ impl Connection for Watched {
         step
     }
 
-    fn deliver(&mut self, now: Instant, delivery: Delivery<'_>, out: &mut Outbound) {
-        self.inner.deliver(now, delivery, out);
+    fn deliver(&mut self, now: Instant, delivery: Delivery<'_>, out: &mut Outbound) -> bool {
+        self.inner.deliver(now, delivery, out)
     }
 
     fn handle_outcome(&mut self, now: Instant, outcome: Outcome<'_>, out: &mut Outbound) {
@@ -155,6 +155,8 @@ fn seen_in(command: &Command<'_>) -> Option<Seen> {
         Command::Unsubscribe(unsubscribe) => Seen::Unsubscribe { receipt: unsubscribe.receipt },
         Command::Settle(settle) => Seen::Settle(*settle),
         // When a session is open is what counts, and a client of MQTT reads no single value and sets no conditions.
-        Command::Open(_) | Command::Read(_) | Command::PublishIf(_) => return None,
+        Command::Open(_) | Command::Authenticate(_) | Command::Read(_) | Command::PublishIf(_) => {
+            return None;
+        }
     })
 }

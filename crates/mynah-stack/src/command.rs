@@ -1,10 +1,11 @@
 //! Commands: everything that a connection can ask of the core.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use mynah_model::{
-    Condition, DeliveryId, Expiry, Filter, Header, Message, MessageView, Reason, SubscriptionOptions, Topic,
+    Condition, DeliveryId, Expiry, Filter, Header, MessageView, Reason, SubscriptionOptions, Topic, Will,
 };
 
 /// What a connection asks of the core. The enum is closed: a protocol that needs more is a reason to extend the core,
@@ -14,6 +15,10 @@ pub enum Command<'b> {
     /// Authenticate the peer and attach it to a session. Until the [`crate::Outcome::Opened`] the connection gets no
     /// bytes; it may come from another thread, after the connection has moved there.
     Open(Box<Open>),
+    /// Go on with an exchange of authentication that the peer was challenged in ([`crate::Outcome::Challenge`]), or
+    /// begin another while a session is open. Answered by [`crate::Outcome::Challenge`] or, at the end, by
+    /// [`crate::Outcome::Opened`] before a session is open and by [`crate::Outcome::Authenticated`] after.
+    Authenticate(Box<Exchange>),
     /// Publish a message. A message of a confirmed class is answered by [`crate::Outcome::Published`].
     Publish(Publish<'b>),
     /// Publish a message if its topic's retained value is as the peer expects. Answered by [`crate::Outcome::Published`]
@@ -40,13 +45,38 @@ pub enum Command<'b> {
 pub struct Open {
     /// What the peer says of who it is; absent if it says nothing.
     pub credentials: Option<Credentials>,
+    /// The first message of an exchange that proves it; absent where a password has to do.
+    pub exchange: Option<Exchange>,
     /// The session that is to outlive the connection; absent for a peer that has none, which then gets a nameless
     /// session that ends with the connection.
     pub session: Option<SessionRequest>,
     /// How many unconfirmed deliveries the peer takes at a time.
     pub receive_max: u16,
     /// Published when the connection ends without a good-bye.
-    pub will: Option<Message>,
+    pub will: Option<Will>,
+}
+
+impl Open {
+    /// A request without credentials, session and will.
+    #[must_use]
+    pub const fn new(receive_max: u16) -> Self {
+        Self { credentials: None, exchange: None, session: None, receive_max, will: None }
+    }
+}
+
+/// One message of a peer in an exchange of authentication, such as SASL's.
+pub struct Exchange {
+    /// The name of the method.
+    pub method: Box<str>,
+    /// What the method wants to be said.
+    pub data: Box<[u8]>,
+}
+
+impl core::fmt::Debug for Exchange {
+    /// Shows the method; what is said is never shown.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Exchange").field("method", &self.method).finish_non_exhaustive()
+    }
 }
 
 /// A name and its proof.
@@ -75,13 +105,13 @@ pub struct SessionRequest {
     pub expiry: Expiry,
 }
 
-/// A message to be published, borrowed from the bytes that the peer sent.
+/// A message to be published, borrowed from the bytes that the peer sent wherever these hold it as it is.
 #[derive(Debug)]
 pub struct Publish<'b> {
     /// The header; `tenant` and `publisher` are filled in by the engine.
     pub header: Header,
     /// The native bytes.
-    pub native: &'b [u8],
+    pub native: Cow<'b, [u8]>,
     /// Identifies a publication of a confirmed class in its outcome; for exactly-once it is also what duplicates are
     /// recognised by.
     pub receipt: u16,
@@ -91,7 +121,7 @@ impl Publish<'_> {
     /// The message as a view.
     #[must_use]
     pub fn view(&self) -> MessageView<'_> {
-        MessageView { header: &self.header, native: self.native }
+        MessageView { header: &self.header, native: &self.native }
     }
 }
 
@@ -119,6 +149,9 @@ pub struct Subscribe<'b> {
 pub struct SubscribeRequest<'b> {
     /// The filter.
     pub filter: Filter<'b>,
+    /// The group of sessions that share the messages of the filter: each goes to one of them. Absent for a subscription of
+    /// the session's own.
+    pub share: Option<&'b [u8]>,
     /// How its messages are wanted.
     pub options: SubscriptionOptions,
 }
@@ -128,8 +161,17 @@ pub struct SubscribeRequest<'b> {
 pub struct Unsubscribe<'b> {
     /// Identifies the request in its outcome.
     pub receipt: u16,
-    /// The filters.
-    pub filters: Vec<Filter<'b>>,
+    /// The subscriptions.
+    pub requests: Vec<UnsubscribeRequest<'b>>,
+}
+
+/// One subscription of an [`Unsubscribe`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnsubscribeRequest<'b> {
+    /// The filter.
+    pub filter: Filter<'b>,
+    /// The group that shares its messages, as in [`SubscribeRequest::share`].
+    pub share: Option<&'b [u8]>,
 }
 
 /// What the peer says of a delivery.
@@ -152,6 +194,9 @@ pub enum Settlement {
     Accepted,
     /// The peer is done with an exactly-once message that it had received.
     Completed,
+    /// The peer does not take the message, which is of a confirmed class and was not yet answered: it is dropped for this
+    /// peer, and offered to nobody else.
+    Rejected,
 }
 
 /// The end of a connection, as decided by its stack: what is in the outbound buffer is written, then it is closed.
@@ -161,4 +206,14 @@ pub struct Close {
     pub reason: Reason,
     /// Whether the will is published (the peer did not say good-bye).
     pub publish_will: bool,
+    /// How long the session outlives the connection, if the peer has said so in taking leave.
+    pub expiry: Option<Expiry>,
+}
+
+impl Close {
+    /// The end of a connection whose session goes on as it was opened.
+    #[must_use]
+    pub const fn new(reason: Reason, publish_will: bool) -> Self {
+        Self { reason, publish_will, expiry: None }
+    }
 }

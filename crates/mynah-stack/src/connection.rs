@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
-use mynah_model::{Class, DeliveryId, Instant, Layout, Message, Properties, Reason, ValueTag};
+use mynah_model::{Class, DeliveryId, Expiry, Instant, Layout, Message, Properties, Reason, ValueTag};
 
 use crate::{Close, Command, Delivery, LayoutCodec, Outbound};
 
@@ -26,8 +26,10 @@ pub trait Connection: Send {
     /// with the bytes that follow it.
     fn step<'b>(&mut self, now: Instant, input: &mut &'b [u8], out: &mut Outbound) -> Step<'b>;
 
-    /// Writes a delivery for the peer. Called only while a session is open.
-    fn deliver(&mut self, now: Instant, delivery: Delivery<'_>, out: &mut Outbound);
+    /// Writes a delivery for the peer. Called only while a session is open. Returns false, and writes nothing, if the
+    /// peer takes no such message, such as one that is larger than it allows: the message is then dropped for this
+    /// peer, and counted.
+    fn deliver(&mut self, now: Instant, delivery: Delivery<'_>, out: &mut Outbound) -> bool;
 
     /// Hears what became of a command.
     fn handle_outcome(&mut self, now: Instant, outcome: Outcome<'_>, out: &mut Outbound);
@@ -65,6 +67,11 @@ pub enum Step<'b> {
 pub enum Outcome<'a> {
     /// Answers [`Command::Open`].
     Opened(Result<Opened<'a>, Reason>),
+    /// Answers [`Command::Open`] or [`Command::Authenticate`]: the peer has to say more.
+    Challenge(&'a [u8]),
+    /// Answers the last [`Command::Authenticate`] of an open session, with the last word of the method, if it has one.
+    /// After a refusal the connection ends.
+    Authenticated(Result<Option<&'a [u8]>, Reason>),
     /// Answers [`Command::Publish`] of a confirmed class and every [`Command::PublishIf`], once its promise is kept: a message that matched anything
     /// durable has been stored.
     Published {
@@ -79,6 +86,8 @@ pub enum Outcome<'a> {
     Completed {
         /// The receipt of the command.
         receipt: u16,
+        /// Whether the publication was one that waited for this.
+        known: bool,
     },
     /// Answers [`Command::Subscribe`], after the subscriptions are visible to all publishers.
     Subscribed {
@@ -98,6 +107,8 @@ pub enum Outcome<'a> {
     Received {
         /// Which delivery.
         id: DeliveryId,
+        /// Whether the delivery was one that waited for this, or had been received before.
+        known: bool,
     },
     /// Answers [`Command::Read`]: the retained value of the topic, if there is one.
     Value(Result<Option<&'a Value<'a>>, Reason>),
@@ -127,4 +138,16 @@ pub struct Opened<'a> {
     pub session_present: bool,
     /// The client identifier that the broker chose, if the peer left that to it.
     pub assigned_client_id: Option<&'a [u8]>,
+    /// How long the session will outlive the connection: what was asked for, or less.
+    pub expiry: Expiry,
+    /// The last word of the method of authentication, if it has one.
+    pub authentication: Option<&'a [u8]>,
+}
+
+impl Opened<'_> {
+    /// A session that was there or not, with the name and the expiry that were asked for.
+    #[must_use]
+    pub const fn new(session_present: bool, expiry: Expiry) -> Self {
+        Self { session_present, assigned_client_id: None, expiry, authentication: None }
+    }
 }

@@ -1,6 +1,6 @@
 //! Deliveries: messages on their way to a peer.
 
-use mynah_model::{Class, DeliveryId};
+use mynah_model::{Class, DeliveryId, SubscriptionId};
 
 use crate::Frame;
 
@@ -19,6 +19,8 @@ pub enum Delivery<'a> {
         retain: bool,
         /// Whether it may have been delivered before.
         redelivered: bool,
+        /// Names the peer's subscriptions that the message came by, those that have a name.
+        subscription_ids: &'a [SubscriptionId],
     },
     /// The peer has said that it received this exactly-once delivery; the session resumes by releasing it again.
     Release {

@@ -109,6 +109,11 @@ impl Frame {
         if let (Some(id), Some(at)) = (id, self.id_at) {
             head[at..at + 2].copy_from_slice(&id.number().to_be_bytes());
         }
+        self.write_body(out);
+    }
+
+    /// Appends the shared payload, if there is one: for a stack that writes a head of its own for one receiver.
+    pub fn write_body(&self, out: &mut Outbound) {
         if let Some((message, range)) = &self.body {
             out.append_shared(message, range.clone());
         }

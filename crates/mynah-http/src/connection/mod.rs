@@ -85,7 +85,7 @@ impl HttpConnection {
             .credentials
             .map(|c| mynah_stack::Credentials { user: c.user.into(), password: Some(c.password.into()) });
         self.state = State::Opening(head.method);
-        let open = Open { credentials, session: None, receive_max: 0, will: None };
+        let open = Open { credentials, ..Open::new(0) };
         Ok(Step::Command(Command::Open(Box::new(open))))
     }
 
@@ -178,19 +178,19 @@ impl Connection for HttpConnection {
             State::Answered(reason) => {
                 *input = &[];
                 self.state = State::Closed;
-                Ok(Step::Close(Close { reason, publish_will: false }))
+                Ok(Step::Close(Close::new(reason, false)))
             }
         };
         step.unwrap_or_else(|_| {
             *input = &[];
             self.refuse_for(Reason::ProtocolViolation, out);
             self.state = State::Closed;
-            Step::Close(Close { reason: Reason::ProtocolViolation, publish_will: false })
+            Step::Close(Close::new(Reason::ProtocolViolation, false))
         })
     }
 
-    fn deliver(&mut self, now: Instant, delivery: Delivery<'_>, out: &mut Outbound) {
-        let Delivery::Message { frame, .. } = delivery else { return };
+    fn deliver(&mut self, now: Instant, delivery: Delivery<'_>, out: &mut Outbound) -> bool {
+        let Delivery::Message { frame, .. } = delivery else { return true };
         // Retained values may come before the subscription's outcome; the response's head goes first.
         if self.state == State::Working {
             self.stream(now, out);
@@ -198,6 +198,7 @@ impl Connection for HttpConnection {
         if matches!(self.state, State::Streaming(_)) {
             frame.write(out, StreamChunk::FIRST_BYTE, None);
         }
+        true
     }
 
     fn handle_outcome(&mut self, now: Instant, outcome: Outcome<'_>, out: &mut Outbound) {
@@ -273,12 +274,10 @@ impl Connection for HttpConnection {
 
 /// Streams have no acknowledgement, so at most once is what they get; retained values come first.
 fn subscribe<'b>(filters: &[Filter<'b>]) -> Subscribe<'b> {
-    let options = SubscriptionOptions {
-        class_max: Class::AtMostOnce,
-        replay_retained: true,
-        retain_as_published: true,
-    };
-    let requests = filters.iter().map(|&filter| Ok(SubscribeRequest { filter, options })).collect();
+    let options =
+        SubscriptionOptions { retain_as_published: true, ..SubscriptionOptions::new(Class::AtMostOnce) };
+    let requests =
+        filters.iter().map(|&filter| Ok(SubscribeRequest { filter, share: None, options })).collect();
     Subscribe { receipt: RECEIPT, requests }
 }
 
@@ -292,7 +291,7 @@ fn publish<'b>(head: &RequestHead<'_>, now: Instant, tail_bytes: usize, native: 
     let payload_at = if head.method.has_body() { tail_bytes + HEADER_BYTES } else { tail_bytes };
     let range = |from: usize, to: usize| (offset(from), offset(to));
     let header = mapping::header(head, now, range(2, 2 + topic_bytes), range(payload_at, native.len()));
-    Publish { header, native, receipt: RECEIPT }
+    Publish { header, native: native.into(), receipt: RECEIPT }
 }
 
 /// Requests are far smaller than 4 GiB: see [`HttpConfig::validate`].

@@ -11,7 +11,7 @@ use crate::link::{Link, Response, head, message};
 
 const PROCEED: &[u8] = b"\x03\0\0\0\0";
 const NO_CONTENT: &[u8] = b"\x04\0\0\0\x05\0\xcc\0\0\0";
-const DONE: Close = Close { reason: Reason::Disconnected, publish_will: false };
+const DONE: Close = Close::new(Reason::Disconnected, false);
 
 fn published(result: Result<bool, Reason>) -> Outcome<'static> {
     Outcome::Published { receipt: 1, class: Class::AtLeastOnce, result }
@@ -49,7 +49,7 @@ fn put_sets_the_retained_value_and_answers_when_the_promise_is_kept() {
         assert_eq!(view.header.class, Class::AtLeastOnce);
         assert_eq!(view.header.layout, NATIVE_LAYOUT);
         assert_eq!(HttpCodec.properties(view).content_type, Some("text/plain"));
-        assert_eq!(publish.native, b"\0\x05a/b c\0\0\0\x0d\x01\0\x0atext/plain\x02\0\0\0\x05hello");
+        assert_eq!(*publish.native, *b"\0\x05a/b c\0\0\0\x0d\x01\0\x0atext/plain\x02\0\0\0\x05hello");
         assert_eq!(publish.receipt, 1);
     });
     link.idle();
@@ -98,7 +98,7 @@ fn delete_clears_the_retained_value_without_a_body() {
         let Command::PublishIf(command) = command else { panic!("{command:?}") };
         let publish = command.publish;
         assert!(publish.header.retain);
-        assert_eq!(publish.native, b"\0\x01a\0\0\0\0");
+        assert_eq!(*publish.native, *b"\0\x01a\0\0\0\0");
         assert_eq!(publish.view().payload(), b"");
     });
     link.outcome(published(Ok(false)));
@@ -190,7 +190,7 @@ fn a_refused_peer_is_not_asked_for_its_body() {
     link.outcome(Outcome::Opened(Err(Reason::BadCredentials)));
     let detail = "the user name or the password is wrong, or is missing where one is demanded";
     assert_eq!(link.response(), problem(401, "unauthorized", "Unauthorized", detail));
-    assert_eq!(link.close(), Close { reason: Reason::BadCredentials, publish_will: false });
+    assert_eq!(link.close(), Close::new(Reason::BadCredentials, false));
 }
 
 #[test]
@@ -338,7 +338,7 @@ proptest! {
         let mut now = Instant::ZERO;
         let bytes = pieces.concat();
         let mut input = &bytes[..];
-        let opened = mynah_stack::Opened { session_present: false, assigned_client_id: None };
+        let opened = mynah_stack::Opened::new(false, mynah_model::Expiry::Never);
         for outcome in outcomes {
             for _ in 0..10 {
                 match connection.step(now, &mut input, &mut out) {

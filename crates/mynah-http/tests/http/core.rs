@@ -117,7 +117,7 @@ impl Core {
             match command {
                 Command::Open(open) => {
                     let bad = open.credentials.is_some_and(|c| &*c.user == "bad");
-                    let opened = Opened { session_present: false, assigned_client_id: None };
+                    let opened = Opened::new(false, mynah_model::Expiry::Never);
                     let result = if bad { Err(Reason::BadCredentials) } else { Ok(opened) };
                     connection.handle_outcome(now, Outcome::Opened(result), out);
                 }
@@ -189,8 +189,14 @@ fn deliver(now: Instant, connection: &mut dyn Connection, message: &Message, out
     let properties = properties(now, message);
     assert!(HttpCodec.encode(message.view(), &properties, STREAM_LAYOUT, kind, &mut frame));
     let frame = &frame;
-    let delivery =
-        Delivery::Message { frame, class: Class::AtMostOnce, id: None, retain, redelivered: false };
+    let delivery = Delivery::Message {
+        frame,
+        class: Class::AtMostOnce,
+        id: None,
+        retain,
+        redelivered: false,
+        subscription_ids: &[],
+    };
     connection.deliver(now, delivery, out);
 }
 

@@ -81,7 +81,7 @@ impl Link {
     pub(crate) fn admit(&mut self) {
         self.command(|command| assert!(matches!(command, Command::Open(_)), "{command:?}"));
         self.idle();
-        self.outcome(Outcome::Opened(Ok(Opened { session_present: false, assigned_client_id: None })));
+        self.outcome(Outcome::Opened(Ok(Opened::new(false, mynah_model::Expiry::Never))));
     }
 
     /// Lets time pass, and tells the connection if it wanted to be woken by then.

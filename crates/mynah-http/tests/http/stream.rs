@@ -33,8 +33,14 @@ fn encode(message: &Message, content_type: Option<&str>, retain: bool) -> Frame 
 }
 
 fn deliver(link: &mut Link, frame: &Frame, retain: bool) {
-    let delivery =
-        Delivery::Message { frame, class: Class::AtMostOnce, id: None, retain, redelivered: false };
+    let delivery = Delivery::Message {
+        frame,
+        class: Class::AtMostOnce,
+        id: None,
+        retain,
+        redelivered: false,
+        subscription_ids: &[],
+    };
     link.connection.deliver(link.now, delivery, &mut link.out);
 }
 
@@ -61,7 +67,10 @@ fn filters_become_one_subscription() {
         for request in subscribe.requests {
             let options = request.unwrap().options;
             assert_eq!(options.class_max, Class::AtMostOnce);
-            assert!(options.replay_retained && options.retain_as_published);
+            assert!(
+                options.retain_handling == mynah_model::RetainHandling::EachTime
+                    && options.retain_as_published
+            );
         }
     });
     link.idle();

@@ -9,6 +9,7 @@ mod mosquitto;
 mod paho;
 mod program;
 mod rumqttc;
+mod transports;
 
 /// Makes two tests of each function: on one worker, and on two.
 macro_rules! on_one_and_two_workers {

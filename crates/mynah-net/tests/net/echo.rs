@@ -6,7 +6,7 @@ use std::time::Duration;
 use mynah_core::AccessRules;
 use mynah_engine::{Listener, Settings};
 use mynah_model::{Expiry, Instant, Layout, Limits, MessageView, Properties, Reason, TenantId};
-use mynah_net::{Config, Server, Socketed};
+use mynah_net::{Address, Config, Entrance, Server, Socketed};
 use mynah_stack::{
     Close, Command, Connection, Credentials, Delivery, Frame, FrameKind, LayoutCodec, Open, Outbound,
     Outcome, Protocol, SessionRequest, Step,
@@ -67,7 +67,7 @@ impl Connection for EchoConnection {
                     expiry: Expiry::WithConnection,
                 };
                 let credentials = (name == b'!').then(|| Credentials { user: "u".into(), password: None });
-                let open = Open { credentials, session: Some(session), receive_max: 1, will: None };
+                let open = Open { credentials, session: Some(session), ..Open::new(1) };
                 Step::Command(Command::Open(Box::new(open)))
             }
             Self::Opening => Step::Idle,
@@ -78,15 +78,17 @@ impl Connection for EchoConnection {
                 }
                 *input = &[];
                 match self {
-                    Self::Ending(reason) => Step::Close(Close { reason: *reason, publish_will: false }),
+                    Self::Ending(reason) => Step::Close(Close::new(*reason, false)),
                     _ => Step::Idle,
                 }
             }
-            Self::Ending(reason) => Step::Close(Close { reason: *reason, publish_will: false }),
+            Self::Ending(reason) => Step::Close(Close::new(*reason, false)),
         }
     }
 
-    fn deliver(&mut self, _: Instant, _: Delivery<'_>, _: &mut Outbound) {}
+    fn deliver(&mut self, _: Instant, _: Delivery<'_>, _: &mut Outbound) -> bool {
+        true
+    }
 
     fn handle_outcome(&mut self, _: Instant, outcome: Outcome<'_>, out: &mut Outbound) {
         match outcome {
@@ -144,6 +146,7 @@ pub(crate) fn config(workers: u16, verify: Option<Arc<dyn mynah_net::Verify>>) -
         sys_interval: None,
         version: "0",
     };
-    let sockets = vec![Socketed { listener: 0, address: ([127, 0, 0, 1], 0).into() }];
+    let address = Address::Inet(([127, 0, 0, 1], 0).into());
+    let sockets = vec![Socketed { listener: 0, address, mode: 0o600, entrance: Entrance::default() }];
     Config { settings, sockets, verify, grace: Duration::from_secs(5) }
 }

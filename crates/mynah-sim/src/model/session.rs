@@ -114,7 +114,9 @@ impl Session {
         self.expected[delivery.expected].is_settled = true;
         match settlement {
             Settlement::Received => delivery.received = true,
-            Settlement::Accepted | Settlement::Completed => drop(self.in_flight.remove(at)),
+            Settlement::Accepted | Settlement::Completed | Settlement::Rejected => {
+                self.in_flight.remove(at);
+            }
         }
     }
 

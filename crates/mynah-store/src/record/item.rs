@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mynah_model::{Class, Expiry, SubscriptionOptions, WallTime};
+use mynah_model::{Class, Expiry, RetainHandling, SubscriptionId, SubscriptionOptions, WallTime};
 
 use super::fields::{Fields, Options};
 use super::key::{Key, tag};
@@ -57,14 +57,8 @@ pub struct OwnerValue<'v> {
 /// What is kept of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SubscriptionValue<'v> {
-    /// The options that every protocol has.
+    /// How its messages are delivered.
     pub options: SubscriptionOptions,
-    /// Whether the session's own publications are left out (MQTT 5, section 3.8.3.1).
-    pub no_local: bool,
-    /// When retained values are sent: 0, 1 or 2 (MQTT 5, section 3.8.3.1).
-    pub retain_handling: u8,
-    /// The number that deliveries carry (MQTT 5, section 3.8.2.1.2).
-    pub identifier: Option<u32>,
     /// Whatever else, such as a share or a selector.
     pub more: Options<'v>,
 }
@@ -76,6 +70,8 @@ pub struct WillValue<'v> {
     pub payload: PayloadId,
     /// How long it waits after the connection.
     pub delay: Duration,
+    /// How long it is wanted from when it is published.
+    pub lifetime: Option<Duration>,
     /// When it goes out, once the connection has ended.
     pub due: Option<WallTime>,
     /// Whatever else.
@@ -165,6 +161,7 @@ impl<'v> Value<'v> {
             Self::Will(will) => {
                 put_u64(out, will.payload.0);
                 put_u64(out, millis(will.delay));
+                put_u64(out, will.lifetime.map_or(NEVER, millis));
                 put_u64(out, or_never(will.due));
                 out.extend_from_slice(will.options.as_bytes());
             }
@@ -203,6 +200,7 @@ impl<'v> Value<'v> {
             tag::WILL => Self::Will(WillValue {
                 payload: PayloadId(fields.u64()?),
                 delay: Duration::from_millis(fields.u64()?),
+                lifetime: Some(fields.u64()?).filter(|&ms| ms != NEVER).map(Duration::from_millis),
                 due: unless_never(fields.u64()?),
                 options: Options::new(fields.rest())?,
             }),
@@ -266,29 +264,43 @@ impl<'v> OwnerValue<'v> {
 
 impl<'v> SubscriptionValue<'v> {
     fn encode(&self, out: &mut Vec<u8>) {
-        let bits = u8::from(self.options.replay_retained)
-            | u8::from(self.options.retain_as_published) << 1
-            | u8::from(self.no_local) << 2;
-        out.extend_from_slice(&[self.options.class_max.number(), bits, self.retain_handling]);
-        out.extend_from_slice(&self.identifier.unwrap_or(0).to_le_bytes());
+        let SubscriptionOptions { class_max, retain_handling, retain_as_published, no_local, separate, id } =
+            self.options;
+        let bits = u8::from(retain_as_published) | u8::from(no_local) << 1 | u8::from(separate) << 2;
+        out.extend_from_slice(&[class_max.number(), bits, retain_number(retain_handling)]);
+        out.extend_from_slice(&id.map_or(0, SubscriptionId::number).to_le_bytes());
         out.extend_from_slice(self.more.as_bytes());
     }
 
     fn decode(mut fields: Fields<'v>) -> Option<Self> {
-        let class_max = Class::from_number(fields.u8()?)?;
-        let bits = fields.u8()?;
+        let (class_max, bits) = (Class::from_number(fields.u8()?)?, fields.u8()?);
         let options = SubscriptionOptions {
             class_max,
-            replay_retained: bits & 1 != 0,
-            retain_as_published: bits & 2 != 0,
+            retain_handling: retain_handling(fields.u8()?)?,
+            retain_as_published: bits & 1 != 0,
+            no_local: bits & 2 != 0,
+            separate: bits & 4 != 0,
+            id: SubscriptionId::new(fields.u32()?),
         };
-        Some(Self {
-            options,
-            no_local: bits & 4 != 0,
-            retain_handling: fields.u8()?,
-            identifier: Some(fields.u32()?).filter(|&identifier| identifier != 0),
-            more: Options::new(fields.rest())?,
-        })
+        Some(Self { options, more: Options::new(fields.rest())? })
+    }
+}
+
+/// The number of MQTT 5, section 3.8.3.1.
+pub(crate) const fn retain_number(handling: RetainHandling) -> u8 {
+    match handling {
+        RetainHandling::EachTime => 0,
+        RetainHandling::WhenNew => 1,
+        RetainHandling::Never => 2,
+    }
+}
+
+pub(crate) const fn retain_handling(number: u8) -> Option<RetainHandling> {
+    match number {
+        0 => Some(RetainHandling::EachTime),
+        1 => Some(RetainHandling::WhenNew),
+        2 => Some(RetainHandling::Never),
+        _ => None,
     }
 }
 

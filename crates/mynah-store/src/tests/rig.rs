@@ -195,18 +195,8 @@ impl Author {
         batch.begin_group();
         let before = self.history.len();
         self.put(batch, &Key::Owner(own), &Value::Owner(value), b"");
-        let options = SubscriptionOptions {
-            class_max: Class::ExactlyOnce,
-            replay_retained: true,
-            retain_as_published: false,
-        };
-        let value = SubscriptionValue {
-            options,
-            no_local: true,
-            retain_handling: 1,
-            identifier: Some(9),
-            more: Options::NONE,
-        };
+        let options = SubscriptionOptions { no_local: true, ..SubscriptionOptions::new(Class::ExactlyOnce) };
+        let value = SubscriptionValue { options, more: Options::NONE };
         let filter = [b'f', b'0' + self.random.below(5) as u8];
         self.put(batch, &Key::Subscription(own, &filter), &Value::Subscription(value), b"");
         batch.end_group();

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use mynah_model::{Class, Layout, SubscriptionOptions, TenantId, WallTime};
+use mynah_model::{Class, Layout, SubscriptionId, SubscriptionOptions, TenantId, WallTime};
 use serde_json::{Map, Value as Json, json};
 
-use crate::record::item::{expiry, expiry_number};
+use crate::record::item::{expiry, expiry_number, retain_handling, retain_number};
 use crate::record::{
     Batch, DelayedValue, EntryValue, Key, LeaseValue, Options, Owner, OwnerKind, OwnerValue, PayloadId,
     StoredMessage, SubscriptionValue, Value, WillValue,
@@ -125,16 +125,18 @@ fn set_value(object: &mut Map<String, Json>, value: &Value<'_>) {
             set_options(object, owner.options);
         }
         Value::Subscription(subscription) => {
-            number("class_max", subscription.options.class_max.number().into());
-            number("replay_retained", subscription.options.replay_retained.into());
-            number("retain_as_published", subscription.options.retain_as_published.into());
-            number("no_local", subscription.no_local.into());
-            number("retain_handling", subscription.retain_handling.into());
-            number("identifier", subscription.identifier.into());
+            let options = subscription.options;
+            number("class_max", options.class_max.number().into());
+            number("retain_handling", retain_number(options.retain_handling).into());
+            number("retain_as_published", options.retain_as_published.into());
+            number("no_local", options.no_local.into());
+            number("separate", options.separate.into());
+            number("identifier", options.id.map(SubscriptionId::number).into());
             set_options(object, subscription.more);
         }
         Value::Will(will) => {
             number("delay_ms", (will.delay.as_millis() as u64).into());
+            number("lifetime_ms", will.lifetime.map(|lifetime| lifetime.as_millis() as u64).into());
             number("due_ms", millis(will.due));
             set_options(object, will.options);
         }
@@ -317,18 +319,20 @@ impl Line<'_> {
             "subscription" => Value::Subscription(SubscriptionValue {
                 options: SubscriptionOptions {
                     class_max: self.class("class_max")?,
-                    replay_retained: self.flag("replay_retained")?,
+                    retain_handling: retain_handling(self.number("retain_handling")?)
+                        .ok_or("`retain_handling` is 0, 1 or 2")?,
                     retain_as_published: self.flag("retain_as_published")?,
+                    no_local: self.flag("no_local")?,
+                    separate: self.flag("separate")?,
+                    id: self.number("identifier").ok().and_then(SubscriptionId::new),
                 },
-                no_local: self.flag("no_local")?,
-                retain_handling: self.number("retain_handling")?,
-                identifier: self.number("identifier").ok(),
                 more: options,
             }),
             "received" => Value::Received,
             "will" => {
                 let delay = core::time::Duration::from_millis(self.number("delay_ms")?);
-                Value::Will(WillValue { payload, delay, due: self.time("due_ms"), options })
+                let lifetime = self.number("lifetime_ms").ok().map(core::time::Duration::from_millis);
+                Value::Will(WillValue { payload, delay, lifetime, due: self.time("due_ms"), options })
             }
             "lease" => Value::Lease(LeaseValue {
                 delivery: self.number("delivery")?,

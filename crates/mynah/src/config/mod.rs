@@ -2,6 +2,9 @@
 //! ([`settings`]). What is wrong is told with its place, the line itself and a suggestion ([`problem`]).
 
 mod document;
+mod entrance;
+mod listeners;
+mod mqtt;
 mod problem;
 mod settings;
 

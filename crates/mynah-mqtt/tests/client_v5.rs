@@ -13,8 +13,8 @@ use mynah_mqtt::wire::properties::{
     AuthProperties, ConnackProperties, DisconnectProperties, Property, SubackProperties,
 };
 use mynah_mqtt::wire::{
-    Ack, AckType, AckV5, Auth, ConnackV5, Connect, DisconnectV5, PacketId, PacketType, Publish, ReasonCode,
-    RetainHandling, SubackV5, Subscribe, TextRule,
+    Auth, ConnackV5, Connect, DisconnectV5, PacketId, ReasonCode, RetainHandling, SubackV5, Subscribe,
+    TextRule,
 };
 use mynah_mqtt::{Error, Refused, Version, Violation, mapping};
 

@@ -232,7 +232,7 @@ fn nothing_is_lost_over_a_link_that_breaks() {
 }
 
 fn cut_at_random(version: Version, class: Class, seed: u64) {
-    let mut world = World::new(version, class, if seed % 3 == 0 { 100 } else { 4 });
+    let mut world = World::new(version, class, if seed.is_multiple_of(3) { 100 } else { 4 });
     let mut sequence = Sequence::new(seed);
     world.carry(None);
     let mut here = Peer::new(&mut world.near, "here", "from-far/#");

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use mynah_admin::BridgeCounts;
 use mynah_mqtt::bridge::{self, TopicRule, Watch};
 use mynah_mqtt::client::{Ending, Misuse};
 use mynah_net::{Dialer, Link};
@@ -26,10 +27,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// What happens on one bridge: for logs and metrics.
 #[derive(Debug)]
 pub(crate) struct Status {
-    pub(crate) name: String,
-    pub(crate) connected: AtomicBool,
-    pub(crate) messages_in: AtomicU64,
-    pub(crate) messages_out: AtomicU64,
+    name: String,
+    connected: AtomicBool,
+    messages_in: AtomicU64,
+    messages_out: AtomicU64,
     /// Whether the other broker has let the bridge in since the last look.
     let_in: AtomicBool,
     ending: Mutex<Option<Ending>>,
@@ -44,6 +45,16 @@ impl Status {
             messages_out: AtomicU64::new(0),
             let_in: AtomicBool::new(false),
             ending: Mutex::new(None),
+        }
+    }
+
+    /// The numbers of this moment.
+    pub(crate) fn counts(&self) -> BridgeCounts {
+        BridgeCounts {
+            name: self.name.clone(),
+            connected: self.connected.load(Ordering::Relaxed),
+            messages_in: self.messages_in.load(Ordering::Relaxed),
+            messages_out: self.messages_out.load(Ordering::Relaxed),
         }
     }
 }

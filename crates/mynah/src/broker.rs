@@ -63,7 +63,8 @@ impl Broker {
         for (listener, socket) in sockets {
             let router = match listeners[listener].protocol {
                 Protocol::Management => {
-                    mynah_admin::router(Metrics(Arc::clone(server.shared())), ready.clone())
+                    let metrics = Metrics { shared: Arc::clone(server.shared()), bridges: statuses.clone() };
+                    mynah_admin::router(metrics, ready.clone())
                 }
                 _ => {
                     let links = Links(server.dialer(place(&listeners, listener)));
@@ -243,18 +244,22 @@ impl Dial for Links {
 }
 
 /// What the workers count.
-struct Metrics(Arc<Shared>);
+struct Metrics {
+    shared: Arc<Shared>,
+    bridges: Vec<Arc<bridges::Status>>,
+}
 
 impl MetricsSource for Metrics {
     fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::new(VERSION);
-        for counters in self.0.all_counters() {
+        for counters in self.shared.all_counters() {
             snapshot.add_worker(counters);
         }
         // Retained values belong to no worker.
-        let sizes = self.0.sizes();
+        let sizes = self.shared.sizes();
         (snapshot.retained, snapshot.retained_bytes) =
             (sizes.retained_messages as u64, sizes.retained_bytes as u64);
+        snapshot.bridges = self.bridges.iter().map(|status| status.counts()).collect();
         snapshot
     }
 }

@@ -7,6 +7,7 @@
 mod authentication_v5;
 mod broker;
 mod client_v5;
+mod client_v5_terms;
 mod conformance;
 mod golden;
 mod journeys;

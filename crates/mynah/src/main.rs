@@ -1,6 +1,7 @@
 //! The binary: command line, configuration, and the wiring of stacks, engine, sockets and runtime into one broker.
 
 mod arguments;
+mod bridges;
 mod broker;
 mod check;
 mod client;

@@ -43,6 +43,7 @@ pub struct Engine {
     pub(crate) leaving: Vec<ConnectionId>,
     /// Where the numbers of entries begin.
     pub(crate) first_sequence: u64,
+    pub(crate) started: Instant,
     due: Vec<Timer>,
     /// When this worker looks for retained values that have expired.
     pub(crate) retained_due: Option<(TimerKey, Instant)>,
@@ -106,6 +107,7 @@ impl Engine {
             stopping: false,
             leaving: Vec::new(),
             first_sequence: 0,
+            started: now,
             due: Vec::new(),
             retained_due: None,
             shared,

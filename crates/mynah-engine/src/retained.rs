@@ -53,7 +53,8 @@ impl Engine {
     /// The value of the message's topic has changed. One worker stores all values of a topic, so that what is stored
     /// last is what was set last.
     fn note_value(&mut self, message: &Message) {
-        if !self.lane.journal.is_on() {
+        // What the broker says of itself is said anew.
+        if !self.lane.journal.is_on() || message.topic().is_broker_owned() {
             return;
         }
         let topic = message.topic().as_bytes();

@@ -73,12 +73,11 @@ impl Engine {
     /// A peer repeats an exactly-once publication that is under way: it is not told before what it said first is stored.
     fn confirm_again(&mut self, now: Instant, id: ConnectionId, receipt: u16) {
         let (class, result) = (Class::ExactlyOnce, Ok(true));
-        if !self.lane.journal.waits() {
+        let after = self.lane.journal.after_all();
+        if !self.lane.journal.waits() || self.lane.journal.is_past(after) {
             return self.tell(now, id, Outcome::Published { receipt, class, result });
         }
-        let after = self.lane.journal.after_all();
         self.hold(id, after, Held::Published { receipt, class, result });
-        self.release_waiters(now);
     }
 
     /// Whether a peer may publish this, and whether it is new.

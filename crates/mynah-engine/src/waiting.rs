@@ -151,7 +151,7 @@ impl Engine {
     }
 
     /// Goes on with everybody who waited for what is stored now.
-    pub(crate) fn release_waiters(&mut self, now: Instant) {
+    fn release_waiters(&mut self, now: Instant) {
         while let Some(Ask { from, token }) = self.lane.journal.next_ask() {
             self.outboxes[usize::from(from.0)].push(Parcel::Stored { token });
         }

@@ -209,7 +209,7 @@ impl Server {
             match worker.join() {
                 Ok(Ok(all_gone)) => drained &= all_gone,
                 Ok(Err(error)) => {
-                    tracing::error!(%error, "a worker's epoll failed");
+                    tracing::error!(%error, "a worker has failed");
                     drained = false;
                 }
                 Err(_) => drained = false,

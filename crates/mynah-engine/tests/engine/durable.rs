@@ -114,8 +114,10 @@ fn an_exactly_once_publication_that_was_acknowledged_is_a_duplicate_after_a_cras
         assert_eq!(broker.hear(peers[1]), "published 2\n");
         let mut broker = broker.crash(workers);
         let publisher = broker.open(0, "open p stay");
-        broker.say(publisher, "pub t 2 - x\ndone 2");
-        assert_eq!(broker.hear(publisher), "published 2\ncompleted 2\n");
+        broker.say(publisher, "pub t 2 - x");
+        assert_eq!(broker.hear(publisher), "published 2\n");
+        broker.say(publisher, "done 2");
+        assert_eq!(broker.hear(publisher), "completed 2\n");
         let (_, heard) = broker.open_heard(0, "open s stay");
         assert_eq!(heard, "opened again\nmsg 1 2 again t x\n", "{workers}");
     }

@@ -294,10 +294,16 @@ pub(crate) fn note_leased(
 ) -> bool {
     let Some(LeaseState::Sent(entry)) = session.queue.lease(id) else { return false };
     journal.note_entry(session_ref, entry, Some(id));
-    entry.class == Class::ExactlyOnce && postpone(journal, connection, id)
+    is_exact(entry) && postpone(journal, connection, id)
 }
 
-/// Lets an exactly-once delivery wait until its identifier is stored: after a crash the peer must not hear of it under
+/// Whether a delivery has to wait for the store: until its publisher's identifier is stored with it, a publication may
+/// come again after a crash, whatever the class of the delivery.
+pub(crate) fn is_exact(entry: &Entry) -> bool {
+    entry.message.header().class == Class::ExactlyOnce
+}
+
+/// Lets a delivery of an exactly-once publication wait until its identifier is stored: after a crash the peer must not hear of it under
 /// another. Returns whether it waits.
 pub(crate) fn postpone(
     journal: &mut Journal,

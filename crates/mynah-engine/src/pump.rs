@@ -13,7 +13,9 @@ use crate::connections::Resume;
 use crate::engine::Engine;
 use crate::item::Item;
 use crate::journal::Note;
-use crate::lane::{Manner, enqueue, mark_dirty, may_receive, note_leased, postpone, undeliverable, write};
+use crate::lane::{
+    Manner, enqueue, is_exact, mark_dirty, may_receive, note_leased, postpone, undeliverable, write,
+};
 
 /// Retained values taken from the store at a time.
 const PAGE: usize = 16;
@@ -134,7 +136,7 @@ impl Engine {
         let Some((entry, id)) = next else { return Progress::Paused };
         if let Some(id) = id.filter(|_| stored) {
             self.lane.journal.note(Note::Leased(session_ref, entry.sequence, id));
-            if entry.class == Class::ExactlyOnce
+            if is_exact(&entry)
                 && let Some(connection) = self.lane.connections.at(slot)
                 && postpone(&mut self.lane.journal, (slot, connection), id)
             {

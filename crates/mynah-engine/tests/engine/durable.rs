@@ -79,6 +79,15 @@ fn an_exactly_once_delivery_goes_out_when_its_identifier_is_stored() {
 }
 
 #[test]
+fn an_exactly_once_publication_reaches_nobody_before_its_identifier_is_stored() {
+    let (mut broker, peers) = held(1, &["open s stay\nsub t 1", "open p stay"]);
+    broker.say(peers[1], "pub t 2 - x");
+    assert_eq!(broker.hear(peers[0]), "", "it would come again, if the broker crashed now");
+    broker.store_all();
+    assert_eq!(broker.hear(peers[0]), "msg 1 1 t x\n");
+}
+
+#[test]
 fn after_a_crash_everything_that_was_acknowledged_is_there() {
     for (before, after) in [(1, 1), (3, 2), (2, 3)] {
         let (mut broker, peers) = held(before, &["open s stay\nsub t 2\nsub @g:u 1", "open p stay"]);

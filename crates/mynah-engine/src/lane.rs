@@ -294,17 +294,19 @@ pub(crate) fn note_leased(
 ) -> bool {
     let Some(LeaseState::Sent(entry)) = session.queue.lease(id) else { return false };
     journal.note_entry(session_ref, entry, Some(id));
-    is_exact(entry) && postpone(journal, connection, id)
+    // What waits is not overtaken.
+    let overtakes = connection.1.waiting.as_ref().is_some_and(|waiting| waiting.first_delivery().is_some());
+    (overtakes || is_exact(entry)) && postpone(journal, connection, id)
 }
 
 /// Whether a delivery has to wait for the store: until its publisher's identifier is stored with it, a publication may
 /// come again after a crash, whatever the class of the delivery.
-pub(crate) fn is_exact(entry: &Entry) -> bool {
+fn is_exact(entry: &Entry) -> bool {
     entry.message.header().class == Class::ExactlyOnce
 }
 
-/// Lets a delivery of an exactly-once publication wait until its identifier is stored: after a crash the peer must not hear of it under
-/// another. Returns whether it waits.
+/// Lets a delivery wait until its identifier is stored: after a crash it is repeated under the same one, and marked.
+/// Returns whether it waits.
 pub(crate) fn postpone(
     journal: &mut Journal,
     (slot, connection): (u32, &mut Connection),

@@ -13,9 +13,7 @@ use crate::connections::Resume;
 use crate::engine::Engine;
 use crate::item::Item;
 use crate::journal::Note;
-use crate::lane::{
-    Manner, enqueue, is_exact, mark_dirty, may_receive, note_leased, postpone, undeliverable, write,
-};
+use crate::lane::{Manner, enqueue, mark_dirty, may_receive, note_leased, postpone, undeliverable, write};
 
 /// Retained values taken from the store at a time.
 const PAGE: usize = 16;
@@ -136,8 +134,8 @@ impl Engine {
         let Some((entry, id)) = next else { return Progress::Paused };
         if let Some(id) = id.filter(|_| stored) {
             self.lane.journal.note(Note::Leased(session_ref, entry.sequence, id));
-            if is_exact(&entry)
-                && let Some(connection) = self.lane.connections.at(slot)
+            // It may be stored for long: if it went out now, nobody would know after a crash that it did.
+            if let Some(connection) = self.lane.connections.at(slot)
                 && postpone(&mut self.lane.journal, (slot, connection), id)
             {
                 return Progress::Made;

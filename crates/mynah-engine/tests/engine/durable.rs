@@ -88,6 +88,24 @@ fn an_exactly_once_publication_reaches_nobody_before_its_identifier_is_stored() 
 }
 
 #[test]
+fn what_left_the_backlog_is_repeated_as_such_and_not_overtaken() {
+    let (mut broker, peers) = held(1, &["open s stay\nsub t 1", "open p go"]);
+    broker.cut(peers[0]);
+    broker.say(peers[1], "pub t 1 - x");
+    broker.store_all();
+    let again = broker.accept(0);
+    broker.say(again, "open s stay");
+    broker.store_next();
+    assert_eq!(broker.hear(again), "opened again\n");
+    broker.say(peers[1], "pub t 1 - y");
+    assert_eq!(broker.hear(again), "");
+    broker.store_all();
+    assert_eq!(broker.hear(again), "msg 1 1 t x\nmsg 2 1 t y\n");
+    let mut broker = broker.crash(1);
+    assert_eq!(broker.open_heard(0, "open s stay").1, "opened again\nmsg 1 1 again t x\nmsg 2 1 again t y\n");
+}
+
+#[test]
 fn after_a_crash_everything_that_was_acknowledged_is_there() {
     for (before, after) in [(1, 1), (3, 2), (2, 3)] {
         let (mut broker, peers) = held(before, &["open s stay\nsub t 2\nsub @g:u 1", "open p stay"]);
@@ -107,7 +125,7 @@ fn after_a_crash_everything_that_was_acknowledged_is_there() {
         let publisher = broker.open(0, "open p go");
         broker.say(publisher, "pub t 2 - again\npub u 1 - shared");
         broker.say(again, "ack 1\nfin 2");
-        assert_eq!(broker.hear(again), "msg 4 1 u shared\nmsg 3 2 t again\n");
+        assert_eq!(broker.hear(again), "msg 3 2 t again\nmsg 4 1 u shared\n");
         broker.say(again, "rec 3\nfin 3\nack 4\nsub v 1\nsub w 1");
         let heard = broker.hear(again);
         assert!(heard.contains("msg 5 1 retained v value") && !heard.contains("gone"), "{heard}");

@@ -42,6 +42,7 @@ const LEVELS: &[(&str, Kind, &[&str])] = &[
     ("mynah-cluster", Kind::Runtime,     &["mynah-model", "mynah-core", "mynah-store"]),
     ("mynah",         Kind::Runtime,     EVERYTHING),
     ("mynah-sim",     Kind::Development, EVERYTHING),
+    ("mynah-crash",   Kind::Development, EVERYTHING),
     ("mynah-interop", Kind::Development, EVERYTHING),
     ("mynah-bench",   Kind::Development, EVERYTHING),
     ("mynah-fuzz",    Kind::Development, EVERYTHING),

@@ -44,6 +44,7 @@ const LEVELS: &[(&str, Kind, &[&str])] = &[
     ("mynah-sim",     Kind::Development, EVERYTHING),
     ("mynah-crash",   Kind::Development, EVERYTHING),
     ("mynah-interop", Kind::Development, EVERYTHING),
+    ("mynah-lostwrites", Kind::Development, EVERYTHING),
     ("mynah-bench",   Kind::Development, EVERYTHING),
     ("mynah-fuzz",    Kind::Development, EVERYTHING),
     ("xtask",         Kind::Development, &[]),

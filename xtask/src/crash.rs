@@ -84,6 +84,8 @@ impl Built {
     fn new(release: bool, names_store: bool) -> Result<Self, String> {
         let mut build = cargo();
         build.args(["build", "--quiet", "-p", "mynah", "-p", "mynah-crash", "-p", "mynah-lostwrites"]);
+        // In one build features are shared: rustix calls the kernel through libc in the broker too.
+        build.args(["--features", "mynah-lostwrites/through-libc"]);
         if release {
             build.arg("--release");
         }

@@ -1,6 +1,7 @@
 //! The content of files goes back, sector by sector.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Result};
 use std::os::unix::fs::FileExt;
@@ -72,7 +73,7 @@ fn undo_file(file: &File, mut changes: Vec<Change<'_>>, loss: Loss, random: &mut
         if from >= end || (loss == Loss::Sectors && random.happens(50)) {
             continue;
         }
-        let length = usize::try_from((end - from).min(SECTOR_BYTES)).unwrap_or(sector.len());
+        let length = index((end - from).min(SECTOR_BYTES));
         if read(file, number)? != sector {
             lost.sectors += 1;
         }
@@ -91,8 +92,7 @@ fn tear(change: &mut Change<'_>, random: &mut Random) {
         return;
     }
     let start = ((change.offset / SECTOR_BYTES + kept) * SECTOR_BYTES).min(end);
-    let skipped = usize::try_from(start - change.offset).unwrap_or(usize::MAX);
-    change.old = change.old.get(skipped..).unwrap_or_default();
+    change.old = change.old.get(index(start - change.offset)..).unwrap_or_default();
     (change.offset, change.bytes) = (start, end - start);
     change.size = change.size.max(start);
 }
@@ -101,18 +101,29 @@ fn tear(change: &mut Change<'_>, random: &mut Random) {
 fn before(file: &File, changes: &[Change<'_>]) -> Result<BTreeMap<u64, Sector>> {
     let mut sectors = BTreeMap::new();
     for change in changes.iter().rev() {
-        for at in change.offset..change.offset + change.bytes {
+        let (mut at, end) = (change.offset, change.offset + change.bytes);
+        while at < end {
             let number = at / SECTOR_BYTES;
+            let next = end.min((number + 1) * SECTOR_BYTES);
             let sector = match sectors.entry(number) {
-                std::collections::btree_map::Entry::Vacant(entry) => entry.insert(read(file, number)?),
-                std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => entry.insert(read(file, number)?),
+                Entry::Occupied(entry) => entry.into_mut(),
             };
-            let old = usize::try_from(at - change.offset).ok().and_then(|index| change.old.get(index));
+            let place = &mut sector[index(at % SECTOR_BYTES)..][..index(next - at)];
+            let old = change.old.get(index(at - change.offset)..).unwrap_or_default();
+            let (there, beyond) = place.split_at_mut(old.len().min(place.len()));
+            there.copy_from_slice(&old[..there.len()]);
             // Beyond the end of a file there are zeros, should it become longer.
-            sector[(at % SECTOR_BYTES) as usize] = old.copied().unwrap_or(0);
+            beyond.fill(0);
+            at = next;
         }
     }
     Ok(sectors)
+}
+
+/// An offset within something that is in memory.
+fn index(offset: u64) -> usize {
+    usize::try_from(offset).unwrap_or(usize::MAX)
 }
 
 /// A sector as it is now, with zeros beyond the end of the file.

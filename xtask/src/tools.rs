@@ -8,11 +8,17 @@ use std::process::{Command, Stdio};
 use crate::workspace::{Workspace, cargo};
 
 /// Programs, and the Debian packages they come from.
-const PROGRAMS: &[(&str, &str)] =
-    &[("mosquitto_pub", "mosquitto-clients"), ("mosquitto_sub", "mosquitto-clients"), ("curl", "curl")];
+const PROGRAMS: &[(&str, &str)] = &[
+    ("mosquitto", "mosquitto"),
+    ("mosquitto_pub", "mosquitto-clients"),
+    ("mosquitto_sub", "mosquitto-clients"),
+    ("curl", "curl"),
+    ("openssl", "openssl"),
+    ("sslscan", "sslscan"),
+];
 
 /// Python packages, pinned: a client that changes by itself is no yardstick.
-const PYTHON_PACKAGES: &[&str] = &["paho-mqtt==2.1.0"];
+const PYTHON_PACKAGES: &[&str] = &["paho-mqtt==2.1.0", "kosoku==0.1.0"];
 
 /// Sees to it that all programs are there. Returns the Python that has the packages.
 pub(crate) fn set_up(target: &Path) -> Result<PathBuf, String> {
@@ -28,7 +34,9 @@ pub(crate) fn set_up(target: &Path) -> Result<PathBuf, String> {
 /// Whether a program is on the path.
 pub(crate) fn is_there(program: &str) -> bool {
     let folders = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&folders).any(|folder| folder.join(program).is_file())
+    // Where Debian has servers, which is on the path of root only.
+    let sbin = ["/usr/sbin".into()];
+    std::env::split_paths(&folders).chain(sbin).any(|folder| folder.join(program).is_file())
 }
 
 /// Sees to it that instructions can be counted. Returns the program that does it, which has to be of the version of its

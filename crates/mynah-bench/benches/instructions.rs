@@ -32,7 +32,7 @@ fn decode_publish(bytes: Vec<u8>) -> Vec<u8> {
     let Ok(Some(unit)) = next_unit(black_box(&mut input), Version::default(), 1 << 20) else {
         panic!("the packet is whole");
     };
-    let publish = Publish::decode(unit.flags, unit.body, TextRule::RefuseDiscouraged);
+    let publish = Publish::decode(unit.flags, unit.body, TextRule::RefuseDiscouraged, Version::default());
     assert!(black_box(publish).is_ok());
     bytes
 }
@@ -50,6 +50,7 @@ fn encode_publish(mut out: Vec<u8>) -> Vec<u8> {
         retain: false,
         topic: Topic::from_checked(TOPIC.as_bytes()),
         packet_id: None,
+        properties: None,
         payload: &PAYLOAD,
     };
     black_box(&publish).encode(&mut out);

@@ -55,11 +55,13 @@ pub enum DropReason {
     Offline,
     /// The receiver has refused the message.
     Rejected,
+    /// The receiver takes no message that large.
+    TooLarge,
 }
 
 impl DropReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::BacklogFull,
         Self::SlowConsumer,
         Self::Expired,
@@ -69,6 +71,7 @@ impl DropReason {
         Self::SessionEnded,
         Self::Offline,
         Self::Rejected,
+        Self::TooLarge,
     ];
 
     /// The reason as it appears in metrics.
@@ -84,6 +87,7 @@ impl DropReason {
             Self::SessionEnded => "session_ended",
             Self::Offline => "offline",
             Self::Rejected => "rejected",
+            Self::TooLarge => "too_large",
         }
     }
 }

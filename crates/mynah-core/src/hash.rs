@@ -15,6 +15,7 @@ pub(crate) enum PathStep<'a> {
     Literal(&'a [u8]),
     One,
     Tail,
+    End,
 }
 
 impl KeyedHash {
@@ -60,6 +61,7 @@ impl KeyedHash {
             PathStep::Literal(segment) => (0x9e37_79b9_7f4a_7c15, segment),
             PathStep::One => (0xc2b2_ae3d_27d4_eb4f, &b"+"[..]),
             PathStep::Tail => (0x1656_67b1_9e37_79f9, &b"#"[..]),
+            PathStep::End => (0xd6e8_feb8_6659_fd93, &b""[..]),
         };
         let mut hasher = FixedState::with_seed(self.1 ^ parent.wrapping_add(kind)).build_hasher();
         hasher.write(segment);

@@ -6,9 +6,12 @@
 //! * [`WorkerId`] and [`SessionRef`]: who owns a session and where it lives there; [`owner`] says which worker.
 //! * [`TopicIndex`]: the filters of all sessions, shared by all workers and read-mostly. [`Generations`] counts its
 //!   changes, so that each worker's [`RouteCache`] knows which of its remembered matches still hold.
+//! * [`Target`]: a session that a message goes to, and by which of its subscriptions. [`Shares`]: groups of sessions of
+//!   which one gets each message.
 //! * [`Queue`]: the queue kernel. Ready entries, leases in order, settlement, bounds and expiry.
 //! * [`Session`] and [`SessionTable`]: what outlives a connection. [`Mutation`] is every durable change of a session as
 //!   explicit data.
+//! * [`Text`]: a filter that the index and a session share.
 //! * [`RetainedStore`]: the last value of each topic, walked in topic order by a [`Cursor`].
 //! * [`AccessRules`]: which identity may publish and subscribe where.
 //! * [`Counters`]: what one worker counts and others read.
@@ -21,22 +24,29 @@ pub mod counters;
 mod generation;
 mod hash;
 mod index;
+mod packed;
 mod queue;
 mod refs;
 mod retained;
 mod route;
 mod session;
 mod sessions;
+mod shares;
+mod target;
 #[cfg(test)]
 mod testing;
+mod text;
 
 pub use access::{AccessRules, Check, Grant};
 pub use counters::{Counters, DropReason};
 pub use generation::{Generations, Stamp};
 pub use index::{Match, TopicIndex};
-pub use queue::{Entry, LeaseState, Leased, Queue, QueueBounds};
+pub use queue::{Entry, LeaseState, Leased, Queue, QueueBounds, Withdrawal};
 pub use refs::{SessionRef, WorkerId};
 pub use retained::{Cursor, RetainedStore};
-pub use route::{Route, RouteCache, Target};
+pub use route::{Found, Route, RouteCache};
 pub use session::{Mutation, Received, ReceivedIds, Replay, Session};
 pub use sessions::{SHARDS, SessionKey, SessionTable, owner};
+pub use shares::{Member, Members, Shares};
+pub use target::{GroupKey, Publishers, Target, Via};
+pub use text::Text;

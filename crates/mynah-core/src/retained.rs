@@ -9,17 +9,17 @@ mod order;
 mod scan;
 #[cfg(test)]
 mod tests;
+mod tree;
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::ops::Bound;
 
 use mynah_model::{Condition, Filter, Instant, Limits, Message, Reason, TenantId, Topic, ValueTag};
 
 use crate::hash::KeyedHash;
 use expiring::Expiring;
-use order::{Place, Value};
 use scan::Next;
+use tree::Tree;
 
 /// How far a walk over retained values has come: what is at or after it is still to be looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub struct RetainedStore {
 
 #[derive(Debug, Default)]
 struct Values {
-    by_topic: BTreeSet<Value>,
+    by_topic: Tree,
     bytes: usize,
 }
 
@@ -72,7 +72,7 @@ impl RetainedStore {
     #[must_use]
     pub fn new(limits: &Limits, seed: u64) -> Self {
         Self {
-            messages_max: limits.retained_messages_max,
+            messages_max: limits.retained_messages_max.min(Tree::VALUES_MAX),
             bytes_max: limits.retained_bytes_max,
             message_bytes_max: limits.retained_message_bytes_max,
             tenants: BTreeMap::new(),
@@ -100,15 +100,15 @@ impl RetainedStore {
             return Err(Reason::TooLarge);
         }
         let values = self.tenants.entry(tenant).or_default();
-        let place: &dyn Place = &message.topic();
-        let replaced = values.by_topic.get(place).map_or(0, |value| value.0.cost_bytes());
+        let place = values.by_topic.place(message.topic().as_bytes());
+        let replaced = values.by_topic.at(place).map_or(0, Message::cost_bytes);
         let bytes = values.bytes - replaced + cost;
         if bytes > self.bytes_max || (replaced == 0 && values.by_topic.len() >= self.messages_max) {
             return Err(Reason::QuotaExceeded);
         }
         values.bytes = bytes;
-        match values.by_topic.replace(Value(message.clone())) {
-            Some(Value(old)) => self.expiring.remove(&old),
+        match values.by_topic.put(place, message.clone()) {
+            Some(old) => self.expiring.remove(&old),
             None => self.len += 1,
         }
         self.expiring.insert(message);
@@ -166,9 +166,21 @@ impl RetainedStore {
     /// The value of a topic.
     #[must_use]
     pub fn get(&self, tenant: TenantId, topic: Topic<'_>, now: Instant) -> Option<&Message> {
-        let place: &dyn Place = &topic;
-        let Value(message) = self.tenants.get(&tenant)?.by_topic.get(place)?;
+        let values = &self.tenants.get(&tenant)?.by_topic;
+        let message = values.at(values.place(topic.as_bytes()))?;
         (!is_expired(message, now)).then_some(message)
+    }
+
+    /// Whether some topic with a value begins as every topic does that `filter` selects. If not, no value matches; to
+    /// know costs one search.
+    #[must_use]
+    pub fn may_match(&self, tenant: TenantId, filter: Filter<'_>) -> bool {
+        let Some(values) = self.tenants.get(&tenant).filter(|values| values.by_topic.len() > 0) else {
+            return false;
+        };
+        let beginning = scan::first(filter);
+        let nearest = values.by_topic.walk(&beginning).next();
+        nearest.is_some_and(|message| message.topic().as_bytes().starts_with(&beginning))
     }
 
     /// Pushes the next values that match `filter`, at most `max` of them, in topic order, and moves `cursor` past what
@@ -191,9 +203,9 @@ impl RetainedStore {
             cursor.from = scan::first(filter);
         }
         let mut room = max;
-        let mut values_from = values.from(&cursor.from);
+        let mut walk = values.by_topic.walk(&cursor.from);
         for _ in 0..LOOKS_MAX {
-            let Some(Value(message)) = values_from.next() else { return false };
+            let Some(message) = walk.next() else { return false };
             let topic = message.topic();
             match scan::look(filter, topic) {
                 Next::Match if is_expired(message, now) => {}
@@ -206,7 +218,7 @@ impl RetainedStore {
                 }
                 Next::Step => {}
                 Next::Seek(from) => {
-                    values_from = values.from(&from);
+                    walk.seek(&from);
                     cursor.from = from;
                     continue;
                 }
@@ -258,19 +270,11 @@ impl RetainedStore {
 
     fn clear(&mut self, tenant: TenantId, topic: Topic<'_>) {
         let Some(values) = self.tenants.get_mut(&tenant) else { return };
-        let place: &dyn Place = &topic;
-        let Some(Value(message)) = values.by_topic.take(place) else { return };
+        let Some(message) = values.by_topic.remove(topic.as_bytes()) else { return };
         self.expiring.remove(&message);
         values.bytes -= message.cost_bytes();
         self.bytes -= message.cost_bytes();
         self.len -= 1;
-    }
-}
-
-impl Values {
-    fn from<'v>(&'v self, from: &[u8]) -> impl Iterator<Item = &'v Value> + use<'v> {
-        let place: &dyn Place = &Topic::from_checked(from);
-        self.by_topic.range::<dyn Place, _>((Bound::Included(place), Bound::Unbounded))
     }
 }
 

@@ -1,22 +1,27 @@
 //! Routes: what a worker remembers of a match, so that a topic that is published again costs one probe.
 
+mod doorkeeper;
+
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use hashbrown::HashTable;
-use mynah_model::{SubscriptionOptions, TenantId, Topic};
+use mynah_model::{TenantId, Topic};
 
 use crate::hash::KeyedHash;
-use crate::{Generations, Match, SessionRef, Stamp, WorkerId};
+use crate::shares::Members;
+use crate::target::{Publishers, Target};
+use crate::{Generations, Match, Stamp, WorkerId};
+use doorkeeper::Doorkeeper;
 
-/// A session that a topic's messages go to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// The session; each appears once in a route.
-    pub session: SessionRef,
-    /// How it wants the messages: its overlapping subscriptions merged in its favour.
-    pub options: SubscriptionOptions,
+/// What a search for a topic's subscribers finds, in any order.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Sessions.
+    pub matches: Vec<Match>,
+    /// Groups, of which one member gets each message.
+    pub groups: Vec<Arc<Members>>,
 }
 
 /// Everybody that a topic's messages go to.
@@ -24,65 +29,68 @@ pub struct Target {
 pub struct Route {
     local: Box<[Target]>,
     remote: Box<[(WorkerId, Arc<[Target]>)]>,
+    groups: Box<[Arc<Members>]>,
 }
 
 impl Route {
-    /// The targets of this worker.
+    /// The targets of this worker. A session has two if some of its subscriptions are spared its own messages: one for
+    /// these, one for the messages of others.
     #[must_use]
     pub fn local(&self) -> &[Target] {
         &self.local
     }
 
-    /// The targets of other workers, each worker once.
+    /// The targets of other workers, each worker once. A session publishes at the worker that owns it: so there are
+    /// none for a session's own messages.
     #[must_use]
     pub fn remote(&self) -> &[(WorkerId, Arc<[Target]>)] {
         &self.remote
     }
 
+    /// The groups that share the messages: one member of each gets a message.
+    #[must_use]
+    pub fn groups(&self) -> &[Arc<Members>] {
+        &self.groups
+    }
+
     /// Whether nobody wants the topic.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.local.is_empty() && self.remote.is_empty()
+        self.local.is_empty() && self.remote.is_empty() && self.groups.is_empty()
     }
 
     fn len(&self) -> usize {
-        self.local.len() + self.remote.iter().map(|(_, targets)| targets.len()).sum::<usize>()
+        self.local.len()
+            + self.remote.iter().map(|(_, targets)| targets.len()).sum::<usize>()
+            + self.groups.len()
     }
 
-    /// Sorts matches by owner and merges those of one session.
-    fn new(mut found: Vec<Match>, local: WorkerId) -> (Self, Vec<Match>) {
-        found.sort_unstable_by_key(|m| m.session);
-        found.dedup_by(|later, kept| {
-            let same = later.session == kept.session;
-            if same {
-                kept.options = merge(kept.options, later.options);
-            }
-            same
-        });
-        let mut route = Self::default();
+    /// Sorts matches by owner and merges those of one session. What was found is used up, its memory is not.
+    fn new(found: &mut Found, local: WorkerId) -> Self {
+        found.matches.sort_unstable_by_key(|m| m.session);
+        let mut route = Self { groups: found.groups.drain(..).collect(), ..Self::default() };
         let mut remote = Vec::new();
-        for of_worker in found.chunk_by(|a, b| a.session.worker == b.session.worker) {
-            let targets = of_worker.iter().map(|m| Target { session: m.session, options: m.options });
-            match of_worker[0].session.worker {
-                worker if worker == local => route.local = targets.collect(),
-                worker => remote.push((worker, targets.collect())),
+        for of_worker in found.matches.chunk_by(|a, b| a.session.worker == b.session.worker) {
+            let worker = of_worker[0].session.worker;
+            let mut targets = Vec::with_capacity(of_worker.len());
+            for of_session in of_worker.chunk_by(|a, b| a.session == b.session) {
+                Target::merge(of_session, &mut targets);
+            }
+            if worker == local {
+                route.local = targets.into_boxed_slice();
+            } else {
+                targets.retain(|target| target.publishers != Publishers::Own);
+                remote.push((worker, targets.into()));
             }
         }
         route.remote = remote.into_boxed_slice();
-        found.clear();
-        (route, found)
+        found.matches.clear();
+        route
     }
 }
 
-fn merge(a: SubscriptionOptions, b: SubscriptionOptions) -> SubscriptionOptions {
-    SubscriptionOptions {
-        class_max: a.class_max.max(b.class_max),
-        retain_as_published: a.retain_as_published || b.retain_as_published,
-        ..a
-    }
-}
-
-/// Routes by topic, bounded in topics and in targets. What is used again stays.
+/// Routes by topic, bounded in topics and in targets. A topic comes in when it is asked for the second time, and what is
+/// used again stays.
 #[derive(Debug)]
 pub struct RouteCache {
     hash: KeyedHash,
@@ -98,7 +106,10 @@ pub struct RouteCache {
     hand: usize,
     /// Targets in all routes.
     targets: usize,
-    scratch: Vec<Match>,
+    doorkeeper: Doorkeeper,
+    /// The last answer about a topic that was not let in.
+    passing: Route,
+    scratch: Found,
 }
 
 #[derive(Debug)]
@@ -132,18 +143,20 @@ impl RouteCache {
             last: 0,
             hand: 0,
             targets: 0,
-            scratch: Vec::new(),
+            doorkeeper: Doorkeeper::new(capacity),
+            passing: Route::default(),
+            scratch: Found::default(),
         }
     }
 
     /// The route of `topic`: as remembered, if nothing that concerns it has changed since; else from `find`, which
-    /// pushes all matches in any order.
+    /// pushes all that match in any order.
     pub fn route(
         &mut self,
         tenant: TenantId,
         topic: Topic<'_>,
         generations: &Generations,
-        find: impl FnOnce(&mut Vec<Match>),
+        find: impl FnOnce(&mut Found),
     ) -> &Route {
         let slots = &self.slots;
         let same = |&at: &u32| {
@@ -151,24 +164,21 @@ impl RouteCache {
             slots.get(at as usize).is_some_and(|s| s.tenant == tenant && *s.topic == *topic.as_bytes())
         };
         let known = if same(&self.last) {
-            Some(self.last)
+            self.last
         } else {
             let hash = self.hash.text(tenant, topic.as_bytes());
-            self.table.find(hash, same).copied()
-        };
-        let at = match known {
-            Some(at) => {
-                let remembered = self.slots[at as usize].stamp;
-                let stamp = generations.again(remembered);
-                if stamp != remembered {
-                    self.find_again(at, stamp, find);
-                }
-                at
+            match self.table.find(hash, same) {
+                Some(at) => *at,
+                None => return self.find_first(hash, tenant, topic, generations, find),
             }
-            None => self.find_first(tenant, topic, generations.stamp(tenant, topic), find),
         };
-        self.last = at;
-        let slot = &mut self.slots[at as usize];
+        let remembered = self.slots[known as usize].stamp;
+        let stamp = generations.again(remembered);
+        if stamp != remembered {
+            self.find_again(known, stamp, find);
+        }
+        self.last = known;
+        let slot = &mut self.slots[known as usize];
         slot.used = true;
         &slot.route
     }
@@ -176,35 +186,40 @@ impl RouteCache {
     #[cold]
     fn find_first(
         &mut self,
+        hash: u64,
         tenant: TenantId,
         topic: Topic<'_>,
-        stamp: Stamp,
-        find: impl FnOnce(&mut Vec<Match>),
-    ) -> u32 {
+        generations: &Generations,
+        find: impl FnOnce(&mut Found),
+    ) -> &Route {
+        if !self.doorkeeper.knows(hash) {
+            self.passing = self.find_route(find);
+            return &self.passing;
+        }
+        let stamp = generations.stamp(tenant, topic);
         let route = self.find_route(find);
         let at = self.vacate();
-        let hash = self.hash.text(tenant, topic.as_bytes());
         let slot = &mut self.slots[at as usize];
         (slot.hash, slot.tenant, slot.topic) = (hash, tenant, topic.as_bytes().into());
         let slots = &self.slots;
         self.table.insert_unique(hash, at, |&at| slots[at as usize].hash);
         self.fill(at, stamp, route);
-        at
+        self.last = at;
+        &self.slots[at as usize].route
     }
 
     #[cold]
-    fn find_again(&mut self, at: u32, stamp: Stamp, find: impl FnOnce(&mut Vec<Match>)) {
+    fn find_again(&mut self, at: u32, stamp: Stamp, find: impl FnOnce(&mut Found)) {
         let route = self.find_route(find);
         self.targets -= self.slots[at as usize].route.len();
         self.fill(at, stamp, route);
     }
 
-    fn find_route(&mut self, find: impl FnOnce(&mut Vec<Match>)) -> Route {
-        let mut found = core::mem::take(&mut self.scratch);
-        find(&mut found);
-        let (route, found) = Route::new(found, self.local);
-        self.scratch = found;
-        self.scratch.shrink_to(Self::SCRATCH_MATCHES_MAX);
+    fn find_route(&mut self, find: impl FnOnce(&mut Found)) -> Route {
+        find(&mut self.scratch);
+        let route = Route::new(&mut self.scratch, self.local);
+        self.scratch.matches.shrink_to(Self::SCRATCH_MATCHES_MAX);
+        self.scratch.groups.shrink_to(Self::SCRATCH_MATCHES_MAX);
         route
     }
 
@@ -263,7 +278,8 @@ impl RouteCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mynah_model::{Class, Filter};
+    use crate::SessionRef;
+    use mynah_model::{Class, Filter, SubscriptionOptions};
 
     fn at(worker: u16, slot: u32) -> SessionRef {
         SessionRef { worker: WorkerId(worker), slot, generation: 0 }
@@ -289,10 +305,16 @@ mod tests {
                 (at(0, 1), Class::AtMostOnce, false),
                 (at(1, 9), Class::AtMostOnce, true),
             ] {
-                found.push(Match { session, options: options(class, rap) });
+                found.matches.push(Match { session, options: options(class, rap) });
             }
         });
-        let target = |session, class, rap| Target { session, options: options(class, rap) };
+        let target = |session, class_max, retain_as_published| Target {
+            session,
+            class_max,
+            retain_as_published,
+            publishers: Publishers::All,
+            via: None,
+        };
         assert_eq!(route.local(), [target(at(1, 9), Class::AtLeastOnce, true)]);
         let remote: Vec<_> = route.remote().iter().map(|(w, t)| (w.0, t.to_vec())).collect();
         let expected = [
@@ -307,13 +329,14 @@ mod tests {
         let generations = Generations::new(3);
         let mut cache = RouteCache::new(1, 4, WorkerId(0));
         let mut finds = 0;
-        for _ in 0..3 {
+        for _ in 0..4 {
             cache.route(TenantId::DEFAULT, topic("a/b"), &generations, |_| finds += 1);
         }
-        assert_eq!(finds, 1);
+        // Once in passing, and once to be remembered.
+        assert_eq!(finds, 2);
         generations.bump(TenantId::DEFAULT, Filter::new(b"a/+").unwrap());
         let route = cache.route(TenantId::DEFAULT, topic("a/b"), &generations, |found| {
-            found.push(Match { session: at(0, 0), options: options(Class::AtMostOnce, false) });
+            found.matches.push(Match { session: at(0, 0), options: options(Class::AtMostOnce, false) });
         });
         assert_eq!(route.len(), 1);
     }
@@ -326,13 +349,14 @@ mod tests {
             let cold = alloc::format!("cold/{i}");
             let route = cache.route(TenantId::DEFAULT, topic(&cold), &Generations::new(3), |found| {
                 let m = Match { session: at(0, i), options: options(Class::AtMostOnce, false) };
-                found.push(m);
+                found.matches.push(m);
             });
             assert_eq!(route.local()[0].session.slot, i);
             cache.route(TenantId::DEFAULT, topic("hot"), &Generations::new(3), |_| finds_of_hot += 1);
             assert!(cache.table.len() <= 8 && cache.slots.len() <= 8);
         }
-        assert_eq!(finds_of_hot, 1);
+        // The doorkeeper forgets now and then; what was let in before that stays.
+        assert_eq!(finds_of_hot, 2);
     }
 
     #[test]
@@ -341,11 +365,14 @@ mod tests {
         for i in 0..100_u32 {
             let name = alloc::format!("t/{i}");
             let size = 100 * (i % 5);
-            let route = cache.route(TenantId::DEFAULT, topic(&name), &Generations::new(3), |found| {
-                let one = |slot| Match { session: at(0, slot), options: options(Class::AtMostOnce, false) };
-                found.extend((0..size).map(one));
-            });
-            assert_eq!(route.len(), size as usize);
+            for _asked_again in [false, true] {
+                let route = cache.route(TenantId::DEFAULT, topic(&name), &Generations::new(3), |found| {
+                    let one =
+                        |slot| Match { session: at(0, slot), options: options(Class::AtMostOnce, false) };
+                    found.matches.extend((0..size).map(one));
+                });
+                assert_eq!(route.len(), size as usize);
+            }
             assert!(cache.targets <= 8 * RouteCache::TARGETS_PER_TOPIC || cache.table.len() == 1);
         }
     }

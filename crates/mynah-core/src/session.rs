@@ -2,18 +2,22 @@
 
 mod mutation;
 mod received;
+mod subscription;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
+use core::num::NonZeroU32;
 
-use mynah_model::{Expiry, Filter, Identity, Instant, Message, Reason, SubscriptionOptions};
+use mynah_model::{Expiry, Filter, Identity, Instant, Reason, SubscriptionOptions, Will};
 
 pub use mutation::Mutation;
 pub use received::{Received, ReceivedIds};
 
-use crate::{Cursor, Queue, QueueBounds};
+use crate::{Cursor, Queue, QueueBounds, Text};
+use subscriptions::Subscriptions;
 
 /// A session. Its fields are changed by the worker that owns it and by nobody else.
 #[derive(Debug)]
@@ -24,21 +28,24 @@ pub struct Session {
     pub queue: Queue,
     /// Exactly-once publications of the peer that are not complete.
     pub received: ReceivedIds,
-    /// Published when the connection ends without a good-bye.
-    pub will: Option<Message>,
+    /// Published some time after the connection has ended without a good-bye. While there is no connection, one that is
+    /// here waits for that time.
+    pub will: Option<Box<Will>>,
     /// How long the session outlives its connection.
     pub expiry: Expiry,
     /// The slot of the connection that uses the session.
     pub connection: Option<u32>,
     /// When the last connection ended: what the expiry counts from.
     pub detached_at: Option<Instant>,
-    /// Whether a timer looks at the expiry: one is enough, however often connections come and go.
-    pub expiry_is_watched: bool,
+    /// The owner's timer that wakes it when the will or the end of the session is due.
+    pub timer: Option<NonZeroU32>,
     /// How many unconfirmed deliveries the peer takes at a time.
     pub receive_max: u16,
     /// Whether a subscription reaches beyond what the peer may see: then each message is looked at.
     pub checks_deliveries: bool,
-    subscriptions: BTreeMap<Box<[u8]>, SubscriptionOptions>,
+    /// Whether the session has been a member of a group: then it may hold messages that others can have.
+    pub has_shared: bool,
+    subscriptions: Subscriptions,
     // Boxed because few sessions have any.
     #[allow(clippy::box_collection)]
     replays: Option<Box<VecDeque<Replay>>>,
@@ -67,10 +74,11 @@ impl Session {
             expiry,
             connection: None,
             detached_at: None,
-            expiry_is_watched: false,
+            timer: None,
             receive_max,
             checks_deliveries: false,
-            subscriptions: BTreeMap::new(),
+            has_shared: false,
+            subscriptions: Subscriptions::default(),
             replays: None,
         }
     }
@@ -84,47 +92,93 @@ impl Session {
     pub fn discard(&mut self) -> usize {
         self.received = ReceivedIds::new();
         self.will = None;
-        self.subscriptions = BTreeMap::new();
+        self.subscriptions = Subscriptions::default();
         self.replays = None;
+        self.has_shared = false;
         self.queue.clear()
     }
 
-    /// The connection has ended.
-    pub fn detach(&mut self, now: Instant) {
+    /// The connection has ended, and perhaps said how long the session is to outlive it.
+    pub fn detach(&mut self, now: Instant, expiry: Option<Expiry>) {
         self.connection = None;
         self.detached_at = Some(now);
+        self.expiry = expiry.unwrap_or(self.expiry);
     }
 
-    /// Adds a subscription or replaces the options of one with the same filter. Returns whether it replaced one.
+    /// When the will is due that waits without a connection, if one does.
+    #[must_use]
+    pub fn will_due(&self) -> Option<Instant> {
+        Some(self.detached_at? + self.will.as_ref()?.delay)
+    }
+
+    /// When the session ends, if nobody comes back to it.
+    #[must_use]
+    pub fn expiry_due(&self) -> Option<Instant> {
+        match self.expiry {
+            Expiry::WithConnection => self.detached_at,
+            Expiry::After(duration) => Some(self.detached_at? + duration),
+            Expiry::Never => None,
+        }
+    }
+
+    /// Adds a subscription, of the session's own or shared with the group `share`, or replaces the options of one with
+    /// the same filter and group. Returns whether it replaced one.
     ///
     /// # Errors
-    /// [`Reason::QuotaExceeded`] if the session has `subscriptions_max` subscriptions.
+    /// [`Reason::QuotaExceeded`] if the session has `subscriptions_max` subscriptions; [`Reason::FilterInvalid`] if the
+    /// group's name is empty or holds NUL.
     pub fn subscribe(
         &mut self,
+        share: Option<&[u8]>,
         filter: Filter<'_>,
         options: SubscriptionOptions,
         subscriptions_max: usize,
     ) -> Result<bool, Reason> {
-        if let Some(existing) = self.subscriptions.get_mut(filter.as_bytes()) {
-            *existing = options;
+        if share.is_some_and(|group| group.is_empty() || group.contains(&0)) {
+            return Err(Reason::FilterInvalid);
+        }
+        let key = subscription::key(share, filter);
+        if self.subscriptions.replace(&key, options) {
+            if share.is_none() {
+                self.update_replay(filter, options);
+            }
             return Ok(true);
         }
         if self.subscriptions.len() >= subscriptions_max {
             return Err(Reason::QuotaExceeded);
         }
-        self.subscriptions.insert(filter.as_bytes().into(), options);
+        self.subscriptions.insert(&key, options);
+        self.has_shared |= share.is_some();
         Ok(false)
     }
 
     /// Removes a subscription and its replay. Returns whether it was there.
-    pub fn unsubscribe(&mut self, filter: Filter<'_>) -> bool {
-        self.finish_replay(filter);
-        self.subscriptions.remove(filter.as_bytes()).is_some()
+    pub fn unsubscribe(&mut self, share: Option<&[u8]>, filter: Filter<'_>) -> bool {
+        if share.is_none() {
+            self.finish_replay(filter);
+        }
+        self.subscriptions.remove(&subscription::key(share, filter))
     }
 
-    /// The subscriptions, ordered by filter.
-    pub fn subscriptions(&self) -> impl Iterator<Item = (Filter<'_>, SubscriptionOptions)> + '_ {
-        self.subscriptions.iter().map(|(filter, options)| (Filter::from_checked(filter), *options))
+    /// The subscriptions with their groups: shared ones first, then the session's own, ordered by filter.
+    pub fn subscriptions(
+        &self,
+    ) -> impl Iterator<Item = (Option<&[u8]>, Filter<'_>, SubscriptionOptions)> + '_ {
+        self.subscriptions.iter().map(|(key, options)| {
+            let (share, filter) = subscription::parts(key);
+            (share, filter, options)
+        })
+    }
+
+    /// The shared subscriptions: group and filter.
+    pub fn shared(&self) -> impl Iterator<Item = (&[u8], Filter<'_>)> + '_ {
+        self.subscriptions().map_while(|(share, filter, _)| Some((share?, filter)))
+    }
+
+    /// The filter of a subscription as the session keeps it, so that others can keep the same.
+    #[must_use]
+    pub fn filter_text(&self, filter: Filter<'_>) -> Option<&Text> {
+        self.subscriptions.get(filter.as_bytes()).map(|(text, _)| text)
     }
 
     /// How many subscriptions there are.
@@ -133,10 +187,18 @@ impl Session {
         self.subscriptions.len()
     }
 
-    /// Begins to replay retained values to a subscription of this session, from the start if it was under way.
+    /// A replay that is under way goes on as the subscription is now.
+    fn update_replay(&mut self, filter: Filter<'_>, options: SubscriptionOptions) {
+        let replays = self.replays.iter_mut().flat_map(|replays| replays.iter_mut());
+        for replay in replays.filter(|replay| *replay.filter == *filter.as_bytes()) {
+            replay.options = options;
+        }
+    }
+
+    /// Begins to replay retained values to a subscription of the session's own, from the start if it was under way.
     /// Without such a subscription nothing happens: so there are never more replays than subscriptions.
     pub fn start_replay(&mut self, filter: Filter<'_>, options: SubscriptionOptions) {
-        if !self.subscriptions.contains_key(filter.as_bytes()) {
+        if self.subscriptions.get(filter.as_bytes()).is_none() {
             return;
         }
         self.finish_replay(filter);
@@ -158,7 +220,11 @@ impl Session {
     /// Ends the replay to a subscription, if there is one.
     pub fn finish_replay(&mut self, filter: Filter<'_>) {
         if let Some(replays) = &mut self.replays {
-            replays.retain(|replay| *replay.filter != *filter.as_bytes());
+            // A filter has one replay, and the first is the one that comes to its end.
+            match replays.front() {
+                Some(first) if *first.filter == *filter.as_bytes() => drop(replays.pop_front()),
+                _ => replays.retain(|replay| *replay.filter != *filter.as_bytes()),
+            }
             if replays.is_empty() {
                 self.replays = None;
             }

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::num::NonZeroU64;
 
 use hashbrown::HashTable;
 use mynah_model::{Identity, Limits, Reason, TenantId};
@@ -136,6 +137,20 @@ impl SessionTable {
         self.occupant(session)?.key.as_ref()
     }
 
+    /// What tells this session's messages from those of others, within one run of the broker. A client keeps it when its
+    /// session is discarded.
+    #[must_use]
+    pub fn publisher(&self, session: SessionRef) -> Option<NonZeroU64> {
+        let number = match self.key(session) {
+            Some(key) => self.hash.text(key.tenant, &key.client_id),
+            None => {
+                let SessionRef { worker, slot, generation } = session;
+                u64::from(worker.0) << 56 | u64::from(generation & 0xFF_FFFF) << 32 | u64::from(slot)
+            }
+        };
+        NonZeroU64::new(number).or(NonZeroU64::new(1))
+    }
+
     /// Ends a session and returns what it held: its subscriptions are still in the index.
     pub fn remove(&mut self, session: SessionRef) -> Option<Session> {
         self.occupant(session)?;
@@ -230,6 +245,12 @@ mod tests {
         let other = Identity::user(TenantId::DEFAULT, "v");
         assert_eq!(table.open(Some(key("c")), &other, || session(&other)), Err(Reason::ClientIdRefused));
         assert_eq!(table.key(first), Some(&key("c")));
+        let publisher = table.publisher(first);
+        table.remove(first);
+        let (again, _) = table.open(Some(key("c")), &user, || session(&user)).unwrap();
+        assert_eq!(table.publisher(again), publisher);
+        let (nameless, _) = table.open(None, &user, || session(&user)).unwrap();
+        assert_ne!(table.publisher(nameless), publisher);
     }
 
     #[test]
@@ -261,7 +282,7 @@ mod tests {
     #[test]
     fn an_idle_session_is_small() {
         // The allocations of the client identifier and of the session itself, and the index by name come on top.
-        assert!(size_of::<Occupant>() <= 224 && size_of::<Slot>() == 16, "{}", size_of::<Occupant>());
+        assert!(size_of::<Occupant>() <= 232 && size_of::<Slot>() == 16, "{}", size_of::<Occupant>());
     }
 
     #[test]

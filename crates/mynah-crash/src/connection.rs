@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use mynah_mqtt::Version;
 use mynah_mqtt::client::{Client, Event, Misuse, Options};
 
 /// How long a connection may take to be made, and a write to be taken.
@@ -23,7 +24,8 @@ pub(crate) struct Connection {
 impl Connection {
     /// A client that is not connected and whose session is to be kept.
     pub(crate) fn new(client_id: &str, in_flight_max: u16) -> Result<Self, Misuse> {
-        let options = Options { clean_session: false, in_flight_max, ..Options::new(client_id) };
+        let version = Version::V3_1_1;
+        let options = Options { version, clean_session: false, in_flight_max, ..Options::new(client_id) };
         let client = Client::new(options)?;
         Ok(Self { client, stream: None, input: Vec::new(), start: Instant::now() })
     }

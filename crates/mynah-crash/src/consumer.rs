@@ -120,27 +120,27 @@ impl Consumer {
         while let Some(event) = self.connection.poll() {
             let mut ledger = self.shared.ledger();
             match event {
-                Event::Connected { session_present } => ledger.connected(self.peer, session_present),
-                Event::Message { message, dup } => {
+                Event::Connected { session_present, .. } => ledger.connected(self.peer, session_present),
+                Event::Message { message, dup, .. } => {
                     let topic = String::from_utf8_lossy(message.topic().as_bytes()).into_owned();
                     let (class, retain) = (message.header().class, message.header().retain);
                     let arrival = Arrival { topic: &topic, payload: message.payload(), class, dup, retain };
                     ledger.arrive(self.peer, arrival);
                 }
-                Event::Subscribed { id, granted } => {
+                Event::Subscribed { id, granted, .. } => {
                     if let Some(((filter, ..), state)) = find(&mut self.wishes, State::Asked(id)) {
                         *state = State::On;
-                        ledger.subscribed(self.peer, filter, granted.first().copied().flatten());
+                        ledger.subscribed(self.peer, filter, granted.first().and_then(|class| class.ok()));
                     }
                 }
-                Event::Unsubscribed { id } => {
+                Event::Unsubscribed { id, .. } => {
                     if let Some(((filter, ..), state)) = find(&mut self.wishes, State::Ending(id)) {
                         *state = State::Off;
                         ledger.unsubscribed(self.peer, filter);
                     }
                 }
-                Event::Closed(_) => return false,
-                Event::Acknowledged { .. } => {}
+                Event::Closed { .. } => return false,
+                _ => {}
             }
         }
         true

@@ -153,19 +153,19 @@ impl Producer {
         while let Some(event) = self.connection.poll() {
             let mut ledger = self.shared.ledger();
             match event {
-                Event::Connected { session_present } => {
+                Event::Connected { session_present, .. } => {
                     ledger.connected(self.peer, session_present);
                     for id in self.pending.values() {
                         ledger.resend(*id);
                     }
                 }
-                Event::Acknowledged { id } => {
+                Event::Acknowledged { id, .. } => {
                     if let Some(id) = self.pending.remove(&id) {
                         ledger.acknowledge(id);
                     }
                 }
-                Event::Closed(_) => return false,
-                Event::Message { .. } | Event::Subscribed { .. } | Event::Unsubscribed { .. } => {}
+                Event::Closed { .. } => return false,
+                _ => {}
             }
         }
         true

@@ -3,25 +3,27 @@
 use std::time::Duration;
 
 use mynah_core::{DropReason, SessionRef};
-use mynah_model::{Expiry, Instant, Reason};
+use mynah_model::{Expiry, Header, Instant, Limits, MessageView, Will};
+use mynah_stack::Close;
 
-use crate::connections::{Connection, ConnectionId, Phase};
+use crate::connections::{Connection, ConnectionId, Phase, Proving};
 use crate::engine::{Engine, Event, Timer};
 use crate::item::Item;
+use crate::share::{Absence, withdraw};
 
 /// How long a connection that has ended may take to read its last bytes.
 const LINGER: Duration = Duration::from_secs(5);
 
 impl Engine {
     /// Ends a connection: its session goes its own way, and what is in the outbound buffer is still written.
-    pub(crate) fn end(&mut self, now: Instant, id: ConnectionId, reason: Reason, publish_will: bool) {
+    pub(crate) fn end(&mut self, now: Instant, id: ConnectionId, close: Close) {
         let Some(connection) = self.lane.connections.get_mut(id).filter(|c| !c.is_closing()) else { return };
         if connection.is_half_open() {
             self.count_half_open(-1);
         }
-        self.detach(now, id, publish_will);
+        self.detach(now, id, close);
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
-        connection.phase = Phase::Closing(reason);
+        connection.phase = Phase::Closing(close.reason);
         connection.inbound = Vec::new();
         if let Some((key, _)) = connection.timer.take() {
             self.timers.cancel(key);
@@ -49,59 +51,99 @@ impl Engine {
         Some(connection)
     }
 
-    /// Separates a session from its connection. The will is published or forgotten; the session stays or ends.
-    pub(crate) fn detach(&mut self, now: Instant, id: ConnectionId, publish_will: bool) {
+    /// Separates a session from its connection. The will is published, now or later, or forgotten; the session stays or
+    /// ends.
+    pub(crate) fn detach(&mut self, now: Instant, id: ConnectionId, close: Close) {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         let Some(session_ref) = connection.session() else { return };
         connection.phase = Phase::Detached;
-        connection.resume = None;
+        (connection.resume, connection.proving) = (None, Proving::No);
+        self.set_online(session_ref, false);
         let Some(session) = self.lane.sessions.get_mut(session_ref) else { return };
-        session.detach(now);
-        let will = session.will.take().filter(|_| publish_will);
-        match session.expiry {
-            Expiry::WithConnection => self.discard_session(session_ref),
-            Expiry::After(duration) => self.watch_expiry(now + duration, session_ref),
-            Expiry::Never => {}
+        session.detach(now, close.expiry.map(|expiry| granted(expiry, &self.shared.limits)));
+        if !close.publish_will {
+            session.will = None;
         }
-        if let Some(will) = will {
-            self.distribute(now, &mut Item::shared(&will));
+        if session.expiry_due().is_some_and(|due| due <= now) {
+            return self.discard_session(now, session_ref);
         }
+        let messages = withdraw(&self.shared, session, session_ref, Absence::Offline);
+        self.pass_on(now, messages);
+        self.publish_due_will(now, session_ref);
+        self.watch(session_ref);
     }
 
-    /// Ends a session: nothing of it is left, here or in the index.
-    pub(crate) fn discard_session(&mut self, session_ref: SessionRef) {
+    /// Ends a session: nothing of it is left, here or in the index. Its will is published if it still waited for that.
+    pub(crate) fn discard_session(&mut self, now: Instant, session_ref: SessionRef) {
         let Some(mut session) = self.lane.sessions.remove(session_ref) else { return };
+        if let Some(timer) = session.timer {
+            self.timers.cancel(timer.into());
+        }
         let tenant = session.identity.tenant();
         if session.subscriptions_len() > 0 {
             let mut index = self.shared.write_index();
-            for (filter, _) in session.subscriptions() {
-                index.remove(tenant, filter, session_ref);
+            let mut shares = self.shared.write_shares();
+            for (share, filter, _) in session.subscriptions() {
+                match share {
+                    None => index.remove(tenant, filter, session_ref),
+                    Some(group) => shares.leave(tenant, group, filter, session_ref),
+                };
                 self.shared.generations.bump(tenant, filter);
             }
         }
         self.counters().subscriptions.sub(session.subscriptions_len() as u64);
+        let messages = withdraw(&self.shared, &mut session, session_ref, Absence::Ended);
+        self.pass_on(now, messages);
         self.count_dropped(DropReason::SessionEnded, session.queue.clear());
         self.count_sessions();
-    }
-
-    /// Arms the one timer that looks at a session's expiry.
-    fn watch_expiry(&mut self, due: Instant, session_ref: SessionRef) {
-        let Some(session) = self.lane.sessions.get_mut(session_ref) else { return };
-        if !core::mem::replace(&mut session.expiry_is_watched, true) {
-            self.timers.arm(due, Timer::Session(session_ref));
+        if let Some(will) = session.will {
+            self.publish_will(now, session_ref, &will);
         }
     }
 
-    /// The expiry of a session may have come: nobody came back to it for as long as it allowed.
+    /// Arms the one timer that looks at a session when its will or its end is due.
+    fn watch(&mut self, session_ref: SessionRef) {
+        let Some(session) = self.lane.sessions.get_mut(session_ref) else { return };
+        if let Some(timer) = session.timer.take() {
+            self.timers.cancel(timer.into());
+        }
+        let due = [session.will_due(), session.expiry_due()].into_iter().flatten().min();
+        session.timer = due.map(|due| self.timers.arm(due, Timer::Session(session_ref)).into());
+    }
+
+    /// The will or the end of a session may be due: nobody came back to it for as long as it allowed.
     pub(crate) fn session_due(&mut self, now: Instant, session_ref: SessionRef) {
         let Some(session) = self.lane.sessions.get_mut(session_ref) else { return };
-        session.expiry_is_watched = false;
-        let (Expiry::After(duration), Some(detached_at)) = (session.expiry, session.detached_at) else {
-            return;
-        };
-        match detached_at + duration {
-            due if due <= now => self.discard_session(session_ref),
-            due => self.watch_expiry(due, session_ref),
+        if session.expiry_due().is_some_and(|due| due <= now) {
+            return self.discard_session(now, session_ref);
         }
+        self.publish_due_will(now, session_ref);
+        self.watch(session_ref);
+    }
+
+    fn publish_due_will(&mut self, now: Instant, session_ref: SessionRef) {
+        let Some(session) = self.lane.sessions.get_mut(session_ref) else { return };
+        if session.will_due().is_some_and(|due| due <= now)
+            && let Some(will) = session.will.take()
+        {
+            self.publish_will(now, session_ref, &will);
+        }
+    }
+
+    /// Publishes a will: its lifetime begins.
+    fn publish_will(&mut self, now: Instant, session_ref: SessionRef, will: &Will) {
+        let MessageView { header, native } = will.message.view();
+        let deadline = will.lifetime.map(|lifetime| now + lifetime);
+        let header = Header { deadline, ..*header };
+        self.distribute(now, &mut Item::borrowed(MessageView { header: &header, native }), Some(session_ref));
+    }
+}
+
+/// How long a session may outlive its connection that wants to do so for `wanted`.
+pub(crate) fn granted(wanted: Expiry, limits: &Limits) -> Expiry {
+    match (wanted, limits.session_expiry_max) {
+        (Expiry::After(wanted), Some(max)) => Expiry::After(wanted.min(max)),
+        (Expiry::Never, Some(max)) => Expiry::After(max),
+        _ => wanted,
     }
 }

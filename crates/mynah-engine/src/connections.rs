@@ -1,9 +1,13 @@
 //! The table of a worker's connections.
 
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
 use mynah_core::{SessionRef, WorkerId};
 use mynah_model::{DeliveryId, Identity, Instant, Layout, Reason, TenantId};
 use mynah_stack::{Connection as Stack, Open, Outbound};
 
+use crate::certificate::PeerCertificate;
 use crate::layouts::PLAIN;
 use crate::timer::TimerKey;
 
@@ -32,13 +36,31 @@ pub(crate) enum Phase {
     Closing(Reason),
 }
 
+/// A request to be let in that was granted: what the session is attached by.
+pub(crate) struct Admission {
+    pub(crate) open: Box<Open>,
+    pub(crate) identity: Identity,
+    /// The last word of the method by which the peer has proved who it is.
+    pub(crate) last_word: Option<Box<[u8]>>,
+    /// Whether the broker chose the client identifier.
+    pub(crate) assigned: bool,
+}
+
 /// What a connection takes along to the worker that owns its session.
 pub(crate) struct Departure {
     pub(crate) to: WorkerId,
-    pub(crate) open: Box<Open>,
-    pub(crate) identity: Identity,
-    /// Whether the broker chose the client identifier.
-    pub(crate) assigned: bool,
+    pub(crate) admission: Admission,
+}
+
+/// Whose turn it is while a peer proves who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proving {
+    /// Nothing is being proved.
+    No,
+    /// What the peer said last is being verified.
+    Verifying,
+    /// The peer has to say more.
+    Challenged,
 }
 
 /// One connection as the engine sees it.
@@ -49,6 +71,11 @@ pub(crate) struct Connection {
     pub(crate) inbound: Vec<u8>,
     pub(crate) phase: Phase,
     pub(crate) identity: Option<Identity>,
+    /// The certificate that the peer has shown, if its transport asks for one.
+    pub(crate) certificate: Option<Arc<PeerCertificate>>,
+    pub(crate) proving: Proving,
+    /// Tells the messages of this peer's session from those of others.
+    pub(crate) publisher: Option<NonZeroU64>,
     pub(crate) tenant: TenantId,
     pub(crate) layout: Layout,
     pub(crate) listener: u16,
@@ -132,6 +159,9 @@ impl Connections {
             inbound: Vec::new(),
             phase: Phase::New,
             identity: None,
+            certificate: None,
+            proving: Proving::No,
+            publisher: None,
             tenant: TenantId::DEFAULT,
             layout: PLAIN,
             listener,

@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use mynah_core::{Counters, DropReason, RouteCache, SessionRef, SessionTable, WorkerId};
-use mynah_model::{Identity, Instant, Reason};
-use mynah_stack::{Command, Credentials, Outbound, Step};
+use mynah_model::{Instant, Reason};
+use mynah_stack::{Close, Command, Outbound, Step};
 
-use crate::connections::{Connection, ConnectionId, Dirty, Phase};
+use crate::authenticate::Attempt;
+use crate::certificate::PeerCertificate;
+use crate::connections::{Connection, ConnectionId, Dirty, Phase, Proving};
 use crate::inbox::{Handover, Parcel};
 use crate::lane::Lane;
 use crate::random::Random;
@@ -55,12 +57,13 @@ pub(crate) enum Timer {
 
 /// Something that the I/O layer has to carry out.
 pub enum Event {
-    /// Verify these credentials elsewhere, then call [`Engine::handle_authenticated`].
+    /// Verify elsewhere what the peer says of who it is, then call [`Engine::handle_authenticated`], or
+    /// [`Engine::handle_challenge`] if it has to say more.
     Authenticate {
-        /// Whose credentials.
+        /// Whose peer.
         connection: ConnectionId,
         /// What the peer said.
-        credentials: Credentials,
+        attempt: Attempt,
     },
     /// Hand the connection's socket to another worker, together with this. The connection is no longer here.
     Handover {
@@ -158,7 +161,8 @@ impl Engine {
         let Some(connection) = self.lane.connections.get(id) else { return false };
         let waits = match connection.phase {
             Phase::New | Phase::Open(_) => false,
-            Phase::Opening(_) => !connection.inbound.is_empty(),
+            // A peer that was challenged is about to say more.
+            Phase::Opening(_) => !connection.inbound.is_empty() && connection.proving != Proving::Challenged,
             Phase::Leaving(_) | Phase::Detached | Phase::Closing(_) => true,
         };
         let outbound_max = 2 * self.shared.limits.outbound_bytes_max;
@@ -167,34 +171,38 @@ impl Engine {
 
     /// Hears that the peer is gone. The connection is no longer here afterwards.
     pub fn handle_peer_closed(&mut self, now: Instant, id: ConnectionId) {
-        self.end(now, id, Reason::Disconnected, true);
+        self.end(now, id, Close::new(Reason::Disconnected, true));
         if self.remove(id).is_some() {
             self.counters().connections_closed.add(1);
         }
     }
 
-    /// Hears whether the credentials of an [`Event::Authenticate`] were good.
-    pub fn handle_authenticated(&mut self, now: Instant, id: ConnectionId, result: Result<Identity, Reason>) {
-        let Some(connection) = self.lane.connections.get_mut(id) else { return };
-        match core::mem::replace(&mut connection.phase, Phase::New) {
-            Phase::Opening(open) => self.admit(now, id, open, result),
-            other => connection.phase = other,
-        }
-        self.resume_input(now, id);
-    }
-
     /// Takes in a connection from another worker.
     pub fn handle_handover(&mut self, now: Instant, handover: Handover) -> ConnectionId {
-        let Handover { stack, outbound, inbound, listener, identity, open, assigned } = handover;
+        let Handover { stack, outbound, inbound, listener, certificate, admission } = handover;
         let id = self.lane.connections.insert(stack, listener);
         self.count_half_open(1);
         if let Some(connection) = self.lane.connections.get_mut(id) {
             connection.outbound = outbound;
             connection.inbound = inbound;
+            connection.certificate = certificate;
         }
-        self.attach(now, id, &open, identity, assigned);
+        self.attach(now, id, admission);
         self.resume_input(now, id);
         id
+    }
+
+    /// Hears with which certificate the peer has proved who it is; before its first bytes.
+    pub fn handle_certificate(&mut self, id: ConnectionId, certificate: Arc<PeerCertificate>) {
+        if let Some(connection) = self.lane.connections.get_mut(id) {
+            connection.certificate = Some(certificate);
+        }
+    }
+
+    /// The certificate of the peer, if it has shown one.
+    #[must_use]
+    pub fn certificate(&self, id: ConnectionId) -> Option<&Arc<PeerCertificate>> {
+        self.lane.connections.get(id)?.certificate.as_ref()
     }
 
     /// Takes in what another worker sent.
@@ -210,6 +218,14 @@ impl Engine {
     pub fn handle_time(&mut self, now: Instant) {
         let mut due = core::mem::take(&mut self.due);
         self.timers.expire(now, &mut due);
+        for timer in &due {
+            // What is done for another timer must not cancel one that has fired.
+            if let Timer::Session(session) = *timer
+                && let Some(session) = self.lane.sessions.get_mut(session)
+            {
+                session.timer = None;
+            }
+        }
         for timer in due.drain(..) {
             match timer {
                 Timer::Connection(id) => self.connection_due(now, id),
@@ -229,7 +245,7 @@ impl Engine {
             if let Some(connection) = self.lane.connections.get_mut(id).filter(|c| !c.is_closing()) {
                 connection.stack.handle_shutdown(now, &mut connection.outbound);
                 self.run(now, id, &mut &[][..]);
-                self.end(now, id, Reason::ShuttingDown, false);
+                self.end(now, id, Close::new(Reason::ShuttingDown, false));
             }
         }
     }
@@ -368,7 +384,7 @@ impl Engine {
         // What a stack leaves is one incomplete unit, or what came while it could not go on.
         let kept_max = connection.stack.input_bytes_max().saturating_add(INPUT_SLACK_BYTES);
         if kept.len() > kept_max {
-            return self.end(now, id, Reason::TooLarge, true);
+            return self.end(now, id, Close::new(Reason::TooLarge, true));
         }
         connection.inbound = kept;
     }
@@ -384,7 +400,7 @@ impl Engine {
             match connection.stack.step(now, input, &mut connection.outbound) {
                 Step::Idle => break,
                 Step::Command(command) => self.execute(now, id, command),
-                Step::Close(close) => self.end(now, id, close.reason, close.publish_will),
+                Step::Close(close) => self.end(now, id, close),
             }
         }
         self.settle_output(id);
@@ -409,7 +425,7 @@ impl Engine {
             Command::Unsubscribe(unsubscribe) => self.unsubscribe(now, id, &unsubscribe),
             Command::Read(topic) => self.read(now, id, topic),
             Command::Open(open) => self.open(now, id, open),
-            Command::Authenticate(exchange) => self.authenticate(now, id, &exchange),
+            Command::Authenticate(exchange) => self.authenticate(now, id, *exchange),
         }
     }
 

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use mynah_core::Target;
-use mynah_model::{Identity, Message};
-use mynah_stack::{Connection as Stack, Open, Outbound};
+use mynah_model::Message;
+use mynah_stack::{Connection as Stack, Outbound};
+
+use crate::certificate::PeerCertificate;
+use crate::connections::Admission;
 
 /// A command from one worker's engine to another's.
 #[derive(Clone, Debug)]
@@ -24,8 +27,6 @@ pub struct Handover {
     pub(crate) outbound: Outbound,
     pub(crate) inbound: Vec<u8>,
     pub(crate) listener: u16,
-    pub(crate) identity: Identity,
-    pub(crate) open: Box<Open>,
-    /// Whether the broker chose the client identifier.
-    pub(crate) assigned: bool,
+    pub(crate) certificate: Option<Arc<PeerCertificate>>,
+    pub(crate) admission: Admission,
 }

@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 
-use mynah_core::{Counters, DropReason, Entry, Session, SessionKey, SessionTable, Target};
-use mynah_model::{Class, DeliveryId, Instant, Topic};
+use std::sync::Arc;
+
+use mynah_core::{Counters, DropReason, Entry, Session, SessionKey, SessionRef, SessionTable, Target, Via};
+use mynah_model::{Class, DeliveryId, Instant, SubscriptionId, Topic};
 use mynah_stack::{Delivery, FrameKind, Outbound, Outcome};
 
 use crate::connections::{Connection, ConnectionId, Connections, Dirty};
@@ -32,11 +34,18 @@ pub(crate) struct Lane {
 
 /// How one message is delivered to one session.
 #[derive(Clone, Copy)]
-pub(crate) struct Manner {
+pub(crate) struct Manner<'v> {
     pub(crate) class: Class,
     pub(crate) id: Option<DeliveryId>,
     pub(crate) retain: bool,
     pub(crate) redelivered: bool,
+    pub(crate) via: Option<&'v Arc<Via>>,
+}
+
+impl Manner<'_> {
+    fn subscription_ids(&self) -> &[SubscriptionId] {
+        self.via.map_or(&[], |via| &via.ids)
+    }
 }
 
 impl Lane {
@@ -69,17 +78,23 @@ impl Lane {
             return; // the peer never had a right to it: nothing is lost
         }
         let header = item.view().header;
-        let class = header.class.min(target.options.class_max);
-        let retain = header.retain && target.options.retain_as_published;
+        let class = header.class.min(target.class_max);
+        let retain = header.retain && target.retain_as_published;
         let Some(slot) = session.connection else {
-            return enqueue_offline(session, counters, item, class, retain);
+            if class.is_confirmed() {
+                let (message, via) = (item.message().clone(), target.via.clone());
+                enqueue(session, counters, Entry { message, class, retain, via });
+            } else {
+                counters.dropped(DropReason::Offline).add(1);
+            }
+            return;
         };
         let Some(connection) = self.connections.at(slot) else { return };
         let room = connection.outbound.len() < shared.limits.outbound_bytes_max;
         let live = connection.resume.is_none() && session.queue.is_drained();
-        let mut manner = Manner { class, id: None, retain, redelivered: false };
+        let mut manner = Manner { class, id: None, retain, redelivered: false, via: target.via.as_ref() };
         if class.is_confirmed() || !live {
-            let entry = Entry { message: item.message().clone(), class, retain };
+            let entry = Entry { message: item.message().clone(), class, retain, via: target.via.clone() };
             if !live || !room {
                 return enqueue(session, counters, entry);
             }
@@ -91,12 +106,18 @@ impl Lane {
             return counters.dropped(DropReason::SlowConsumer).add(1);
         }
         lend(&mut self.spare, &mut connection.outbound);
-        if write(&mut self.frames, shared, connection, now, item, manner) {
-            counters.messages_sent(class).add(1);
-            mark_dirty(&mut self.dirty, slot, connection);
-        } else {
-            unspellable(session, counters, manner.id);
+        match write(&mut self.frames, shared, connection, now, item, manner) {
+            Ok(()) => {
+                counters.messages_sent(class).add(1);
+                mark_dirty(&mut self.dirty, slot, connection);
+            }
+            Err(reason) => undeliverable(session, counters, manner.id, reason),
         }
+    }
+
+    /// Whether a session of this worker is there and has a connection.
+    pub(crate) fn is_online(&self, session: SessionRef) -> bool {
+        self.sessions.get(session).is_some_and(|session| session.connection.is_some())
     }
 
     /// Tells a connection what became of a command.
@@ -178,49 +199,46 @@ pub(crate) fn may_receive(
     shared.access.may_receive(&session.identity, client_id, topic)
 }
 
-/// Writes a message in the connection's layout; false if that layout cannot spell it.
+/// Writes a message in the connection's layout.
+///
+/// # Errors
+/// The layout cannot spell it, or the peer takes no message that large: nothing is written.
+#[inline]
 pub(crate) fn write(
     frames: &mut Frames,
     shared: &Shared,
     connection: &mut Connection,
     now: Instant,
     item: &mut Item<'_>,
-    manner: Manner,
-) -> bool {
-    let Manner { class, id, retain, redelivered } = manner;
+    manner: Manner<'_>,
+) -> Result<(), DropReason> {
+    let Manner { class, id, retain, redelivered, .. } = manner;
     let kind = FrameKind { identified: id.is_some(), retain };
-    let Some(frame) = frames.frame(&shared.layouts, now, item, connection.layout, kind) else { return false };
-    let delivery = Delivery::Message { frame, class, id, retain, redelivered, subscription_ids: &[] };
-    connection.stack.deliver(now, delivery, &mut connection.outbound)
+    let frame = frames.frame(&shared.layouts, now, item, connection.layout, kind);
+    let frame = frame.ok_or(DropReason::Unspellable)?;
+    let subscription_ids = manner.subscription_ids();
+    let delivery = Delivery::Message { frame, class, id, retain, redelivered, subscription_ids };
+    let taken = connection.stack.deliver(now, delivery, &mut connection.outbound);
+    if taken { Ok(()) } else { Err(DropReason::TooLarge) }
 }
 
-/// A message that the receiver's layout cannot spell is dropped for this receiver, and counted.
-pub(crate) fn unspellable(session: &mut Session, counters: &Counters, id: Option<DeliveryId>) {
+/// A message that cannot be written is dropped for this receiver, and counted; its lease stops nothing.
+pub(crate) fn undeliverable(
+    session: &mut Session,
+    counters: &Counters,
+    id: Option<DeliveryId>,
+    reason: DropReason,
+) {
     if let Some(id) = id {
         session.queue.settle(id);
     }
-    counters.dropped(DropReason::Unspellable).add(1);
+    counters.dropped(reason).add(1);
 }
 
 fn enqueue(session: &mut Session, counters: &Counters, entry: Entry) {
     let dropped = session.queue.push(entry);
     if dropped > 0 {
         counters.dropped(DropReason::BacklogFull).add(dropped as u64);
-    }
-}
-
-fn enqueue_offline(
-    session: &mut Session,
-    counters: &Counters,
-    item: &mut Item<'_>,
-    class: Class,
-    retain: bool,
-) {
-    if class.is_confirmed() {
-        let entry = Entry { message: item.message().clone(), class, retain };
-        enqueue(session, counters, entry);
-    } else {
-        counters.dropped(DropReason::Offline).add(1);
     }
 }
 

@@ -5,10 +5,14 @@
 //! [`Event`]s and parcels come out. Several engines that share one [`Shared`] are one broker.
 //!
 //! * `engine`: what the I/O layer calls. `open`, `publish`, `retained`, `subscribe`, `settle`, `close`: the commands.
+//! * `authenticate`: proving who a peer is. `share`: what goes from one member of a group to another.
 //! * `lane`: a delivery to a session of this worker; `pump`: deliveries that had to wait.
 //! * `layouts`: who encodes what, once for all receivers alike. `timer`: the wheel. `inbox`: what workers exchange.
 //! * `sys`: what the broker publishes of itself.
+//! * [`websocket`]: the framing that may lie between a socket and a connection; the I/O layer puts it there.
 
+mod authenticate;
+mod certificate;
 mod close;
 mod connections;
 mod engine;
@@ -22,11 +26,15 @@ mod pump;
 mod random;
 mod retained;
 mod settle;
+mod share;
 mod shared;
 mod subscribe;
 mod sys;
 mod timer;
+pub mod websocket;
 
+pub use authenticate::{Attempt, Authenticated};
+pub use certificate::{AlternativeName, PeerCertificate};
 pub use connections::ConnectionId;
 pub use engine::{Engine, Event};
 pub use inbox::{Handover, Parcel};

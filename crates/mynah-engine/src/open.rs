@@ -3,35 +3,35 @@
 use std::num::NonZeroU64;
 
 use mynah_core::{QueueBounds, Session, SessionKey, SessionRef, WorkerId, owner};
-use mynah_model::{Expiry, Header, Identity, Instant, Message, MessageView, Reason, TenantId};
-use mynah_stack::{Exchange, Open, Opened, Outcome};
+use mynah_model::{Expiry, Header, Identity, Instant, Limits, MessageView, Reason, TenantId, Will};
+use mynah_stack::{Close, Open, Opened, Outcome};
 
-use crate::connections::{ConnectionId, Departure, Phase, Resume};
+use crate::authenticate::{Attempt, Authenticated};
+use crate::close::granted;
+use crate::connections::{Admission, ConnectionId, Departure, Phase, Resume};
 use crate::engine::{Engine, Event};
 use crate::inbox::Handover;
-use crate::publish::publisher;
 
 impl Engine {
     /// A peer asks to be let in: finds out who it is.
     pub(crate) fn open(&mut self, now: Instant, id: ConnectionId, mut open: Box<Open>) {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         let door = &self.shared.listeners[usize::from(connection.listener)];
-        let credentials = open.credentials.take().filter(|_| self.shared.verifies_credentials);
-        let result = match (credentials, &door.anonymous) {
-            _ if open.exchange.is_some() => Err(Reason::BadAuthenticationMethod),
-            (Some(credentials), _) => {
+        let verifies = self.shared.verifies_credentials;
+        let attempt = match (open.exchange.take(), open.credentials.take()) {
+            (Some(exchange), _) => Some(Attempt::Begin(exchange)),
+            (None, credentials) => credentials.filter(|_| verifies).map(Attempt::Credentials),
+        };
+        let result = match (attempt, &door.anonymous) {
+            (Some(attempt), _) if verifies => {
                 connection.phase = Phase::Opening(open);
-                return self.events.push_back(Event::Authenticate { connection: id, credentials });
+                return self.verify(id, attempt);
             }
-            (None, Some(anonymous)) => Ok(anonymous.clone()),
+            (Some(_), _) => Err(Reason::BadAuthenticationMethod),
+            (None, Some(anonymous)) => Ok(Authenticated::from(anonymous.clone())),
             (None, None) => Err(Reason::BadCredentials),
         };
         self.admit(now, id, open, result);
-    }
-
-    /// A peer goes on with an exchange, or begins one: there is no method that it could name.
-    pub(crate) fn authenticate(&mut self, now: Instant, id: ConnectionId, _: &Exchange) {
-        self.tell(now, id, Outcome::Ended(Reason::BadAuthenticationMethod));
     }
 
     /// It is known who the peer is: finds the worker that owns the session.
@@ -39,27 +39,29 @@ impl Engine {
         &mut self,
         now: Instant,
         id: ConnectionId,
-        mut open: Box<Open>,
-        result: Result<Identity, Reason>,
+        open: Box<Open>,
+        result: Result<Authenticated, Reason>,
     ) {
-        let identity = match result {
-            Ok(identity) => identity,
+        let Authenticated { identity, last_word } = match result {
+            Ok(authenticated) => authenticated,
             Err(reason) => {
                 self.counters().logins_refused.add(1);
                 return self.tell_opened(now, id, Err(reason));
             }
         };
-        let Some(session) = &mut open.session else { return self.attach(now, id, &open, identity, false) };
-        let assigned = session.client_id.is_empty();
-        if assigned {
+        let mut admission = Admission { open, identity, last_word, assigned: false };
+        let Some(session) = &mut admission.open.session else { return self.attach(now, id, admission) };
+        if session.client_id.is_empty() {
             session.client_id = self.random_client_id();
+            admission.assigned = true;
         }
-        let to = owner(identity.tenant(), &session.client_id, self.shared.workers(), self.shared.seed);
+        let tenant = admission.identity.tenant();
+        let to = owner(tenant, &session.client_id, self.shared.workers(), self.shared.seed);
         if to == self.worker {
-            return self.attach(now, id, &open, identity, assigned);
+            return self.attach(now, id, admission);
         }
         if let Some(connection) = self.lane.connections.get_mut(id) {
-            connection.phase = Phase::Leaving(Box::new(Departure { to, open, identity, assigned }));
+            connection.phase = Phase::Leaving(Box::new(Departure { to, admission }));
             self.leaving.push(id);
         }
     }
@@ -75,45 +77,46 @@ impl Engine {
             let Some(connection) = self.remove(id) else { continue };
             self.count_half_open(-1);
             let Phase::Leaving(departure) = connection.phase else { continue };
-            let Departure { to, open, identity, assigned } = *departure;
+            let Departure { to, admission } = *departure;
             let (stack, outbound) = (connection.stack, connection.outbound);
-            let (inbound, listener) = (connection.inbound, connection.listener);
-            let handover = Handover { stack, outbound, inbound, listener, identity, open, assigned };
+            let (inbound, listener, certificate) =
+                (connection.inbound, connection.listener, connection.certificate);
+            let handover = Handover { stack, outbound, inbound, listener, certificate, admission };
             self.events.push_back(Event::Handover { connection: id, to, handover: Box::new(handover) });
         }
     }
 
     /// This worker owns the session: takes it over or makes it, and tells the peer.
-    pub(crate) fn attach(
-        &mut self,
-        now: Instant,
-        id: ConnectionId,
-        open: &Open,
-        identity: Identity,
-        assigned: bool,
-    ) {
-        let tenant = identity.tenant();
-        let opened = match self.claim(now, open, &identity) {
-            Ok(opened) => opened,
+    pub(crate) fn attach(&mut self, now: Instant, id: ConnectionId, admission: Admission) {
+        let Admission { mut open, identity, last_word, assigned } = admission;
+        let (session_ref, present) = match self.claim(now, &open, &identity) {
+            Ok(claimed) => claimed,
             Err(reason) => return self.tell_opened(now, id, Err(reason)),
         };
-        let (session_ref, present) = opened;
+        let (tenant, publisher) = (identity.tenant(), self.lane.sessions.publisher(session_ref));
+        let will = open.will.take().map(|will| will_of(will, tenant, publisher));
+        let expiry = expiry_of(&open, &self.shared.limits);
         let Some(session) = self.lane.sessions.get_mut(session_ref) else { return };
-        session.open(expiry_of(open), open.receive_max.min(self.shared.limits.inflight_max));
-        session.will =
-            open.will.as_ref().map(|will| will_of(&will.message, tenant, publisher(self.worker, id)));
+        session.open(expiry, open.receive_max.min(self.shared.limits.inflight_max));
+        session.will = will.map(Box::new);
         session.connection = Some(id.slot);
+        if let Some(timer) = session.timer.take() {
+            self.timers.cancel(timer.into());
+        }
+        self.set_online(session_ref, true);
         let client_id = open.session.as_ref().filter(|_| assigned).map(|s| &*s.client_id);
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         connection.phase = Phase::Open(session_ref);
         connection.tenant = tenant;
         connection.identity = Some(identity);
+        connection.publisher = publisher;
         self.count_half_open(-1);
-        self.tell_opened(
-            now,
-            id,
-            Ok(Opened { assigned_client_id: client_id, ..Opened::new(present, expiry_of(open)) }),
-        );
+        let opened = Opened {
+            assigned_client_id: client_id,
+            authentication: last_word.as_deref(),
+            ..Opened::new(present, expiry)
+        };
+        self.tell_opened(now, id, Ok(opened));
         if present && let Some(connection) = self.lane.connections.get_mut(id) {
             connection.resume = Some(Resume { after: None });
             self.lane.mark_pumping(id.slot);
@@ -140,7 +143,7 @@ impl Engine {
                 self.take_over(now, slot);
             }
             if request.clean_start {
-                self.discard_session(existing);
+                self.discard_session(now, existing);
             }
         }
         self.make_session(Some(key), open, identity)
@@ -156,7 +159,8 @@ impl Engine {
         let limits = &self.shared.limits;
         let bounds =
             QueueBounds { messages_max: limits.backlog_messages_max, bytes_max: limits.backlog_bytes_max };
-        let make = || Session::new(identity.clone(), expiry_of(open), open.receive_max, bounds);
+        let expiry = expiry_of(open, limits);
+        let make = || Session::new(identity.clone(), expiry, open.receive_max, bounds);
         let opened = self.lane.sessions.open(key, identity, make)?;
         self.count_sessions();
         Ok(opened)
@@ -166,17 +170,19 @@ impl Engine {
         self.counters().sessions.set(self.lane.sessions.len() as u64);
     }
 
-    /// Ends the connection that has the session now: its will is published, and it is told why.
+    /// Ends the connection that has the session now, as if it had broken: its will goes out, unless it has a delay and the
+    /// session lives on. It is told why.
     fn take_over(&mut self, now: Instant, slot: u32) {
         let Some(id) =
             self.lane.connections.at(slot).map(|c| ConnectionId { slot, generation: c.generation })
         else {
             return;
         };
-        self.detach(now, id, true);
+        let close = Close::new(Reason::TakenOver, true);
+        self.detach(now, id, close);
         self.tell(now, id, Outcome::Ended(Reason::TakenOver));
         self.run(now, id, &mut &[][..]);
-        self.end(now, id, Reason::TakenOver, true);
+        self.end(now, id, close);
     }
 
     fn tell_opened(&mut self, now: Instant, id: ConnectionId, result: Result<Opened<'_>, Reason>) {
@@ -203,13 +209,14 @@ impl Engine {
     }
 }
 
-/// The will as the broker publishes it: a stack does not know whose space its peer is in.
-fn will_of(will: &Message, tenant: TenantId, publisher: Option<NonZeroU64>) -> Message {
-    let header = Header { tenant, publisher, ..*will.header() };
-    MessageView { header: &header, native: will.view().native }.to_message()
+/// The will as the broker keeps it: a stack does not know whose space its peer is in.
+fn will_of(will: Will, tenant: TenantId, publisher: Option<NonZeroU64>) -> Will {
+    let header = Header { tenant, publisher, ..*will.message.header() };
+    let message = MessageView { header: &header, native: will.message.view().native }.to_message();
+    Will { message, ..will }
 }
 
-/// A peer that asks for no session has one that ends with its connection.
-fn expiry_of(open: &Open) -> Expiry {
-    open.session.as_ref().map_or(Expiry::WithConnection, |session| session.expiry)
+/// How long the session will outlive its connection. A peer that asks for no session has one that ends with it.
+fn expiry_of(open: &Open, limits: &Limits) -> Expiry {
+    open.session.as_ref().map_or(Expiry::WithConnection, |session| granted(session.expiry, limits))
 }

@@ -1,9 +1,8 @@
 //! Publishing: the fast lane from a peer's bytes to every live subscriber.
 
-use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use mynah_core::{DropReason, Received, Target, WorkerId};
+use mynah_core::{DropReason, Received, SessionRef, Target};
 use mynah_model::{Class, Identity, Instant, Limits, Message, Reason, Topic};
 use mynah_stack::{Outcome, Publish, PublishIf};
 
@@ -17,13 +16,13 @@ impl Engine {
     pub(crate) fn publish(&mut self, now: Instant, id: ConnectionId, mut publish: Publish<'_>) {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         publish.header.tenant = connection.tenant;
-        publish.header.publisher = publisher(self.worker, id);
-        let (class, receipt) = (publish.header.class, publish.receipt);
+        publish.header.publisher = connection.publisher;
+        let (from, class, receipt) = (connection.session(), publish.header.class, publish.receipt);
         self.shared.counters(self.worker).messages_received(class).add(1);
         let result = match self.accept_publish(id, &publish) {
             Ok(Received::New) => {
                 let told = (class == Class::ExactlyOnce).then_some((id, receipt));
-                let wanted = self.distribute_telling(now, &mut Item::borrowed(publish.view()), told);
+                let wanted = self.distribute_telling(now, &mut Item::borrowed(publish.view()), from, told);
                 if told.is_some() {
                     return;
                 }
@@ -46,13 +45,13 @@ impl Engine {
         let PublishIf { mut publish, conditions } = command;
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         publish.header.tenant = connection.tenant;
-        publish.header.publisher = publisher(self.worker, id);
-        let (class, receipt) = (publish.header.class, publish.receipt);
+        publish.header.publisher = connection.publisher;
+        let (from, class, receipt) = (connection.session(), publish.header.class, publish.receipt);
         self.shared.counters(self.worker).messages_received(class).add(1);
         let result = match self.accept_publish(id, &publish) {
             Ok(Received::New) => {
                 let mut item = Item::borrowed(publish.view());
-                self.retain_if(now, &mut item, &conditions).map(|()| self.fan_out(now, &mut item, None))
+                self.retain_if(now, &mut item, &conditions).map(|()| self.fan_out(now, &mut item, from, None))
             }
             Ok(Received::Duplicate) => Ok(true),
             Ok(Received::Full) => Err(Reason::QuotaExceeded),
@@ -109,10 +108,10 @@ impl Engine {
     }
 
     /// Gives a message to all who want it: retained, delivered to the sessions of this worker, sent to the workers of
-    /// others. Returns whether anybody wants it.
+    /// others. `from` is the session that publishes it; none if that is the broker. Returns whether anybody wants it.
     #[inline]
-    pub(crate) fn distribute(&mut self, now: Instant, item: &mut Item<'_>) -> bool {
-        self.distribute_telling(now, item, None)
+    pub(crate) fn distribute(&mut self, now: Instant, item: &mut Item<'_>, from: Option<SessionRef>) -> bool {
+        self.distribute_telling(now, item, from, None)
     }
 
     /// Distributes, and tells the publisher of an exactly-once message before the first delivery: one that subscribes
@@ -123,57 +122,79 @@ impl Engine {
         &mut self,
         now: Instant,
         item: &mut Item<'_>,
-        publisher: Option<(ConnectionId, u16)>,
+        from: Option<SessionRef>,
+        told: Option<(ConnectionId, u16)>,
     ) -> bool {
         if item.view().header.retain {
             self.retain(now, item);
         }
-        self.fan_out(now, item, publisher)
+        self.fan_out(now, item, from, told)
     }
 
     /// Tells the publisher, if it is to hear it now, and delivers a message to the sessions that want it. Returns
     /// whether there are any.
-    fn fan_out(&mut self, now: Instant, item: &mut Item<'_>, publisher: Option<(ConnectionId, u16)>) -> bool {
+    fn fan_out(
+        &mut self,
+        now: Instant,
+        item: &mut Item<'_>,
+        from: Option<SessionRef>,
+        told: Option<(ConnectionId, u16)>,
+    ) -> bool {
         let view = item.view();
         let (tenant, topic) = (view.header.tenant, view.topic());
         let shared = &*self.shared;
         let route = self.routes.route(tenant, topic, &shared.generations, |found| {
-            shared.read_index().matches(tenant, topic, found);
+            shared.read_index().matches(tenant, topic, &mut found.matches);
+            shared.read_shares().matches(tenant, topic, &mut found.groups);
         });
         let counters = shared.counters(self.worker);
-        if let Some((id, receipt)) = publisher {
+        if let Some((id, receipt)) = told {
             let (class, result) = (Class::ExactlyOnce, Ok(!route.is_empty()));
             self.lane.tell(now, id, Outcome::Published { receipt, class, result });
         }
         self.lane.frames.begin();
         for target in route.local() {
-            self.lane.deliver(shared, counters, now, target, item);
+            if target.hears(from) {
+                self.lane.deliver(shared, counters, now, target, item);
+            }
         }
         for (worker, targets) in route.remote() {
             let (message, targets) = (item.message().clone(), Arc::clone(targets));
             self.outboxes[usize::from(worker.0)].push(Parcel::Deliver { message, targets });
+        }
+        for members in route.groups() {
+            let Some(member) = members.choose(shared.limits.share_strategy, None) else { continue };
+            let target = member.target();
+            if target.session.worker == self.worker {
+                self.lane.deliver(shared, counters, now, target, item);
+            } else {
+                let (message, targets) = (item.message().clone(), Arc::clone(member.targets()));
+                self.outboxes[usize::from(target.session.worker.0)]
+                    .push(Parcel::Deliver { message, targets });
+            }
         }
         !route.is_empty()
     }
 
     /// Delivers what another worker's publisher sent.
     pub(crate) fn deliver_parcel(&mut self, now: Instant, message: &Message, targets: &[Target]) {
-        let shared = &*self.shared;
-        let counters = shared.counters(self.worker);
         let mut item = Item::shared(message);
         self.lane.frames.begin();
         for target in targets {
-            self.lane.deliver(shared, counters, now, target, &mut item);
+            if target.via.is_some() && self.goes_to_another(now, message, target) {
+                continue;
+            }
+            let shared = &*self.shared;
+            self.lane.deliver(shared, shared.counters(self.worker), now, target, &mut item);
         }
     }
 
     /// The publisher of an exactly-once publication has seen that it arrived.
     pub(crate) fn complete(&mut self, now: Instant, id: ConnectionId, receipt: u16) {
         let session = self.lane.connections.get_mut(id).and_then(|c| c.session());
-        if let Some(session) = session.and_then(|s| self.lane.sessions.get_mut(s)) {
-            session.received.complete(receipt);
-        }
-        self.tell(now, id, Outcome::Completed { receipt });
+        let session = session.and_then(|s| self.lane.sessions.get_mut(s));
+        let known = session.is_some_and(|session| session.received.complete(receipt));
+        self.tell(now, id, Outcome::Completed { receipt, known });
     }
 }
 
@@ -183,10 +204,4 @@ pub(crate) fn exceeds(name: &[u8], limits: &Limits) -> bool {
     let segments = |name: &[u8]| name.iter().filter(|&&b| b == b'/').count() + 1;
     name.len() > limits.topic_bytes_max
         || (name.len() >= limits.topic_segments_max && segments(name) > limits.topic_segments_max)
-}
-
-/// A number that tells publishers apart within one run of the broker.
-pub(crate) fn publisher(worker: WorkerId, id: ConnectionId) -> Option<NonZeroU64> {
-    let number = u64::from(worker.0) << 56 | u64::from(id.generation & 0xFF_FFFF) << 32 | u64::from(id.slot);
-    NonZeroU64::new(number + 1)
 }

@@ -3,14 +3,16 @@
 //! Each step looks whether the connection has room first, so that a peer that reads slowly costs no more memory than
 //! its outbound buffer may hold.
 
-use mynah_core::{DropReason, Entry, LeaseState};
-use mynah_model::{DeliveryId, Filter, Instant, Message};
+use std::sync::Arc;
+
+use mynah_core::{DropReason, Entry, LeaseState, Via};
+use mynah_model::{Class, DeliveryId, Filter, Instant, Message};
 use mynah_stack::Delivery;
 
 use crate::connections::Resume;
 use crate::engine::Engine;
 use crate::item::Item;
-use crate::lane::{Manner, mark_dirty, may_receive, unspellable, write};
+use crate::lane::{Manner, mark_dirty, may_receive, undeliverable, write};
 
 /// Retained values taken from the store at a time.
 const PAGE: usize = 16;
@@ -59,11 +61,19 @@ impl Engine {
     fn redeliver_next(&mut self, now: Instant, slot: u32, resume: Resume) -> Progress {
         let Some(connection) = self.lane.connections.at(slot) else { return Progress::Paused };
         let session = connection.session().and_then(|s| self.lane.sessions.get(s));
-        let next = session.and_then(|s| s.queue.leased(resume.after).next());
-        let Some((id, state)) = next else {
+        let next = session.and_then(|s| Some((s, s.queue.leased(resume.after).next()?)));
+        let Some((session, (id, state))) = next else {
             connection.resume = None;
             return Progress::Made;
         };
+        let window = usize::from(session.receive_max);
+        if session.queue.leased_len() > window && matches!(state, LeaseState::Sent(_)) {
+            // The peer takes fewer at a time than it did when these were made.
+            let repeated = session.queue.leased_len() - session.queue.leased(resume.after).count();
+            if repeated >= window {
+                return Progress::Paused;
+            }
+        }
         connection.resume = Some(Resume { after: Some(id) });
         match state {
             LeaseState::Sent(entry) => {
@@ -97,7 +107,7 @@ impl Engine {
     /// Takes the next retained values of a replay from the store and delivers them.
     fn replay_next(&mut self, now: Instant, slot: u32) -> Progress {
         let Some(connection) = self.lane.connections.at(slot) else { return Progress::Paused };
-        let tenant = connection.tenant;
+        let (tenant, publisher) = (connection.tenant, connection.publisher);
         let session = connection.session().and_then(|s| self.lane.sessions.get_mut(s));
         let Some(session) = session else { return Progress::Paused };
         let room = usize::from(session.receive_max).saturating_sub(session.queue.leased_len());
@@ -106,7 +116,7 @@ impl Engine {
         if page == 0 {
             return Progress::Paused; // goes on when the peer has confirmed something
         }
-        let (mut found, class_max) = (Vec::new(), replay.options.class_max);
+        let (mut found, options) = (Vec::new(), replay.options);
         let filter = Filter::from_checked(&replay.filter);
         let more =
             self.shared.read_retained().page(tenant, filter, &mut replay.cursor, page, now, &mut found);
@@ -114,13 +124,24 @@ impl Engine {
             let filter = replay.filter.clone();
             session.finish_replay(Filter::from_checked(&filter));
         }
+        if options.no_local {
+            found.retain(|message: &Message| message.header().publisher != publisher);
+        }
+        let via = options.id.map(|id| Arc::new(Via { ids: [id].into(), group: None }));
         for message in found {
-            self.replay_one(now, slot, message, class_max);
+            self.replay_one(now, slot, message, options.class_max, via.clone());
         }
         Progress::Made
     }
 
-    fn replay_one(&mut self, now: Instant, slot: u32, message: Message, class_max: mynah_model::Class) {
+    fn replay_one(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        message: Message,
+        class_max: Class,
+        via: Option<Arc<Via>>,
+    ) {
         let session = self.lane.connections.at(slot).and_then(|c| c.session());
         let session = session.and_then(|s| self.lane.sessions.get_mut_with_key(s));
         let Some((session, key)) = session else { return };
@@ -128,7 +149,7 @@ impl Engine {
             return;
         }
         let class = message.header().class.min(class_max);
-        let entry = Entry { message, class, retain: true };
+        let entry = Entry { message, class, retain: true, via };
         if !class.is_confirmed() {
             return self.hand_out(now, slot, &entry, None, false);
         }
@@ -155,12 +176,18 @@ impl Engine {
         let Some(connection) = lane.connections.at(slot) else { return };
         let mut item = Item::shared(&entry.message);
         lane.frames.begin();
-        let manner = Manner { class: entry.class, id, retain: entry.retain, redelivered };
-        if write(&mut lane.frames, &self.shared, connection, now, &mut item, manner) {
-            counters.messages_sent(entry.class).add(1);
-            mark_dirty(&mut lane.dirty, slot, connection);
-        } else if let Some(session) = connection.session().and_then(|s| lane.sessions.get_mut(s)) {
-            unspellable(session, counters, id);
+        let Entry { class, retain, ref via, .. } = *entry;
+        let manner = Manner { class, id, retain, redelivered, via: via.as_ref() };
+        match write(&mut lane.frames, &self.shared, connection, now, &mut item, manner) {
+            Ok(()) => {
+                counters.messages_sent(class).add(1);
+                mark_dirty(&mut lane.dirty, slot, connection);
+            }
+            Err(reason) => {
+                if let Some(session) = connection.session().and_then(|s| lane.sessions.get_mut(s)) {
+                    undeliverable(session, counters, id, reason);
+                }
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ impl Engine {
     pub(crate) fn settle(&mut self, now: Instant, id: ConnectionId, settle: Settle) {
         let Settle { delivery, settlement } = settle;
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
+        let resumes = connection.resume.is_some();
         let session = connection.session().and_then(|s| self.lane.sessions.get_mut(s));
         let Some(session) = session else { return };
         let state = session.queue.lease(delivery);
@@ -36,7 +37,7 @@ impl Engine {
                 if session.queue.settle(delivery) && settlement == Settlement::Rejected {
                     self.shared.counters(self.worker).dropped(DropReason::Rejected).add(1);
                 }
-                let waits = !session.queue.is_drained() || session.is_replaying();
+                let waits = resumes || !session.queue.is_drained() || session.is_replaying();
                 // The end of a replay writes nothing, so that no flush would bring the connection back for what follows.
                 if waits && self.pump_connection(now, id.slot, 1) {
                     self.lane.mark_pumping(id.slot);
@@ -48,9 +49,8 @@ impl Engine {
     /// The peer has an exactly-once message: it is not sent again, whatever happens, and the peer may forget it.
     fn received(&mut self, now: Instant, id: ConnectionId, delivery: DeliveryId) {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
-        if let Some(session) = connection.session().and_then(|s| self.lane.sessions.get_mut(s)) {
-            session.queue.receive(delivery);
-        }
-        self.tell(now, id, Outcome::Received { id: delivery });
+        let session = connection.session().and_then(|s| self.lane.sessions.get_mut(s));
+        let known = session.is_some_and(|session| session.queue.receive(delivery));
+        self.tell(now, id, Outcome::Received { id: delivery, known });
     }
 }

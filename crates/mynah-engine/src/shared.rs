@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use mynah_core::{AccessRules, Counters, Generations, RetainedStore, TopicIndex, WorkerId};
+use mynah_core::{AccessRules, Counters, Generations, RetainedStore, Shares, TopicIndex, WorkerId};
 use mynah_model::{Identity, Limits, TenantId};
 use mynah_stack::Protocol;
 
@@ -19,6 +19,8 @@ pub struct Listener {
     pub tenant: TenantId,
     /// Whether a peer without credentials is let in, as the anonymous identity of this listener.
     pub anonymous: bool,
+    /// Who a peer without credentials is instead, if it is known: a connection that the broker itself has made.
+    pub identity: Option<Identity>,
 }
 
 /// What a broker is made of.
@@ -45,6 +47,7 @@ pub struct Settings {
 /// What all workers share. Read-mostly: publishing on a topic that was matched before takes no lock.
 pub struct Shared {
     pub(crate) index: RwLock<TopicIndex>,
+    pub(crate) shares: RwLock<Shares>,
     pub(crate) generations: Generations,
     pub(crate) retained: RwLock<RetainedStore>,
     pub(crate) access: AccessRules,
@@ -79,11 +82,12 @@ impl Shared {
             version,
         } = settings;
         let door = |l: Listener| Door {
-            anonymous: l.anonymous.then(|| Identity::anonymous(l.tenant, &l.name)),
+            anonymous: l.identity.or_else(|| l.anonymous.then(|| Identity::anonymous(l.tenant, &l.name))),
             protocol: l.protocol,
         };
         Arc::new(Self {
             index: RwLock::new(TopicIndex::new(seed)),
+            shares: RwLock::new(Shares::new(seed)),
             generations: Generations::new(seed),
             retained: RwLock::new(RetainedStore::new(&limits, seed)),
             access,
@@ -119,8 +123,9 @@ impl Shared {
     /// How many filters are attached, and how many values are retained with how many bytes.
     #[must_use]
     pub fn sizes(&self) -> Sizes {
-        let (index, retained) = (self.read_index(), self.read_retained());
-        Sizes { filters: index.len(), retained_messages: retained.len(), retained_bytes: retained.bytes() }
+        let filters = self.read_index().len() + self.read_shares().len();
+        let retained = self.read_retained();
+        Sizes { filters, retained_messages: retained.len(), retained_bytes: retained.bytes() }
     }
 
     // A lock is poisoned only by a panic, and what it guards stays consistent between any two statements that could
@@ -131,6 +136,14 @@ impl Shared {
 
     pub(crate) fn write_index(&self) -> RwLockWriteGuard<'_, TopicIndex> {
         self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn read_shares(&self) -> RwLockReadGuard<'_, Shares> {
+        self.shares.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn write_shares(&self) -> RwLockWriteGuard<'_, Shares> {
+        self.shares.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn read_retained(&self) -> RwLockReadGuard<'_, RetainedStore> {
@@ -145,7 +158,7 @@ impl Shared {
 /// How much the shared parts hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sizes {
-    /// Filters attached to sessions.
+    /// Filters attached to sessions; one that a group shares counts once.
     pub filters: usize,
     /// Topics with a retained value.
     pub retained_messages: usize,

@@ -2,7 +2,7 @@
 
 use mynah_core::Grant;
 use mynah_model::{Filter, Instant, Reason, RetainHandling};
-use mynah_stack::{Outcome, Subscribe, SubscribeRequest, SubscribeResult, Unsubscribe};
+use mynah_stack::{Outcome, Subscribe, SubscribeRequest, SubscribeResult, Unsubscribe, UnsubscribeRequest};
 
 use crate::connections::ConnectionId;
 use crate::engine::Engine;
@@ -10,19 +10,30 @@ use crate::publish::exceeds;
 
 impl Engine {
     /// Attaches filters, answers, and starts the replay of retained values.
-    pub(crate) fn subscribe(&mut self, now: Instant, id: ConnectionId, subscribe: &Subscribe<'_>) {
-        let attach = |request: &Result<SubscribeRequest<'_>, Reason>| match request {
-            Ok(request) => self.attach_filter(id, request),
-            Err(reason) => Err(*reason),
+    pub(crate) fn subscribe<'b>(&mut self, now: Instant, id: ConnectionId, subscribe: &Subscribe<'b>) {
+        let mut replays = Vec::new();
+        let attach = |request: &Result<SubscribeRequest<'b>, Reason>| {
+            let request = (*request)?;
+            let is_new = self.attach_filter(id, &request)?;
+            let wants_retained = match request.options.retain_handling {
+                RetainHandling::EachTime => request.share.is_none(),
+                RetainHandling::WhenNew => request.share.is_none() && is_new,
+                RetainHandling::Never => false,
+            };
+            if wants_retained {
+                replays.push((request.filter, request.options));
+            }
+            Ok(request.options.class_max)
         };
         let results: Vec<SubscribeResult> = subscribe.requests.iter().map(attach).collect();
         self.tell(now, id, Outcome::Subscribed { receipt: subscribe.receipt, results: &results });
-        let session = self.lane.connections.get_mut(id).and_then(|c| c.session());
+        let Some(connection) = self.lane.connections.get_mut(id) else { return };
+        let (tenant, session) = (connection.tenant, connection.session());
         let Some(session) = session.and_then(|s| self.lane.sessions.get_mut(s)) else { return };
-        let granted = subscribe.requests.iter().zip(&results).filter(|(_, result)| result.is_ok());
-        for request in granted.filter_map(|(request, _)| request.as_ref().ok()) {
-            if request.options.retain_handling != RetainHandling::Never {
-                session.start_replay(request.filter, request.options);
+        for (filter, options) in replays {
+            // Most have nothing to be replayed, and then a replay need not wait for its turn to find that out.
+            if self.shared.read_retained().may_match(tenant, filter) {
+                session.start_replay(filter, options);
             }
         }
         if session.is_replaying() {
@@ -30,21 +41,31 @@ impl Engine {
         }
     }
 
-    fn attach_filter(&mut self, id: ConnectionId, request: &SubscribeRequest<'_>) -> SubscribeResult {
-        let SubscribeRequest { filter, options, .. } = *request;
+    /// Attaches a filter. Returns whether that made a subscription, rather than changed one.
+    fn attach_filter(&mut self, id: ConnectionId, request: &SubscribeRequest<'_>) -> Result<bool, Reason> {
+        let SubscribeRequest { filter, share, options } = *request;
+        if share.is_some_and(|group| group.len() > self.shared.limits.topic_bytes_max) {
+            return Err(Reason::FilterInvalid);
+        }
         let grant = self.may_subscribe(id, filter)?;
         let connection = self.lane.connections.get_mut(id).ok_or(Reason::Disconnected)?;
         let (tenant, session_ref) = (connection.tenant, connection.session().ok_or(Reason::Disconnected)?);
         let session = self.lane.sessions.get_mut(session_ref).ok_or(Reason::Disconnected)?;
-        let replaced =
-            session.subscribe(filter, options, self.shared.limits.subscriptions_per_session_max)?;
+        let subscriptions_max = self.shared.limits.subscriptions_per_session_max;
+        let replaced = session.subscribe(share, filter, options, subscriptions_max)?;
         if !replaced {
             self.shared.counters(self.worker).subscriptions.add(1);
         }
         session.checks_deliveries |= grant == Grant::Partly;
-        self.shared.write_index().insert(tenant, filter, session_ref, options);
+        match share {
+            None => {
+                let text = session.filter_text(filter).ok_or(Reason::Disconnected)?;
+                self.shared.write_index().insert_text(tenant, text, session_ref, options);
+            }
+            Some(group) => self.shared.write_shares().join(tenant, group, filter, session_ref, options),
+        }
         self.shared.generations.bump(tenant, filter);
-        Ok(options.class_max)
+        Ok(!replaced)
     }
 
     pub(crate) fn may_subscribe(&mut self, id: ConnectionId, filter: Filter<'_>) -> Result<Grant, Reason> {
@@ -64,19 +85,23 @@ impl Engine {
     /// Removes filters and answers.
     pub(crate) fn unsubscribe(&mut self, now: Instant, id: ConnectionId, unsubscribe: &Unsubscribe<'_>) {
         let results: Vec<bool> =
-            unsubscribe.requests.iter().map(|request| self.detach_filter(id, request.filter)).collect();
+            unsubscribe.requests.iter().map(|request| self.detach_filter(id, *request)).collect();
         self.tell(now, id, Outcome::Unsubscribed { receipt: unsubscribe.receipt, results: &results });
     }
 
-    fn detach_filter(&mut self, id: ConnectionId, filter: Filter<'_>) -> bool {
+    fn detach_filter(&mut self, id: ConnectionId, request: UnsubscribeRequest<'_>) -> bool {
+        let UnsubscribeRequest { filter, share } = request;
         let Some(connection) = self.lane.connections.get_mut(id) else { return false };
         let (tenant, Some(session_ref)) = (connection.tenant, connection.session()) else { return false };
         let Some(session) = self.lane.sessions.get_mut(session_ref) else { return false };
-        if !session.unsubscribe(filter) {
+        if !session.unsubscribe(share, filter) {
             return false;
         }
         self.shared.counters(self.worker).subscriptions.sub(1);
-        self.shared.write_index().remove(tenant, filter, session_ref);
+        match share {
+            None => self.shared.write_index().remove(tenant, filter, session_ref),
+            Some(group) => self.shared.write_shares().leave(tenant, group, filter, session_ref),
+        };
         self.shared.generations.bump(tenant, filter);
         true
     }

@@ -16,7 +16,7 @@ impl Engine {
         let Some(interval) = self.shared.sys_interval else { return };
         for (name, value) in values(&self.shared, now) {
             let message = message(&format!("$SYS/broker/{name}"), value.as_bytes());
-            self.distribute(now, &mut Item::shared(&message));
+            self.distribute(now, &mut Item::shared(&message), None);
         }
         self.timers.arm(now + interval, Timer::Sys);
     }

@@ -1,5 +1,7 @@
 //! A hierarchical timer wheel: arming, cancelling and firing cost the same for ten timers and ten million.
 
+use std::num::NonZeroU32;
+
 use mynah_model::Instant;
 
 const LEVELS: usize = 5;
@@ -14,6 +16,18 @@ const NONE: u32 = u32::MAX;
 /// Names an armed timer until it fires or is cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimerKey(u32);
+
+impl From<TimerKey> for NonZeroU32 {
+    fn from(TimerKey(place): TimerKey) -> Self {
+        Self::MIN.saturating_add(place)
+    }
+}
+
+impl From<NonZeroU32> for TimerKey {
+    fn from(number: NonZeroU32) -> Self {
+        Self(number.get() - 1)
+    }
+}
 
 /// Timers with a payload each, in slots of 64 ticks, 64 x 64 ticks and so on. A timer never fires early; it fires at
 /// the first [`TimerWheel::expire`] after its tick has begun.

@@ -1,7 +1,7 @@
 //! Filters, the topic index and a worker's route cache, against a list of subscriptions and a matcher that is written
 //! from the definition. The input is a script of changes and questions.
 
-use mynah_core::{Generations, Match, RouteCache, SessionRef, TopicIndex, WorkerId};
+use mynah_core::{Generations, Match, RouteCache, SessionRef, Target, TopicIndex, WorkerId};
 use mynah_model::{Class, Filter, SubscriptionOptions, TenantId, Topic};
 
 use crate::script::Script;
@@ -126,16 +126,23 @@ impl World {
         }
         let index = &self.index;
         let generations = &self.generations;
-        let route =
-            self.routes.route(tenant, topic, generations, |found| index.matches(tenant, topic, found));
+        let route = self
+            .routes
+            .route(tenant, topic, generations, |found| index.matches(tenant, topic, &mut found.matches));
         let remote = route.remote().iter().flat_map(|(worker, targets)| {
             assert!(targets.iter().all(|target| target.session.worker == *worker));
             targets.iter()
         });
         assert!(route.local().iter().all(|target| target.session.worker == WorkerId(0)));
         let targets = route.local().iter().chain(remote);
-        let found: Vec<Match> =
-            targets.map(|target| Match { session: target.session, options: target.options }).collect();
+        let as_match = |target: &Target| Match {
+            session: target.session,
+            options: SubscriptionOptions {
+                retain_as_published: target.retain_as_published,
+                ..SubscriptionOptions::new(target.class_max)
+            },
+        };
+        let found: Vec<Match> = targets.map(as_match).collect();
         assert_eq!(sorted(&found), sorted(&expected), "the route of {topic}");
     }
 

@@ -7,16 +7,20 @@
 mod corpus;
 mod filters_index;
 mod http_paths;
+mod mqtt_client;
 mod mqtt_connection;
 mod mqtt_wire;
 mod script;
 pub mod seeds;
+mod websocket;
 
 pub use corpus::{Corpus, Input};
 pub use filters_index::filters_index;
 pub use http_paths::http_paths;
+pub use mqtt_client::mqtt_client;
 pub use mqtt_connection::mqtt_connection;
 pub use mqtt_wire::mqtt_wire;
+pub use websocket::websocket;
 
 /// A fuzz target: its name, which is also the name of its binary and of its corpus, and its body.
 #[derive(Clone, Copy, Debug)]
@@ -28,9 +32,11 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 6] = [
     Target { name: "mqtt_wire", body: mqtt_wire },
     Target { name: "mqtt_connection", body: mqtt_connection },
+    Target { name: "mqtt_client", body: mqtt_client },
     Target { name: "filters_index", body: filters_index },
     Target { name: "http_paths", body: http_paths },
+    Target { name: "websocket", body: websocket },
 ];

@@ -71,7 +71,9 @@ impl Folders {
         Ok(match target.name {
             "mqtt_wire" => self.packets()?,
             "mqtt_connection" => self.packets()?.iter().flat_map(|packet| connection_seeds(packet)).collect(),
+            "mqtt_client" => self.packets()?.iter().flat_map(|packet| client_seeds(packet)).collect(),
             "http_paths" => HTTP_SEEDS.iter().map(|seed| seed.to_vec()).collect(),
+            "websocket" => WEBSOCKET_SEEDS.iter().map(|seed| seed.to_vec()).collect(),
             _ => Vec::new(),
         })
     }
@@ -124,6 +126,16 @@ fn connection_seeds(packet: &[u8]) -> Vec<Input> {
     seeds
 }
 
+/// A packet for a client of each version that was let in and has something in flight.
+fn client_seeds(packet: &[u8]) -> Vec<Input> {
+    let Ok(len @ ..64) = u8::try_from(packet.len()) else { return Vec::new() };
+    let before = [5, 6, 7, 1, 0, 3, b'a', b'/', b'b', 0, 0, 7, 2, 0, 1, b'a', 0, 0, 8, 1, 1, b'a'];
+    // Hear the packet twice, take what came, lose the link and come back.
+    let after = [6, 6, 11, 1, 11, 2, 5, 6];
+    let seed = |flags: u8| [&[flags], &before[..], &[0, len], packet, &[0, len], packet, &after].concat();
+    [0x01, 0x02, 0x22, 0x12].into_iter().map(seed).collect()
+}
+
 const HTTP_SEEDS: &[&[u8]] = &[
     b"\0a/b/c",
     b"\0k%C3%BCche/%2E%2E//x",
@@ -137,6 +149,22 @@ const HTTP_SEEDS: &[&[u8]] = &[
     b"\x03\0\x1a\x01\0\0\0\x15\x01\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\x01a\0\0\0\0",
     b"\x03\0\x1a\x01\0\0\0\x15\x02\x01\x04\0\0\0\0\0\0\0\0\0\0\0\0\x01a\0\0\0\0\x07\x02\0\0\0\x02hi",
     b"\x03\0\x28\x01\0\0\0\x36\x02\x01\x09\0\0\0\0\0\0\0\x01\x02\x02\0\x01\0\0\0\0\0\0\0\x07\x01\0\0\0\x01a\0\0\0\x15\x01\0\x13\x01x\x06\0\0\0\0\0\0\0\x01\x07\x08\0\x01k\0\x01v\x07\x02\0\0\0\x02hi",
+];
+
+const WEBSOCKET_SEEDS: &[&[u8]] = &[
+    b"\0\xff\x82\x85\x01\x02\x03\x04iginn",
+    b"\0\x02\x02\x81\0\0\0\0a\x89\x82\0\0\0\0hi\x80\x81\0\0\0\0b",
+    b"\0\x00\x88\x82\0\0\0\0\x03\xe8",
+    b"\0\x10\x88\x85\0\0\0\0\x0f\xa0bye",
+    b"\0\x10\x82\xfe\0\x7e\0\0\0\0",
+    b"\0\x10\x82\xff\0\0\0\0\0\x01\0\0\0\0\0\0",
+    b"\0\x10\x81\x80\0\0\0\0",
+    b"\x01\x00\x81\x83\0\0\0\0\xe2\x82\xac",
+    b"\x01\x03\x01\x81\0\0\0\0\xe2\x80\x82\0\0\0\0\x82\xac",
+    b"\x01\x10\x81\x82\0\0\0\0\xf4\x90",
+    b"\x02\x07GET /mqtt HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n\x82\x81\0\0\0\0x",
+    b"\x02\xffGET /other HTTP/1.1\r\nHost: h\r\n\r\n",
+    b"\x02\x01\x10\x0c\0\x04MQTT\x04\x02",
 ];
 
 #[cfg(test)]

@@ -1,4 +1,6 @@
-"""Scenarios of an MQTT 3.1.1 client, with paho-mqtt: python3 paho_client.py PORT SCENARIO
+"""Scenarios of an MQTT 3.1.1 client, with paho-mqtt: python3 paho_client.py PORT SCENARIO [TRANSPORT [CA]]
+
+TRANSPORT is "tcp" or "websockets"; with CA, the file of an authority, it is over TLS.
 
 Prints "SCENARIO: ok", or fails with a traceback. The broker is on 127.0.0.1 and lets everybody in. Nothing is waited
 for by time: each step waits, at most PATIENCE seconds, for what it needs.
@@ -16,6 +18,8 @@ except ImportError:
              "an interpreter that has it, or let `cargo xtask test interop` do both")
 
 HOST = "127.0.0.1"
+TRANSPORT = sys.argv[3] if len(sys.argv) > 3 else "tcp"
+CA = sys.argv[4] if len(sys.argv) > 4 else ""
 PATIENCE = 20
 
 
@@ -26,7 +30,10 @@ class Client:
         self.connected, self.disconnected = queue.Queue(), queue.Queue()
         self.subscribed, self.published = queue.Queue(), queue.Queue()
         self.messages, self.log = queue.Queue(), queue.Queue()
-        self.paho = mqtt.Client(CallbackAPIVersion.VERSION2, client_id, clean_session, protocol=mqtt.MQTTv311)
+        self.paho = mqtt.Client(CallbackAPIVersion.VERSION2, client_id, clean_session, protocol=mqtt.MQTTv311,
+                                transport=TRANSPORT)
+        if CA:
+            self.paho.tls_set(CA)
         self.paho.max_queued_messages_set(0)
         self.paho.on_connect = lambda c, u, flags, reason, p: self.connected.put((flags.session_present, reason.value))
         self.paho.on_disconnect = lambda c, u, flags, reason, p: self.disconnected.put(flags.is_disconnect_packet_from_server)
@@ -36,7 +43,7 @@ class Client:
         self.paho.on_log = lambda c, u, level, text: self.log.put(text)
         if will:
             self.paho.will_set(**will)
-        self.paho.connect(HOST, port, keepalive)
+        self.paho.connect("localhost" if CA else HOST, port, keepalive)
         self.paho.loop_start()
         self.session_present, code = self.connected.get(timeout=PATIENCE)
         assert code == 0, code
@@ -196,7 +203,7 @@ def refused_subscription(port):
 if __name__ == "__main__":
     scenarios = {f.__name__: f for f in (order, take_over, retained, persistent_session, keep_alive, will,
                                          refused_subscription)}
-    if len(sys.argv) != 3 or sys.argv[2] not in scenarios:
+    if len(sys.argv) not in (3, 4, 5) or sys.argv[2] not in scenarios:
         sys.exit(f"{__doc__}\nScenarios: {', '.join(scenarios)}")
     scenarios[sys.argv[2]](int(sys.argv[1]))
     print(f"{sys.argv[2]}: ok")

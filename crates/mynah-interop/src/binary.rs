@@ -17,8 +17,24 @@ pub(crate) fn path() -> &'static Path {
     })
 }
 
+/// An example of this crate.
+///
+/// # Panics
+///
+/// If it cannot be built.
+#[must_use]
+pub fn example(name: &str) -> PathBuf {
+    let built = cargo(&["--package", env!("CARGO_PKG_NAME"), "--example", name]);
+    built.join("debug/examples").join(name)
+}
+
 /// Asks cargo each time: a program that is there may be older than its sources.
 fn built() -> PathBuf {
+    cargo(&["--package", "mynah"]).join("debug/mynah")
+}
+
+/// Builds something into the target folder that the tests are in, and returns that folder.
+fn cargo(arguments: &[&str]) -> PathBuf {
     // Tests are at TARGET/PROFILE/deps.
     let test = std::env::current_exe().unwrap_or_else(|error| panic!("who am I? {error}"));
     let Some(target) = test.ancestors().nth(3) else {
@@ -26,11 +42,12 @@ fn built() -> PathBuf {
     };
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "--package", "mynah", "--target-dir"]).arg(target);
+    build.args(["build", "--quiet"]).args(arguments).arg("--target-dir").arg(target);
     let status = build.current_dir(env!("CARGO_MANIFEST_DIR")).status();
     assert!(
         status.as_ref().is_ok_and(std::process::ExitStatus::success),
-        "`cargo build -p mynah` failed ({status:?}): see its message above, or set MYNAH_BIN"
+        "`cargo build {}` failed ({status:?}): see its message above, or set MYNAH_BIN",
+        arguments.join(" ")
     );
-    target.join("debug/mynah")
+    target.to_owned()
 }

@@ -1,5 +1,6 @@
 //! A broker as a child process, on loopback and on ports that the system chose.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::process::Command;
@@ -89,6 +90,8 @@ pub struct Broker {
     pub http: SocketAddr,
     /// Where metrics and health are.
     pub management: SocketAddr,
+    /// Where each listener listens, by its name; Unix sockets are where the test has put them.
+    listeners: BTreeMap<String, SocketAddr>,
     process: Process,
     folder: Folder,
 }
@@ -98,26 +101,48 @@ impl Broker {
     fn start(folder: Folder, configuration: &str) -> Self {
         let file = folder.write("mynah.toml", configuration);
         let mut process = Process::start(Self::program().args(["serve", "-c"]).arg(file));
-        let (mut mqtt, mut http, mut management) = (None, None, None);
+        let mut listeners = BTreeMap::new();
         loop {
             let line = process
                 .line("that it is ready", |line| is_event(line, "listening") || is_event(line, "ready"));
             if is_event(&line, "ready") {
                 break;
             }
-            let listener = match field(&line, "protocol") {
-                Some("mqtt") => &mut mqtt,
-                Some("http") => &mut http,
-                Some("management") => &mut management,
-                other => panic!("a listener of protocol {other:?}"),
-            };
-            *listener = field(&line, "address").and_then(|address| address.parse().ok());
+            if let (Some(name), Some(address)) = (field(&line, "listener"), field(&line, "address"))
+                && let Ok(address) = address.parse()
+            {
+                listeners.insert(name.to_owned(), address);
+            }
         }
-        let found = |address: Option<SocketAddr>, protocol| {
-            address.unwrap_or_else(|| panic!("the log does not say where {protocol} is"))
+        let found = |protocol: &str| match listeners.get(&format!("the-{protocol}")) {
+            Some(address) => *address,
+            None => panic!("the log does not say where {protocol} is"),
         };
-        let (mqtt, http) = (found(mqtt, "mqtt"), found(http, "http"));
-        Self { mqtt, http, management: found(management, "management"), process, folder }
+        let (mqtt, http, management) = (found("mqtt"), found("http"), found("management"));
+        Self { mqtt, http, management, listeners, process, folder }
+    }
+
+    /// Where the listener with this name listens.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    #[must_use]
+    #[track_caller]
+    pub fn listener(&self, name: &str) -> SocketAddr {
+        match self.listeners.get(name) {
+            Some(address) => *address,
+            None => panic!("the log does not say where {name} is"),
+        }
+    }
+
+    /// Sends the broker a signal, such as `HUP`.
+    ///
+    /// # Panics
+    ///
+    /// If that is not possible.
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
     }
 
     /// A command that runs the program under test.

@@ -4,9 +4,12 @@
 
 mod binary;
 mod broker;
+mod certificates;
 mod folder;
 mod process;
 
+pub use binary::example;
 pub use broker::{Broker, Setup};
+pub use certificates::Certificates;
 pub use folder::Folder;
 pub use process::{Finished, PATIENCE, Process, line_buffered};

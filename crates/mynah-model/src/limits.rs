@@ -1,10 +1,14 @@
 //! Every bound of the core in one place, each with a safe default.
 
+use core::time::Duration;
+
 /// Bounds on what clients can make the broker keep. All are configuration; none may be "unlimited" by accident.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Sessions that exist at the same time, connected or not.
     pub sessions_max: usize,
+    /// How long a session outlives its connection, whatever is asked for; absent: as long as is asked for.
+    pub session_expiry_max: Option<Duration>,
     /// Filters of one session.
     pub subscriptions_per_session_max: usize,
     /// Segments of a topic or filter.
@@ -33,12 +37,25 @@ pub struct Limits {
     pub connections_max: usize,
     /// Topics whose match is remembered, on one worker.
     pub route_cache_max: usize,
+    /// How the messages of a shared subscription are spread over its members.
+    pub share_strategy: ShareStrategy,
+}
+
+/// Which of the members that are online gets the next message of a shared subscription.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ShareStrategy {
+    /// One after another.
+    #[default]
+    RoundRobin,
+    /// The same as long as it is online.
+    Sticky,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             sessions_max: 1_000_000,
+            session_expiry_max: None,
             subscriptions_per_session_max: 10_000,
             topic_segments_max: 128,
             topic_bytes_max: 65_535,
@@ -53,6 +70,7 @@ impl Default for Limits {
             half_open_max: 4_096,
             connections_max: 1_000_000,
             route_cache_max: 65_536,
+            share_strategy: ShareStrategy::RoundRobin,
         }
     }
 }

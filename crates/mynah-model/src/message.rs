@@ -42,7 +42,7 @@ pub struct Header {
     pub payload: (u32, u32),
     /// When the message is no longer wanted.
     pub deadline: Option<Instant>,
-    /// The publisher: distinguishes connections within one run of the broker; none for the broker itself.
+    /// The publisher: distinguishes clients within one run of the broker; none for the broker itself.
     pub publisher: Option<NonZeroU64>,
 }
 

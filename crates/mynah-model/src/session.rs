@@ -24,6 +24,8 @@ pub struct Will {
     /// How long the broker waits for the peer to come back before it publishes the message. The end of the session
     /// ends the waiting.
     pub delay: Duration,
+    /// How long the message is wanted from when it is published; its header has no deadline before that.
+    pub lifetime: Option<Duration>,
 }
 
 /// How the messages of a subscription are delivered.
@@ -37,6 +39,9 @@ pub struct SubscriptionOptions {
     pub retain_as_published: bool,
     /// Whether the session is spared what it published itself.
     pub no_local: bool,
+    /// Whether the subscription gets a copy of its own of a message that others of the session match too; otherwise
+    /// they share one.
+    pub separate: bool,
     /// Tells the subscriber which of its subscriptions a message came by.
     pub id: Option<SubscriptionId>,
 }
@@ -50,6 +55,7 @@ impl SubscriptionOptions {
             retain_handling: RetainHandling::EachTime,
             retain_as_published: false,
             no_local: false,
+            separate: false,
             id: None,
         }
     }
@@ -71,12 +77,16 @@ pub enum RetainHandling {
 pub struct SubscriptionId(NonZeroU32);
 
 impl SubscriptionId {
-    /// The identifier with this number, unless it is zero.
+    /// The greatest number: what a variable byte integer of four bytes holds. It leaves the index four bits for the other
+    /// options.
+    pub const MAX: u32 = (1 << 28) - 1;
+
+    /// The identifier with this number, unless it is zero or greater than [`SubscriptionId::MAX`].
     #[must_use]
     pub const fn new(number: u32) -> Option<Self> {
         match NonZeroU32::new(number) {
-            Some(n) => Some(Self(n)),
-            None => None,
+            Some(n) if number <= Self::MAX => Some(Self(n)),
+            _ => None,
         }
     }
 

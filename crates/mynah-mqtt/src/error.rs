@@ -1,7 +1,10 @@
 //! Errors in families, and the one place where reasons of the broker become codes and closes of the protocol.
 //!
 //! [`Malformed`] is about bytes, [`Violation`] about a rule that names itself, [`Refused`] about what the
-//! specification allows and this end does not take. Every statement id is one of MQTT 3.1.1 (OASIS Standard).
+//! specification allows and this end does not take. A statement id is one of MQTT 3.1.1 (OASIS Standard) or, for what only
+//! MQTT 5.0 has, one of that.
+
+mod codes;
 
 use core::fmt;
 
@@ -9,6 +12,8 @@ use mynah_model::{Class, Reason};
 use mynah_stack::SubscribeResult;
 
 use crate::wire::{ConnectReturnCode, SubscribeReturnCode};
+
+pub use codes::{publish_reason_code, reason_code, subscribe_reason_code};
 
 /// Why a connection cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +29,11 @@ pub enum Error {
 /// How bytes fail to be a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
-    /// Packet type 0 or 15 (section 2.2.1).
+    /// Packet type 0, or 15 before MQTT 5.0 (section 2.2.1).
     PacketType,
     /// The flags of the fixed header are not the ones that the packet type demands.
     Flags,
-    /// The remaining length has more than four bytes (section 2.2.3).
+    /// The remaining length has more than four bytes (section 2.2.3), or in MQTT 5.0 more than it needs.
     RemainingLength,
     /// A field ends behind the packet (section 2.2.3).
     Truncated,
@@ -48,6 +53,14 @@ pub enum Malformed {
     SubscribeQos,
     /// A SUBACK holds a return code that is not defined.
     SubackCode,
+    /// A reserved bit of the options of a subscription is set.
+    SubscribeOptions,
+    /// A variable byte integer has more bytes than it needs, or more than four.
+    VariableByteInteger,
+    /// A property that does not exist.
+    PropertyId,
+    /// A property that this packet does not have (section 2.2.2.2 of MQTT 5.0).
+    PropertyMisplaced,
     /// A CONNACK's acknowledge flags are not 0 or 1, or its return code is reserved.
     Connack,
 }
@@ -89,6 +102,32 @@ pub enum Violation {
     RepeatedWithoutDup,
     /// A refused connection that claims a session.
     SessionPresentInRefusal,
+    /// A session that the client had asked to be discarded.
+    UnexpectedSession,
+    /// A property is there more than once.
+    PropertyRepeated,
+    /// A property has a value that it may not have.
+    PropertyValue,
+    /// A topic alias is 0 or above the maximum.
+    TopicAlias,
+    /// A topic alias stands for no topic.
+    TopicAliasUnknown,
+    /// Authentication Data without an Authentication Method.
+    AuthenticationDataAlone,
+    /// A step of authentication that nobody asked for, or by another method than that of CONNECT.
+    AuthenticationStep,
+    /// A reason code that does not exist, or that this packet does not have.
+    ReasonCode,
+    /// Retain Handling is 3.
+    RetainHandling,
+    /// A requested QoS is 3.
+    MaximumQos,
+    /// No Local on a shared subscription.
+    NoLocalShared,
+    /// A subscription identifier in a client's PUBLISH.
+    SubscriptionIdentifierFromClient,
+    /// More publications than this end said that it takes.
+    ReceiveMaximum,
 }
 
 /// What is correct and still not taken.
@@ -106,6 +145,18 @@ pub enum Refused {
     PacketTooLarge,
     /// A SUBSCRIBE or UNSUBSCRIBE has more filters than this end takes in one packet.
     TooManyFilters,
+    /// A payload that is said to be text is not.
+    PayloadFormat,
+    /// A message is to be retained, and this end retains none.
+    Retain,
+    /// The QoS is higher than this end takes.
+    Qos,
+    /// A filter has wildcards, and this end takes none.
+    Wildcards,
+    /// A subscription is shared, and this end has no shared ones.
+    Shares,
+    /// A subscription has an identifier, and this end takes none.
+    SubscriptionIds,
 }
 
 impl Malformed {
@@ -120,6 +171,9 @@ impl Malformed {
             Self::PublishQos => "MQTT-3.3.1-4",
             Self::SubscribeQos => "MQTT-3-8.3-4",
             Self::SubackCode => "MQTT-3.9.3-2",
+            Self::SubscribeOptions => "MQTT-3.8.3-5",
+            Self::VariableByteInteger => "MQTT-1.5.5-1",
+            Self::PropertyId | Self::PropertyMisplaced => "MQTT-4.13.1-1",
             Self::PacketType
             | Self::RemainingLength
             | Self::Truncated
@@ -150,7 +204,19 @@ impl Violation {
             Self::SubscribeEmpty => "MQTT-3.8.3-3",
             Self::UnsubscribeEmpty => "MQTT-3.10.3-2",
             Self::UnexpectedPacket | Self::UnexpectedAcknowledgement => "MQTT-4.8.0-1",
-            Self::SessionPresentInRefusal => "MQTT-3.2.2-4",
+            Self::SessionPresentInRefusal | Self::UnexpectedSession => "MQTT-3.2.2-4",
+            Self::TopicAlias => "MQTT-3.3.2-8",
+            Self::TopicAliasUnknown => "MQTT-4.13.1-1",
+            Self::NoLocalShared => "MQTT-3.8.3-4",
+            Self::SubscriptionIdentifierFromClient => "MQTT-3.3.4-6",
+            Self::ReceiveMaximum => "MQTT-3.3.4-9",
+            Self::ReasonCode => "MQTT-3.14.2-1",
+            Self::AuthenticationStep => "MQTT-4.12.0-5",
+            Self::PropertyRepeated
+            | Self::PropertyValue
+            | Self::AuthenticationDataAlone
+            | Self::RetainHandling
+            | Self::MaximumQos => "MQTT-4.13.1-1",
         }
     }
 }
@@ -167,6 +233,14 @@ impl Error {
             Self::Refused(Refused::ClientId) => Reason::ClientIdRefused,
             Self::Refused(Refused::PacketTooLarge) => Reason::TooLarge,
             Self::Refused(Refused::TooManyFilters) => Reason::QuotaExceeded,
+            Self::Refused(
+                Refused::PayloadFormat
+                | Refused::Retain
+                | Refused::Qos
+                | Refused::Wildcards
+                | Refused::Shares
+                | Refused::SubscriptionIds,
+            ) => Reason::ProtocolViolation,
         }
     }
 
@@ -181,7 +255,16 @@ impl Error {
             Self::Refused(Refused::ClientId | Refused::KeepAlive) => {
                 Some(ConnectReturnCode::IdentifierRejected)
             }
-            Self::Refused(Refused::PacketTooLarge | Refused::TooManyFilters)
+            Self::Refused(
+                Refused::PacketTooLarge
+                | Refused::TooManyFilters
+                | Refused::PayloadFormat
+                | Refused::Retain
+                | Refused::Qos
+                | Refused::Wildcards
+                | Refused::Shares
+                | Refused::SubscriptionIds,
+            )
             | Self::Malformed(_)
             | Self::Violation(_) => None,
         }
@@ -287,7 +370,7 @@ impl fmt::Display for Malformed {
         let what = match self {
             Self::PacketType => "reserved packet type",
             Self::Flags => "wrong flags in the fixed header",
-            Self::RemainingLength => "remaining length of more than four bytes",
+            Self::RemainingLength => "remaining length with too many bytes",
             Self::Truncated => "a field ends behind the packet",
             Self::TrailingBytes => "bytes behind the last field",
             Self::NotUtf8 => "a string is not UTF-8",
@@ -297,6 +380,10 @@ impl fmt::Display for Malformed {
             Self::PublishQos => "QoS 3",
             Self::SubscribeQos => "requested QoS is not 0, 1 or 2",
             Self::SubackCode => "undefined return code in SUBACK",
+            Self::SubscribeOptions => "a reserved bit in the options of a subscription",
+            Self::VariableByteInteger => "a variable byte integer with too many bytes",
+            Self::PropertyId => "unknown property",
+            Self::PropertyMisplaced => "a property that the packet does not have",
             Self::Connack => "undefined flag or return code in CONNACK",
         };
         write!(f, "{what} [{}]", self.statement())
@@ -322,6 +409,19 @@ impl fmt::Display for Violation {
             Self::UnexpectedPacket => "a packet that is not expected from this end",
             Self::UnexpectedAcknowledgement => "an acknowledgement that was not asked for",
             Self::SessionPresentInRefusal => "session present in a refusal",
+            Self::UnexpectedSession => "a session where the client has none",
+            Self::PropertyRepeated => "a property that is repeated",
+            Self::PropertyValue => "a property with a value that it may not have",
+            Self::TopicAlias => "topic alias 0 or above the maximum",
+            Self::TopicAliasUnknown => "a topic alias that stands for no topic",
+            Self::AuthenticationDataAlone => "authentication data without a method",
+            Self::AuthenticationStep => "a step of authentication that was not asked for",
+            Self::ReasonCode => "a reason code that the packet does not have",
+            Self::RetainHandling => "retain handling 3",
+            Self::MaximumQos => "requested QoS 3",
+            Self::NoLocalShared => "no local on a shared subscription",
+            Self::SubscriptionIdentifierFromClient => "a subscription identifier in a client's PUBLISH",
+            Self::ReceiveMaximum => "more publications than the receive maximum",
             Self::RepeatedWithoutDup => "a third PUBLISH of QoS 2 without DUP before its release",
         };
         write!(f, "{what} [{}]", self.statement())
@@ -337,6 +437,12 @@ impl fmt::Display for Refused {
             Self::KeepAlive => "keep-alive longer than accepted",
             Self::PacketTooLarge => "packet larger than accepted",
             Self::TooManyFilters => "more filters in one packet than accepted",
+            Self::PayloadFormat => "a payload that is not the text it is said to be",
+            Self::Retain => "retained messages are not accepted",
+            Self::Qos => "QoS higher than accepted",
+            Self::Wildcards => "filters with wildcards are not accepted",
+            Self::Shares => "shared subscriptions are not accepted",
+            Self::SubscriptionIds => "subscription identifiers are not accepted",
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Stream to packets: the fixed header (section 2.2), checked before a byte of the body is waited for or kept.
 
-use crate::wire::PacketType;
+use crate::wire::{PacketType, push_variable, variable_len};
 use crate::{Malformed, Refused, Version};
 
 /// The largest remaining length that the four bytes can spell (section 2.2.3).
@@ -35,12 +35,12 @@ impl FixedHeader {
     /// not matter.
     ///
     /// # Errors
-    /// The type is reserved, the flags do not fit it ([MQTT-2.2.2-2]) or the remaining length has no end. Each is
-    /// found at the first byte that shows it.
+    /// The type is reserved, the flags do not fit it ([MQTT-2.2.2-2]), or the remaining length has no end or, in MQTT 5.0,
+    /// more bytes than it needs ([MQTT-1.5.5-1]). Each is found at the first byte that shows it.
     #[inline]
     pub fn decode(input: &[u8], version: Version) -> Result<Option<Self>, Malformed> {
         let Some((&first, rest)) = input.split_first() else { return Ok(None) };
-        let packet_type = PacketType::from_number(first >> 4).ok_or(Malformed::PacketType)?;
+        let packet_type = PacketType::from_number(first >> 4, version).ok_or(Malformed::PacketType)?;
         let flags = first & 0x0F;
         if !packet_type.allows_flags(version, flags) {
             return Err(Malformed::Flags);
@@ -49,6 +49,9 @@ impl FixedHeader {
         for (at, &byte) in rest.iter().take(4).enumerate() {
             remaining |= usize::from(byte & 0x7F) << (7 * at);
             if byte & 0x80 == 0 {
+                if byte == 0 && at > 0 && version.demands_minimal_lengths() {
+                    return Err(Malformed::RemainingLength);
+                }
                 return Ok(Some(Self { packet_type, flags, header_len: at + 2, remaining }));
             }
         }
@@ -82,18 +85,14 @@ pub fn next_unit<'b>(
 ///
 /// The caller has checked that `remaining` is at most [`REMAINING_LENGTH_MAX`].
 pub fn encode_fixed_header(first: u8, remaining: usize, out: &mut alloc::vec::Vec<u8>) {
-    debug_assert!(remaining <= REMAINING_LENGTH_MAX);
     out.push(first);
-    let mut rest = remaining;
-    loop {
-        // Seven bits fit a byte.
-        let low = (rest & 0x7F) as u8;
-        rest >>= 7;
-        if rest == 0 {
-            return out.push(low);
-        }
-        out.push(low | 0x80);
-    }
+    push_variable(remaining, out);
+}
+
+/// Bytes of a packet with this remaining length.
+#[must_use]
+pub const fn packet_len(remaining: usize) -> usize {
+    1 + variable_len(remaining) + remaining
 }
 
 #[cfg(test)]
@@ -144,6 +143,24 @@ mod tests {
             assert_eq!(FixedHeader::decode(&[first, 0], Version::V3_1_1), Err(Malformed::Flags));
         }
         assert_eq!(FixedHeader::decode(&[0xF0, 0], Version::V3_1), Err(Malformed::PacketType));
+    }
+
+    //= mqtt-5.0 [MQTT-1.5.5-1] [MQTT-2.1.3-1]
+    #[test]
+    fn a_length_has_as_few_bytes_as_it_needs_where_the_version_says_so() {
+        for long in [&[0x30, 0x80, 0x00][..], &[0x30, 0xFF, 0x80, 0x00]] {
+            assert!(FixedHeader::decode(long, Version::V3_1_1).is_ok());
+            assert_eq!(FixedHeader::decode(long, Version::V5), Err(Malformed::RemainingLength));
+        }
+        assert!(FixedHeader::decode(&[0x30, 0x80, 0x01], Version::V5).is_ok());
+        assert!(FixedHeader::decode(&[0xF0, 0], Version::V5).is_ok());
+        assert_eq!(FixedHeader::decode(&[0xF1, 0], Version::V5), Err(Malformed::Flags));
+        assert_eq!(FixedHeader::decode(&[0xF0, 0], Version::V3_1_1), Err(Malformed::PacketType));
+        for remaining in [0, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152] {
+            let mut header = Vec::new();
+            encode_fixed_header(0x30, remaining, &mut header);
+            assert_eq!(packet_len(remaining), header.len() + remaining);
+        }
     }
 
     #[test]

@@ -13,11 +13,13 @@ pub enum Version {
     /// MQTT 3.1.1 (OASIS Standard, 29 October 2014).
     #[default]
     V3_1_1,
+    /// MQTT 5.0 (OASIS Standard, 7 March 2019).
+    V5,
 }
 
 impl Version {
     /// Every version, oldest first.
-    pub const ALL: [Self; 2] = [Self::V3_1, Self::V3_1_1];
+    pub const ALL: [Self; 3] = [Self::V3_1, Self::V3_1_1, Self::V5];
 
     /// The levels that some version of MQTT has, whether it is spoken here or not.
     const LEVELS_DEFINED: core::ops::RangeInclusive<u8> = 3..=5;
@@ -27,7 +29,7 @@ impl Version {
     pub const fn protocol_name(self) -> &'static [u8] {
         match self {
             Self::V3_1 => b"MQIsdp",
-            Self::V3_1_1 => b"MQTT",
+            Self::V3_1_1 | Self::V5 => b"MQTT",
         }
     }
 
@@ -37,6 +39,7 @@ impl Version {
         match self {
             Self::V3_1 => 3,
             Self::V3_1_1 => 4,
+            Self::V5 => 5,
         }
     }
 
@@ -62,7 +65,7 @@ impl Version {
     pub const fn checks_reserved_flags(self) -> bool {
         match self {
             Self::V3_1 => false,
-            Self::V3_1_1 => true,
+            Self::V3_1_1 | Self::V5 => true,
         }
     }
 
@@ -72,7 +75,7 @@ impl Version {
     pub const fn credentials_may_be_missing(self) -> bool {
         match self {
             Self::V3_1 => true,
-            Self::V3_1_1 => false,
+            Self::V3_1_1 | Self::V5 => false,
         }
     }
 
@@ -81,8 +84,29 @@ impl Version {
     pub const fn allows_empty_client_id(self) -> bool {
         match self {
             Self::V3_1 => false,
-            Self::V3_1_1 => true,
+            Self::V3_1_1 | Self::V5 => true,
         }
+    }
+
+    /// Whether packets have properties and reason codes.
+    #[must_use]
+    pub const fn has_properties(self) -> bool {
+        match self {
+            Self::V3_1 | Self::V3_1_1 => false,
+            Self::V5 => true,
+        }
+    }
+
+    /// Whether a length has to be spelled in as few bytes as it needs ([MQTT-1.5.5-1] of MQTT 5.0).
+    #[must_use]
+    pub const fn demands_minimal_lengths(self) -> bool {
+        self.has_properties()
+    }
+
+    /// Whether there may be a password without a user name; [MQTT-3.1.2-22] of MQTT 3.1.1 forbids it.
+    #[must_use]
+    pub const fn allows_password_alone(self) -> bool {
+        self.has_properties()
     }
 
     /// How many characters of a client identifier every server takes, where a client may not send more.
@@ -90,7 +114,7 @@ impl Version {
     pub const fn client_id_chars_max(self) -> Option<usize> {
         match self {
             Self::V3_1 => Some(23),
-            Self::V3_1_1 => None,
+            Self::V3_1_1 | Self::V5 => None,
         }
     }
 
@@ -99,7 +123,7 @@ impl Version {
     pub const fn tells_session_present(self) -> bool {
         match self {
             Self::V3_1 => false,
-            Self::V3_1_1 => true,
+            Self::V3_1_1 | Self::V5 => true,
         }
     }
 }
@@ -117,7 +141,7 @@ mod tests {
         for (name, level, refusal) in [
             (&b"MQIsdp"[..], 4, Refused::ProtocolLevel),
             (b"MQTT", 3, Refused::ProtocolLevel),
-            (b"MQTT", 5, Refused::ProtocolLevel),
+            (b"MQIsdp", 5, Refused::ProtocolLevel),
             (b"MQTT", 2, Refused::UnknownProtocolLevel),
             (b"MQIsdp", 6, Refused::UnknownProtocolLevel),
             (b"MQTT", 0x84, Refused::UnknownProtocolLevel),

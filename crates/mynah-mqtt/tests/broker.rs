@@ -1,36 +1,45 @@
 //! A broker of one session for tests: answers commands at once, delivers what it gets to its own subscriber, and
 //! keeps the session between connections. Obvious rather than fast.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use mynah_model::{
-    Class, DeliveryId, Expiry, Filter, Header, Instant, Layout, Message, MessageView, Properties, Reason,
-    TenantId,
+    Class, DeliveryId, Expiry, Filter, Header, Instant, Layout, Message, MessageView, Reason, SubscriptionId,
+    SubscriptionOptions, TenantId,
 };
 use mynah_mqtt::connection::ServerConnection;
-use mynah_mqtt::mapping::{LAYOUT_V3, MqttCodec};
+use mynah_mqtt::mapping::MqttCodec;
 use mynah_mqtt::{Config, Error};
 use mynah_stack::testing::Endpoint;
 use mynah_stack::{
-    Close, Command, Connection, Delivery, Frame, FrameKind, LayoutCodec, Opened, Outbound, Outcome, Publish,
-    Settle, Settlement, Step, SubscribeResult,
+    Close, Command, Connection, Delivery, Exchange, Frame, FrameKind, LayoutCodec, Opened, Outbound, Outcome,
+    Publish, Settle, Settlement, Step, SubscribeResult,
 };
 
 /// What outlives a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Session {
-    filters: Vec<(Vec<u8>, Class)>,
+    filters: Vec<(Vec<u8>, SubscriptionOptions)>,
     unsettled: Vec<Unsettled>,
+    /// What the client has no room for.
+    waiting: VecDeque<Copy>,
     taken: BTreeSet<u16>,
     last_id: u16,
+}
+
+/// A message for this client.
+#[derive(Clone, Debug)]
+struct Copy {
+    message: Message,
+    class: Class,
+    ids: Vec<SubscriptionId>,
 }
 
 #[derive(Debug)]
 struct Unsettled {
     id: DeliveryId,
-    message: Message,
-    class: Class,
+    copy: Copy,
     received: bool,
 }
 
@@ -50,8 +59,11 @@ pub(crate) struct Server {
     pub(crate) will: Option<Message>,
     pub(crate) will_published: bool,
     pub(crate) last_open: Option<mynah_stack::Open>,
+    /// The method that a client may authenticate by: it challenges everybody by `q` and is content with `a`.
+    pub(crate) method: Option<String>,
     session: Option<Session>,
     keeps_session: bool,
+    is_open: bool,
 }
 
 impl Server {
@@ -67,8 +79,10 @@ impl Server {
             will: None,
             will_published: false,
             last_open: None,
+            method: None,
             session: None,
             keeps_session: false,
+            is_open: false,
         }
     }
 
@@ -77,6 +91,7 @@ impl Server {
         self.connection = ServerConnection::new(Arc::new(config.clone()), now);
         self.out = Outbound::new();
         self.closed = None;
+        self.is_open = false;
     }
 
     /// Everything that the connection answers to these bytes.
@@ -118,8 +133,8 @@ impl Server {
             Command::Open(open) => self.open(now, *open),
             Command::Publish(publish) => self.publish(now, &publish),
             Command::Complete { receipt } => {
-                self.session().taken.remove(&receipt);
-                self.answer(now, Outcome::Completed { receipt });
+                let known = self.session().taken.remove(&receipt);
+                self.answer(now, Outcome::Completed { receipt, known });
             }
             Command::Subscribe(subscribe) => {
                 let mut results: Vec<SubscribeResult> = Vec::new();
@@ -127,7 +142,7 @@ impl Server {
                     results.push(request.map(|r| {
                         let filter = r.filter.as_bytes().to_vec();
                         self.session().filters.retain(|(f, _)| *f != filter);
-                        self.session().filters.push((filter, r.options.class_max));
+                        self.session().filters.push((filter, r.options));
                         r.options.class_max
                     }));
                 }
@@ -139,7 +154,7 @@ impl Server {
                 self.answer(now, Outcome::Unsubscribed { receipt: unsubscribe.receipt, results: &results });
             }
             Command::Settle(settle) => self.settle(now, settle),
-            Command::Authenticate(_) => unreachable!("MQTT 3.1.1 has no such word"),
+            Command::Authenticate(exchange) => self.authenticate(now, &exchange),
             Command::Read(_) | Command::PublishIf(_) => unreachable!("MQTT has no such words"),
         }
     }
@@ -157,17 +172,43 @@ impl Server {
         if request.clean_start {
             self.session = None;
         }
+        self.keeps_session = request.expiry != Expiry::WithConnection;
+        let exchange = self.last_open.as_ref().and_then(|open| open.exchange.as_ref());
+        match exchange.map(|exchange| Some(&*exchange.method) == self.method.as_deref()) {
+            Some(true) => self.answer(now, Outcome::Challenge(b"q")),
+            Some(false) => self.answer(now, Outcome::Opened(Err(Reason::BadAuthenticationMethod))),
+            None => self.let_in(now),
+        }
+    }
+
+    fn authenticate(&mut self, now: Instant, exchange: &Exchange) {
+        let result = match &*exchange.data {
+            b"a" => Ok(()),
+            b"" => return self.answer(now, Outcome::Challenge(b"q")),
+            _ => Err(Reason::NotAuthorized),
+        };
+        match (self.is_open, result) {
+            (true, result) => self.answer(now, Outcome::Authenticated(result.map(|()| None))),
+            (false, Ok(())) => self.let_in(now),
+            (false, Err(reason)) => self.answer(now, Outcome::Opened(Err(reason))),
+        }
+    }
+
+    fn let_in(&mut self, now: Instant) {
         let session_present = self.session.is_some();
-        self.keeps_session = request.expiry == Expiry::Never;
         self.session.get_or_insert_default();
-        self.answer(now, Outcome::Opened(Ok(Opened::new(session_present, Expiry::Never))));
+        let request = self.last_open.as_ref().unwrap().session.clone().unwrap();
+        let assigned_client_id = request.client_id.is_empty().then_some(&b"assigned"[..]);
+        let opened = Opened { assigned_client_id, ..Opened::new(session_present, request.expiry) };
+        self.answer(now, Outcome::Opened(Ok(opened)));
+        self.is_open = true;
         for at in 0..self.session().unsettled.len() {
             let unsettled = &self.session().unsettled[at];
-            let (id, class, message) = (unsettled.id, unsettled.class, unsettled.message.clone());
+            let (id, copy) = (unsettled.id, unsettled.copy.clone());
             if unsettled.received {
                 self.connection.deliver(now, Delivery::Release { id }, &mut self.out);
             } else {
-                self.deliver(now, &message, class, Some(id), true);
+                self.deliver(now, &copy, Some(id), true);
             }
         }
     }
@@ -193,43 +234,59 @@ impl Server {
 
     fn route(&mut self, now: Instant, message: &Message) {
         let matches = |f: &[u8]| Filter::from_checked(f).matches(message.topic());
-        let granted =
-            self.session().filters.iter().filter(|(f, _)| matches(f)).map(|&(_, class)| class).max();
-        let Some(class) = granted.map(|g| g.min(message.header().class)) else { return };
-        let id = class.is_confirmed().then(|| {
-            let session = self.session();
-            session.last_id += 1;
-            let id = DeliveryId::new(session.last_id).expect("few messages in a test");
-            session.unsettled.push(Unsettled { id, message: message.clone(), class, received: false });
-            id
-        });
-        self.deliver(now, message, class, id, false);
+        let options: Vec<_> =
+            self.session().filters.iter().filter(|(f, _)| matches(f)).map(|(_, options)| *options).collect();
+        let Some(class) = options.iter().map(|o| o.class_max).max() else { return };
+        let class = class.min(message.header().class);
+        let ids = options.iter().filter_map(|o| o.id).collect();
+        self.session().waiting.push_back(Copy { message: message.clone(), class, ids });
+        self.pump(now);
     }
 
-    fn deliver(
-        &mut self,
-        now: Instant,
-        message: &Message,
-        class: Class,
-        id: Option<DeliveryId>,
-        redelivered: bool,
-    ) {
+    /// Sends what waits, as far as the client has room for it: in order, but that QoS 0 needs no room.
+    fn pump(&mut self, now: Instant) {
+        let room = usize::from(self.last_open.as_ref().unwrap().receive_max);
+        let mut held = VecDeque::new();
+        while let Some(copy) = self.session().waiting.pop_front() {
+            if copy.class.is_confirmed() && self.session().unsettled.len() >= room {
+                held.push_back(copy);
+                continue;
+            }
+            let id = copy.class.is_confirmed().then(|| {
+                let session = self.session();
+                session.last_id += 1;
+                let id = DeliveryId::new(session.last_id).expect("few messages in a test");
+                session.unsettled.push(Unsettled { id, copy: copy.clone(), received: false });
+                id
+            });
+            if !self.deliver(now, &copy, id, false) {
+                self.session().unsettled.retain(|unsettled| Some(unsettled.id) != id);
+            }
+        }
+        self.session().waiting = held;
+    }
+
+    fn deliver(&mut self, now: Instant, copy: &Copy, id: Option<DeliveryId>, redelivered: bool) -> bool {
         let mut frame = Frame::default();
+        let Copy { message, class, ids } = copy;
         let kind = FrameKind { identified: id.is_some(), retain: false };
-        assert!(MqttCodec.encode(message.view(), &Properties::default(), LAYOUT_V3, kind, &mut frame));
+        let properties = MqttCodec.properties(message.view());
+        let layout = self.connection.layout();
+        assert!(MqttCodec.encode(message.view(), &properties, layout, kind, &mut frame));
         if frame.wants_message() {
             frame.attach(message);
         }
+        let (class, retain) = (*class, false);
         let delivery =
-            Delivery::Message { frame: &frame, class, id, retain: false, redelivered, subscription_ids: &[] };
-        self.connection.deliver(now, delivery, &mut self.out);
+            Delivery::Message { frame: &frame, class, id, retain, redelivered, subscription_ids: ids };
+        self.connection.deliver(now, delivery, &mut self.out)
     }
 
     fn settle(&mut self, now: Instant, settle: Settle) {
         let id = settle.delivery;
         let fits = |unsettled: &Unsettled| match settle.settlement {
-            Settlement::Received => unsettled.class == Class::ExactlyOnce,
-            Settlement::Accepted => unsettled.class == Class::AtLeastOnce,
+            Settlement::Received => unsettled.copy.class == Class::ExactlyOnce,
+            Settlement::Accepted => unsettled.copy.class == Class::AtLeastOnce,
             Settlement::Rejected => !unsettled.received,
             Settlement::Completed => unsettled.received,
         };
@@ -238,13 +295,16 @@ impl Server {
         }
         match settle.settlement {
             Settlement::Received => {
+                let mut known = false;
                 for unsettled in self.session().unsettled.iter_mut().filter(|u| u.id == id) {
                     unsettled.received = true;
+                    known = true;
                 }
-                self.answer(now, Outcome::Received { id });
+                self.answer(now, Outcome::Received { id, known });
             }
             Settlement::Accepted | Settlement::Completed | Settlement::Rejected => {
                 self.session().unsettled.retain(|u| u.id != id);
+                self.pump(now);
             }
         }
     }
@@ -287,6 +347,9 @@ impl Endpoint for Server {
                 Step::Close(close) => {
                     if self.closed.is_none() {
                         self.closed = Some(close);
+                        if let Some(expiry) = close.expiry {
+                            self.keeps_session = expiry != Expiry::WithConnection;
+                        }
                         self.end(close.publish_will);
                     }
                     return;

@@ -4,7 +4,7 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use mynah_model::{Class, DeliveryId, Expiry, Instant, Reason};
-use mynah_mqtt::mapping::LAYOUT_V3;
+use mynah_mqtt::mapping::{LAYOUT_V3, LAYOUT_V5};
 use mynah_mqtt::{Config, Mqtt, Settings, TextRule};
 use mynah_stack::{Connection, Outcome, Protocol, Step};
 
@@ -330,7 +330,7 @@ fn a_closed_connection_writes_nothing() {
     let mut server = open_server();
     server.hear(NOW, b"\xe0\0");
     let id = DeliveryId::new(1).unwrap();
-    server.connection.handle_outcome(NOW, Outcome::Received { id }, &mut server.out);
+    server.connection.handle_outcome(NOW, Outcome::Received { id, known: true }, &mut server.out);
     server.connection.deliver(NOW, mynah_stack::Delivery::Release { id }, &mut server.out);
     server.connection.handle_shutdown(NOW, &mut server.out);
     assert!(server.out.is_empty());
@@ -384,7 +384,7 @@ fn packets_have_a_limit_before_and_after_connect() {
 fn the_protocol_makes_connections_and_knows_its_layouts() {
     let protocol = Mqtt::new(Config::default());
     assert_eq!(protocol.name(), "mqtt");
-    assert_eq!(protocol.codec().layouts(), [LAYOUT_V3]);
+    assert_eq!(protocol.codec().layouts(), [LAYOUT_V3, LAYOUT_V5]);
     let connection = protocol.accept(at(1));
     assert_eq!((connection.layout(), connection.deadline()), (LAYOUT_V3, Some(at(11))));
 }

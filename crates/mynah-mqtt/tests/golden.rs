@@ -5,9 +5,11 @@ use std::fs;
 use std::path::Path;
 
 use mynah_mqtt::framing::{Unit, next_unit};
+use mynah_mqtt::wire::properties::Property;
 use mynah_mqtt::wire::{
-    Ack, AckType, Connack, Connect, Disconnect, PacketType, Pingreq, Pingresp, Publish, Suback, Subscribe,
-    TextRule, Unsuback, Unsubscribe, Will,
+    Ack, AckType, AckV5, Auth, Connack, ConnackV5, Connect, Disconnect, DisconnectV5, PacketId, PacketType,
+    Pingreq, Pingresp, Publish, ReasonCode, RetainHandling, Suback, SubackV5, Subscribe, TextRule, Unsuback,
+    UnsubackV5, Unsubscribe, Will,
 };
 use mynah_mqtt::{Error, Refused, Version};
 use toml::{Table, Value};
@@ -15,7 +17,7 @@ use toml::{Table, Value};
 const RULE: TextRule = TextRule::RefuseDiscouraged;
 
 /// How many vectors there are at least, so that none is lost unseen.
-const VECTORS_MIN: usize = 155;
+const VECTORS_MIN: usize = 264;
 
 /// A packet's fields as a vector spells them, and its bytes as they are encoded here.
 type Described = (Table, Vec<u8>);
@@ -65,7 +67,13 @@ fn decode(packet: &[u8], version: Version) -> Result<Described, Error> {
 
 fn describe(unit: Unit<'_>, version: Version) -> Result<Described, Error> {
     let body = unit.body;
+    if version == Version::V5
+        && let Some(described) = describe_v5(unit)?
+    {
+        return Ok(described);
+    }
     Ok(match unit.packet_type {
+        PacketType::Auth => unreachable!("it is of MQTT 5.0 alone"),
         PacketType::Connect => connect(&Connect::decode(unit.flags, body, RULE)?),
         PacketType::Connack => {
             let connack = Connack::decode(body, version)?;
@@ -73,14 +81,14 @@ fn describe(unit: Unit<'_>, version: Version) -> Result<Described, Error> {
             flag(&mut fields, "session_present", connack.session_present);
             (fields, connack.encode().to_vec())
         }
-        PacketType::Publish => publish(&Publish::decode(unit.flags, body, RULE)?),
+        PacketType::Publish => publish(&Publish::decode(unit.flags, body, RULE, version)?),
         PacketType::Puback => ack(Ack::decode(AckType::Puback, body)?),
         PacketType::Pubrec => ack(Ack::decode(AckType::Pubrec, body)?),
         PacketType::Pubrel => ack(Ack::decode(AckType::Pubrel, body)?),
         PacketType::Pubcomp => ack(Ack::decode(AckType::Pubcomp, body)?),
-        PacketType::Subscribe => subscribe(&Subscribe::decode(body, 100, RULE)?),
+        PacketType::Subscribe => subscribe(&Subscribe::decode(body, 100, RULE, version)?),
         PacketType::Suback => suback(&Suback::decode(body)?),
-        PacketType::Unsubscribe => unsubscribe(&Unsubscribe::decode(body, 100, RULE)?),
+        PacketType::Unsubscribe => unsubscribe(&Unsubscribe::decode(body, 100, RULE, version)?),
         PacketType::Unsuback => {
             let unsuback = Unsuback::decode(body)?;
             let fields = table([("packet_id", number(unsuback.packet_id.number()))]);
@@ -94,6 +102,70 @@ fn describe(unit: Unit<'_>, version: Version) -> Result<Described, Error> {
     })
 }
 
+/// The packets that MQTT 5.0 has in a form of their own.
+fn describe_v5(unit: Unit<'_>) -> Result<Option<Described>, Error> {
+    let body = unit.body;
+    let whole = |encode: &dyn Fn(usize, &mut Vec<u8>) -> bool| {
+        encoded(|out| assert!(encode(usize::MAX, out), "there is no limit"))
+    };
+    let ack = |ack_type| {
+        AckV5::decode(ack_type, body, RULE).map(|ack| {
+            let id = ("packet_id", number(ack.ack.packet_id.number()));
+            let mut fields = table([id, ("reason_code", number(ack.reason_code.number()))]);
+            list(&mut fields, Version::V5, ack.properties.iter());
+            Some((fields, whole(&|max, out| ack.encode(max, out))))
+        })
+    };
+    let codes = |packet_id: PacketId, codes: &[ReasonCode]| {
+        let codes = codes.iter().map(|code| number(code.number())).collect();
+        table([("packet_id", number(packet_id.number())), ("reason_codes", Value::Array(codes))])
+    };
+    let (mut fields, properties, encoded): (_, Vec<_>, _) = match unit.packet_type {
+        PacketType::Connack => {
+            let connack = ConnackV5::decode(body, RULE)?;
+            let mut fields = table([("reason_code", number(connack.reason_code.number()))]);
+            flag(&mut fields, "session_present", connack.session_present);
+            (fields, connack.properties.iter().collect(), whole(&|max, out| connack.encode(max, out)))
+        }
+        PacketType::Puback => return ack(AckType::Puback),
+        PacketType::Pubrec => return ack(AckType::Pubrec),
+        PacketType::Pubrel => return ack(AckType::Pubrel),
+        PacketType::Pubcomp => return ack(AckType::Pubcomp),
+        PacketType::Suback => {
+            let suback = SubackV5::decode(body, RULE)?;
+            let fields = codes(suback.packet_id, &suback.reason_codes);
+            (fields, suback.properties.iter().collect(), whole(&|max, out| suback.encode(max, out)))
+        }
+        PacketType::Unsuback => {
+            let unsuback = UnsubackV5::decode(body, RULE)?;
+            let fields = codes(unsuback.packet_id, &unsuback.reason_codes);
+            (fields, unsuback.properties.iter().collect(), whole(&|max, out| unsuback.encode(max, out)))
+        }
+        PacketType::Disconnect => {
+            let disconnect = DisconnectV5::decode(body, RULE)?;
+            let fields = table([("reason_code", number(disconnect.reason_code.number()))]);
+            (fields, disconnect.properties.iter().collect(), whole(&|max, out| disconnect.encode(max, out)))
+        }
+        PacketType::Auth => {
+            let auth = Auth::decode(body, RULE)?;
+            let fields = table([("reason_code", number(auth.reason_code.number()))]);
+            (fields, auth.properties.iter().collect(), whole(&|max, out| auth.encode(max, out)))
+        }
+        _ => return Ok(None),
+    };
+    list(&mut fields, Version::V5, properties.into_iter());
+    Ok(Some((fields, encoded)))
+}
+
+/// Adds the properties, which are left out if there are none: each as it is encoded.
+fn list<'p>(table: &mut Table, version: Version, properties: impl Iterator<Item = Property<'p>>) {
+    let properties: Vec<_> = properties.map(|property| hex(&encoded(|out| property.encode(out)))).collect();
+    assert!(version == Version::V5 || properties.is_empty(), "only MQTT 5.0 has properties");
+    if !properties.is_empty() {
+        table.insert("properties".to_owned(), Value::Array(properties));
+    }
+}
+
 fn connect(connect: &Connect<'_>) -> Described {
     let mut fields = table([
         ("level", number(connect.version.protocol_level())),
@@ -101,16 +173,18 @@ fn connect(connect: &Connect<'_>) -> Described {
         ("client_id", Value::from(connect.client_id)),
     ]);
     flag(&mut fields, "clean_session", connect.clean_session);
+    list(&mut fields, connect.version, connect.properties.iter());
     if let Some(user_name) = connect.user_name {
         fields.insert("user_name".to_owned(), Value::from(user_name));
     }
     if let Some(password) = connect.password {
         fields.insert("password".to_owned(), hex(password));
     }
-    if let Some(Will { topic, message, class, retain }) = connect.will {
+    if let Some(Will { topic, message, class, retain, properties }) = connect.will {
         let will =
             [("topic", text(topic.as_bytes())), ("message", hex(message)), ("qos", number(class.number()))];
         let mut will = table(will);
+        list(&mut will, connect.version, properties.iter());
         flag(&mut will, "retain", retain);
         fields.insert("will".to_owned(), Value::Table(will));
     }
@@ -128,6 +202,7 @@ fn publish(publish: &Publish<'_>) -> Described {
     if let Some(id) = publish.packet_id {
         fields.insert("packet_id".to_owned(), number(id.number()));
     }
+    list(&mut fields, Version::V5, publish.section().iter());
     (fields, encoded(|out| publish.encode(out)))
 }
 
@@ -138,11 +213,19 @@ fn ack(ack: Ack) -> Described {
 fn subscribe(subscribe: &Subscribe<'_>) -> Described {
     let entries = subscribe.entries.iter().map(|entry| {
         let fields = [("filter", text(entry.filter.as_bytes())), ("qos", number(entry.class_max.number()))];
-        Value::Table(table(fields))
+        let mut fields = table(fields);
+        flag(&mut fields, "no_local", entry.no_local);
+        flag(&mut fields, "retain_as_published", entry.retain_as_published);
+        if entry.retain_handling != RetainHandling::Send {
+            fields.insert("retain_handling".to_owned(), number(entry.retain_handling as u8));
+        }
+        Value::Table(fields)
     });
     let fields =
         [("packet_id", number(subscribe.packet_id.number())), ("entries", Value::Array(entries.collect()))];
-    (table(fields), encoded(|out| subscribe.encode(out)))
+    let mut fields = table(fields);
+    list(&mut fields, Version::V5, subscribe.properties.iter().flat_map(|set| set.iter()));
+    (fields, encoded(|out| subscribe.encode(out)))
 }
 
 fn suback(suback: &Suback) -> Described {
@@ -154,7 +237,9 @@ fn suback(suback: &Suback) -> Described {
 fn unsubscribe(unsubscribe: &Unsubscribe<'_>) -> Described {
     let filters = unsubscribe.filters.iter().map(|filter| text(filter.as_bytes())).collect();
     let fields = [("packet_id", number(unsubscribe.packet_id.number())), ("filters", Value::Array(filters))];
-    (table(fields), encoded(|out| unsubscribe.encode(out)))
+    let mut fields = table(fields);
+    list(&mut fields, Version::V5, unsubscribe.properties.iter().flat_map(|set| set.iter()));
+    (fields, encoded(|out| unsubscribe.encode(out)))
 }
 
 /// The statement by which a packet is not taken.
@@ -176,12 +261,16 @@ fn check(vector: &Table, shown: &str) {
     let version = match string("version") {
         Some("3.1") => Version::V3_1,
         Some("3.1.1") => Version::V3_1_1,
+        Some("5.0") => Version::V5,
         other => panic!("{shown}: version {other:?}"),
     };
     match (decode(&packet, version), vector.get("packet"), string("reject")) {
         (Ok((fields, encoded)), Some(expected), None) => {
             assert_eq!(&Value::Table(fields), expected, "{shown}");
             assert_eq!(encoded, string("encodes_to").map_or(packet, bytes), "{shown}: encoded");
+        }
+        (Err(error), None, Some(expected)) if version == Version::V5 => {
+            assert_eq!(format!("{:#04x}", error.reason_code().number()), expected, "{shown}: {error}");
         }
         (Err(error), None, Some(expected)) => assert_eq!(statement(error), expected, "{shown}: {error}"),
         (result, packet, reject) => panic!("{shown}: {result:?} for {packet:?} {reject:?}"),

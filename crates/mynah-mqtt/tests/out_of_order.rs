@@ -49,7 +49,7 @@ const PUBREC_8: &[u8] = b"\x50\x02\0\x08";
 const PUBREL_8: &[u8] = b"\x62\x02\0\x08";
 const PUBCOMP_8: &[u8] = b"\x70\x02\0\x08";
 
-fn hear(server: &mut Server, bytes: &[u8], piece: usize) -> Vec<u8> {
+pub(crate) fn hear(server: &mut Server, bytes: &[u8], piece: usize) -> Vec<u8> {
     let mut unread = Vec::new();
     for piece in bytes.chunks(piece) {
         unread.extend_from_slice(piece);
@@ -175,7 +175,7 @@ fn packets_right_behind_connect() {
 //= mqtt-3.1.1 [MQTT-3.1.4-1] [MQTT-3.1.4-5] [MQTT-3.2.2-5]
 #[test]
 fn packets_behind_a_connect_that_is_refused() {
-    const BAD_LEVEL: &[u8] = b"\x10\x0d\0\x04MQTT\x05\x02\0\x0a\0\x01p";
+    const BAD_LEVEL: &[u8] = b"\x10\x0d\0\x04MQTT\x03\x02\0\x0a\0\x01p";
     const NO_NAME: &[u8] = b"\x10\x0c\0\x04MQTT\x04\0\0\x0a\0\0";
     const RESERVED_FLAG: &[u8] = b"\x10\x0d\0\x04MQTT\x04\x03\0\x0a\0\x01p";
     check(

@@ -2,6 +2,7 @@
 
 use mynah_model::{Class, Filter, Topic};
 use mynah_mqtt::framing::{Unit, next_unit};
+use mynah_mqtt::wire::properties::{ConnectProperties, WillProperties};
 use mynah_mqtt::wire::{
     Ack, AckType, Connack, Connect, ConnectReturnCode, Disconnect, PacketId, PacketType, Pingreq, Pingresp,
     Publish, Suback, Subscribe, SubscribeEntry, SubscribeReturnCode, TextRule, Unsuback, Unsubscribe, Will,
@@ -36,12 +37,14 @@ fn connect_with_every_field() {
         version: Version::V3_1_1,
         clean_session: true,
         keep_alive: 60,
+        properties: ConnectProperties::default(),
         client_id: "id",
         will: Some(Will {
             topic: Topic::new(b"will").unwrap(),
             message: b"bye",
             class: Class::AtLeastOnce,
             retain: true,
+            properties: WillProperties::default(),
         }),
         user_name: Some("user"),
         password: Some(b"pwd"),
@@ -58,6 +61,7 @@ fn connect_with_nothing() {
         version: Version::V3_1_1,
         clean_session: false,
         keep_alive: 0,
+        properties: ConnectProperties::default(),
         client_id: "",
         will: None,
         user_name: None,
@@ -95,9 +99,9 @@ fn publish_of_each_class() {
         (b"\x33\x09\0\x03a/b\0\x0axy", Class::AtLeastOnce, false, true, Some(id(10))),
         (b"\x3c\x09\0\x03a/b\0\x0axy", Class::ExactlyOnce, true, false, Some(id(10))),
     ] {
-        let publish = Publish { dup, class, retain, topic, packet_id, payload: b"xy" };
+        let publish = Publish { dup, class, retain, topic, packet_id, properties: None, payload: b"xy" };
         let unit = unit(packet);
-        assert_eq!(Publish::decode(unit.flags, unit.body, RULE), Ok(publish));
+        assert_eq!(Publish::decode(unit.flags, unit.body, RULE, VERSION), Ok(publish));
         assert_eq!(encoded(|out| publish.encode(out)), packet);
     }
     // [MQTT-3.3.1-2]
@@ -121,12 +125,13 @@ fn acknowledgements() {
 #[test]
 fn subscribe_and_its_answer() {
     let packet = b"\x82\x0e\0\x0a\0\x03a/b\x01\0\x03c/d\x02";
-    let entry = |filter, class_max| SubscribeEntry { filter: Filter::new(filter).unwrap(), class_max };
+    let entry = |filter, class_max| SubscribeEntry::new(Filter::new(filter).unwrap(), class_max);
     let subscribe = Subscribe {
         packet_id: id(10),
+        properties: None,
         entries: vec![entry(b"a/b", Class::AtLeastOnce), entry(b"c/d", Class::ExactlyOnce)],
     };
-    assert_eq!(Subscribe::decode(unit(packet).body, 2, RULE), Ok(subscribe.clone()));
+    assert_eq!(Subscribe::decode(unit(packet).body, 2, RULE, VERSION), Ok(subscribe.clone()));
     assert_eq!(encoded(|out| subscribe.encode(out)), packet);
 
     let packet = b"\x90\x06\0\x0a\0\x01\x02\x80";
@@ -148,8 +153,8 @@ fn subscribe_and_its_answer() {
 fn unsubscribe_and_its_answer() {
     let packet = b"\xa2\x0c\0\x0a\0\x03a/b\0\x03c/d";
     let filters = vec![Filter::new(b"a/b").unwrap(), Filter::new(b"c/d").unwrap()];
-    let unsubscribe = Unsubscribe { packet_id: id(10), filters };
-    assert_eq!(Unsubscribe::decode(unit(packet).body, 2, RULE), Ok(unsubscribe.clone()));
+    let unsubscribe = Unsubscribe { packet_id: id(10), properties: None, filters };
+    assert_eq!(Unsubscribe::decode(unit(packet).body, 2, RULE, VERSION), Ok(unsubscribe.clone()));
     assert_eq!(encoded(|out| unsubscribe.encode(out)), packet);
     let unsuback = Unsuback { packet_id: id(10) };
     assert_eq!(unsuback.encode(), [0xB0, 2, 0, 10]);
@@ -173,7 +178,7 @@ fn packets_without_a_body() {
 #[test]
 fn flags_of_each_type() {
     for number in 1..=14 {
-        let packet_type = PacketType::from_number(number).unwrap();
+        let packet_type = PacketType::from_number(number, VERSION).unwrap();
         let allowed: Vec<u8> = (0..16).filter(|&flags| packet_type.allows_flags(VERSION, flags)).collect();
         match packet_type {
             PacketType::Publish | PacketType::Connect => assert_eq!(allowed.len(), 16),
@@ -181,5 +186,5 @@ fn flags_of_each_type() {
             _ => assert_eq!(allowed, [0]),
         }
     }
-    assert!(PacketType::from_number(0).is_none() && PacketType::from_number(15).is_none());
+    assert!(PacketType::from_number(0, VERSION).is_none() && PacketType::from_number(15, VERSION).is_none());
 }

@@ -178,7 +178,7 @@ fn a_client_speaks_it_too() {
     assert_eq!(&connect[..9], b"\x10\x26\0\x06MQIsd");
     let (mut server, answer) = server_after(&connect);
     client.handle_input(NOW, &mut answer.as_slice());
-    assert!(matches!(client.poll_event(), Some(Event::Connected { session_present: false })));
+    assert!(matches!(client.poll_event(), Some(Event::Connected { session_present: false, .. })));
     client.subscribe(NOW, &[("a", mynah_model::Class::AtMostOnce)]).unwrap();
     let answer = server.hear(NOW, &client.outbound().drain());
     client.handle_input(NOW, &mut answer.as_slice());

@@ -1,12 +1,15 @@
 //! Accepting: sockets that listen, and what comes in at them.
 
 use std::io;
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::Registry;
-use mio::net::{TcpListener, TcpStream};
 use mynah_model::Instant;
+
+use crate::address::Peer;
+use crate::entrance::Entrance;
+use crate::stream::{Listening, Stream};
 
 /// Peers taken in at one listener in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -22,8 +25,9 @@ pub(crate) struct Acceptor {
 }
 
 struct Door {
-    socket: TcpListener,
+    socket: Listening,
     listener: u16,
+    entrance: Arc<Entrance>,
     ready: bool,
 }
 
@@ -32,12 +36,12 @@ impl Acceptor {
     pub(crate) fn watch(
         &mut self,
         registry: &Registry,
-        mut socket: TcpListener,
+        mut socket: Listening,
         listener: u16,
+        entrance: Arc<Entrance>,
     ) -> io::Result<()> {
-        let token = crate::worker::listener_token(self.doors.len());
-        registry.register(&mut socket, token, mio::Interest::READABLE)?;
-        self.doors.push(Door { socket, listener, ready: false });
+        socket.watch(registry, crate::worker::listener_token(self.doors.len()))?;
+        self.doors.push(Door { socket, listener, entrance, ready: false });
         Ok(())
     }
 
@@ -64,7 +68,7 @@ impl Acceptor {
     }
 
     /// The peers that have come in.
-    pub(crate) fn accept(&mut self, now: Instant) -> Vec<(TcpStream, SocketAddr, u16)> {
+    pub(crate) fn accept(&mut self, now: Instant) -> Vec<(Stream, Peer, u16)> {
         let mut accepted = Vec::new();
         if self.retry_at.is_some_and(|at| now < at) {
             return accepted;
@@ -73,13 +77,10 @@ impl Acceptor {
         for door in self.doors.iter_mut().filter(|d| d.ready) {
             for _ in 0..ACCEPTS_PER_TURN {
                 match door.socket.accept() {
-                    Ok((stream, peer)) => {
-                        // Small messages must not wait for the acknowledgement of earlier ones.
-                        if let Err(error) = stream.set_nodelay(true) {
-                            tracing::debug!(%error, %peer, "no TCP_NODELAY");
-                        }
+                    Ok((stream, peer)) if door.entrance.lets_in(peer) => {
                         accepted.push((stream, peer, door.listener));
                     }
+                    Ok((_, peer)) => tracing::debug!(%peer, "this peer is not one of the trusted proxies"),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         door.ready = false;
                         break;
@@ -98,9 +99,8 @@ impl Acceptor {
 
     /// Closes the listening sockets.
     pub(crate) fn stop(&mut self, registry: &Registry) {
-        for mut door in self.doors.drain(..) {
-            // It fails only for a socket that was not watched.
-            drop(registry.deregister(&mut door.socket));
+        for door in self.doors.drain(..) {
+            door.socket.close(registry);
         }
         self.retry_at = None;
     }

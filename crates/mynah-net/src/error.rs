@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+
+use crate::address::Address;
 
 /// Why a server did not start.
 #[derive(Debug)]
@@ -12,7 +13,7 @@ pub enum StartError {
         /// The listener's name.
         name: String,
         /// Its address.
-        address: SocketAddr,
+        address: Address,
         /// What the system said.
         error: io::Error,
     },
@@ -29,7 +30,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen { name, address, error } => {
-                write!(f, "listener `{name}` cannot listen on {address}: {error}{}", advice(error, *address))
+                write!(f, "listener `{name}` cannot listen on {address}: {error}{}", advice(error, address))
             }
             Self::System { what, error } => write!(f, "{what}: {error}"),
         }
@@ -37,16 +38,22 @@ impl fmt::Display for StartError {
 }
 
 /// What the operator can do about it.
-fn advice(error: &io::Error, address: SocketAddr) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => format!(
+fn advice(error: &io::Error, address: &Address) -> String {
+    match (error.kind(), address) {
+        (io::ErrorKind::AddrInUse, Address::Inet(address)) => format!(
             " (another program listens there; stop it, or give the listener another address; `ss -ltnp 'sport = :{}'` shows which)",
             address.port()
         ),
-        io::ErrorKind::PermissionDenied => {
+        (io::ErrorKind::AddrInUse, Address::Unix(_)) => {
+            " (another program listens there; stop it, or give the listener another path)".into()
+        }
+        (io::ErrorKind::AlreadyExists, Address::Unix(_)) => {
+            " (remove it, or give the listener another path)".into()
+        }
+        (io::ErrorKind::PermissionDenied, Address::Inet(_)) => {
             " (ports below 1024 need a privilege; use a higher one, or grant CAP_NET_BIND_SERVICE)".into()
         }
-        io::ErrorKind::AddrNotAvailable => " (this machine does not have that address)".into(),
+        (io::ErrorKind::AddrNotAvailable, _) => " (this machine does not have that address)".into(),
         _ => String::new(),
     }
 }

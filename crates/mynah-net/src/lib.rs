@@ -2,20 +2,30 @@
 //!
 //! A [`Server`] runs one [`mynah_engine::Engine`] on each worker thread, in turns of its own epoll (see
 //! `docs/adr/0001-workers.md`). Programs in the same process, such as the HTTP adapter, come in by [`Link`]s, which
-//! are byte streams like any other. Passwords are verified on a thread of their own, so that no turn waits for one.
+//! are byte streams like any other. Who a peer is is verified on threads of their own, so that no turn waits for that.
 
 mod acceptor;
+mod address;
+mod buffers;
 mod clock;
+mod entrance;
 mod error;
+mod layers;
 mod link;
 mod mailbox;
+mod proxy;
 mod server;
 mod sockets;
+mod stream;
+mod tls;
 mod transport;
 mod verifier;
 mod worker;
 
+pub use address::{Address, Network};
+pub use entrance::Entrance;
 pub use error::StartError;
 pub use link::{Dialer, Link};
 pub use server::{Config, LocalAddress, Server, Socketed};
-pub use verifier::Verify;
+pub use tls::{CertificateFiles, ClientCertificates, Tls, TlsError, TlsFile, TlsSettings, TlsVersion};
+pub use verifier::{Answer, Mechanism, Verify};

@@ -1,15 +1,15 @@
 //! Mailboxes: how anything outside a worker's thread reaches it.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mynah_engine::{ConnectionId, Handover, Parcel};
-use mynah_model::{Identity, Reason};
-use mynah_stack::Credentials;
+use mynah_engine::{Attempt, ConnectionId, Handover, Parcel};
 
+use crate::address::Peer;
 use crate::link::LinkState;
+use crate::stream::Stream;
 use crate::transport::Transport;
+use crate::verifier::{Dialogue, Verdict};
 
 /// Bytes of other workers' messages that may wait in a mailbox. Beyond that the others read nothing from their peers
 /// until the worker has caught up.
@@ -20,23 +20,25 @@ pub(crate) enum Letter {
     /// A turn's batch from another worker.
     Parcels(Vec<Parcel>),
     /// A peer came in at a listener.
-    Accepted { stream: mio::net::TcpStream, peer: SocketAddr, listener: u16 },
+    Accepted { stream: Stream, peer: Peer, listener: u16 },
     /// A program in this process came in at a listener.
     LinkOpened { link: Arc<LinkState>, listener: u16 },
     /// Something happened at the other end of a link.
     LinkChanged { link: Arc<LinkState> },
     /// A connection whose session this worker owns.
     Handover { transport: Transport, handover: Box<Handover> },
-    /// Credentials were verified.
-    Authenticated { connection: ConnectionId, result: Result<Identity, Reason> },
+    /// What a peer said of who it is was verified.
+    Verified { connection: ConnectionId, verdict: Verdict },
     /// Take leave of everybody and stop.
     Shutdown,
 }
 
-/// Credentials on their way to be verified.
+/// What a peer says of who it is, on its way to be verified.
 pub(crate) struct Verification {
     pub(crate) connection: ConnectionId,
-    pub(crate) credentials: Credentials,
+    pub(crate) attempt: Attempt,
+    /// The exchange that the peer goes on with.
+    pub(crate) dialogue: Option<Box<Dialogue>>,
     pub(crate) reply_to: Arc<Mailbox>,
 }
 

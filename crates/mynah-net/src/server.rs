@@ -1,7 +1,6 @@
 //! A running broker: its workers' threads, from start to drain.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::SyncSender;
@@ -9,21 +8,19 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use mio::Poll;
-use mio::net::TcpListener;
 use mynah_core::WorkerId;
 use mynah_engine::{Engine, Settings, Shared};
-use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::acceptor::Acceptor;
+use crate::address::Address;
 use crate::clock::Clock;
+use crate::entrance::Entrance;
 use crate::error::StartError;
 use crate::link::Dialer;
 use crate::mailbox::{Letter, Mailbox, Verification};
+use crate::stream::Listening;
 use crate::verifier::{self, Verify};
 use crate::worker::{self, Parts, Worker};
-
-/// Connections that the kernel completes before they are accepted.
-const BACKLOG: i32 = 4_096;
 
 /// What a server is started with.
 pub struct Config {
@@ -37,21 +34,25 @@ pub struct Config {
     pub grace: Duration,
 }
 
-/// A listener that listens on a TCP socket.
+/// A listener that listens on a socket.
 pub struct Socketed {
-    /// The place of the listener in [`Settings::listeners`].
+    /// The place of the listener in [`Settings::listeners`]. Each has one socket at most.
     pub listener: u16,
     /// Where to listen; port 0 lets the system choose.
-    pub address: SocketAddr,
+    pub address: Address,
+    /// The permissions of a Unix socket, such as `0o660`.
+    pub mode: u32,
+    /// What stands between the socket and the protocol.
+    pub entrance: Entrance,
 }
 
 /// Where a listener was found to listen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalAddress {
     /// The place of the listener in [`Settings::listeners`].
     pub listener: u16,
     /// Its address, with the port that the system chose if it was left to it.
-    pub address: SocketAddr,
+    pub address: Address,
 }
 
 /// A running broker. Dropping it without [`Server::stop`] leaves its threads running.
@@ -72,8 +73,13 @@ impl Server {
     pub fn start(config: Config) -> Result<Self, StartError> {
         let Config { settings, sockets, verify, grace } = config;
         let mut bound = Vec::new();
-        for Socketed { listener, address } in sockets {
-            let socket = listen(address).map_err(|error| StartError::Listen {
+        let bare = Arc::new(Entrance::default());
+        let mut entrances = vec![bare; settings.listeners.len()];
+        for Socketed { listener, address, mode, entrance } in sockets {
+            if let Some(place) = entrances.get_mut(usize::from(listener)) {
+                *place = Arc::new(entrance);
+            }
+            let socket = Listening::open(&address, mode).map_err(|error| StartError::Listen {
                 name: settings
                     .listeners
                     .get(usize::from(listener))
@@ -85,19 +91,20 @@ impl Server {
             bound.push((socket, listener));
         }
         let shared = Shared::new(settings);
-        Self::start_bound(shared, bound, verify.as_ref(), grace)
+        Self::start_bound(shared, bound, entrances.into(), verify.as_ref(), grace)
             .map_err(|error| StartError::System { what: "the server's threads cannot be started", error })
     }
 
     fn start_bound(
         shared: Arc<Shared>,
-        bound: Vec<(TcpListener, u16)>,
+        bound: Vec<(Listening, u16)>,
+        entrances: Arc<[Arc<Entrance>]>,
         verify: Option<&Arc<dyn Verify>>,
         grace: Duration,
     ) -> io::Result<Self> {
         let mut addresses = Vec::new();
         for (socket, listener) in &bound {
-            addresses.push(LocalAddress { listener: *listener, address: socket.local_addr()? });
+            addresses.push(LocalAddress { listener: *listener, address: socket.local_address()? });
         }
         let polls: Vec<Poll> = (0..shared.workers()).map(|_| Poll::new()).collect::<io::Result<_>>()?;
         let mailbox = |poll: &Poll| {
@@ -123,14 +130,15 @@ impl Server {
             addresses,
             next_link: Arc::new(AtomicUsize::new(0)),
         };
-        server.start_workers(polls, bound, verifier.as_ref(), grace)?;
+        server.start_workers(polls, bound, &entrances, verifier.as_ref(), grace)?;
         Ok(server)
     }
 
     fn start_workers(
         &mut self,
         polls: Vec<Poll>,
-        bound: Vec<(TcpListener, u16)>,
+        bound: Vec<(Listening, u16)>,
+        entrances: &Arc<[Arc<Entrance>]>,
         verifier: Option<&SyncSender<Verification>>,
         grace: Duration,
     ) -> io::Result<()> {
@@ -140,11 +148,14 @@ impl Server {
             let mut acceptor = Acceptor::default();
             // The first worker accepts for all.
             for (socket, listener) in bound.take().unwrap_or_default() {
-                acceptor.watch(poll.registry(), socket, listener)?;
+                let entrance = Arc::clone(&entrances[usize::from(listener)]);
+                acceptor.watch(poll.registry(), socket, listener, entrance)?;
             }
             let engine = Engine::new(WorkerId(number as u16), Arc::clone(&self.shared), clock.now());
             let (mailboxes, verifier) = (Arc::clone(&self.mailboxes), verifier.cloned());
-            let worker = Worker::new(Parts { engine, poll, mailboxes, acceptor, verifier, clock, grace });
+            let entrances = Arc::clone(entrances);
+            let parts = Parts { engine, poll, mailboxes, acceptor, entrances, verifier, clock, grace };
+            let worker = Worker::new(parts);
             let builder = std::thread::Builder::new().name(format!("mynah-worker-{number}"));
             self.workers.push(builder.spawn(move || worker.run())?);
         }
@@ -196,17 +207,4 @@ impl Server {
         }
         drained
     }
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart must not wait for the connections of the process before to be forgotten.
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(TcpListener::from_std(socket.into()))
 }

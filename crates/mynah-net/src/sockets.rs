@@ -4,6 +4,7 @@ use mio::Registry;
 use mynah_engine::ConnectionId;
 
 use crate::transport::Transport;
+use crate::verifier::Dialogue;
 
 /// One connection's socket.
 pub(crate) struct Socket {
@@ -15,23 +16,18 @@ pub(crate) struct Socket {
     pub(crate) queued: bool,
     /// The peer has ended its direction, or the socket is broken: reading goes on until that shows.
     pub(crate) ends: bool,
+    /// An exchange in which the peer was challenged.
+    pub(crate) dialogue: Option<Box<Dialogue>>,
 }
 
 impl Socket {
-    pub(crate) const fn new(id: ConnectionId, transport: Transport) -> Self {
-        Self { id, transport, readable: false, queued: false, ends: false }
-    }
-
-    pub(crate) const fn is_link(&self) -> bool {
-        matches!(self.transport, Transport::Link(_))
+    pub(crate) fn new(id: ConnectionId, transport: Transport) -> Self {
+        Self { id, transport, readable: false, queued: false, ends: false, dialogue: None }
     }
 
     /// Takes the socket out of the worker's epoll.
     pub(crate) fn unwatch(&mut self, registry: &Registry) {
-        if let Transport::Tcp(stream) = &mut self.transport {
-            // It fails only for a socket that was not watched.
-            drop(registry.deregister(stream));
-        }
+        self.transport.unwatch(registry);
     }
 }
 

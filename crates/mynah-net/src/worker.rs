@@ -6,19 +6,23 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
 use mynah_core::WorkerId;
+use mynah_engine::websocket::CloseCode;
 use mynah_engine::{ConnectionId, Engine, Event};
 use mynah_model::{Instant, Reason};
 
 use crate::acceptor::Acceptor;
+use crate::address::Peer;
+use crate::buffers::Buffers;
 use crate::clock::Clock;
+use crate::entrance::Entrance;
 use crate::mailbox::{Letter, Mailbox, Verification};
 use crate::sockets::{Socket, Sockets};
-use crate::transport::Transport;
+use crate::stream::Stream;
+use crate::transport::{Input, Output, Transport};
+use crate::verifier::Verdict;
 
-/// What one read can take in: enough for a turn of a fast peer, shared by all connections of the worker.
-const SCRATCH_BYTES: usize = 64 << 10;
 /// Reads from one connection in one turn.
 const READS_PER_CONNECTION: usize = 4;
 /// Connections read in one turn.
@@ -39,6 +43,8 @@ pub(crate) struct Parts {
     pub(crate) poll: Poll,
     pub(crate) mailboxes: Arc<[Arc<Mailbox>]>,
     pub(crate) acceptor: Acceptor,
+    /// By the number of their listener.
+    pub(crate) entrances: Arc<[Arc<Entrance>]>,
     pub(crate) verifier: Option<SyncSender<Verification>>,
     pub(crate) clock: Clock,
     pub(crate) grace: Duration,
@@ -50,13 +56,14 @@ pub(crate) struct Worker {
     poll: Poll,
     mailboxes: Arc<[Arc<Mailbox>]>,
     acceptor: Acceptor,
+    entrances: Arc<[Arc<Entrance>]>,
     verifier: Option<SyncSender<Verification>>,
     clock: Clock,
     grace: Duration,
     sockets: Sockets,
     /// Connections that have bytes to be read.
     ready: VecDeque<ConnectionId>,
-    scratch: Box<[u8]>,
+    buffers: Buffers,
     letters: Vec<Letter>,
     /// Answers were left for this turn.
     answers_waited: bool,
@@ -76,18 +83,19 @@ pub(crate) const fn listener_token(place: usize) -> Token {
 
 impl Worker {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { engine, poll, mailboxes, acceptor, verifier, clock, grace } = parts;
+        let Parts { engine, poll, mailboxes, acceptor, entrances, verifier, clock, grace } = parts;
         Self {
             engine,
             poll,
             mailboxes,
             acceptor,
+            entrances,
             verifier,
             clock,
             grace,
             sockets: Sockets::default(),
             ready: VecDeque::new(),
-            scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
+            buffers: Buffers::new(),
             letters: Vec::new(),
             answers_waited: false,
             stop_at: None,
@@ -166,9 +174,19 @@ impl Worker {
                 self.note_readable(id);
             }
             if event.is_writable() {
-                self.engine.handle_writable(id);
+                self.note_writable(id);
             }
         }
+    }
+
+    fn note_writable(&mut self, id: ConnectionId) {
+        let Some(socket) = self.sockets.get(id) else { return };
+        // What has failed here fails again when it is read or written.
+        let _ = socket.transport.flush(&mut self.buffers);
+        if socket.readable && !socket.transport.is_blocked() {
+            self.note_readable(id);
+        }
+        self.engine.handle_writable(id);
     }
 
     fn note_readable(&mut self, id: ConnectionId) {
@@ -203,10 +221,19 @@ impl Worker {
         for (stream, peer, listener) in self.acceptor.accept(now) {
             let turn = self.acceptor.next_worker() % self.mailboxes.len();
             if turn == usize::from(self.engine.worker().0) {
-                self.take_in(now, Transport::Tcp(stream), listener);
+                self.take_in_stream(now, stream, peer, listener);
             } else {
                 self.mailboxes[turn].post(Letter::Accepted { stream, peer, listener });
             }
+        }
+    }
+
+    fn take_in_stream(&mut self, now: Instant, stream: Stream, peer: Peer, listener: u16) {
+        tracing::trace!(%peer, listener, "accepted");
+        let Some(entrance) = self.entrances.get(usize::from(listener)) else { return };
+        match Transport::new(stream, peer, entrance) {
+            Ok(transport) => self.take_in(now, transport, listener),
+            Err(error) => tracing::warn!(%error, %peer, "TLS cannot begin"),
         }
     }
 
@@ -215,24 +242,18 @@ impl Worker {
         match self.engine.handle_accepted(now, listener) {
             Ok(id) => self.install(id, transport),
             Err(reason) => {
-                tracing::debug!(%reason, listener, "a peer was refused");
-                transport.close();
+                tracing::debug!(%reason, listener, peer = %transport.peer(), "a peer was refused");
+                transport.close(CloseCode::GOING_AWAY, &mut self.buffers);
             }
         }
     }
 
     fn install(&mut self, id: ConnectionId, mut transport: Transport) {
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let registered = match &mut transport {
-            Transport::Tcp(stream) => {
-                self.poll.registry().register(stream, Token(id.slot as usize), interest)
-            }
-            Transport::Link(link) => {
-                link.bind(&self.mailboxes[usize::from(self.engine.worker().0)], id);
-                Ok(())
-            }
-        };
+        let registered = transport.watch(self.poll.registry(), Token(id.slot as usize));
         let is_link = matches!(transport, Transport::Link(_));
+        if let Transport::Link(link) = &transport {
+            link.bind(&self.mailboxes[usize::from(self.engine.worker().0)], id);
+        }
         self.sockets.insert(Socket::new(id, transport));
         if let Err(error) = registered {
             tracing::warn!(%error, "a connection cannot be watched");
@@ -255,8 +276,7 @@ impl Worker {
         match letter {
             Letter::Parcels(parcels) => self.engine.handle_parcels(now, parcels),
             Letter::Accepted { stream, peer, listener } => {
-                tracing::trace!(%peer, listener, "accepted");
-                self.take_in(now, Transport::Tcp(stream), listener);
+                self.take_in_stream(now, stream, peer, listener);
             }
             Letter::LinkOpened { link, listener } => self.take_in(now, Transport::Link(link), listener),
             Letter::LinkChanged { link } => {
@@ -271,10 +291,7 @@ impl Worker {
                 // What arrived while the socket was on its way raised no event here.
                 self.note_readable(id);
             }
-            Letter::Authenticated { connection, result } => {
-                self.engine.handle_authenticated(now, connection, result);
-                self.note_readable(connection);
-            }
+            Letter::Verified { connection, verdict } => self.verified(now, connection, verdict),
             Letter::Shutdown => {
                 self.acceptor.stop(self.poll.registry());
                 self.engine.handle_shutdown(now);
@@ -296,16 +313,27 @@ impl Worker {
     fn read(&mut self, now: Instant, id: ConnectionId) {
         for _ in 0..READS_PER_CONNECTION {
             let Some(socket) = self.sockets.get(id) else { return };
-            if !socket.readable || !self.engine.wants_bytes(id) {
+            if !socket.readable || socket.transport.is_blocked() || !self.engine.wants_bytes(id) {
                 return; // looked at again when its outbound bytes have been written
             }
-            match socket.transport.read(&mut self.scratch) {
-                Ok(0) => return self.peer_closed(now, id),
-                Ok(count) => {
-                    // A short read has emptied the socket, and the next bytes raise an event; the end of the stream
-                    // raises none after it was announced.
-                    socket.readable = count == self.scratch.len() || socket.ends || socket.is_link();
-                    self.engine.handle_bytes(now, id, &self.scratch[..count]);
+            match socket.transport.read(&mut self.buffers) {
+                Ok(Input { bytes, more, ended }) => {
+                    // The end of the stream raises no event after it was announced.
+                    socket.readable = more || socket.ends;
+                    if let Some(layers) = socket.transport.layers() {
+                        if let Some(certificate) = layers.take_certificate() {
+                            self.engine.handle_certificate(id, certificate);
+                        }
+                        if layers.has_just_opened() {
+                            self.engine.handle_writable(id);
+                        }
+                    }
+                    if !bytes.is_empty() {
+                        self.engine.handle_bytes(now, id, bytes);
+                    }
+                    if ended {
+                        return self.peer_closed(now, id);
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     socket.readable = false;
@@ -340,15 +368,21 @@ impl Worker {
         if outbound.is_empty() {
             return self.engine.handle_written(id, 0);
         }
-        match socket.transport.write(outbound) {
-            Ok(count) => self.engine.handle_written(id, count),
+        match socket.transport.write(outbound, &mut self.buffers) {
+            Ok(Output { count, more }) => {
+                self.engine.handle_written(id, count);
+                if more {
+                    self.engine.handle_writable(id);
+                }
+            }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
                 self.engine.handle_written(id, 0);
             }
             Err(_) => return self.peer_closed(now, id),
         }
         // Reading may have been waiting for this.
-        if self.sockets.get(id).is_some_and(|s| s.readable) && self.engine.wants_bytes(id) {
+        let is_readable = |s: &mut Socket| s.readable && !s.transport.is_blocked();
+        if self.sockets.get(id).is_some_and(is_readable) && self.engine.wants_bytes(id) {
             self.note_readable(id);
         }
     }
@@ -357,12 +391,14 @@ impl Worker {
         while let Some(event) = self.engine.poll_event() {
             match event {
                 Event::Closed { connection, reason } => {
-                    tracing::debug!(%reason, slot = connection.slot, "connection closed");
+                    let peer = self.sockets.get(connection).map_or(Peer::Local, |s| s.transport.peer());
+                    tracing::debug!(%reason, %peer, slot = connection.slot, "connection closed");
                     self.drop_connection(connection);
                 }
-                Event::Authenticate { connection, credentials } => {
+                Event::Authenticate { connection, attempt } => {
+                    let dialogue = self.sockets.get(connection).and_then(|socket| socket.dialogue.take());
                     let reply_to = Arc::clone(self.mailbox());
-                    self.verify(Verification { connection, credentials, reply_to });
+                    self.verify(Verification { connection, attempt, dialogue, reply_to });
                 }
                 Event::Handover { connection, to, handover } => {
                     if let Some(mut socket) = self.sockets.remove(connection) {
@@ -381,7 +417,22 @@ impl Worker {
             Ok(()) => return,
             Err(error) => error,
         };
-        v.reply_to.post(Letter::Authenticated { connection: v.connection, result: Err(Reason::ServerBusy) });
+        let verdict = Verdict::Refused(Reason::ServerBusy);
+        v.reply_to.post(Letter::Verified { connection: v.connection, verdict });
+    }
+
+    fn verified(&mut self, now: Instant, id: ConnectionId, verdict: Verdict) {
+        match verdict {
+            Verdict::Challenge(challenge, dialogue) => {
+                // Without its socket the connection has ended, and the exchange with it.
+                let Some(socket) = self.sockets.get(id) else { return };
+                socket.dialogue = Some(dialogue);
+                self.engine.handle_challenge(now, id, &challenge);
+            }
+            Verdict::Proved(authenticated) => self.engine.handle_authenticated(now, id, Ok(authenticated)),
+            Verdict::Refused(reason) => self.engine.handle_authenticated(now, id, Err(reason)),
+        }
+        self.note_readable(id);
     }
 
     fn send_parcels(&mut self) {
@@ -396,7 +447,8 @@ impl Worker {
     fn drop_connection(&mut self, id: ConnectionId) {
         if let Some(mut socket) = self.sockets.remove(id) {
             socket.unwatch(self.poll.registry());
-            socket.transport.close();
+            let code = if self.stop_at.is_some() { CloseCode::GOING_AWAY } else { CloseCode::NORMAL };
+            socket.transport.close(code, &mut self.buffers);
         }
     }
 }

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use mynah_model::{Class, Filter, Topic};
 use mynah_mqtt::Version;
+use mynah_mqtt::wire::properties::{ConnectProperties, WillProperties};
 use mynah_mqtt::wire::{
     Ack, AckType, Connect, Disconnect, PacketId, Pingreq, Publish, Subscribe, SubscribeEntry, Unsubscribe,
     Will,
@@ -132,6 +133,7 @@ impl Client {
             version: Version::V3_1_1,
             clean_session: opening.clean,
             keep_alive: 0,
+            properties: ConnectProperties::default(),
             client_id: &self.name,
             will: opening.will.as_deref().map(will),
             user_name,
@@ -185,7 +187,7 @@ impl Client {
         let Publication { class, retain, .. } = **publication;
         let topic = Topic::from_checked(publication.topic.as_bytes());
         let (packet_id, payload) = (PacketId::new(id), &*publication.payload);
-        Publish { dup, class, retain, topic, packet_id, payload }.encode(&mut self.out);
+        Publish { dup, class, retain, topic, packet_id, properties: None, payload }.encode(&mut self.out);
         match class {
             Class::AtMostOnce => {}
             Class::AtLeastOnce => self.pubacks.push_back(id),
@@ -196,12 +198,12 @@ impl Client {
 
     pub(crate) fn subscribe(&mut self, filters: Vec<(&'static str, Class)>) {
         let id = self.fresh_id();
-        let entry = |&(filter, class_max): &(&'static str, Class)| SubscribeEntry {
-            filter: Filter::from_checked(filter.as_bytes()),
-            class_max,
+        let entry = |&(filter, class_max): &(&'static str, Class)| {
+            SubscribeEntry::new(Filter::from_checked(filter.as_bytes()), class_max)
         };
         let Some(packet_id) = PacketId::new(id) else { return };
-        Subscribe { packet_id, entries: filters.iter().map(entry).collect() }.encode(&mut self.out);
+        Subscribe { packet_id, properties: None, entries: filters.iter().map(entry).collect() }
+            .encode(&mut self.out);
         self.requests.push(Request { id, classes: Some(filters.iter().map(|f| f.1).collect()) });
         self.said.push(Said::Subscribe { id, filters });
     }
@@ -210,7 +212,7 @@ impl Client {
         let id = self.fresh_id();
         let Some(packet_id) = PacketId::new(id) else { return };
         let list = filters.iter().map(|filter| Filter::from_checked(filter.as_bytes())).collect();
-        Unsubscribe { packet_id, filters: list }.encode(&mut self.out);
+        Unsubscribe { packet_id, properties: None, filters: list }.encode(&mut self.out);
         self.requests.push(Request { id, classes: None });
         self.said.push(Said::Unsubscribe { id, filters });
     }
@@ -281,5 +283,6 @@ fn will(publication: &Publication) -> Will<'_> {
         message: &publication.payload,
         class: publication.class,
         retain: publication.retain,
+        properties: WillProperties::default(),
     }
 }

@@ -249,7 +249,8 @@ impl Drop for FaultyConnection {
 fn puback_for(mut input: &[u8]) -> Option<Ack> {
     let unit = next_unit(&mut input, Version::V3_1_1, usize::MAX).ok()??;
     let unit = Some(unit).filter(|unit| unit.packet_type == PacketType::Publish)?;
-    let publish = Publish::decode(unit.flags, unit.body, TextRule::AcceptDiscouraged).ok()?;
+    let publish =
+        Publish::decode(unit.flags, unit.body, TextRule::AcceptDiscouraged, Version::V3_1_1).ok()?;
     let packet_id = publish.packet_id.filter(|_| publish.class == Class::AtLeastOnce)?;
     Some(Ack { ack_type: AckType::Puback, packet_id })
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mynah_core::{AccessRules, Counters, DropReason, WorkerId};
-use mynah_engine::{ConnectionId, Engine, Event, Handover, Listener, Parcel, Settings, Shared};
+use mynah_engine::{Attempt, ConnectionId, Engine, Event, Handover, Listener, Parcel, Settings, Shared};
 use mynah_model::{Identity, Instant, Limits, TenantId};
 use mynah_mqtt::{Config, Mqtt};
+use mynah_stack::Protocol;
 use mynah_stack::testing::Sequence;
-use mynah_stack::{Credentials, Protocol};
 
 use crate::client::{Client, Heard, Opening};
 use crate::fault::{Fault, Faulty};
@@ -41,7 +41,7 @@ pub(crate) struct World {
     memory: Vec<(usize, Seen)>,
     /// By sender and receiver; each pair keeps its order.
     letters: BTreeMap<(usize, usize), VecDeque<Letter>>,
-    verifications: Vec<VecDeque<(ConnectionId, Credentials)>>,
+    verifications: Vec<VecDeque<(ConnectionId, Box<str>)>>,
     /// By engine and slot.
     sockets: Vec<BTreeMap<u32, (ConnectionId, usize)>>,
     /// Messages that slow readers cost, by engine, as counted so far.
@@ -241,9 +241,9 @@ impl World {
         let waiting = self.verifications[engine].len();
         let count = self.some(waiting);
         for _ in 0..count {
-            let Some((id, credentials)) = self.verifications[engine].pop_front() else { break };
-            let identity = Identity::user(TenantId::DEFAULT, &credentials.user);
-            self.engines[engine].handle_authenticated(self.now, id, Ok(identity));
+            let Some((id, user)) = self.verifications[engine].pop_front() else { break };
+            let identity = Identity::user(TenantId::DEFAULT, &user);
+            self.engines[engine].handle_authenticated(self.now, id, Ok(identity.into()));
             self.after_call(engine)?;
         }
         Ok(count > 0)
@@ -310,9 +310,11 @@ impl World {
         while let Some(event) = self.engines[engine].poll_event() {
             busy = true;
             match event {
-                Event::Authenticate { connection, credentials } => {
-                    self.verifications[engine].push_back((connection, credentials));
+                Event::Authenticate { connection, attempt: Attempt::Credentials(credentials) } => {
+                    self.verifications[engine].push_back((connection, credentials.user));
                 }
+                // No client of MQTT 3.1.1 begins an exchange.
+                Event::Authenticate { .. } => {}
                 Event::Handover { connection, to, handover } => {
                     if let Some((_, link)) = self.sockets[engine].remove(&connection.slot) {
                         self.links[link].place = Place::Moving;
@@ -345,8 +347,13 @@ impl World {
 }
 
 fn settings(shape: &Shape, protocol: Arc<dyn Protocol>, seed: u64) -> Settings {
-    let listener =
-        Listener { name: "simulated".to_owned(), protocol, tenant: TenantId::DEFAULT, anonymous: true };
+    let listener = Listener {
+        name: "simulated".to_owned(),
+        protocol,
+        tenant: TenantId::DEFAULT,
+        anonymous: true,
+        identity: None,
+    };
     Settings {
         workers: shape.engines as u16,
         limits: Limits {

@@ -86,6 +86,8 @@ pub enum Outcome<'a> {
     Completed {
         /// The receipt of the command.
         receipt: u16,
+        /// Whether the publication was one that waited for this.
+        known: bool,
     },
     /// Answers [`Command::Subscribe`], after the subscriptions are visible to all publishers.
     Subscribed {
@@ -105,6 +107,8 @@ pub enum Outcome<'a> {
     Received {
         /// Which delivery.
         id: DeliveryId,
+        /// Whether the delivery was one that waited for this, or had been received before.
+        known: bool,
     },
     /// Answers [`Command::Read`]: the retained value of the topic, if there is one.
     Value(Result<Option<&'a Value<'a>>, Reason>),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, value_parser};
 use mynah_model::Class;
+use mynah_mqtt::Version;
 
 use crate::client::Url;
 
@@ -54,6 +55,9 @@ pub(crate) struct Peer {
     /// Client identifier; without one the server chooses
     #[arg(long, default_value = "")]
     pub(crate) id: String,
+    /// Version of MQTT
+    #[arg(short = 'V', long = "mqtt-version", value_name = "3.1|3.1.1|5", default_value = "3.1.1", value_parser = version)]
+    pub(crate) version: Version,
 }
 
 #[derive(Debug, Args)]
@@ -71,6 +75,31 @@ pub(crate) struct Publish {
     /// Make the message the topic's retained value
     #[arg(short, long)]
     pub(crate) retain: bool,
+    #[command(flatten)]
+    pub(crate) properties: Properties,
+}
+
+/// What is said of a message beside; only in MQTT 5.
+#[derive(Debug, Args)]
+pub(crate) struct Properties {
+    /// Say that the payload is text
+    #[arg(long)]
+    pub(crate) text: bool,
+    /// What the payload is, such as application/json
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) content_type: Option<String>,
+    /// Where a reply is wanted
+    #[arg(long, value_name = "TOPIC")]
+    pub(crate) response_topic: Option<String>,
+    /// What ties a reply to this message
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) correlation: Option<String>,
+    /// Seconds for which the message is wanted
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) expiry: Option<u32>,
+    /// A property of the application's own; may be given many times
+    #[arg(long = "user-property", value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) user_properties: Vec<(String, String)>,
 }
 
 /// Where the payload comes from; without any of these it is empty.
@@ -101,6 +130,9 @@ pub(crate) struct Subscribe {
     /// Print the topic before each payload
     #[arg(short, long)]
     pub(crate) verbose: bool,
+    /// Print what MQTT 5 says of each message before its payload
+    #[arg(long)]
+    pub(crate) properties: bool,
     /// End after this many messages
     #[arg(short = 'n', long, value_name = "MESSAGES", value_parser = value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
@@ -130,6 +162,20 @@ pub(crate) enum Passwd {
         /// Password file
         file: PathBuf,
     },
+}
+
+fn version(text: &str) -> Result<Version, String> {
+    match text {
+        "3.1" => Ok(Version::V3_1),
+        "3.1.1" => Ok(Version::V3_1_1),
+        "5" | "5.0" => Ok(Version::V5),
+        _ => Err("write 3.1, 3.1.1 or 5".to_owned()),
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn class(text: &str) -> Result<Class, String> {

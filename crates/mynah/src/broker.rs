@@ -1,6 +1,7 @@
 //! The wiring: stacks and settings become listeners of the engine, sockets of the workers, and sites of the web
 //! server, which reaches the workers by links.
 
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,14 +14,16 @@ use mynah_core::SHARDS;
 use mynah_engine::Shared;
 use mynah_http::Http;
 use mynah_http::adapter::{Busy, Dial};
-use mynah_model::{Identity, Reason, TenantId};
+use mynah_model::TenantId;
 use mynah_mqtt::Mqtt;
-use mynah_net::{Dialer, Link, Server, Socketed, StartError, Verify};
+use mynah_net::{Address, Dialer, Link, Server, Socketed, StartError, Tls, Verify};
 use tokio::sync::watch;
 use tokio::task::{self, JoinSet};
 
+use crate::bridges;
 use crate::complaint::Complaint;
 use crate::config::{Listener, Protocol, Settings};
+use crate::passwords::Passwords;
 use crate::web::{self, Bounds, Site};
 
 /// What is shown as the broker's version.
@@ -31,6 +34,8 @@ pub(crate) struct Broker {
     server: Server,
     ready: Readiness,
     sites: JoinSet<()>,
+    /// The TLS of listeners, by their names.
+    tls: Vec<(String, Arc<Tls>)>,
     stopping: watch::Sender<bool>,
     grace: Duration,
 }
@@ -42,9 +47,16 @@ impl Broker {
         let limits = settings.limits.clone();
         let sockets = web_sockets(&settings.listeners)?;
         let listeners = settings.listeners.clone();
-        let server = start_server(settings, users)?;
+        let tls =
+            listeners.iter().filter_map(|l| Some((l.name.clone(), Arc::clone(l.entrance.tls.as_ref()?))));
+        let tls = tls.collect();
+        let bridges = settings.bridges.clone();
+        let statuses: Vec<_> =
+            bridges.iter().map(|bridge| Arc::new(bridges::Status::new(&bridge.name))).collect();
+        let first_bridge = place(&listeners, listeners.len());
+        let server = start_server(settings, users, &statuses)?;
         for (listener, socket) in &sockets {
-            told(&listeners[*listener], socket.local_addr().ok());
+            told(&listeners[*listener], socket.local_addr().ok().map(Address::Inet));
         }
         let ready = Readiness::default();
         let (stopping, _) = watch::channel(false);
@@ -52,7 +64,8 @@ impl Broker {
         for (listener, socket) in sockets {
             let router = match listeners[listener].protocol {
                 Protocol::Management => {
-                    mynah_admin::router(Metrics(Arc::clone(server.shared())), ready.clone())
+                    let metrics = Metrics { shared: Arc::clone(server.shared()), bridges: statuses.clone() };
+                    mynah_admin::router(metrics, ready.clone())
                 }
                 _ => {
                     let links = Links(server.dialer(place(&listeners, listener)));
@@ -63,9 +76,13 @@ impl Broker {
             let bounds = Bounds::new(&limits, &http);
             sites.spawn(web::serve(Site { socket, router }, bounds, stopping.subscribe()));
         }
+        for (at, (bridge, status)) in bridges.into_iter().zip(&statuses).enumerate() {
+            let dialer = server.dialer(first_bridge + at as u16);
+            sites.spawn(bridges::run(bridge.address, Arc::clone(status), dialer, stopping.subscribe()));
+        }
         ready.set(true);
         tracing::info!(version = VERSION, workers = server.shared().workers(), "ready");
-        Ok(Self { server, ready, sites, stopping, grace })
+        Ok(Self { server, ready, sites, tls, stopping, grace })
     }
 
     /// Whether a worker has stopped by itself.
@@ -73,9 +90,20 @@ impl Broker {
         self.server.has_failed()
     }
 
+    /// Reads the certificates again. Connections that are there stay; new ones get what is in the files now. A
+    /// listener with a file that cannot be used goes on with what it had.
+    pub(crate) fn reload(&self) {
+        for (listener, tls) in &self.tls {
+            match tls.reload() {
+                Ok(()) => tracing::info!(listener, "certificates were read again"),
+                Err(error) => tracing::error!(listener, %error, "the certificates stay as they were"),
+            }
+        }
+    }
+
     /// Takes leave of everybody and stops. Says whether all had read what waited for them within the grace.
     pub(crate) async fn stop(self) -> bool {
-        let Self { server, ready, mut sites, stopping, grace } = self;
+        let Self { server, ready, mut sites, stopping, grace, .. } = self;
         ready.set(false);
         // Whoever asks for a page now gets it to its end; streams end when the workers end their links.
         let _ = stopping.send(true);
@@ -95,8 +123,12 @@ fn web_sockets(listeners: &[Listener]) -> Result<Vec<(usize, std::net::TcpListen
     let of_web = listeners.iter().enumerate().filter(|(_, listener)| listener.protocol != Protocol::Mqtt);
     of_web
         .map(|(index, listener)| {
-            let address = listener.address;
-            let opened = std::net::TcpListener::bind(address).and_then(|socket| {
+            let address = listener.address.clone();
+            let bound = match address.inet() {
+                Some(address) => std::net::TcpListener::bind(address),
+                None => Err(std::io::ErrorKind::Unsupported.into()),
+            };
+            let opened = bound.and_then(|socket| {
                 socket.set_nonblocking(true)?;
                 Ok(socket)
             });
@@ -107,13 +139,21 @@ fn web_sockets(listeners: &[Listener]) -> Result<Vec<(usize, std::net::TcpListen
 }
 
 /// Tells where a listener was found to listen, which differs from what was asked for if the port was 0.
-fn told(listener: &Listener, found: Option<SocketAddr>) {
-    let address = found.unwrap_or(listener.address);
+fn told(listener: &Listener, found: Option<Address>) {
+    let address = found.unwrap_or_else(|| listener.address.clone());
     tracing::info!(listener = listener.name, protocol = listener.protocol.name(), %address, "listening");
 }
 
-fn start_server(settings: Settings, users: Option<Users>) -> Result<Server, Complaint> {
-    let mqtt: Arc<dyn mynah_stack::Protocol> = Arc::new(Mqtt::new(settings.mqtt));
+/// The last listeners of the engine are bridges: each is reached by links to the connections that it has made.
+fn start_server(
+    settings: Settings,
+    users: Option<Users>,
+    statuses: &[Arc<bridges::Status>],
+) -> Result<Server, Complaint> {
+    let protocol = |config| Arc::new(Mqtt::new(config)) as Arc<dyn mynah_stack::Protocol>;
+    let mqtt = protocol(settings.mqtt);
+    let profiles: BTreeMap<_, _> =
+        settings.profiles.into_iter().map(|(name, config)| (name, protocol(config))).collect();
     // The bounds were checked when the configuration was read.
     let http = Http::new(settings.http).map_err(|error| Complaint::Other(error.to_string()))?;
     let http: Arc<dyn mynah_stack::Protocol> = Arc::new(http);
@@ -121,8 +161,13 @@ fn start_server(settings: Settings, users: Option<Users>) -> Result<Server, Comp
     for listener in &settings.listeners {
         let protocol = match listener.protocol {
             Protocol::Mqtt => {
-                sockets.push(Socketed { listener: listeners.len() as u16, address: listener.address });
-                &mqtt
+                sockets.push(Socketed {
+                    listener: listeners.len() as u16,
+                    address: listener.address.clone(),
+                    mode: listener.mode,
+                    entrance: listener.entrance.clone(),
+                });
+                listener.profile.as_ref().and_then(|name| profiles.get(name)).unwrap_or(&mqtt)
             }
             Protocol::Http => &http,
             Protocol::Management => continue,
@@ -133,6 +178,19 @@ fn start_server(settings: Settings, users: Option<Users>) -> Result<Server, Comp
             protocol: Arc::clone(protocol),
             tenant: TenantId::DEFAULT,
             anonymous: listener.anonymous,
+            identity: None,
+        });
+    }
+    for (bridge, status) in settings.bridges.iter().zip(statuses) {
+        let stack = bridges::stack(bridge, status)
+            .map_err(|misuse| Complaint::Other(format!("bridge `{}`: {misuse}", bridge.name)))?;
+        let name = format!("bridge:{}", bridge.name);
+        listeners.push(mynah_engine::Listener {
+            protocol: Arc::new(stack),
+            tenant: TenantId::DEFAULT,
+            anonymous: false,
+            identity: Some(Identity::user(TenantId::DEFAULT, &name)),
+            name,
         });
     }
     let engine = mynah_engine::Settings {
@@ -145,11 +203,11 @@ fn start_server(settings: Settings, users: Option<Users>) -> Result<Server, Comp
         sys_interval: settings.sys_interval,
         version: VERSION,
     };
-    let verify = users.map(|users| Arc::new(Passwords(users)) as Arc<dyn Verify>);
+    let verify = users.map(|users| Arc::new(Passwords::new(users)) as Arc<dyn Verify>);
     let config = mynah_net::Config { settings: engine, sockets, verify, grace: settings.shutdown_grace };
     let server = Server::start(config)?;
     for local in server.addresses() {
-        told(served[usize::from(local.listener)], Some(local.address));
+        told(served[usize::from(local.listener)], Some(local.address.clone()));
     }
     Ok(server)
 }
@@ -165,15 +223,6 @@ fn seed() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// Verifies passwords for the workers. All listeners are in one tenant until configuration knows others.
-struct Passwords(Users);
-
-impl Verify for Passwords {
-    fn verify(&self, user: &str, password: &[u8]) -> Result<Identity, Reason> {
-        self.0.verify(TenantId::DEFAULT, user, password)
-    }
-}
-
 /// Links to the workers, one for each request.
 #[derive(Clone)]
 struct Links(Dialer);
@@ -187,18 +236,22 @@ impl Dial for Links {
 }
 
 /// What the workers count.
-struct Metrics(Arc<Shared>);
+struct Metrics {
+    shared: Arc<Shared>,
+    bridges: Vec<Arc<bridges::Status>>,
+}
 
 impl MetricsSource for Metrics {
     fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::new(VERSION);
-        for counters in self.0.all_counters() {
+        for counters in self.shared.all_counters() {
             snapshot.add_worker(counters);
         }
         // Retained values belong to no worker.
-        let sizes = self.0.sizes();
+        let sizes = self.shared.sizes();
         (snapshot.retained, snapshot.retained_bytes) =
             (sizes.retained_messages as u64, sizes.retained_bytes as u64);
+        snapshot.bridges = self.bridges.iter().map(|status| status.counts()).collect();
         snapshot
     }
 }

@@ -27,12 +27,29 @@ pub(crate) fn summary(settings: &Settings) -> String {
     let mut text = String::new();
     for listener in &settings.listeners {
         let who = if listener.anonymous { "anybody on this machine" } else { "users with a password" };
-        let (protocol, address) = (listener.protocol.name(), listener.address);
+        let (protocol, address) = (listener.protocol.name(), listener.address.to_string());
+        let entrance = &listener.entrance;
+        let layers = [
+            entrance.websocket.as_ref().map(|_| ", by WebSocket"),
+            entrance.tls.as_ref().map(|_| ", over TLS"),
+            Some(", behind proxies").filter(|_| !entrance.proxies.is_empty()),
+        ];
+        let layers: String = layers.into_iter().flatten().collect();
         // Writing to a string does not fail.
-        let _ = writeln!(text, "{protocol:<10} on {address:<21} for {who} (listener `{}`)", listener.name);
+        let _ = writeln!(
+            text,
+            "{protocol:<10} on {address:<21} for {who} (listener `{}`{layers})",
+            listener.name
+        );
+    }
+    for bridge in &settings.bridges {
+        let version = bridge.options.version.protocol_level();
+        let spoken = if version == 5 { "5.0" } else { "3.1.1" };
+        let _ = writeln!(text, "bridge     to {:<21} by MQTT {spoken} (`{}`)", bridge.address, bridge.name);
     }
     let mut off = Vec::new();
-    if settings.listeners.iter().all(|listener| listener.address.ip().is_loopback()) {
+    let is_local = settings.listeners.iter().all(|listener| listener.address.is_local());
+    if is_local {
         off.push("the network (all listeners are on loopback)");
     }
     if settings.password_file.is_none() {
@@ -41,10 +58,12 @@ pub(crate) fn summary(settings: &Settings) -> String {
     if settings.access.is_unrestricted() {
         off.push("access rules (everybody may publish and subscribe everywhere)");
     }
-    off.push("TLS");
+    if settings.listeners.iter().all(|listener| listener.entrance.tls.is_none()) {
+        off.push("TLS");
+    }
     off.push("storage (all state is in memory and gone at a restart)");
     let _ = writeln!(text, "off: {}", off.join(", "));
-    if settings.listeners.iter().all(|listener| listener.address.ip().is_loopback()) {
+    if is_local {
         text.push_str(
             "to open up: make a password file (`mynah passwd add FILE USER`), name it and a [[listener]] with \
              address = \"0.0.0.0:1883\" in a configuration file, and start with `mynah serve -c FILE`\n",

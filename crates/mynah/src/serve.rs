@@ -6,6 +6,7 @@ use std::time::Duration;
 use mynah_auth::{PasswordFile, Users};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::broker::Broker;
 use crate::complaint::Complaint;
@@ -38,6 +39,8 @@ pub(crate) fn run(file: Option<&Path>) -> Result<(), Complaint> {
 async fn serve(settings: Settings, users: Option<Users>) -> Result<(), Complaint> {
     let mut stop =
         Stop::watch().map_err(|error| Complaint::System { what: "signals cannot be watched", error })?;
+    let mut hangup = signal(SignalKind::hangup())
+        .map_err(|error| Complaint::System { what: "signals cannot be watched", error })?;
     let broker = Broker::start(settings, users)?;
     let mut watch = tokio::time::interval(WATCH_INTERVAL);
     let failed = loop {
@@ -46,6 +49,7 @@ async fn serve(settings: Settings, users: Option<Users>) -> Result<(), Complaint
                 tracing::info!(signal, "stopping; a second signal stops at once");
                 break false;
             }
+            _ = hangup.recv() => broker.reload(),
             _ = watch.tick() => if broker.has_failed() {
                 tracing::error!("a worker has stopped: the broker is not whole and stops");
                 break true;

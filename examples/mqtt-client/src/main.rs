@@ -8,21 +8,27 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use mynah_model::Class;
+use mynah_mqtt::Version;
 use mynah_mqtt::client::{Client, Event, Options};
 
-const USAGE: &str = "usage: mqtt-client HOST:PORT FILTER TOPIC MESSAGE...
-  subscribes to FILTER, publishes the messages to TOPIC, which has to match it, and prints as many as come";
+const USAGE: &str = "usage: mqtt-client [-V 5] HOST:PORT FILTER TOPIC MESSAGE...
+  subscribes to FILTER, publishes the messages to TOPIC, which has to match it, and prints as many as come;
+  speaks MQTT 3.1.1, or with -V 5 MQTT 5.0";
 
 /// How long the answers and messages that are due may take in all.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [address, filter, topic, messages @ ..] = arguments.as_slice() else {
+    let (version, arguments) = match arguments.as_slice() {
+        [flag, version, rest @ ..] if flag == "-V" && version == "5" => (Version::V5, rest),
+        all => (Version::V3_1_1, all),
+    };
+    let [address, filter, topic, messages @ ..] = arguments else {
         eprintln!("{USAGE}");
         return ExitCode::FAILURE;
     };
-    match run(address, filter, topic, messages) {
+    match run(version, address, filter, topic, messages) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{address}: {error}");
@@ -31,8 +37,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(address: &str, filter: &str, topic: &str, messages: &[String]) -> Result<(), Box<dyn Error>> {
-    let mut connection = Connection::open(address)?;
+fn run(
+    version: Version,
+    address: &str,
+    filter: &str,
+    topic: &str,
+    messages: &[String],
+) -> Result<(), Box<dyn Error>> {
+    let mut connection = Connection::open(version, address)?;
     let now = connection.now();
     connection.client.subscribe(now, &[(filter, Class::AtLeastOnce)])?;
     let (mut unconfirmed, mut expected) = (messages.len(), messages.len());
@@ -40,7 +52,7 @@ fn run(address: &str, filter: &str, topic: &str, messages: &[String]) -> Result<
         match connection.event()? {
             // Only now, so that nothing that is published is missed.
             Event::Subscribed { granted, .. } => {
-                if granted.contains(&None) {
+                if granted.iter().any(Result::is_err) {
                     return Err(format!("the server refused the subscription to {filter}").into());
                 }
                 for message in messages {
@@ -71,9 +83,9 @@ struct Connection {
 
 impl Connection {
     /// Connects, and waits until the server lets the client in.
-    fn open(address: &str) -> Result<Self, Box<dyn Error>> {
+    fn open(version: Version, address: &str) -> Result<Self, Box<dyn Error>> {
         // The server chooses an identifier.
-        let mut client = Client::new(Options::new(""))?;
+        let mut client = Client::new(Options { version, ..Options::new("") })?;
         client.connect(mynah_model::Instant::ZERO);
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
@@ -93,7 +105,7 @@ impl Connection {
     fn event(&mut self) -> Result<Event, Box<dyn Error>> {
         loop {
             match self.client.poll_event() {
-                Some(Event::Closed(ending)) => return Err(ending.to_string().into()),
+                Some(Event::Closed { ending, .. }) => return Err(ending.to_string().into()),
                 Some(event) => return Ok(event),
                 None => {}
             }

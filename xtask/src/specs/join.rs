@@ -41,7 +41,8 @@ pub(super) fn join<'s>(specification: &'s Specification, citations: &'s [Citatio
         let tests = tests.remove(statement.id.as_str()).unwrap_or_default();
         let exception = specification.exceptions.iter().find(|exception| exception.id == statement.id);
         let reason = exception.map(|exception| exception.reason.as_str());
-        if statement.level.is_binding() && tests.is_empty() && reason.is_none() {
+        let is_demanded = statement.is_demanded(specification.register.demanded);
+        if is_demanded && tests.is_empty() && reason.is_none() {
             let message =
                 format!("{} is held by no test: cite it in one, or say why there is none", statement.id);
             findings.push(Finding::new(&specification.register_file(), 1, message));
@@ -88,7 +89,7 @@ fn check_exceptions(specification: &Specification, tests: &HashMap<&str, Vec<&Ci
 
 #[cfg(test)]
 mod tests {
-    use super::super::register::{Applies, Exception, Level, Register};
+    use super::super::register::{Applies, Demanded, Exception, Level, Register};
     use super::*;
 
     fn specification(statements: &[(&str, Level)], exceptions: &[(&str, &str)]) -> Specification {
@@ -105,6 +106,7 @@ mod tests {
             edition: String::new(),
             source: String::new(),
             count: statements.len(),
+            demanded: Demanded::All,
             statements: statements.iter().map(statement).collect(),
         };
         let exceptions = exceptions.iter().map(exception).collect();
@@ -142,6 +144,18 @@ mod tests {
         let message =
             |id| format!("specs/x.toml:1: {id} is held by no test: cite it in one, or say why there is none");
         assert_eq!(findings(&specification, &[]), [message("A"), message("B")]);
+    }
+
+    #[test]
+    fn how_much_is_demanded_is_a_setting() {
+        let mut specification =
+            specification(&[("A", Level::Must), ("B", Level::MustNot), ("C", Level::Must)], &[]);
+        specification.register.statements[0].applies = Applies::Server;
+        specification.register.statements[1].applies = Applies::Client;
+        for (demanded, count) in [(Demanded::None, 0), (Demanded::Server, 2), (Demanded::All, 3)] {
+            specification.register.demanded = demanded;
+            assert_eq!(findings(&specification, &[]).len(), count, "{demanded:?}");
+        }
     }
 
     #[test]

@@ -25,7 +25,22 @@ pub(crate) struct Register {
     pub(crate) source: String,
     /// How many statements the specification has.
     pub(crate) count: usize,
+    /// Which of the binding ones need a test or a reason.
+    #[serde(default)]
+    pub(crate) demanded: Demanded,
     pub(crate) statements: Vec<Statement>,
+}
+
+/// Of which statements it is a finding that no test cites them and no reason says why: less than all while the tests of
+/// a specification are being written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Demanded {
+    None,
+    /// Those that a server has to hold.
+    Server,
+    #[default]
+    All,
 }
 
 #[derive(Deserialize)]
@@ -82,8 +97,24 @@ impl Specification {
     }
 }
 
+impl Statement {
+    /// Whether a server has to hold it.
+    pub(crate) fn binds_servers(&self) -> bool {
+        self.level.is_binding() && self.applies != Applies::Client
+    }
+
+    /// Whether it needs a test or a reason.
+    pub(crate) fn is_demanded(&self, demanded: Demanded) -> bool {
+        match demanded {
+            Demanded::None => false,
+            Demanded::Server => self.binds_servers(),
+            Demanded::All => self.level.is_binding(),
+        }
+    }
+}
+
 impl Level {
-    /// Whether a statement of this level needs a test or a reason.
+    /// Whether it demands something.
     pub(crate) const fn is_binding(self) -> bool {
         matches!(self, Self::Must | Self::MustNot)
     }

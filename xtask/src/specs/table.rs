@@ -9,11 +9,13 @@ use super::register::Specification;
 pub(super) fn summary(joined: &Joined<'_>) -> String {
     let count = |wanted: fn(&Row<'_>) -> bool| joined.rows.iter().filter(|row| wanted(row)).count();
     format!(
-        "{} statements, {} cited by tests, {} with a reason why not, {} open",
+        "{} statements, {} cited by tests, {} with a reason why not, {} open; of the {} that bind a server, {} cited",
         joined.rows.len(),
         count(|row| !row.tests.is_empty()),
         count(|row| row.reason.is_some()),
         count(|row| row.tests.is_empty() && row.reason.is_none()),
+        count(|row| row.statement.binds_servers()),
+        count(|row| row.statement.binds_servers() && !row.tests.is_empty()),
     )
 }
 
@@ -70,7 +72,7 @@ fn cell(text: &str) -> String {
 mod tests {
     use super::super::citations::Citation;
     use super::super::join::join;
-    use super::super::register::{Applies, Exception, Level, Register, Statement};
+    use super::super::register::{Applies, Demanded, Exception, Level, Register, Statement};
     use super::*;
 
     #[test]
@@ -86,6 +88,7 @@ mod tests {
             edition: "First".to_owned(),
             source: "hand".to_owned(),
             count: 3,
+            demanded: Demanded::All,
             statements: vec![
                 statement("A-1", Level::Must, Applies::Server, "a | b"),
                 statement("A-2", Level::MustNot, Applies::Client, "never"),
@@ -107,7 +110,8 @@ mod tests {
             "# X",
             "First. Statements by hand.",
             "The words are ours; the specification's count. \
-             3 statements, 1 cited by tests, 1 with a reason why not, 1 open.",
+             3 statements, 1 cited by tests, 1 with a reason why not, 1 open; \
+             of the 1 that bind a server, 1 cited.",
             "| A-1 | must | server | a \\| b | [`t`](../../crates/a/b.rs), [`u`](../../crates/a/b.rs) |",
             "| A-2 | must not | client | never | none: no client |",
             "| A-3 | may | both | perhaps |  |",

@@ -1,31 +1,33 @@
 //! The topic index: the filters of all sessions, matched against topics.
 //!
 //! A filter without wildcard is found by one probe of a flat table. Filters with `+` or a `#` at the end share a table
-//! of nodes, one for each proper prefix, keyed by a rolling hash of the path; a match walks the topic's segments and
-//! probes only where a node says that something is below. A hash that hits proves nothing: every hit is verified
-//! against the filter's text. Filters with `#` elsewhere stand in a list.
+//! that is keyed by a rolling hash of the path: a prefix that one filter alone has leads to that filter, a prefix of
+//! several to a node; a match walks the topic's segments and probes only where a node says that something is below. A
+//! hash that hits proves nothing: every hit is verified against the filter's text. Filters with `#` elsewhere stand in
+//! a list.
 
 mod filters;
 mod nodes;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use alloc::vec::Vec;
 
 use hashbrown::HashTable;
 use mynah_model::{Filter, SubscriptionOptions, TenantId, Topic};
 
-use crate::SessionRef;
 use crate::hash::KeyedHash;
+use crate::{SessionRef, Text};
 use filters::Filters;
-use nodes::Nodes;
+use nodes::{Nodes, Texts};
 
 /// A subscription that matches a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Match {
     /// Whose subscription it is.
     pub session: SessionRef,
-    /// How it wants its messages.
+    /// How it wants its messages. The index does not keep when it wanted retained values.
     pub options: SubscriptionOptions,
 }
 
@@ -36,19 +38,10 @@ pub struct TopicIndex {
     filters: Filters,
     /// Filters without wildcard, by the hash of their text.
     exact: HashTable<u32>,
-    /// Filters with wildcards, by the hash of their path.
-    leaves: HashTable<Leaf>,
-    /// What leads to the leaves.
+    /// What leads to the filters with wildcards.
     nodes: Nodes,
     /// Filters with a `#` that is not at the end.
     many: Vec<u32>,
-}
-
-/// A filter with wildcards.
-#[derive(Clone, Copy, Debug)]
-struct Leaf {
-    path: u64,
-    at: u32,
 }
 
 /// Which part of the index a filter belongs to.
@@ -79,7 +72,6 @@ impl TopicIndex {
             hash: KeyedHash::new(seed),
             filters: Filters::default(),
             exact: HashTable::new(),
-            leaves: HashTable::new(),
             nodes: Nodes::default(),
             many: Vec::new(),
         }
@@ -93,22 +85,39 @@ impl TopicIndex {
         session: SessionRef,
         options: SubscriptionOptions,
     ) -> bool {
-        let subscriber = Match { session, options };
+        self.insert_or(tenant, filter, Match { session, options }, || filter.as_bytes().into())
+    }
+
+    /// The same for a filter that somebody keeps: the index keeps no copy.
+    pub fn insert_text(
+        &mut self,
+        tenant: TenantId,
+        text: &Text,
+        session: SessionRef,
+        options: SubscriptionOptions,
+    ) -> bool {
+        let filter = Filter::from_checked(text);
+        self.insert_or(tenant, filter, Match { session, options }, || text.clone())
+    }
+
+    fn insert_or(
+        &mut self,
+        tenant: TenantId,
+        filter: Filter<'_>,
+        subscriber: Match,
+        text: impl FnOnce() -> Text,
+    ) -> bool {
         if let Some(at) = self.find(tenant, filter) {
             return self.filters.add(at, subscriber);
         }
-        let at = self.filters.insert(tenant, filter, subscriber);
+        let at = self.filters.insert(tenant, text(), subscriber);
         let (filters, keyed) = (&self.filters, &self.hash);
         match Room::of(filter) {
             Room::Exact => {
                 let text_hash = |at: &u32| keyed.text(filters.tenant(*at), filters.filter(*at).as_bytes());
                 self.exact.insert_unique(keyed.text(tenant, filter.as_bytes()), at, text_hash);
             }
-            Room::Wildcard => {
-                let path = nodes::leaf(keyed, tenant, filter);
-                self.leaves.insert_unique(path, Leaf { path, at }, |leaf| leaf.path);
-                self.nodes.add(keyed, tenant, filter);
-            }
+            Room::Wildcard => self.nodes.add(Texts { hash: keyed, filters }, at),
             Room::Many => self.many.push(at),
         }
         false
@@ -130,13 +139,7 @@ impl TopicIndex {
                     entry.remove();
                 }
             }
-            Room::Wildcard => {
-                self.nodes.remove(&self.hash, tenant, filter);
-                let path = nodes::leaf(&self.hash, tenant, filter);
-                if let Ok(entry) = self.leaves.find_entry(path, |leaf| leaf.at == at) {
-                    entry.remove();
-                }
-            }
+            Room::Wildcard => self.nodes.remove(Texts { hash: &self.hash, filters: &self.filters }, at),
             Room::Many => self.many.retain(|&other| other != at),
         }
         self.filters.discard(at);
@@ -146,19 +149,14 @@ impl TopicIndex {
     /// Pushes every subscription that matches `topic`, in no particular order. A session whose subscriptions overlap
     /// appears several times.
     pub fn matches(&self, tenant: TenantId, topic: Topic<'_>, found: &mut Vec<Match>) {
-        let hash = self.hash.text(tenant, topic.as_bytes());
-        let same = |&at: &u32| self.filters.is(at, tenant, topic.as_bytes());
-        if let Some(&at) = self.exact.find(hash, same) {
-            self.filters.subscribers(at, found);
-        }
-        self.nodes.walk(&self.hash, tenant, topic, |leaf| {
-            // A table compares seven bits of the hash by itself: without the rest another filter that also selects
-            // the topic would pass for this one.
-            let same = |other: &Leaf| other.path == leaf && self.filters.selects(other.at, tenant, topic);
-            if let Some(found_leaf) = self.leaves.find(leaf, same) {
-                self.filters.subscribers(found_leaf.at, found);
+        if !self.exact.is_empty() {
+            let hash = self.hash.text(tenant, topic.as_bytes());
+            let same = |&at: &u32| self.filters.is(at, tenant, topic.as_bytes());
+            if let Some(&at) = self.exact.find(hash, same) {
+                self.filters.subscribers(at, found);
             }
-        });
+        }
+        self.nodes.walk(self.texts(), tenant, topic, |at| self.filters.subscribers(at, found));
         for &at in &self.many {
             if self.filters.selects(at, tenant, topic) {
                 self.filters.subscribers(at, found);
@@ -184,7 +182,6 @@ impl TopicIndex {
         size_of::<Self>()
             + self.filters.memory_bytes()
             + self.exact.allocation_size()
-            + self.leaves.allocation_size()
             + self.nodes.memory_bytes()
             + self.many.capacity() * size_of::<u32>()
     }
@@ -194,11 +191,11 @@ impl TopicIndex {
         let same = |at: &u32| self.filters.is(*at, tenant, filter.as_bytes());
         match Room::of(filter) {
             Room::Exact => self.exact.find(self.hash.text(tenant, filter.as_bytes()), same).copied(),
-            Room::Wildcard => {
-                let path = nodes::leaf(&self.hash, tenant, filter);
-                self.leaves.find(path, |leaf| same(&leaf.at)).map(|leaf| leaf.at)
-            }
+            Room::Wildcard => self.nodes.find(self.texts(), tenant, filter),
             Room::Many => self.many.iter().find(|at| same(at)).copied(),
         }
+    }
+    fn texts(&self) -> Texts<'_> {
+        Texts { hash: &self.hash, filters: &self.filters }
     }
 }

@@ -1,6 +1,8 @@
 //! Leases in the order in which they were made, found by arithmetic on their identifiers.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use mynah_model::{Class, DeliveryId};
 
@@ -40,15 +42,26 @@ pub(super) enum Receipt {
     Repeated,
 }
 
+/// A lease that left the ring unsettled.
+type Aside = (DeliveryId, Option<Lease>);
+
 /// A ring of leases. Settled ones in the middle leave a gap; the front is never one.
 ///
 /// ```text
 /// first = 7:   [Sent] [gap] [Received] [Sent]
 /// sequence        7     8        9       10      identifier = sequence % 65535 + 1
 /// ```
+///
+/// When the identifiers have gone round and the front is still unsettled, it is set aside, and its identifier is passed
+/// over until it is settled.
 #[derive(Debug)]
 pub(super) struct Leases {
     ring: VecDeque<Option<Lease>>,
+    /// Leases older than the ring, oldest first. Settled ones stay as gaps until the next lease is made, so that
+    /// iteration can go on after them.
+    // Boxed because hardly any queue has some.
+    #[allow(clippy::box_collection)]
+    aside: Option<Box<Vec<Aside>>>,
     /// Sequence number of the front, modulo [`IDS`].
     first: u16,
     /// Leases that are not gaps.
@@ -57,7 +70,7 @@ pub(super) struct Leases {
 
 impl Leases {
     pub(super) const fn new() -> Self {
-        Self { ring: VecDeque::new(), first: 0, unsettled: 0 }
+        Self { ring: VecDeque::new(), aside: None, first: 0, unsettled: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -66,20 +79,76 @@ impl Leases {
 
     /// Leases that still hold their message.
     pub(super) fn messages(&self) -> usize {
-        self.ring.iter().flatten().filter(|lease| matches!(lease, Lease::Sent(_))).count()
+        let aside = self.aside.iter().flat_map(|aside| aside.iter().flat_map(|(_, lease)| lease));
+        self.ring.iter().flatten().chain(aside).filter(|lease| matches!(lease, Lease::Sent(_))).count()
     }
 
     /// Whether another lease fits into the window and finds an identifier.
     pub(super) fn is_open(&self, window: u16) -> bool {
-        self.unsettled < window && self.ring.len() < IDS - 1
+        self.unsettled < window && usize::from(self.unsettled) < IDS - 1
     }
 
     /// Adds a lease; [`Leases::is_open`] holds.
     pub(super) fn push(&mut self, entry: Entry) -> DeliveryId {
-        debug_assert!(self.ring.len() < IDS - 1);
+        debug_assert!(self.is_open(u16::MAX));
+        if self.ring.len() >= IDS - 1 || self.aside.is_some() {
+            self.find_room();
+        }
         self.ring.push_back(Some(Lease::Sent(entry)));
         self.unsettled += 1;
         self.id(self.ring.len() - 1)
+    }
+
+    /// Sets leases aside that are in the way of the next identifier, and passes over identifiers of those set aside.
+    #[cold]
+    fn find_room(&mut self) {
+        loop {
+            while self.ring.len() >= IDS - 1 {
+                let id = self.id(0);
+                let lease = self.ring.pop_front().flatten();
+                self.advance_first();
+                self.aside.get_or_insert_default().push((id, lease));
+                self.drop_gaps();
+            }
+            let Some(aside) = &mut self.aside else { return };
+            aside.retain(|(_, lease)| lease.is_some());
+            if aside.is_empty() {
+                self.aside = None;
+                return;
+            }
+            let next = self.id(self.ring.len());
+            if !self.aside.iter().any(|aside| aside.iter().any(|(id, _)| *id == next)) {
+                return;
+            }
+            if self.ring.is_empty() {
+                self.advance_first();
+            } else {
+                self.ring.push_back(None);
+            }
+        }
+    }
+
+    fn advance_first(&mut self) {
+        self.first = ((usize::from(self.first) + 1) % IDS) as u16;
+    }
+
+    /// Lets the ring begin with a lease.
+    fn drop_gaps(&mut self) {
+        while matches!(self.ring.front(), Some(None)) {
+            self.ring.pop_front();
+            self.advance_first();
+        }
+    }
+
+    /// The lease that has this identifier.
+    fn find(&mut self, id: DeliveryId) -> Option<&mut Option<Lease>> {
+        let at = self.position(id);
+        // The identifier of a lease that is set aside is a gap of the ring, if it is in its span.
+        if self.aside.is_some() && !matches!(self.ring.get(at), Some(Some(_))) {
+            let mut aside = self.aside.iter_mut().flat_map(|aside| aside.iter_mut());
+            return aside.find(|(other, _)| *other == id).map(|(_, lease)| lease);
+        }
+        self.ring.get_mut(at)
     }
 
     /// The entry of the newest lease.
@@ -92,13 +161,9 @@ impl Leases {
 
     /// Ends a lease. The entry is in the answer if the lease still held it.
     pub(super) fn settle(&mut self, id: DeliveryId) -> Option<Option<Entry>> {
-        let at = self.position(id);
-        let lease = self.ring.get_mut(at)?.take()?;
+        let lease = self.find(id)?.take()?;
         self.unsettled -= 1;
-        while matches!(self.ring.front(), Some(None)) {
-            self.ring.pop_front();
-            self.first = ((usize::from(self.first) + 1) % IDS) as u16;
-        }
+        self.drop_gaps();
         if self.ring.is_empty() && self.ring.capacity() > KEPT_ENTRIES_MAX {
             self.ring = VecDeque::new();
         }
@@ -109,12 +174,17 @@ impl Leases {
     }
 
     pub(super) fn get(&self, id: DeliveryId) -> Option<LeaseState<'_>> {
-        self.ring.get(self.position(id))?.as_ref().map(Lease::state)
+        match self.ring.get(self.position(id)) {
+            Some(Some(lease)) => Some(lease.state()),
+            _ => {
+                let aside = self.aside.as_ref()?.iter().find(|(other, _)| *other == id)?;
+                aside.1.as_ref().map(Lease::state)
+            }
+        }
     }
 
     pub(super) fn receive(&mut self, id: DeliveryId) -> Receipt {
-        let at = self.position(id);
-        match self.ring.get_mut(at) {
+        match self.find(id) {
             Some(slot @ Some(Lease::Sent(Entry { class: Class::ExactlyOnce, .. }))) => {
                 match slot.replace(Lease::Received) {
                     Some(Lease::Sent(entry)) => Receipt::First(entry),
@@ -130,15 +200,23 @@ impl Leases {
         &self,
         after: Option<DeliveryId>,
     ) -> impl Iterator<Item = (DeliveryId, LeaseState<'_>)> + '_ {
-        // What is no longer in the ring was settled at its front: everything that is left comes after it.
-        let start = match after.map(|id| self.position(id)) {
-            Some(at) if at < self.ring.len() => at + 1,
-            _ => 0,
+        let aside: &[Aside] = self.aside.as_ref().map_or(&[], |aside| aside);
+        let (aside, start) = match after {
+            None => (aside, 0),
+            Some(id) => match aside.iter().position(|(other, _)| *other == id) {
+                Some(at) => (&aside[at + 1..], 0),
+                // What is no longer in the ring was settled at its front: everything that is left comes after it.
+                None => match self.position(id) {
+                    at if at < self.ring.len() => (&[][..], at + 1),
+                    _ => (&[][..], 0),
+                },
+            },
         };
-        self.ring.range(start..).enumerate().filter_map(move |(i, lease)| {
+        let aside = aside.iter().filter_map(|(id, lease)| Some((*id, lease.as_ref()?.state())));
+        aside.chain(self.ring.range(start..).enumerate().filter_map(move |(i, lease)| {
             let state = lease.as_ref()?.state();
             Some((self.id(start + i), state))
-        })
+        }))
     }
 
     fn id(&self, at: usize) -> DeliveryId {

@@ -1,18 +1,24 @@
 //! The queue kernel: entries that are ready, and entries that are leased to a receiver until it settles them.
 //!
 //! Invariants: ready entries keep the order in which they came; leases keep the order in which they were made; the
-//! identifier of a lease is its sequence number modulo 65,535, plus one, and no two leases have the same.
+//! identifier of a lease is its sequence number modulo 65,535, plus one; no two leases have the same, since those in use
+//! are passed over.
 
 mod leases;
 #[cfg(test)]
 mod tests;
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use mynah_model::{Class, DeliveryId, Instant, Message};
 
 pub use leases::LeaseState;
 use leases::{Leases, Receipt};
+
+use crate::Via;
 
 /// What a queue may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +38,8 @@ pub struct Entry {
     pub class: Class,
     /// Whether the receiver sees the message as a retained value.
     pub retain: bool,
+    /// The subscriptions that the message came by, where that matters.
+    pub via: Option<Arc<Via>>,
 }
 
 impl Entry {
@@ -71,6 +79,15 @@ impl Leased<'_> {
             Self::Confirmed(id, _) => Some(*id),
         }
     }
+}
+
+/// Entries of a queue that go elsewhere: see [`Queue::withdraw`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Withdrawal {
+    /// Those that were handed out, by their identifiers.
+    pub leased: Box<[DeliveryId]>,
+    /// Those that are ready, by their places: 0 is the oldest. In ascending order.
+    pub ready: Box<[u32]>,
 }
 
 /// An ordered queue with one receiver. Holds no memory of its own until it is used, and drops its oldest ready entries
@@ -213,6 +230,30 @@ impl Queue {
         after: Option<DeliveryId>,
     ) -> impl Iterator<Item = (DeliveryId, LeaseState<'_>)> + '_ {
         self.leases.iter(after)
+    }
+
+    /// The entries that are ready, oldest first.
+    pub fn ready(&self) -> impl Iterator<Item = &Entry> {
+        self.ready.iter()
+    }
+
+    /// Takes entries out, which go elsewhere: first those that were handed out, then those that are ready. The identifiers
+    /// of the former are free again.
+    pub fn withdraw(&mut self, withdrawal: &Withdrawal) -> Vec<Entry> {
+        let settled = withdrawal.leased.iter().filter_map(|id| self.leases.settle(*id).flatten());
+        let mut entries: Vec<Entry> = settled.collect();
+        if !withdrawal.ready.is_empty() {
+            let mut places = withdrawal.ready.iter().peekable();
+            for (entry, place) in core::mem::take(&mut self.ready).into_iter().zip(0_u32..) {
+                if places.next_if(|other| **other == place).is_some() {
+                    entries.push(entry);
+                } else {
+                    self.ready.push_back(entry);
+                }
+            }
+        }
+        self.bytes -= entries.iter().map(Entry::cost_bytes).sum::<usize>();
+        entries
     }
 
     /// Forgets all entries and leases. Returns how many messages went with them.

@@ -1,5 +1,6 @@
 //! The queue against a naive model.
 
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -13,7 +14,7 @@ const BOUNDS: QueueBounds = QueueBounds { messages_max: 6, bytes_max: 2_000 };
 
 fn entry(name: &str, class: Class, deadline: Option<u64>) -> Entry {
     let deadline = deadline.map(Instant::from_micros);
-    Entry { message: message(TenantId::DEFAULT, "t", name, deadline), class, retain: false }
+    Entry { message: message(TenantId::DEFAULT, "t", name, deadline), class, retain: false, via: None }
 }
 
 fn id(number: u16) -> DeliveryId {
@@ -181,19 +182,44 @@ proptest! {
 fn identifiers_wrap_and_are_never_taken_twice() {
     let mut queue = Queue::new(QueueBounds { messages_max: 10, bytes_max: usize::MAX });
     let e = entry("x", Class::AtLeastOnce, None);
-    let first = queue.lease_new(e.clone(), u16::MAX).unwrap();
-    let mut leased = 1;
-    while let Ok(id) = queue.lease_new(e.clone(), u16::MAX) {
-        leased += 1;
-        assert_ne!(id, first);
+    let stuck: Vec<_> = (0..3).map(|_| queue.lease_new(e.clone(), u16::MAX).unwrap()).collect();
+    assert!(queue.settle(stuck[1]));
+    for _ in 0..200_000 {
+        let id = queue.lease_new(e.clone(), u16::MAX).unwrap();
+        assert!(id != stuck[0] && id != stuck[2]);
         assert!(queue.settle(id));
     }
-    // The oldest is unsettled: the span of identifiers is exhausted although the window is not.
-    assert_eq!((leased, queue.leased_len()), (65_534, 1));
-    assert!(queue.settle(first));
-    assert_eq!(queue.lease_new(e.clone(), 1).unwrap(), id(65_535));
-    assert!(queue.settle(id(65_535)));
-    assert_eq!(queue.lease_new(e, 1).unwrap(), first);
+    let last = queue.lease_new(e, u16::MAX).unwrap();
+    let leased = |queue: &Queue, after| queue.leased(after).map(|(id, _)| id).collect::<Vec<_>>();
+    assert_eq!(leased(&queue, None), [stuck[0], stuck[2], last], "the oldest come first");
+    assert!(matches!(queue.lease(stuck[2]), Some(LeaseState::Sent(_))));
+    assert!(queue.settle(stuck[0]) && !queue.settle(stuck[0]));
+    assert_eq!(leased(&queue, Some(stuck[0])), [stuck[2], last]);
+    assert_eq!(leased(&queue, Some(stuck[2])), [last]);
+    assert!(queue.settle(stuck[2]) && queue.settle(last));
+    assert!(queue.is_empty() && queue.bytes() == 0);
+}
+
+#[test]
+fn as_many_deliveries_as_there_are_identifiers_can_be_unsettled() {
+    let mut queue = Queue::new(QueueBounds { messages_max: 10, bytes_max: usize::MAX });
+    let e = entry("x", Class::ExactlyOnce, None);
+    let mut ids = BTreeSet::new();
+    while let Ok(id) = queue.lease_new(e.clone(), u16::MAX) {
+        assert!(ids.insert(id), "{id:?} is in use");
+    }
+    assert_eq!((ids.len(), queue.leased_len()), (65_534, 65_534));
+    for number in (1..=65_534).filter(|number| number % 10_000 != 1) {
+        assert!(queue.receive(id(number)) && queue.settle(id(number)));
+        ids.remove(&id(number));
+    }
+    for _ in 0..60_000 {
+        let id = queue.lease_new(e.clone(), u16::MAX).unwrap();
+        assert!(ids.insert(id), "{id:?} is in use");
+    }
+    assert_eq!(queue.leased_len(), 60_007);
+    assert!(ids.iter().all(|&id| queue.settle(id)));
+    assert!(queue.is_empty() && queue.bytes() == 0);
 }
 
 #[test]
@@ -217,8 +243,8 @@ fn resumption_goes_on_where_it_paused_even_if_that_was_settled() {
 
 #[test]
 fn an_idle_queue_is_small_and_gives_memory_back() {
-    assert!(size_of::<Queue>() <= 96, "{}", size_of::<Queue>());
-    assert!(size_of::<Entry>() == 16);
+    assert!(size_of::<Queue>() <= 104, "{}", size_of::<Queue>());
+    assert!(size_of::<Entry>() == 24);
     let mut queue = Queue::new(QueueBounds { messages_max: 10_000, bytes_max: usize::MAX });
     for _ in 0..1_000 {
         queue.push(entry("x", Class::AtLeastOnce, None));
@@ -248,4 +274,24 @@ fn an_entry_expires_at_its_deadline() {
     queue.push(entry("x", Class::AtMostOnce, Some(5)));
     assert!(queue.lease_next(Instant::from_micros(5), 9).is_none());
     assert_eq!(queue.take_expired(), 1);
+}
+
+#[test]
+fn what_is_withdrawn_leaves_the_rest_as_it_was() {
+    let mut queue = Queue::new(BOUNDS);
+    for name in ["a", "b", "c"] {
+        queue.lease_new(entry(name, Class::AtLeastOnce, None), 9).unwrap();
+    }
+    for name in ["d", "e", "f"] {
+        queue.push(entry(name, Class::AtLeastOnce, None));
+    }
+    assert!(queue.ready().map(name).eq(["d", "e", "f"]));
+    let all = queue.bytes();
+    let withdrawal = Withdrawal { leased: [id(1), id(3)].into(), ready: [0, 2].into() };
+    let taken = queue.withdraw(&withdrawal);
+    assert!(taken.iter().map(name).eq(["a", "c", "d", "f"]));
+    assert_eq!(leases(&queue), [(2, Some("b".into()))]);
+    assert!(queue.ready().map(name).eq(["e"]));
+    assert_eq!(queue.bytes(), all - taken.iter().map(Entry::cost_bytes).sum::<usize>());
+    assert!(queue.withdraw(&Withdrawal::default()).is_empty());
 }

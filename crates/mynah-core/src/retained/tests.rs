@@ -1,6 +1,6 @@
 //! The store against a naive model, and its limits.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -53,6 +53,8 @@ proptest! {
     ) {
         let store = store_of(&topics);
         let definition = Filter::new(filter.as_bytes()).unwrap();
+        let some_match = topics.iter().any(|t| definition.matches(topic(t)));
+        prop_assert!(!some_match || store.may_match(TenantId::DEFAULT, definition));
         let mut expected: Vec<String> =
             topics.into_iter().filter(|t| definition.matches(topic(t))).collect();
         let segments = |t: &String| t.split('/').map(String::from).collect::<Vec<_>>();
@@ -134,6 +136,30 @@ fn a_walk_goes_on_after_a_topic_that_is_named() {
     assert!(!store.page(TenantId::DEFAULT, filter, &mut cursor, 9, NOW, &mut found));
     let names: Vec<_> = found.iter().map(|m| m.topic().as_bytes()).collect();
     assert_eq!(names, [b"a!".as_slice(), b"b"]);
+}
+
+#[test]
+fn a_filter_whose_beginning_no_topic_has_cannot_match() {
+    let mut store = store_of(&["a/b/c".into(), "$s/x".into()]);
+    let may_match = |store: &RetainedStore, tenant, filter: &str| {
+        store.may_match(TenantId::new(tenant), Filter::new(filter.as_bytes()).unwrap())
+    };
+    for (filter, expected) in [
+        ("#", true),
+        ("a/#", true),
+        ("a/b/+", true),
+        ("a/c/+", false),
+        ("a/a/#", false),
+        ("b", false),
+        ("z/#", false),
+    ] {
+        assert_eq!(may_match(&store, 0, filter), expected, "{filter}");
+        assert!(!may_match(&store, 1, filter));
+    }
+    for name in ["a/b/c", "$s/x"] {
+        store.set(&message(TenantId::DEFAULT, name, "", None), NOW).unwrap();
+    }
+    assert!(!may_match(&store, 0, "#"));
 }
 
 #[test]

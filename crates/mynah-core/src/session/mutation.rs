@@ -2,10 +2,10 @@
 
 use alloc::boxed::Box;
 
-use mynah_model::{DeliveryId, Expiry, Filter, Instant, Message, SubscriptionOptions};
+use mynah_model::{DeliveryId, Expiry, Filter, Instant, SubscriptionOptions, Will};
 
 use super::Session;
-use crate::Entry;
+use crate::{Entry, Withdrawal};
 
 /// A change of a session that happened. Applied in order to an equal session it has an equal result.
 #[derive(Clone, Debug)]
@@ -23,9 +23,13 @@ pub enum Mutation {
     Detach {
         /// When.
         now: Instant,
+        /// How long the session is to outlive it, if that was said then.
+        expiry: Option<Expiry>,
     },
     /// A subscription was added or replaced.
     Subscribe {
+        /// The group it is shared with.
+        share: Option<Box<[u8]>>,
         /// Its filter.
         filter: Box<[u8]>,
         /// Its options.
@@ -33,6 +37,8 @@ pub enum Mutation {
     },
     /// A subscription was removed.
     Unsubscribe {
+        /// The group it was shared with.
+        share: Option<Box<[u8]>>,
         /// Its filter.
         filter: Box<[u8]>,
     },
@@ -55,8 +61,10 @@ pub enum Mutation {
     Record(u16),
     /// The peer's exactly-once publication is complete.
     Complete(u16),
-    /// The will was set, or cleared.
-    Will(Option<Message>),
+    /// Entries went to other members of their groups.
+    Withdraw(Withdrawal),
+    /// The will was set, or cleared. One that is here when the connection has ended waits to be published.
+    Will(Option<Box<Will>>),
 }
 
 impl Session {
@@ -65,12 +73,15 @@ impl Session {
         match mutation {
             Mutation::Open { expiry, receive_max } => self.open(expiry, receive_max),
             Mutation::Discard => drop(self.discard()),
-            Mutation::Detach { now } => self.detach(now),
-            Mutation::Subscribe { filter, options } => {
-                let outcome = self.subscribe(Filter::from_checked(&filter), options, usize::MAX);
+            Mutation::Detach { now, expiry } => self.detach(now, expiry),
+            Mutation::Subscribe { share, filter, options } => {
+                let filter = Filter::from_checked(&filter);
+                let outcome = self.subscribe(share.as_deref(), filter, options, usize::MAX);
                 debug_assert!(outcome.is_ok());
             }
-            Mutation::Unsubscribe { filter } => drop(self.unsubscribe(Filter::from_checked(&filter))),
+            Mutation::Unsubscribe { share, filter } => {
+                self.unsubscribe(share.as_deref(), Filter::from_checked(&filter));
+            }
             Mutation::Enqueue(entry) => drop(self.queue.push(entry)),
             Mutation::LeaseNew(entry) => drop(self.queue.lease_new(entry, u16::MAX)),
             Mutation::LeaseNext { now, window } => drop(self.queue.lease_next(now, window)),
@@ -78,6 +89,7 @@ impl Session {
             Mutation::Settle(id) => drop(self.queue.settle(id)),
             Mutation::Record(id) => drop(self.received.receive(id, u16::MAX)),
             Mutation::Complete(id) => drop(self.received.complete(id)),
+            Mutation::Withdraw(withdrawal) => drop(self.queue.withdraw(&withdrawal)),
             Mutation::Will(will) => self.will = will,
         }
     }

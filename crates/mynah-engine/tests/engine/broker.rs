@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mynah_core::{AccessRules, WorkerId};
-use mynah_engine::{ConnectionId, Engine, Event, Listener, Settings, Shared};
+use mynah_engine::{Attempt, ConnectionId, Engine, Event, Listener, Settings, Shared};
 use mynah_model::{Instant, Limits, TenantId};
 
 use crate::lines::Lines;
@@ -33,6 +33,7 @@ pub(crate) fn settings(workers: u16, limits: Limits) -> Settings {
         protocol: Arc::new(Lines),
         tenant: TenantId::DEFAULT,
         anonymous,
+        identity: None,
     };
     Settings {
         workers,
@@ -74,11 +75,16 @@ impl Broker {
 
     /// A peer with an open session.
     pub(crate) fn open(&mut self, worker: usize, line: &str) -> usize {
+        self.open_heard(worker, line).0
+    }
+
+    /// A peer with an open session, and everything that it has heard.
+    pub(crate) fn open_heard(&mut self, worker: usize, line: &str) -> (usize, String) {
         let peer = self.accept(worker);
         self.say(peer, line);
         let heard = self.hear(peer);
         assert!(heard.starts_with("opened"), "{line}: {heard}");
-        peer
+        (peer, heard)
     }
 
     /// A peer says lines; then the broker is run until it is idle.
@@ -188,8 +194,13 @@ impl Broker {
 
     fn carry_out(&mut self, worker: usize, event: Event) {
         match event {
-            Event::Authenticate { connection, credentials } => {
-                self.asked.push((worker, connection, credentials.user.into()));
+            Event::Authenticate { connection, attempt } => {
+                let said = match attempt {
+                    Attempt::Credentials(credentials) => credentials.user.into(),
+                    Attempt::Begin(said) => format!("begin {} {}", said.method, text(&said.data)),
+                    Attempt::Continue(said) => format!("continue {} {}", said.method, text(&said.data)),
+                };
+                self.asked.push((worker, connection, said));
             }
             Event::Handover { connection, to, handover } => {
                 let peer = self.places.remove(&(worker, connection)).unwrap();
@@ -205,4 +216,8 @@ impl Broker {
             }
         }
     }
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
 }

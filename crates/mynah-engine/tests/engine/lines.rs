@@ -1,19 +1,23 @@
 //! A protocol of lines, as small as a stack can be: what the engine's tests speak.
 //!
-//! `open NAME stay|go`, `pub TOPIC CLASS keep|- PAYLOAD`, `sub FILTER CLASS`, `unsub FILTER`, `ack ID`, `rec ID`, `fin ID`,
-//! `done RECEIPT`, `read TOPIC`, `tag TOPIC`, `quit`; each receipt is the number of the line. Before a `pub` may stand
-//! `for MS`, its lifetime, then `if present|absent|is=TAG|not=TAG`, a condition on the retained value.
+//! `open NAME stay|go|hour [TOPIC [MS]]` with a will and its delay, `prove NAME METHOD DATA`, `say METHOD DATA`,
+//! `pub TOPIC CLASS keep|- PAYLOAD`, `sub FILTER CLASS [OPTIONS]`, `unsub FILTER`, `ack ID`, `rec ID`, `fin ID`, `rej ID`,
+//! `done RECEIPT`, `read TOPIC`, `tag TOPIC`, `quit [MS]`; each receipt is the number of the line. Before a `pub` may stand
+//! `for MS`, its lifetime, then `if present|absent|is=TAG|not=TAG`, a condition on the retained value. A filter may be
+//! `@GROUP:FILTER`, which is shared. Options are letters with commas between: `l` no local, `p` retain as published, `n`
+//! retained values when new, `x` never, and a number, the name of the subscription. `small` takes no message with `large`
+//! in its payload from there on, `take N` before `open` sets how many unconfirmed deliveries it takes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use mynah_model::{
     Class, Condition, DeliveryId, Expiry, Filter, Header, Instant, Layout, MessageView, PRIORITY_DEFAULT,
-    Properties, Reason, SubscriptionOptions, TenantId, Topic, ValueTag, Will,
+    Properties, Reason, RetainHandling, SubscriptionId, SubscriptionOptions, TenantId, Topic, ValueTag, Will,
 };
 use mynah_stack::{
-    Close, Command, Connection, Credentials, Delivery, Frame, FrameKind, LayoutCodec, Open, Outbound,
-    Outcome, Protocol, Publish, PublishIf, SessionRequest, Settle, Settlement, Step, Subscribe,
+    Close, Command, Connection, Credentials, Delivery, Exchange, Frame, FrameKind, LayoutCodec, Open,
+    Outbound, Outcome, Protocol, Publish, PublishIf, SessionRequest, Settle, Settlement, Step, Subscribe,
     SubscribeRequest, Unsubscribe, UnsubscribeRequest, Value,
 };
 
@@ -77,6 +81,10 @@ struct LineConnection {
     deadline: Option<Instant>,
     /// Whether the last read wanted the tag of the value.
     tag_wanted: bool,
+    /// Whether large messages are not taken.
+    small: bool,
+    /// Unconfirmed deliveries that are taken at a time, if not two.
+    receive_max: Option<u16>,
 }
 
 impl LineConnection {
@@ -104,32 +112,19 @@ impl LineConnection {
         let receipt = self.lines;
         let words: Vec<&str> = line.splitn(5, ' ').collect();
         match words[..] {
-            ["open", name, expiry, ref will @ ..] => {
+            ["open", name, expiry, ref will @ ..] => Some(self.open(name, expiry, will)),
+            ["prove", name, method, data] => Some(self.prove(name, exchange(method, data))),
+            ["say", method, data] => {
                 self.opening = true;
-                self.deadline = None;
-                let expiry = match expiry {
-                    "stay" => Expiry::Never,
-                    "hour" => Expiry::After(Duration::from_secs(3_600)),
-                    _ => Expiry::WithConnection,
-                };
-                let credentials =
-                    name.strip_prefix('@').map(|user| Credentials { user: user.into(), password: None });
-                Some(Command::Open(Box::new(Open {
-                    credentials,
-                    exchange: None,
-                    session: Some(SessionRequest {
-                        client_id: name.as_bytes().into(),
-                        clean_start: expiry == Expiry::WithConnection,
-                        expiry,
-                    }),
-                    receive_max: 2,
-                    will: will.first().map(|topic| {
-                        let native = format!("{topic} gone");
-                        let header = header(topic.len(), native.len(), Class::AtLeastOnce, false);
-                        let message = MessageView { header: &header, native: native.as_bytes() }.to_message();
-                        Will { message, delay: Duration::ZERO }
-                    }),
-                })))
+                Some(Command::Authenticate(Box::new(exchange(method, data))))
+            }
+            ["small"] => {
+                self.small = true;
+                None
+            }
+            ["take", count] => {
+                self.receive_max = Some(count.parse().unwrap());
+                None
             }
             ["pub", topic, class, keep, _] => {
                 let native = &line[4..];
@@ -138,19 +133,20 @@ impl LineConnection {
                 header.payload.0 = payload as u32;
                 Some(Command::Publish(Publish { header, native: native.as_bytes().into(), receipt }))
             }
-            ["sub", filter, class] => {
-                let options = SubscriptionOptions::new(class_of(class));
+            ["sub", filter, class, ref more @ ..] => {
+                let options = options_of(class, more.first());
+                let (share, filter) = shared(filter);
                 let filter = Filter::new(filter.as_bytes()).map_err(|_| Reason::FilterInvalid);
-                let requests = vec![filter.map(|filter| SubscribeRequest { filter, share: None, options })];
+                let requests = vec![filter.map(|filter| SubscribeRequest { filter, share, options })];
                 Some(Command::Subscribe(Subscribe { receipt, requests }))
             }
-            ["unsub", filter] => Some(Command::Unsubscribe(Unsubscribe {
-                receipt,
-                requests: vec![UnsubscribeRequest {
-                    filter: Filter::from_checked(filter.as_bytes()),
-                    share: None,
-                }],
-            })),
+            ["unsub", filter] => {
+                let (share, filter) = shared(filter);
+                let filter = Filter::from_checked(filter.as_bytes());
+                let requests = vec![UnsubscribeRequest { filter, share }];
+                Some(Command::Unsubscribe(Unsubscribe { receipt, requests }))
+            }
+            ["rej", id] => Some(settle(id, Settlement::Rejected)),
             ["ack", id] => Some(settle(id, Settlement::Accepted)),
             ["fin", id] => Some(settle(id, Settlement::Completed)),
             ["rec", id] => Some(settle(id, Settlement::Received)),
@@ -159,8 +155,9 @@ impl LineConnection {
                 self.tag_wanted = verb == "tag";
                 Some(Command::Read(Topic::new(topic.as_bytes()).unwrap()))
             }
-            ["quit"] => {
-                self.close = Some(Close::new(Reason::Disconnected, false));
+            ["quit", ref expiry @ ..] => {
+                let expiry = expiry.first().map(|expiry| expiry_of(expiry));
+                self.close = Some(Close { expiry, ..Close::new(Reason::Disconnected, false) });
                 None
             }
             _ => {
@@ -168,6 +165,31 @@ impl LineConnection {
                 None
             }
         }
+    }
+}
+
+impl LineConnection {
+    fn open<'b>(&mut self, name: &str, expiry: &str, will: &[&str]) -> Command<'b> {
+        self.opening = true;
+        self.deadline = None;
+        let expiry = expiry_of(expiry);
+        let clean_start = expiry == Expiry::WithConnection;
+        let credentials =
+            name.strip_prefix('@').map(|user| Credentials { user: user.into(), password: None });
+        Command::Open(Box::new(Open {
+            credentials,
+            session: Some(SessionRequest { client_id: name.as_bytes().into(), clean_start, expiry }),
+            will: will.first().map(|topic| will_of(topic, will.get(1))),
+            ..Open::new(self.receive_max.unwrap_or(2))
+        }))
+    }
+
+    fn prove<'b>(&mut self, name: &str, exchange: Exchange) -> Command<'b> {
+        self.opening = true;
+        self.deadline = None;
+        let (client_id, expiry) = (name.as_bytes().into(), Expiry::WithConnection);
+        let session = Some(SessionRequest { client_id, clean_start: true, expiry });
+        Command::Open(Box::new(Open { exchange: Some(exchange), session, ..Open::new(2) }))
     }
 }
 
@@ -183,6 +205,48 @@ fn header(topic: usize, total: usize, class: Class, retain: bool) -> Header {
         deadline: None,
         publisher: None,
     }
+}
+
+fn expiry_of(text: &str) -> Expiry {
+    match text {
+        "stay" => Expiry::Never,
+        "hour" => Expiry::After(Duration::from_secs(3_600)),
+        _ => Expiry::WithConnection,
+    }
+}
+
+fn will_of(topic: &str, delay: Option<&&str>) -> Will {
+    let native = format!("{topic} gone");
+    let header = header(topic.len(), native.len(), Class::AtLeastOnce, false);
+    let message = MessageView { header: &header, native: native.as_bytes() }.to_message();
+    let delay = delay.map_or(Duration::ZERO, |ms| Duration::from_millis(ms.parse().unwrap()));
+    Will { message, delay, lifetime: None }
+}
+
+fn exchange(method: &str, data: &str) -> Exchange {
+    Exchange { method: method.into(), data: data.as_bytes().into() }
+}
+
+/// The group and the filter.
+fn shared(text: &str) -> (Option<&[u8]>, &str) {
+    match text.strip_prefix('@').and_then(|rest| rest.split_once(':')) {
+        Some((group, filter)) => (Some(group.as_bytes()), filter),
+        None => (None, text),
+    }
+}
+
+fn options_of(class: &str, more: Option<&&str>) -> SubscriptionOptions {
+    let mut options = SubscriptionOptions::new(class_of(class));
+    for option in more.into_iter().flat_map(|more| more.split(',')) {
+        match option {
+            "l" => options.no_local = true,
+            "p" => options.retain_as_published = true,
+            "n" => options.retain_handling = RetainHandling::WhenNew,
+            "x" => options.retain_handling = RetainHandling::Never,
+            number => options.id = SubscriptionId::new(number.parse().unwrap()),
+        }
+    }
+    options
 }
 
 fn class_of(text: &str) -> Class {
@@ -222,10 +286,16 @@ impl Connection for LineConnection {
 
     fn deliver(&mut self, _: Instant, delivery: Delivery<'_>, out: &mut Outbound) -> bool {
         match delivery {
-            Delivery::Message { frame, class, id, retain, redelivered, .. } => {
+            Delivery::Message { frame, class, id, retain, redelivered, subscription_ids } => {
+                if self.small && frame.head.windows(5).any(|part| part == b"large") {
+                    return false;
+                }
                 let id = id.map_or(0, DeliveryId::number);
                 let marks = [if retain { " retained" } else { "" }, if redelivered { " again" } else { "" }];
                 out.append(format!("msg {id} {}{}{}", class.number(), marks[0], marks[1]).as_bytes());
+                for id in subscription_ids {
+                    out.append(format!(" #{}", id.number()).as_bytes());
+                }
                 frame.write(out, b' ', None);
                 out.append(b"\n");
             }
@@ -240,7 +310,16 @@ impl Connection for LineConnection {
         let text = match outcome {
             Outcome::Opened(Ok(opened)) => {
                 self.opening = false;
-                format!("opened {}\n", if opened.session_present { "again" } else { "new" })
+                let present = if opened.session_present { "again" } else { "new" };
+                let expiry = match opened.expiry {
+                    Expiry::After(expiry) if expiry < Duration::from_secs(3_600) => {
+                        format!(" for {} s", expiry.as_secs())
+                    }
+                    _ => String::new(),
+                };
+                let last_word =
+                    opened.authentication.map(|word| format!(" {}", String::from_utf8_lossy(word)));
+                format!("opened {present}{expiry}{}\n", last_word.unwrap_or_default())
             }
             Outcome::Opened(Err(reason)) | Outcome::Ended(reason) => {
                 self.close = Some(Close::new(reason, true));
@@ -250,15 +329,25 @@ impl Connection for LineConnection {
                 Ok(wanted) => format!("published {receipt}{}\n", if wanted { "" } else { " unwanted" }),
                 Err(reason) => format!("refused {receipt} {reason}\n"),
             },
-            Outcome::Challenge(data) => format!("challenge {}\n", String::from_utf8_lossy(data)),
-            Outcome::Authenticated(result) => format!("authenticated {}\n", result.is_ok()),
-            Outcome::Completed { receipt } => format!("completed {receipt}\n"),
+            Outcome::Challenge(data) => {
+                self.opening = false;
+                format!("challenge {}\n", String::from_utf8_lossy(data))
+            }
+            Outcome::Authenticated(Ok(last_word)) => {
+                self.opening = false;
+                format!("authenticated {}\n", String::from_utf8_lossy(last_word.unwrap_or_default()))
+            }
+            Outcome::Authenticated(Err(reason)) => {
+                self.close = Some(Close::new(reason, true));
+                format!("ended {reason}\n")
+            }
+            Outcome::Completed { receipt, .. } => format!("completed {receipt}\n"),
             Outcome::Subscribed { results, .. } => match results[0] {
                 Ok(class) => format!("subscribed {}\n", class.number()),
                 Err(reason) => format!("refused {reason}\n"),
             },
             Outcome::Unsubscribed { results, .. } => format!("unsubscribed {}\n", results[0]),
-            Outcome::Received { id } => format!("received {}\n", id.number()),
+            Outcome::Received { id, .. } => format!("received {}\n", id.number()),
             Outcome::Value(Ok(Some(value))) if self.tag_wanted => {
                 format!("{}", value.tag.number())
             }

@@ -3,10 +3,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod bridge;
 mod broker;
+mod identity;
 mod lines;
 mod mqtt;
 mod retained;
+mod sharing;
+mod subscriptions;
+mod wills;
 
 use std::time::Duration;
 
@@ -313,7 +318,7 @@ fn a_guarded_listener_lets_in_whom_the_verifier_knows() {
         assert_eq!(broker.hear(peer), "", "nothing is answered before the verdict");
         let (worker, id, user) = broker.asked.pop().unwrap();
         assert_eq!(user, "u");
-        broker.engines[worker].handle_authenticated(broker.now, id, result);
+        broker.engines[worker].handle_authenticated(broker.now, id, result.map(Into::into));
         broker.settle();
         assert!(broker.hear(peer).starts_with(expected));
     }
@@ -379,7 +384,7 @@ fn a_session_belongs_to_the_identity_that_made_it() {
         broker.say(peer, "open @s stay");
         let (worker, id, _) = broker.asked.pop().unwrap();
         let identity = Identity::user(TenantId::DEFAULT, user);
-        broker.engines[worker].handle_authenticated(broker.now, id, Ok(identity));
+        broker.engines[worker].handle_authenticated(broker.now, id, Ok(identity.into()));
         broker.settle();
         assert_eq!(broker.hear(peer), expected);
     }

@@ -18,7 +18,7 @@ on_one_and_two_workers!(
 );
 
 /// The interpreter that has paho-mqtt: the one that `MYNAH_PYTHON` names, else the system's.
-fn python() -> Command {
+pub(crate) fn python() -> Command {
     let mut command = Command::new(std::env::var_os("MYNAH_PYTHON").unwrap_or_else(|| "python3".into()));
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("python/paho_client.py"));
     command

@@ -14,38 +14,43 @@
 //! assert_eq!(client.outbound().drain()[0], 0x10); // CONNECT, to be written to the transport
 //!
 //! client.handle_input(now, &mut &[0x20, 2, 0, 0][..]); // CONNACK, as it was read
-//! assert!(matches!(client.poll_event(), Some(Event::Connected { session_present: false })));
+//! assert!(matches!(client.poll_event(), Some(Event::Connected { session_present: false, .. })));
 //! let id = client.publish(now, "a/b", b"21.5", Class::AtLeastOnce, false)?;
 //! client.handle_input(now, &mut &[0x40, 2, 0, 1][..]); // PUBACK
-//! assert!(matches!(client.poll_event(), Some(Event::Acknowledged { id: done }) if Some(done) == id));
+//! assert!(matches!(client.poll_event(), Some(Event::Acknowledged { id: done, .. }) if Some(done) == id));
 //! # Ok::<(), mynah_mqtt::client::Misuse>(())
 //! ```
 //!
 //! A message is acknowledged when its event is taken: what a program has not seen comes again after a lost connection.
 //! Without a clean session the next [`Client::connect`] goes on where the last connection ended.
 
+mod aliases;
 mod event;
 mod in_flight;
 mod input;
 mod options;
+mod properties;
+mod request;
+mod terms;
 
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use mynah_model::{Class, Filter, Instant};
+use mynah_model::Instant;
 use mynah_stack::Outbound;
 
 pub use event::{Ending, Event};
-pub use options::{LastWill, Misuse, Options};
+pub use options::{Authentication, LastWill, Misuse, Options, OptionsV5};
+pub use properties::{MessageProperties, OwnedSection, UserPairs};
+pub use request::{Leave, Publication, Subscription};
+pub use terms::Terms;
 
-use crate::framing::REMAINING_LENGTH_MAX;
-use crate::wire::{
-    Ack, AckType, Disconnect, PacketId, Pingreq, Publish, Subscribe, SubscribeEntry, TextRule, Unsubscribe,
-    check_topic_filter, check_topic_name,
-};
+pub(crate) use aliases::{Given, Taken};
+
+use crate::Error;
+use crate::wire::{Ack, AckType, DisconnectV5, PacketId, Pingreq};
 use in_flight::InFlight;
-use options::binary_field;
 
 /// A client.
 #[derive(Debug)]
@@ -55,10 +60,17 @@ pub struct Client {
     out: Outbound,
     events: VecDeque<Waiting>,
     in_flight: InFlight,
-    /// Identifiers of QoS 2 messages that have come and are not released.
-    received: BTreeSet<PacketId>,
+    /// Identifiers of QoS 2 messages that have come and are not released, with the connection on which they came last.
+    received: BTreeMap<PacketId, u32>,
+    /// Messages that the server has sent on this connection and that are not acknowledged to the end.
+    unacknowledged: u16,
     /// Counts connections: an acknowledgement is sent only on the connection on which its message came.
     epoch: u32,
+    terms: Terms,
+    given: Given,
+    taken: Taken,
+    /// Seconds, as the client or its server chose them.
+    keep_alive: u16,
     /// When a packet was last sent; acknowledgements are not counted, which costs a ping at the most.
     sent_at: Instant,
     pinged_at: Option<Instant>,
@@ -84,15 +96,20 @@ impl Client {
     /// # Errors
     /// The options make no CONNECT.
     pub fn new(options: Options) -> Result<Self, Misuse> {
-        options.connect()?;
+        options.encode_connect(&mut Vec::new())?;
         Ok(Self {
+            keep_alive: options.keep_alive,
             options,
             state: State::Closed,
             out: Outbound::new(),
             events: VecDeque::new(),
             in_flight: InFlight::default(),
-            received: BTreeSet::new(),
+            received: BTreeMap::new(),
+            unacknowledged: 0,
             epoch: 0,
+            terms: Terms::NONE,
+            given: Given::default(),
+            taken: Taken::default(),
             sent_at: Instant::ZERO,
             pinged_at: None,
         })
@@ -107,77 +124,18 @@ impl Client {
             self.in_flight.clear();
             self.received.clear();
         }
+        self.unacknowledged = 0;
+        self.keep_alive = self.options.keep_alive;
+        self.terms = Terms::NONE;
+        self.given = Given::default();
+        self.taken = Taken::new(self.options.v5.topic_alias_max);
         let mut packet = Vec::new();
         // The options were checked when the client was made.
-        if let Ok(connect) = self.options.connect() {
-            connect.encode(&mut packet);
+        if self.options.encode_connect(&mut packet).is_ok() {
+            self.send(now, &packet);
         }
-        self.send(now, &packet);
         self.epoch = self.epoch.wrapping_add(1);
         self.state = State::AwaitingConnack { since: now };
-    }
-
-    /// Publishes. A publication of QoS 1 or 2 has an identifier, by which its acknowledgement is known.
-    ///
-    /// # Errors
-    /// The connection is not open, the topic is none, the packet is too large, or too much waits for acknowledgement.
-    pub fn publish(
-        &mut self,
-        now: Instant,
-        topic: &str,
-        payload: &[u8],
-        class: Class,
-        retain: bool,
-    ) -> Result<Option<PacketId>, Misuse> {
-        self.check_open()?;
-        let topic =
-            check_topic_name(topic.as_bytes(), TextRule::AcceptDiscouraged).map_err(Misuse::Invalid)?;
-        if !Publish::fits(topic.as_bytes().len(), payload.len()) {
-            return Err(Misuse::TooLarge);
-        }
-        let packet_id = if class.is_confirmed() { Some(self.fresh_id()?) } else { None };
-        let mut packet = Vec::new();
-        Publish { dup: false, class, retain, topic, packet_id, payload }.encode(&mut packet);
-        self.send(now, &packet);
-        if let Some(id) = packet_id {
-            self.in_flight.add_publication(id, class, packet);
-        }
-        Ok(packet_id)
-    }
-
-    /// Subscribes to filters, each with the highest QoS that is wanted.
-    ///
-    /// # Errors
-    /// The connection is not open, there is no filter or one that is none, or too much waits for an answer.
-    pub fn subscribe(&mut self, now: Instant, filters: &[(&str, Class)]) -> Result<PacketId, Misuse> {
-        self.check_open()?;
-        let entry = |filter, class_max| Ok(SubscribeEntry { filter: check_filter(filter)?, class_max });
-        let entries: Vec<_> =
-            filters.iter().map(|&(filter, class)| entry(filter, class)).collect::<Result<_, Misuse>>()?;
-        check_request(entries.iter().map(|entry| 3 + entry.filter.as_bytes().len()))?;
-        let packet_id = self.fresh_id()?;
-        let mut packet = Vec::new();
-        Subscribe { packet_id, entries }.encode(&mut packet);
-        self.send(now, &packet);
-        self.in_flight.add_subscribe(packet_id, filters.len());
-        Ok(packet_id)
-    }
-
-    /// Ends subscriptions.
-    ///
-    /// # Errors
-    /// As for [`Client::subscribe`].
-    pub fn unsubscribe(&mut self, now: Instant, filters: &[&str]) -> Result<PacketId, Misuse> {
-        self.check_open()?;
-        let filters: Vec<_> =
-            filters.iter().map(|&filter| check_filter(filter)).collect::<Result<_, Misuse>>()?;
-        check_request(filters.iter().map(|filter| 2 + filter.as_bytes().len()))?;
-        let packet_id = self.fresh_id()?;
-        let mut packet = Vec::new();
-        Unsubscribe { packet_id, filters }.encode(&mut packet);
-        self.send(now, &packet);
-        self.in_flight.add_unsubscribe(packet_id);
-        Ok(packet_id)
     }
 
     /// Asks whether the server is alive. The client does so by itself when it has been silent for the keep-alive.
@@ -189,14 +147,6 @@ impl Client {
         self.send(now, &Pingreq.encode());
         self.pinged_at.get_or_insert(now);
         Ok(())
-    }
-
-    /// Says good-bye: the will is not published ([MQTT-3.14.4-1], [MQTT-3.14.4-2]).
-    pub fn disconnect(&mut self, now: Instant) {
-        if self.state == State::Open {
-            self.send(now, &Disconnect.encode());
-        }
-        self.close(Ending::Disconnected);
     }
 
     /// Hears that the transport is closed.
@@ -224,11 +174,9 @@ impl Client {
             (State::Closed, _) => None,
             (State::AwaitingConnack { since }, _) => Some(since + self.options.response_timeout),
             (State::Open, Some(since)) => Some(since + self.options.response_timeout),
-            (State::Open, None) if self.options.keep_alive == 0 => None,
+            (State::Open, None) if self.keep_alive == 0 => None,
             // [MQTT-3.1.2-23]
-            (State::Open, None) => {
-                Some(self.sent_at + Duration::from_secs(u64::from(self.options.keep_alive)))
-            }
+            (State::Open, None) => Some(self.sent_at + Duration::from_secs(u64::from(self.keep_alive))),
         }
     }
 
@@ -240,6 +188,10 @@ impl Client {
             && self.state == State::Open
         {
             self.out.append(&ack.encode());
+            // A message of QoS 2 is acknowledged to the end by PUBCOMP.
+            if ack.ack_type == AckType::Puback {
+                self.unacknowledged -= 1;
+            }
         }
         Some(event)
     }
@@ -267,12 +219,20 @@ impl Client {
         self.in_flight.len()
     }
 
-    fn check_open(&self) -> Result<(), Misuse> {
-        if self.is_open() { Ok(()) } else { Err(Misuse::NotOpen) }
+    /// What the server takes, as it has said in letting the client in.
+    #[must_use]
+    pub fn terms(&self) -> &Terms {
+        &self.terms
     }
 
-    fn fresh_id(&self) -> Result<PacketId, Misuse> {
-        self.in_flight.fresh_id(self.options.in_flight_max).ok_or(Misuse::InFlightFull)
+    /// The client identifier: that of the options, or what the server of MQTT 5.0 has chosen instead of an empty one.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.options.client_id
+    }
+
+    fn check_open(&self) -> Result<(), Misuse> {
+        if self.is_open() { Ok(()) } else { Err(Misuse::NotOpen) }
     }
 
     fn send(&mut self, now: Instant, packet: &[u8]) {
@@ -280,18 +240,38 @@ impl Client {
         self.sent_at = now;
     }
 
-    fn acknowledge(&mut self, ack_type: AckType, packet_id: PacketId) {
-        self.out.append(&Ack { ack_type, packet_id }.encode());
+    /// Sends the publications that wait, as far as the server takes them.
+    fn send_waiting(&mut self, now: Instant) {
+        let Self { in_flight, given, terms, out, sent_at, .. } = self;
+        in_flight.send(terms.receive_max, |class, packet| {
+            request::write_publish(class.is_confirmed(), packet, terms, given, out);
+            *sent_at = now;
+        });
     }
 
     fn tell(&mut self, event: Event) {
         self.events.push_back(Waiting { event, ack: None });
     }
 
+    /// Ends the connection for what the server did; in MQTT 5.0 it is told ([MQTT-4.13.1-1]).
+    fn fail(&mut self, error: Error) {
+        if self.state == State::Open && self.options.version.has_properties() {
+            let mut packet = Vec::new();
+            if DisconnectV5::new(error.reason_code()).encode(self.terms.packet_bytes_max, &mut packet) {
+                self.out.append(&packet);
+            }
+        }
+        self.close(Ending::Failed(error));
+    }
+
     fn close(&mut self, ending: Ending) {
+        self.close_with(ending, OwnedSection::default());
+    }
+
+    fn close_with(&mut self, ending: Ending, properties: OwnedSection) {
         if self.state != State::Closed {
             self.end_connection();
-            self.tell(Event::Closed(ending));
+            self.tell(Event::Closed { ending, properties });
         }
     }
 
@@ -300,16 +280,4 @@ impl Client {
         self.pinged_at = None;
         self.in_flight.forget_requests();
     }
-}
-
-fn check_filter(filter: &str) -> Result<Filter<'_>, Misuse> {
-    check_topic_filter(binary_field(filter.as_bytes())?, TextRule::AcceptDiscouraged).map_err(Misuse::Invalid)
-}
-
-/// Checks that a request has a filter and fits a packet.
-fn check_request(lens: impl ExactSizeIterator<Item = usize>) -> Result<(), Misuse> {
-    if lens.len() == 0 {
-        return Err(Misuse::NoFilter);
-    }
-    if 2 + lens.sum::<usize>() > REMAINING_LENGTH_MAX { Err(Misuse::TooLarge) } else { Ok(()) }
 }

@@ -3,39 +3,95 @@
 //! ```text
 //!                  CONNECT              Opened(Ok): CONNACK 0
 //! AwaitingConnect ----------> Opening --------------------------> Open
-//!        |                       | Opened(Err): CONNACK n           | DISCONNECT, error, timeout, Ended, shutdown
-//!        +-----------------------+------------> Closing <-----------+
+//!        |                      | ^ | Opened(Err): CONNACK n        | DISCONNECT, error, timeout, Ended, shutdown
+//!        |      Challenge: AUTH v | | AUTH                          |
+//!        |                Challenged +                              |
+//!        +----------------------+------------> Closing <------------+
 //! ```
 //!
-//! Invariants: nothing is written before CONNACK and nothing after the state is `Closing`; input is read only in
-//! `AwaitingConnect` and `Open`; a packet is decoded once.
+//! Invariants: nothing is written before CONNACK but AUTH, and nothing after the state is `Closing`; input is read only
+//! in `AwaitingConnect`, `Challenged` and `Open`; a packet is decoded once. What only MQTT 5.0 has is kept beside, and
+//! only while it is used.
 
+mod answers;
+mod authenticating;
+mod delivering;
 mod established;
+mod leaving;
 mod opening;
+mod outcomes;
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use mynah_model::{DeliveryId, Instant, Layout, Reason};
-use mynah_stack::{Close, Connection, Delivery, Outbound, Outcome, Step};
+use mynah_model::{Expiry, Instant, Layout, Reason};
+use mynah_stack::{Connection, Delivery, Outbound, Outcome, Step};
 
-use crate::wire::{Ack, AckType, PacketId, Publish};
+use crate::flow::{Exchanging, InboundAliases, OutboundAliases, Unfinished};
+use crate::wire::PacketId;
 use crate::{Config, Error, Version, mapping};
+
+pub use answers::Answers;
 
 /// A connection from a client.
 #[derive(Debug)]
 pub struct ServerConnection {
     config: Arc<Config>,
-    state: State,
+    beside: Option<Box<Beside>>,
     /// When the peer was accepted, and since then when it last showed that it is alive.
     heard_at: Instant,
+    terms: Terms,
     /// How many bytes of an incomplete packet have been seen: more of them are a sign of life too.
     partial_bytes: u32,
+    begun: Option<Begun>,
     /// Seconds within which the client promises a packet; 0 promises nothing.
     keep_alive: u16,
+    /// Publications of QoS 1 that are not answered, in MQTT 5.0.
+    unanswered: u16,
+    state: State,
     version: Version,
-    begun: Option<Begun>,
     failure: Option<Error>,
+}
+
+/// What the client of MQTT 5.0 said in CONNECT, as far as it matters later.
+#[derive(Debug)]
+struct Terms {
+    /// Bytes of the largest packet that the client takes.
+    packet_bytes_max: u32,
+    /// Seconds for which the session outlives the connection.
+    session_expiry: u32,
+    problem_information: bool,
+    response_information: bool,
+    /// Whether the keep-alive is not the client's.
+    keep_alive_replaced: bool,
+    /// Whether topics are sent with aliases.
+    gives_aliases: bool,
+}
+
+impl Default for Terms {
+    /// The terms of a client that says nothing, or speaks an older version.
+    fn default() -> Self {
+        Self {
+            packet_bytes_max: u32::MAX,
+            session_expiry: 0,
+            problem_information: true,
+            response_information: false,
+            keep_alive_replaced: false,
+            gives_aliases: false,
+        }
+    }
+}
+
+/// What few connections need.
+#[derive(Debug, Default)]
+struct Beside {
+    unfinished: Unfinished,
+    inbound_aliases: InboundAliases,
+    outbound_aliases: Option<OutboundAliases>,
+    exchanging: Option<Exchanging>,
+    /// How long the session outlives the connection, as the client said in taking leave.
+    expiry: Option<Expiry>,
 }
 
 /// The last exchange of QoS 2 that a PUBLISH without DUP began, while it is not released.
@@ -52,8 +108,13 @@ struct Begun {
 enum State {
     AwaitingConnect,
     Opening,
+    /// The client has to go on with its authentication.
+    Challenged,
     Open,
-    Closing(Close),
+    Closing {
+        reason: Reason,
+        publish_will: bool,
+    },
 }
 
 impl ServerConnection {
@@ -62,12 +123,15 @@ impl ServerConnection {
     pub fn new(config: Arc<Config>, now: Instant) -> Self {
         Self {
             config,
-            state: State::AwaitingConnect,
+            beside: None,
             heard_at: now,
+            terms: Terms::default(),
             partial_bytes: 0,
-            keep_alive: 0,
-            version: Version::default(),
             begun: None,
+            keep_alive: 0,
+            unanswered: 0,
+            state: State::AwaitingConnect,
+            version: Version::default(),
             failure: None,
         }
     }
@@ -78,19 +142,12 @@ impl ServerConnection {
         self.failure
     }
 
-    /// Closes without a good-bye of the client: the will is wanted ([MQTT-3.1.2-8]).
-    fn close<'b>(&mut self, reason: Reason) -> Step<'b> {
-        self.close_with(Close::new(reason, true))
+    fn beside(&mut self) -> &mut Beside {
+        self.beside.get_or_insert_default()
     }
 
-    fn close_with<'b>(&mut self, close: Close) -> Step<'b> {
-        self.state = State::Closing(close);
-        Step::Close(close)
-    }
-
-    fn fail<'b>(&mut self, error: Error) -> Step<'b> {
-        self.failure = Some(error);
-        self.close(error.reason())
+    fn exchanging(&mut self) -> Option<&mut Exchanging> {
+        self.beside.as_mut()?.exchanging.as_mut()
     }
 
     /// Notes what is left of the input: more of it than before is a sign of life.
@@ -109,8 +166,9 @@ impl Connection for ServerConnection {
         match self.state {
             State::Open => self.step_open(now, input, out),
             State::AwaitingConnect => self.step_connect(input, out),
+            State::Challenged => self.step_challenged(input, out),
             State::Opening => Step::Idle,
-            State::Closing(close) => Step::Close(close),
+            State::Closing { reason, publish_will } => Step::Close(self.closing(reason, publish_will)),
         }
     }
 
@@ -118,56 +176,61 @@ impl Connection for ServerConnection {
         if self.state != State::Open {
             return true;
         }
-        match delivery {
-            Delivery::Message { frame, class, id, retain, redelivered, .. } => {
-                frame.write(out, Publish::first_byte(class, redelivered, retain), id);
-            }
-            Delivery::Release { id } => release(id, out),
-        }
-        true
+        self.deliver_open(delivery, out)
     }
 
     fn handle_outcome(&mut self, now: Instant, outcome: Outcome<'_>, out: &mut Outbound) {
         match (self.state, outcome) {
-            (State::Closing(_), _) => {}
+            (State::Closing { .. }, _) => {}
             (_, Outcome::Ended(reason)) => {
+                self.take_leave(reason, out);
                 self.close(reason);
             }
             (State::Opening, Outcome::Opened(result)) => self.handle_opened(now, result, out),
+            (State::Opening, Outcome::Challenge(data)) => {
+                self.state = State::Challenged;
+                self.challenge(data, out);
+            }
             (State::Open, outcome) => self.handle_open_outcome(outcome, out),
             // Nothing else was asked for.
-            (State::AwaitingConnect | State::Opening, _) => {}
+            (State::AwaitingConnect | State::Opening | State::Challenged, _) => {}
         }
     }
 
-    fn handle_timeout(&mut self, now: Instant, _out: &mut Outbound) {
+    fn handle_timeout(&mut self, now: Instant, out: &mut Outbound) {
         if self.deadline().is_none_or(|deadline| now < deadline) {
             return;
         }
         match self.state {
-            State::AwaitingConnect | State::Opening => self.close(Reason::OpeningTimeout),
-            State::Open => self.close(Reason::KeepAliveTimeout),
-            State::Closing(close) => Step::Close(close),
-        };
+            State::AwaitingConnect | State::Opening | State::Challenged => {
+                self.close(Reason::OpeningTimeout);
+            }
+            State::Open => {
+                self.take_leave(Reason::KeepAliveTimeout, out);
+                self.close(Reason::KeepAliveTimeout);
+            }
+            State::Closing { .. } => {}
+        }
     }
 
-    /// The version has no packet for a server's good-bye: the connection is closed. Wills are not published, because
-    /// the broker, and not a client, is what ends.
-    fn handle_shutdown(&mut self, _now: Instant, _out: &mut Outbound) {
-        if !matches!(self.state, State::Closing(_)) {
-            self.close_with(Close::new(Reason::ShuttingDown, false));
+    /// Before MQTT 5.0 there is no packet for a server's good-bye: the connection is closed. Wills are not published,
+    /// because the broker, and not a client, is what ends.
+    fn handle_shutdown(&mut self, _now: Instant, out: &mut Outbound) {
+        if !matches!(self.state, State::Closing { .. }) {
+            self.take_leave(Reason::ShuttingDown, out);
+            self.close_with(Reason::ShuttingDown, false);
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
         match self.state {
-            State::AwaitingConnect | State::Opening => {
+            State::AwaitingConnect | State::Opening | State::Challenged => {
                 Some(self.heard_at + self.config.settings().connect_timeout)
             }
             State::Open if self.keep_alive == 0 => None,
             // One and a half times the keep alive ([MQTT-3.1.2-24]).
             State::Open => Some(self.heard_at + Duration::from_millis(1_500 * u64::from(self.keep_alive))),
-            State::Closing(_) => None,
+            State::Closing { .. } => None,
         }
     }
 
@@ -178,20 +241,11 @@ impl Connection for ServerConnection {
     fn input_bytes_max(&self) -> usize {
         match self.state {
             State::Open => self.config.settings().packet_bytes_max,
-            State::AwaitingConnect | State::Opening | State::Closing(_) => {
+            State::AwaitingConnect | State::Opening | State::Challenged | State::Closing { .. } => {
                 self.config.settings().connect_packet_bytes_max
             }
         }
     }
-}
-
-/// Answers the PUBREC of a delivery, now or in a resumed session ([MQTT-4.3.3-1]).
-fn release(id: DeliveryId, out: &mut Outbound) {
-    acknowledge(AckType::Pubrel, PacketId::from(id), out);
-}
-
-fn acknowledge(ack_type: AckType, packet_id: PacketId, out: &mut Outbound) {
-    out.append(&Ack { ack_type, packet_id }.encode());
 }
 
 #[cfg(test)]
@@ -201,6 +255,6 @@ mod tests {
     /// Ten thousand idle connections are to cost little.
     #[test]
     fn a_connection_is_small() {
-        assert!(size_of::<ServerConnection>() <= 48, "{}", size_of::<ServerConnection>());
+        assert!(size_of::<ServerConnection>() <= 64, "{}", size_of::<ServerConnection>());
     }
 }

@@ -2,13 +2,17 @@
 //!
 //! ```text
 //! | 0x20 | 2 | 0000000, session present | return code |
+//! | 0x20 | remaining length | 0000000, session present | reason code | properties |    (MQTT 5.0)
 //! ```
 
-use super::PacketType;
-use super::fields::Fields;
+use alloc::vec::Vec;
+
+use super::fields::{Fields, push_packet};
+use super::properties::{ConnackProperties, PropertyHolder, encode_section};
+use super::{PacketType, ReasonCode, TextRule};
 use crate::{Error, Malformed, Version, Violation};
 
-/// The answer to CONNECT.
+/// The answer to a CONNECT of MQTT 3.1.1 or 3.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connack {
     /// Whether the server had a session for the client.
@@ -88,5 +92,53 @@ impl Connack {
     #[must_use]
     pub const fn encode(self) -> [u8; 4] {
         [PacketType::Connack.first_byte(), 2, self.session_present as u8, self.return_code as u8]
+    }
+}
+
+/// The answer to a CONNECT of MQTT 5.0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnackV5<'b> {
+    /// Whether the server had a session for the client.
+    pub session_present: bool,
+    /// Whether the client is let in, or why not.
+    pub reason_code: ReasonCode,
+    /// What the server takes and has chosen.
+    pub properties: ConnackProperties<'b>,
+}
+
+impl<'b> ConnackV5<'b> {
+    /// A refusal without properties. It never claims a session ([MQTT-3.2.2-6]).
+    #[must_use]
+    pub fn refusal(reason_code: ReasonCode) -> Self {
+        Self { session_present: false, reason_code, properties: ConnackProperties::default() }
+    }
+
+    /// Reads the body of a CONNACK.
+    ///
+    /// # Errors
+    /// An undefined flag ([MQTT-3.2.2-1]) or code, a refusal with a session ([MQTT-3.2.2-6]), properties that are not.
+    pub fn decode(body: &'b [u8], rule: TextRule) -> Result<Self, Error> {
+        let mut fields = Fields(body);
+        let flags = fields.byte()?;
+        if flags > 1 {
+            return Err(Malformed::Connack.into());
+        }
+        let reason_code = ReasonCode::decode(fields.byte()?, PacketType::Connack)?;
+        let properties = fields.properties(PropertyHolder::Connack, rule)?.into();
+        fields.finish()?;
+        if flags == 1 && reason_code != ReasonCode::Success {
+            return Err(Violation::SessionPresentInRefusal.into());
+        }
+        Ok(Self { session_present: flags == 1, reason_code, properties })
+    }
+
+    /// Writes the packet, without explanations that would make it larger than `size_max` bytes ([MQTT-3.2.2-19],
+    /// [MQTT-3.2.2-20]). False, and nothing is written, if it is larger without them.
+    #[must_use]
+    pub fn encode(&self, size_max: usize, out: &mut Vec<u8>) -> bool {
+        let Some(section) = encode_section(self.properties.iter(), 2, size_max) else { return false };
+        let head = [u8::from(self.session_present), self.reason_code.number()];
+        push_packet(PacketType::Connack, &[&head, &section], out);
+        true
     }
 }

@@ -3,12 +3,15 @@
 //! Nothing here knows what was sent before. Decoding starts at the variable header: framing has read the fixed one.
 
 mod ack;
+mod auth;
 mod connack;
 mod connect;
 mod disconnect;
 mod fields;
 mod ping;
+pub mod properties;
 mod publish;
+mod reason_code;
 mod suback;
 mod subscribe;
 mod text;
@@ -21,16 +24,20 @@ use mynah_model::DeliveryId;
 
 use crate::Version;
 
-pub use ack::{Ack, AckType};
-pub use connack::{Connack, ConnectReturnCode};
-pub use connect::{Connect, Will};
-pub use disconnect::Disconnect;
+pub(crate) use fields::{push_variable, read_variable, variable_bytes, variable_len};
+
+pub use ack::{Ack, AckType, AckV5};
+pub use auth::Auth;
+pub use connack::{Connack, ConnackV5, ConnectReturnCode};
+pub use connect::{Connect, ConnectField, Will};
+pub use disconnect::{Disconnect, DisconnectV5};
 pub use ping::{Pingreq, Pingresp};
 pub use publish::Publish;
-pub use suback::{Suback, SubscribeReturnCode};
-pub use subscribe::{Subscribe, SubscribeEntry};
+pub use reason_code::ReasonCode;
+pub use suback::{Suback, SubackV5, SubscribeReturnCode};
+pub use subscribe::{RetainHandling, Subscribe, SubscribeEntry};
 pub use text::{TextRule, check_text, check_topic_filter, check_topic_name};
-pub use unsuback::Unsuback;
+pub use unsuback::{Unsuback, UnsubackV5};
 pub use unsubscribe::Unsubscribe;
 
 /// The type of a control packet (section 2.2.1).
@@ -63,14 +70,16 @@ pub enum PacketType {
     Pingreq = 12,
     /// Server answers PINGREQ.
     Pingresp = 13,
-    /// Client says good-bye.
+    /// An end says good-bye.
     Disconnect = 14,
+    /// A step of an extended authentication, in MQTT 5.0.
+    Auth = 15,
 }
 
 impl PacketType {
-    /// The type with this number; 0 and 15 are reserved.
+    /// The type with this number; 0 is reserved, and 15 too before MQTT 5.0.
     #[must_use]
-    pub const fn from_number(number: u8) -> Option<Self> {
+    pub const fn from_number(number: u8, version: Version) -> Option<Self> {
         Some(match number {
             1 => Self::Connect,
             2 => Self::Connack,
@@ -86,6 +95,7 @@ impl PacketType {
             12 => Self::Pingreq,
             13 => Self::Pingresp,
             14 => Self::Disconnect,
+            15 if version.has_properties() => Self::Auth,
             _ => return None,
         })
     }
@@ -119,6 +129,9 @@ impl PacketType {
 pub struct PacketId(NonZeroU16);
 
 impl PacketId {
+    /// The lowest identifier.
+    pub const FIRST: Self = Self(NonZeroU16::MIN);
+
     /// The identifier with this number, unless it is zero.
     #[must_use]
     pub const fn new(number: u16) -> Option<Self> {

@@ -1,23 +1,25 @@
 //! UNSUBSCRIBE (section 3.10).
 //!
 //! ```text
-//! | 0xA2 | remaining length | packet identifier (2) | topic filter | ...
+//! | 0xA2 | remaining length | packet identifier (2) | properties, in MQTT 5.0 | topic filter | ...
 //! ```
 
 use alloc::vec::Vec;
 
 use mynah_model::Filter;
 
-use super::fields::{Fields, push_bytes};
+use super::fields::{Fields, push_bytes, push_packet};
+use super::properties::{PropertyHolder, UnsubscribeProperties, encode_section};
 use super::{PacketId, PacketType, TextRule, check_topic_filter};
-use crate::framing::encode_fixed_header;
-use crate::{Error, Refused, Violation};
+use crate::{Error, Refused, Version, Violation};
 
 /// A request to end subscriptions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsubscribe<'b> {
     /// Names the request in its UNSUBACK.
     pub packet_id: PacketId,
+    /// What is said beside; present exactly in MQTT 5.0.
+    pub properties: Option<UnsubscribeProperties<'b>>,
     /// The filters, at least one.
     pub filters: Vec<Filter<'b>>,
 }
@@ -26,10 +28,20 @@ impl<'b> Unsubscribe<'b> {
     /// Reads the body of an UNSUBSCRIBE with at most `filters_max` filters.
     ///
     /// # Errors
-    /// No filter at all ([MQTT-3.10.3-2]), too many, or a filter that is none.
-    pub fn decode(body: &'b [u8], filters_max: usize, rule: TextRule) -> Result<Self, Error> {
+    /// No filter at all ([MQTT-3.10.3-2]), too many, a filter that is none, or in MQTT 5.0 properties that
+    /// are not.
+    pub fn decode(
+        body: &'b [u8],
+        filters_max: usize,
+        rule: TextRule,
+        version: Version,
+    ) -> Result<Self, Error> {
         let mut fields = Fields(body);
         let packet_id = fields.packet_id()?;
+        let mut properties = None;
+        if version.has_properties() {
+            properties = Some(fields.properties(PropertyHolder::Unsubscribe, rule)?.into());
+        }
         let mut filters = Vec::new();
         while !fields.is_empty() {
             if filters.len() == filters_max {
@@ -40,16 +52,19 @@ impl<'b> Unsubscribe<'b> {
         if filters.is_empty() {
             return Err(Violation::UnsubscribeEmpty.into());
         }
-        Ok(Self { packet_id, filters })
+        Ok(Self { packet_id, properties, filters })
     }
 
     /// Writes the packet.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let len = self.filters.iter().map(|filter| 2 + filter.as_bytes().len()).sum::<usize>();
-        encode_fixed_header(PacketType::Unsubscribe.first_byte(), 2 + len, out);
-        out.extend_from_slice(&self.packet_id.number().to_be_bytes());
-        for filter in &self.filters {
-            push_bytes(filter.as_bytes(), out);
+        let mut body = Vec::from(self.packet_id.number().to_be_bytes());
+        if let Some(properties) = self.properties {
+            // Nothing of what a client says is left out for its size.
+            body.extend(encode_section(properties.iter(), 0, usize::MAX).unwrap_or_default());
         }
+        for filter in &self.filters {
+            push_bytes(filter.as_bytes(), &mut body);
+        }
+        push_packet(PacketType::Unsubscribe, &[&body], out);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mynah_core::AccessRules;
 use mynah_engine::{Listener, Settings};
 use mynah_model::{Expiry, Instant, Layout, Limits, MessageView, Properties, Reason, TenantId};
-use mynah_net::{Config, Server, Socketed};
+use mynah_net::{Address, Config, Entrance, Server, Socketed};
 use mynah_stack::{
     Close, Command, Connection, Credentials, Delivery, Frame, FrameKind, LayoutCodec, Open, Outbound,
     Outcome, Protocol, SessionRequest, Step,
@@ -135,6 +135,7 @@ pub(crate) fn config(workers: u16, verify: Option<Arc<dyn mynah_net::Verify>>) -
         protocol: Arc::new(Echo),
         tenant: TenantId::DEFAULT,
         anonymous: true,
+        identity: None,
     };
     let settings = Settings {
         workers,
@@ -146,6 +147,7 @@ pub(crate) fn config(workers: u16, verify: Option<Arc<dyn mynah_net::Verify>>) -
         sys_interval: None,
         version: "0",
     };
-    let sockets = vec![Socketed { listener: 0, address: ([127, 0, 0, 1], 0).into() }];
+    let address = Address::Inet(([127, 0, 0, 1], 0).into());
+    let sockets = vec![Socketed { listener: 0, address, mode: 0o600, entrance: Entrance::default() }];
     Config { settings, sockets, verify, grace: Duration::from_secs(5) }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod echo;
+mod layers;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -14,7 +15,7 @@ use mynah_net::{Server, StartError, Verify};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn connect(server: &Server) -> TcpStream {
-    let stream = TcpStream::connect(server.addresses()[0].address).unwrap();
+    let stream = TcpStream::connect(server.addresses()[0].address.inet().unwrap()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     stream
 }
@@ -127,9 +128,9 @@ fn a_password_is_verified_while_others_go_on() {
 #[test]
 fn a_busy_port_is_named_with_what_to_do() {
     let server = echo::start(1, None);
-    let address = server.addresses()[0].address;
+    let address = server.addresses()[0].address.clone();
     let mut config = echo::config(1, None);
-    config.sockets[0].address = address;
+    config.sockets[0].address = address.clone();
     let Err(error @ StartError::Listen { .. }) = Server::start(config) else { panic!("the port is busy") };
     let text = error.to_string();
     assert!(text.starts_with(&format!("listener `tcp` cannot listen on {address}: ")), "{text}");

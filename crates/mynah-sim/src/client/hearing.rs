@@ -116,8 +116,8 @@ impl Client {
     }
 
     fn receive_publish(&mut self, unit: Unit<'_>) -> Result<Heard, Violation> {
-        let publish =
-            Publish::decode(unit.flags, unit.body, TextRule::AcceptDiscouraged).map_err(malformed)?;
+        let publish = Publish::decode(unit.flags, unit.body, TextRule::AcceptDiscouraged, Version::V3_1_1)
+            .map_err(malformed)?;
         let id = publish.packet_id.map(PacketId::number);
         let mut is_new = true;
         match (publish.class, id) {

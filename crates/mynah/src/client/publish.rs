@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read, stdin};
 
-use mynah_mqtt::client::Event;
+use mynah_mqtt::client::{Event, MessageProperties, Publication};
 
 use super::transport::{Transport, misuse};
 use crate::arguments::{Payload, Publish};
@@ -14,14 +14,42 @@ pub(crate) fn publish(arguments: &Publish) -> Result<(), Complaint> {
     let payload = payload(&arguments.payload)?;
     let mut transport = Transport::open(&arguments.peer)?;
     let now = transport.now();
-    let (topic, class, retain) = (&arguments.topic, arguments.qos, arguments.retain);
-    let sent = transport.client.publish(now, topic, &payload, class, retain).map_err(misuse)?;
+    let publication = Publication {
+        topic: &arguments.topic,
+        payload: &payload,
+        class: arguments.qos,
+        retain: arguments.retain,
+        properties: &properties(arguments),
+    };
+    let sent = transport.client.publish_with(now, &publication).map_err(misuse)?;
     while let Some(wanted) = sent {
-        if matches!(transport.next(None)?, Some(Event::Acknowledged { id }) if id == wanted) {
-            break;
+        match transport.next(None)? {
+            Some(Event::Acknowledged { id, reason_code, .. }) if id == wanted => {
+                if reason_code.is_failure() {
+                    return Err(Complaint::Other(format!("the server refused the message: {reason_code}")));
+                }
+                break;
+            }
+            _ => {}
         }
     }
     transport.close()
+}
+
+fn properties(arguments: &Publish) -> MessageProperties {
+    let said = &arguments.properties;
+    MessageProperties {
+        is_text: said.text,
+        expiry: said.expiry,
+        content_type: said.content_type.as_deref().map(Into::into),
+        response_topic: said.response_topic.as_deref().map(Into::into),
+        correlation: said.correlation.as_deref().map(|text| text.as_bytes().into()),
+        user: said
+            .user_properties
+            .iter()
+            .map(|(name, value)| (name.as_str().into(), value.as_str().into()))
+            .collect(),
+    }
 }
 
 fn payload(from: &Payload) -> Result<Vec<u8>, Complaint> {

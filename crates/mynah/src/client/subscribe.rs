@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use mynah_model::Message;
 use mynah_mqtt::client::Event;
+use mynah_mqtt::mapping;
+use mynah_mqtt::wire::ReasonCode;
+use mynah_mqtt::wire::properties::Property;
 
 use super::transport::{Transport, misuse};
 use crate::arguments::Subscribe;
@@ -21,7 +24,7 @@ pub(crate) fn subscribe(arguments: &Subscribe) -> Result<(), Complaint> {
     while arguments.count.is_none_or(|count| printed < count) {
         match transport.next(until)? {
             Some(Event::Message { message, .. }) => {
-                match print(&message, arguments.verbose) {
+                match print(&message, arguments) {
                     Ok(()) => printed += 1,
                     // Whoever read the output has had enough.
                     Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
@@ -44,23 +47,41 @@ pub(crate) fn subscribe(arguments: &Subscribe) -> Result<(), Complaint> {
     transport.close()
 }
 
-fn print(message: &Message, with_topic: bool) -> io::Result<()> {
+fn print(message: &Message, arguments: &Subscribe) -> io::Result<()> {
     let mut out = stdout().lock();
-    if with_topic {
+    if arguments.verbose {
         out.write_all(message.topic().as_bytes())?;
         out.write_all(b" ")?;
+    }
+    if arguments.properties {
+        for property in mapping::section(message.view()).iter() {
+            write_property(&property, &mut out)?;
+        }
     }
     out.write_all(message.payload())?;
     out.write_all(b"\n")?;
     out.flush()
 }
 
+/// Writes a property as `NAME=VALUE` and a space; what only the connection is about is left out.
+fn write_property(property: &Property<'_>, out: &mut impl Write) -> io::Result<()> {
+    match property {
+        Property::PayloadFormatIndicator(is_text) => write!(out, "text={is_text} "),
+        Property::MessageExpiryInterval(seconds) => write!(out, "expiry={seconds} "),
+        Property::ContentType(text) => write!(out, "content-type={text:?} "),
+        Property::ResponseTopic(topic) => write!(out, "response-topic={topic:?} "),
+        Property::CorrelationData(bytes) => write!(out, "correlation=\"{}\" ", bytes.escape_ascii()),
+        Property::UserProperty((name, value)) => write!(out, "{name:?}={value:?} "),
+        _ => Ok(()),
+    }
+}
+
 /// Complains of the filters that the server refused.
-fn refused<C>(filters: &[(&str, C)], granted: &[Option<C>]) -> Result<(), Complaint> {
+fn refused<C>(filters: &[(&str, C)], granted: &[Result<C, ReasonCode>]) -> Result<(), Complaint> {
     let refused: Vec<_> = filters
         .iter()
         .zip(granted)
-        .filter(|(_, granted)| granted.is_none())
+        .filter(|(_, granted)| granted.is_err())
         .map(|((filter, _), _)| *filter)
         .collect();
     if refused.is_empty() {

@@ -31,7 +31,7 @@ impl Transport {
     pub(super) fn open(peer: &Peer) -> Result<Self, Complaint> {
         let Url { host, port, user, password } = &peer.url;
         let server = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-        let mut options = Options::new(&peer.id);
+        let mut options = Options { version: peer.version, ..Options::new(&peer.id) };
         options.user_name = peer.user.as_deref().or(user.as_deref()).map(Into::into);
         options.password = peer.password.as_deref().or(password.as_deref()).map(|p| p.as_bytes().into());
         let client = Client::new(options).map_err(misuse)?;
@@ -58,7 +58,7 @@ impl Transport {
         loop {
             if let Some(event) = self.client.poll_event() {
                 return match event {
-                    Event::Closed(ending) => Err(self.lost(&ending.to_string())),
+                    Event::Closed { ending, .. } => Err(self.lost(&ending.to_string())),
                     event => Ok(Some(event)),
                 };
             }

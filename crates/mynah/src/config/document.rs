@@ -1,12 +1,16 @@
 //! The configuration file as it is written: the only types that know TOML. Every key is described in
 //! `docs/configuration.md`, which a test compares with these types.
 
-use std::num::{NonZeroU16, NonZeroUsize};
+use std::collections::BTreeMap;
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::time::Duration;
 
 use mynah_http::HttpConfig;
 use mynah_model::Limits;
 use serde::Deserialize;
 use toml::Spanned;
+
+use super::mqtt::{Mqtt, Profile};
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -15,11 +19,13 @@ use toml::Spanned;
 pub(super) struct Document {
     pub(super) workers: Option<Spanned<NonZeroU16>>,
     pub(super) listener: Vec<Listener>,
+    pub(super) bridge: Vec<Bridge>,
     pub(super) auth: Auth,
     pub(super) access_check: AccessCheck,
     pub(super) access: Vec<Access>,
     pub(super) limits: LimitsTable,
     pub(super) mqtt: Mqtt,
+    pub(super) profile: BTreeMap<String, Profile>,
     pub(super) http: Http,
     pub(super) log: Log,
     pub(super) sys: Sys,
@@ -35,6 +41,160 @@ pub(super) struct Listener {
     pub(super) protocol: Protocol,
     pub(super) address: Spanned<String>,
     pub(super) auth: Option<Spanned<AuthMode>>,
+    pub(super) profile: Option<Spanned<String>>,
+    pub(super) transport: Option<Spanned<Transport>>,
+    pub(super) websocket: Option<Spanned<WebSocket>>,
+    pub(super) tls: Option<Spanned<Tls>>,
+    pub(super) proxies: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) socket_mode: Option<Spanned<String>>,
+}
+
+/// `[[bridge]]`: another broker that topics are exchanged with.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct Bridge {
+    pub(super) name: Spanned<String>,
+    pub(super) address: Spanned<String>,
+    #[serde(default)]
+    pub(super) version: BridgeVersion,
+    pub(super) client_id: Option<Spanned<String>>,
+    pub(super) user: Option<Spanned<String>>,
+    pub(super) password_file: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) clean: bool,
+    #[serde(default = "keep_alive")]
+    pub(super) keep_alive_s: u16,
+    #[serde(default = "receive_max")]
+    pub(super) receive_max: NonZeroU16,
+    #[serde(default)]
+    pub(super) bridge_bit: bool,
+    pub(super) topics: Spanned<Vec<BridgeTopic>>,
+}
+
+const fn keep_alive() -> u16 {
+    60
+}
+
+fn receive_max() -> NonZeroU16 {
+    NonZeroU16::new(20).unwrap_or(NonZeroU16::MIN)
+}
+
+/// The version that a bridge speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) enum BridgeVersion {
+    #[default]
+    #[serde(rename = "3.1.1")]
+    V3_1_1,
+    #[serde(rename = "5.0")]
+    V5,
+}
+
+/// `bridge.topics`: which topics cross.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct BridgeTopic {
+    pub(super) direction: Direction,
+    pub(super) filter: Spanned<String>,
+    #[serde(default)]
+    pub(super) local_prefix: String,
+    #[serde(default)]
+    pub(super) remote_prefix: String,
+    #[serde(default = "qos")]
+    pub(super) qos: Spanned<u8>,
+}
+
+fn qos() -> Spanned<u8> {
+    Spanned::new(0..0, 1)
+}
+
+/// Which way messages cross.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Direction {
+    In,
+    Out,
+    Both,
+}
+
+/// What carries a protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Transport {
+    Tcp,
+    WebSocket,
+}
+
+/// `listener.websocket`
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WebSocket {
+    pub(super) paths: Vec<Spanned<String>>,
+    pub(super) request_bytes_max: Spanned<usize>,
+    pub(super) message_bytes_max: Spanned<u64>,
+}
+
+impl Default for WebSocket {
+    fn default() -> Self {
+        Self {
+            paths: vec![Spanned::new(0..0, "/mqtt".to_owned())],
+            request_bytes_max: Spanned::new(0..0, 8_192),
+            message_bytes_max: Spanned::new(0..0, 67_108_864),
+        }
+    }
+}
+
+/// `listener.tls`
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    pub(super) certificate: Spanned<String>,
+    pub(super) key: Spanned<String>,
+    #[serde(default)]
+    pub(super) additional: Vec<CertificateFiles>,
+    #[serde(default)]
+    pub(super) client_certificates: ClientCertificates,
+    pub(super) client_ca: Option<Spanned<String>>,
+    pub(super) crl: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) min_version: TlsVersion,
+}
+
+/// A certificate and its key.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct CertificateFiles {
+    pub(super) certificate: Spanned<String>,
+    pub(super) key: Spanned<String>,
+}
+
+/// Whether clients are asked for a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ClientCertificates {
+    #[default]
+    None,
+    Optional,
+    Required,
+}
+
+/// The lowest version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) enum TlsVersion {
+    #[default]
+    #[serde(rename = "1.2")]
+    V1_2,
+    #[serde(rename = "1.3")]
+    V1_3,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -91,58 +251,6 @@ pub(super) struct Access {
 pub(super) enum Action {
     Publish,
     Subscribe,
-}
-
-/// `[mqtt]`
-#[derive(Debug, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Mqtt {
-    pub(super) packet_bytes_max: Spanned<usize>,
-    pub(super) connect_packet_bytes_max: Spanned<usize>,
-    pub(super) connect_timeout_s: Spanned<u64>,
-    pub(super) keep_alive_s_max: Option<NonZeroU16>,
-    pub(super) receive_max: NonZeroU16,
-    pub(super) filters_per_packet_max: Spanned<usize>,
-    pub(super) allow_empty_client_id: bool,
-    pub(super) discouraged_characters: DiscouragedCharacters,
-    pub(super) unknown_level: UnknownLevel,
-}
-
-impl Default for Mqtt {
-    fn default() -> Self {
-        let settings = mynah_mqtt::Settings::default();
-        Self {
-            packet_bytes_max: Spanned::new(0..0, settings.packet_bytes_max),
-            connect_packet_bytes_max: Spanned::new(0..0, settings.connect_packet_bytes_max),
-            connect_timeout_s: Spanned::new(0..0, settings.connect_timeout.as_secs()),
-            keep_alive_s_max: settings.keep_alive_max,
-            receive_max: settings.receive_max,
-            filters_per_packet_max: Spanned::new(0..0, settings.filters_per_packet_max),
-            allow_empty_client_id: settings.allow_empty_client_id,
-            discouraged_characters: DiscouragedCharacters::Refuse,
-            unknown_level: UnknownLevel::V3_1_1,
-        }
-    }
-}
-
-/// What is done with control characters and non-characters in the strings of MQTT.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
-#[serde(rename_all = "lowercase")]
-pub(super) enum DiscouragedCharacters {
-    Refuse,
-    Accept,
-}
-
-/// In which version a CONNECT is answered whose protocol level belongs to none.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
-pub(super) enum UnknownLevel {
-    #[serde(rename = "3.1.1")]
-    V3_1_1,
-    #[serde(rename = "5.0")]
-    V5,
 }
 
 /// `[http]`
@@ -238,6 +346,7 @@ impl Default for Shutdown {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct LimitsTable {
     pub(super) sessions_max: NonZeroUsize,
+    pub(super) session_expiry_s_max: Option<NonZeroU32>,
     pub(super) subscriptions_per_session_max: NonZeroUsize,
     pub(super) topic_segments_max: NonZeroUsize,
     pub(super) topic_bytes_max: NonZeroUsize,
@@ -252,6 +361,16 @@ pub(super) struct LimitsTable {
     pub(super) half_open_max: NonZeroUsize,
     pub(super) connections_max: NonZeroUsize,
     pub(super) route_cache_max: NonZeroUsize,
+    pub(super) share_strategy: ShareStrategy,
+}
+
+/// Which of the members that are online gets the next message of a shared subscription.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ShareStrategy {
+    RoundRobin,
+    Sticky,
 }
 
 impl Default for LimitsTable {
@@ -261,6 +380,7 @@ impl Default for LimitsTable {
         let count = |count| NonZeroU16::new(count).unwrap_or(NonZeroU16::MIN);
         Self {
             sessions_max: size(limits.sessions_max),
+            session_expiry_s_max: None,
             subscriptions_per_session_max: size(limits.subscriptions_per_session_max),
             topic_segments_max: size(limits.topic_segments_max),
             topic_bytes_max: size(limits.topic_bytes_max),
@@ -275,6 +395,7 @@ impl Default for LimitsTable {
             half_open_max: size(limits.half_open_max),
             connections_max: size(limits.connections_max),
             route_cache_max: size(limits.route_cache_max),
+            share_strategy: ShareStrategy::RoundRobin,
         }
     }
 }
@@ -283,6 +404,9 @@ impl From<&LimitsTable> for Limits {
     fn from(table: &LimitsTable) -> Self {
         Self {
             sessions_max: table.sessions_max.get(),
+            session_expiry_max: table
+                .session_expiry_s_max
+                .map(|seconds| Duration::from_secs(u64::from(seconds.get()))),
             subscriptions_per_session_max: table.subscriptions_per_session_max.get(),
             topic_segments_max: table.topic_segments_max.get(),
             topic_bytes_max: table.topic_bytes_max.get(),
@@ -297,6 +421,10 @@ impl From<&LimitsTable> for Limits {
             half_open_max: table.half_open_max.get(),
             connections_max: table.connections_max.get(),
             route_cache_max: table.route_cache_max.get(),
+            share_strategy: match table.share_strategy {
+                ShareStrategy::RoundRobin => mynah_model::ShareStrategy::RoundRobin,
+                ShareStrategy::Sticky => mynah_model::ShareStrategy::Sticky,
+            },
         }
     }
 }

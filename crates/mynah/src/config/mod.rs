@@ -1,13 +1,18 @@
 //! The configuration: TOML as it is written ([`document`]), checked and turned into what the crates take
 //! ([`settings`]). What is wrong is told with its place, the line itself and a suggestion ([`problem`]).
 
+mod bridges;
 mod document;
+mod entrance;
+mod listeners;
+mod mqtt;
 mod problem;
 mod settings;
 
 use std::fs;
 use std::path::Path;
 
+pub(crate) use bridges::Bridge;
 pub(crate) use problem::Problem;
 pub(crate) use settings::{Listener, LogFormat, Protocol, Settings};
 

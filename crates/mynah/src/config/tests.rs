@@ -37,7 +37,7 @@ fn an_unknown_key_is_shown_with_what_was_meant() {
     );
     check(
         "colour = 4",
-        "mynah.toml:1:1: unknown key `colour`; there are: workers, listener, auth, access_check, access, limits, mqtt, http, log, sys, \
+        "mynah.toml:1:1: unknown key `colour`; there are: workers, listener, bridge, auth, access_check, access, limits, mqtt, profile, http, log, sys, \
          shutdown\n  1 | colour = 4\n    | ^^^^^^",
     );
     check(
@@ -151,6 +151,41 @@ fn a_password_file_makes_its_listeners_ask_for_passwords() {
 }
 
 #[test]
+fn a_profile_stands_over_the_keys_of_all_listeners() {
+    let text = "[mqtt]\nreceive_max = 9\npublications_max = 8\n[profile.small]\npublications_max = 7\nqos_max = 1\n\
+                server_reference = \"b\"\n";
+    let settings = settings(&format!("{text}{}", listener("127.0.0.1:1883", "profile = \"small\"")));
+    assert_eq!(settings.listeners[0].profile.as_deref(), Some("small"));
+    let (all, small) = (settings.mqtt.settings(), settings.profiles["small"].settings());
+    assert_eq!((small.receive_max.get(), small.publications_max.get(), small.qos_max.number()), (9, 7, 1));
+    assert_eq!((all.publications_max.get(), all.qos_max.number(), &all.server_reference), (8, 2, &None));
+    assert_eq!(small.server_reference.as_deref(), Some("b"));
+}
+
+#[test]
+fn a_profile_that_is_wrong_is_shown_at_its_place() {
+    check(
+        "[profile.x]\nqos_max = 3\n",
+        "mynah.toml:2:11: qos_max must be 0, 1 or 2\n  2 | qos_max = 3\n    |           ^",
+    );
+    check(
+        "[mqtt]\ntopic_alias_max = 7000\n[profile.x]\nqos_max = 1\n",
+        "mynah.toml:2:19: topic_alias_max must be 0 to 1000\n  2 | topic_alias_max = 7000\n    |                   ^^^^",
+    );
+    check(
+        &listener("127.0.0.1:1883", "profile = \"y\""),
+        "mynah.toml:5:11: there is no profile `y`: add [profile.y]\n  5 | profile = \"y\"\n    |           ^^^",
+    );
+    check(
+        &format!(
+            "[profile.y]\n{}",
+            listener("127.0.0.1:1883", "profile = \"y\"").replace("\"mqtt\"", "\"http\"")
+        ),
+        "mynah.toml:6:11: profiles are for listeners of MQTT\n  6 | profile = \"y\"\n    |           ^^^",
+    );
+}
+
+#[test]
 fn two_listeners_need_two_names_and_two_addresses() {
     let two = |name: &str, address: &str| {
         let second =
@@ -172,6 +207,123 @@ fn two_listeners_need_two_names_and_two_addresses() {
         &listener("localhost:1883", ""),
         "mynah.toml:4:11: write an IP address and a port, such as \"127.0.0.1:1883\", \"0.0.0.0:1883\" or \"[::]:1883\"\n  \
          4 | address = \"localhost:1883\"\n    |           ^^^^^^^^^^^^^^^^",
+    );
+}
+
+#[test]
+fn what_stands_before_a_protocol_is_checked_where_it_is_written() {
+    let lines = |address: &str, more: &str| -> Vec<String> {
+        problems(&listener(address, more)).iter().map(|p| p.lines().next().unwrap().to_owned()).collect()
+    };
+    let wrong = |more: &str| lines("127.0.0.1:1883", more).remove(0);
+    let tls =
+        |more: &str| wrong(&format!("[listener.tls]\ncertificate = \"no.pem\"\nkey = \"no.key\"\n{more}"));
+    assert_eq!(tls(""), "mynah.toml:6:15: no.pem: No such file or directory (os error 2)");
+    let asks = tls("client_certificates = \"required\"");
+    assert!(
+        asks.starts_with("mynah.toml:5:2: client_ca is missing") || asks.contains(": client_ca is missing"),
+        "{asks}"
+    );
+    assert_eq!(
+        tls("crl = \"x\""),
+        "mynah.toml:8:7: this says nothing unless client_certificates is \"optional\" or \"required\""
+    );
+    assert!(tls("min_version = \"1.1\"").contains("unknown value `1.1`"));
+    assert!(
+        wrong("websocket = { paths = [\"/x\"] }")
+            .ends_with(": this says nothing without transport = \"websocket\"")
+    );
+    let websocket = |more: &str| wrong(&format!("transport = \"websocket\"\nwebsocket = {{ {more} }}"));
+    assert_eq!(
+        websocket("paths = [\"/mqtt\", \"mqtt\"]"),
+        "mynah.toml:6:33: write a path as it stands in a URL, such as \"/mqtt\""
+    );
+    assert!(websocket("request_bytes_max = 1").ends_with(": request_bytes_max must be 256 to 65536 bytes"));
+    assert!(websocket("message_bytes_max = 1").contains(": message_bytes_max must be 1024 to "));
+    assert!(wrong("proxies = [\"10.0.0.0/99\"]").starts_with("mynah.toml:5:12: write a network such as"));
+    assert!(wrong("proxies = []").starts_with("mynah.toml:5:11: name the networks"));
+    assert!(wrong("proxies = [\"127.0.0.1\"]").contains("is open to the network"));
+    assert!(wrong("socket_mode = \"0600\"").starts_with("mynah.toml:5:15: only a Unix socket"));
+    assert!(lines("unix:/x", "socket_mode = \"9\"").remove(0).contains("octal digits"));
+    assert!(lines("unix:/x", "proxies = [\"::/0\"]").remove(0).contains("with an IP address"));
+    let http = |more: &str| {
+        let text = listener("127.0.0.1:80", more).replace("\"mqtt\"", "\"http\"");
+        problems(&text).remove(0).to_string()
+    };
+    assert!(http("transport = \"websocket\"").contains("WebSocket is for listeners of MQTT"));
+    assert!(http("tls = { certificate = \"\", key = \"\" }").contains("TLS is for listeners of MQTT"));
+}
+
+#[test]
+fn listeners_stand_behind_what_was_asked_for() {
+    let text = format!(
+        "{}{}",
+        listener("127.0.0.1:8083", "transport = \"websocket\""),
+        listener("unix:run/mqtt.sock", "socket_mode = \"0600\"").replace("\"a\"", "\"b\""),
+    );
+    let settings = parse(Path::new("/etc/mynah.toml"), &text).unwrap();
+    let [first, second] = &settings.listeners[..] else { panic!("{settings:?}") };
+    let websocket = first.entrance.websocket.as_ref().unwrap();
+    assert_eq!((&*websocket.paths[0], &*websocket.protocols[0].name), ("/mqtt", "mqtt"));
+    assert_eq!((second.address.to_string(), second.mode), ("unix:/etc/run/mqtt.sock".to_owned(), 0o600));
+    assert!(second.anonymous, "only this machine reaches it");
+}
+
+/// A bridge with these keys beside.
+fn bridge(more: &str, topic: &str) -> String {
+    format!(
+        "[[bridge]]\nname = \"far\"\naddress = \"broker.example:1883\"\n{more}\n\
+         topics = [{{ direction = \"in\", filter = \"a/#\"{topic} }}]\n"
+    )
+}
+
+#[test]
+fn a_bridge_is_what_its_table_says() {
+    let settings =
+        settings(&bridge("version = \"5.0\"\nkeep_alive_s = 7", ", qos = 2, remote_prefix = \"x/\""));
+    let [bridge] = &settings.bridges[..] else { panic!("{settings:?}") };
+    assert_eq!((&*bridge.name, &*bridge.address), ("far", "broker.example:1883"));
+    let options = &bridge.options;
+    assert_eq!(
+        (options.version, &*options.client_id, options.keep_alive),
+        (mynah_mqtt::Version::V5, "mynah-far", 7)
+    );
+    assert!(!options.clean_session);
+    assert_eq!(options.v5.session_expiry, u32::MAX);
+    let topic = &bridge.topics[0];
+    assert_eq!(
+        (&*topic.filter, &*topic.remote_prefix, topic.class_max),
+        ("a/#", "x/", mynah_model::Class::ExactlyOnce)
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_bridge_is_told_at_its_place() {
+    let first = |text: &str| problems(text).remove(0).lines().next().unwrap().to_owned();
+    assert_eq!(
+        first(&bridge("", "").replace(":1883", "")),
+        "mynah.toml:3:11: write a host and a port, such as \"broker.example:1883\""
+    );
+    assert_eq!(first(&bridge("", ", qos = 3")), "mynah.toml:5:53: write 0, 1 or 2");
+    assert_eq!(
+        first(&bridge("", "").replace("a/#", "a#")),
+        "mynah.toml:5:40: misplaced wildcard in a topic filter [MQTT-4.7.1-2]"
+    );
+    assert_eq!(
+        first(&bridge("", ", remote_prefix = \"+\"")),
+        "mynah.toml:5:40: a prefix is the beginning of a topic, without wildcards"
+    );
+    assert_eq!(
+        first(&bridge("bridge_bit = true\nversion = \"5.0\"", "")),
+        "mynah.toml:2:8: only MQTT 3.1.1 has a bridge_bit; MQTT 5.0 asks for No Local instead"
+    );
+    assert!(
+        first(&bridge("password_file = \"no/such\"\nuser = \"u\"", ""))
+            .starts_with("mynah.toml:4:17: no/such: No such file")
+    );
+    assert_eq!(
+        first(&[bridge("", ""), bridge("", "")].concat()),
+        "mynah.toml:7:8: another bridge is called `far` too; rename one"
     );
 }
 
@@ -244,13 +396,15 @@ fn the_example_of_the_document_can_be_used() {
 
 #[test]
 fn the_document_lists_every_key_with_its_default() {
-    let text = "[[listener]]\nname = \"\"\nprotocol = \"mqtt\"\naddress = \"\"\n\
-                [[access]]\nidentity = \"\"\naction = \"publish\"\nallow = [\"x\"]\ndeny = [\"x\"]\n";
+    let text = "[[listener]]\nname = \"\"\nprotocol = \"mqtt\"\naddress = \"\"\nwebsocket = {}\nproxies = [\"\"]\n\
+                tls = { certificate = \"\", key = \"\", additional = [{ certificate = \"\", key = \"\" }] }\n\
+                [[access]]\nidentity = \"\"\naction = \"publish\"\nallow = [\"x\"]\ndeny = [\"x\"]\n\
+                [[bridge]]\nname = \"\"\naddress = \"\"\ntopics = [{ direction = \"in\", filter = \"\" }]\n";
     let document: Document = toml::from_str(text).unwrap();
     let mut expected = BTreeMap::new();
     keys("", &serde_json::to_value(&document).unwrap(), &mut expected);
     // What a listener and a rule say has no default, or one that depends on other keys.
-    let own = |key: &str| key.starts_with("listener.") || key.starts_with("access.");
+    let own = |key: &str| ["listener.", "access.", "bridge."].iter().any(|table| key.starts_with(table));
 
     let page = page();
     let mut listed = BTreeMap::new();

@@ -107,7 +107,8 @@ impl Client {
         if unit.packet_type != PacketType::Publish {
             return Ok(Some(Packet::Other(unit.packet_type)));
         }
-        let publish = Publish::decode(unit.flags, unit.body, TextRule::AcceptDiscouraged).map_err(wrong)?;
+        let publish = Publish::decode(unit.flags, unit.body, TextRule::AcceptDiscouraged, Version::default())
+            .map_err(wrong)?;
         let number = publish.payload.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
         let packet_id = publish.packet_id.map_or(0, mynah_mqtt::wire::PacketId::number);
         Ok(Some(Packet::Message { packet_id, number }))

@@ -37,7 +37,8 @@ fn packet(topic: &str, qos: u8, retain: bool, dup: bool, id: u16, payload: &str)
     let (topic, packet_id) =
         (Topic::new(topic.as_bytes()).unwrap(), class.is_confirmed().then(|| packet_id(id)));
     let mut out = Vec::new();
-    Publish { dup, class, retain, topic, packet_id, payload: payload.as_bytes() }.encode(&mut out);
+    Publish { dup, class, retain, topic, packet_id, properties: None, payload: payload.as_bytes() }
+        .encode(&mut out);
     out
 }
 
@@ -80,14 +81,18 @@ impl World {
 
     /// Subscribes and returns what comes behind the SUBACK.
     fn subscribe(&mut self, peer: usize, filters: &[(&str, u8)]) -> Vec<u8> {
-        let entry = |&(filter, qos): &(&'static str, u8)| SubscribeEntry {
-            filter: Filter::new(filter.as_bytes()).unwrap(),
-            class_max: Class::from_number(qos).unwrap(),
+        let entry = |&(filter, qos): &(&'static str, u8)| {
+            SubscribeEntry::new(Filter::new(filter.as_bytes()).unwrap(), Class::from_number(qos).unwrap())
         };
         let filters: Vec<(&'static str, u8)> =
             filters.iter().map(|&(filter, qos)| (&*filter.to_owned().leak(), qos)).collect();
         let mut out = Vec::new();
-        Subscribe { packet_id: packet_id(99), entries: filters.iter().map(entry).collect() }.encode(&mut out);
+        Subscribe {
+            packet_id: packet_id(99),
+            properties: None,
+            entries: filters.iter().map(entry).collect(),
+        }
+        .encode(&mut out);
         let heard = self.say(peer, &out);
         let codes = filters.iter().map(|&(_, qos)| qos);
         let suback: Vec<u8> = [0x90, 2 + filters.len() as u8, 0, 99].into_iter().chain(codes).collect();
@@ -98,7 +103,7 @@ impl World {
     fn unsubscribe(&mut self, peer: usize, filters: &[&str]) {
         let filters = filters.iter().map(|filter| Filter::new(filter.as_bytes()).unwrap()).collect();
         let mut out = Vec::new();
-        Unsubscribe { packet_id: packet_id(98), filters }.encode(&mut out);
+        Unsubscribe { packet_id: packet_id(98), properties: None, filters }.encode(&mut out);
         assert_eq!(self.say(peer, &out), [0xB0, 2, 0, 98]);
     }
 

@@ -194,7 +194,7 @@ fn what_was_not_acknowledged_is_sent_again_in_order_with_its_identifiers() {
     assert_eq!(world.hear(client), publish("t", 1, false, 7, "g"));
 }
 
-/// While the oldest delivery is unacknowledged, identifiers go round once; then the next delivery waits.
+/// While the oldest delivery is unacknowledged, identifiers go round without it.
 //= mqtt-3.1.1 [MQTT-2.3.1-4]
 #[test]
 fn an_identifier_in_use_is_not_given_to_another_delivery() {
@@ -205,21 +205,15 @@ fn an_identifier_in_use_is_not_given_to_another_delivery() {
         assert_eq!((heard.len(), &heard[..5]), (7, &b"\x32\x05\0\x01t"[..]));
         u16::from_be_bytes([heard[5], heard[6]])
     };
-    let mut expected = 1;
-    loop {
+    for expected in (1..=65_535).chain(2..=9) {
         world.say(publisher, &publish("t", 1, false, 1, ""));
         let heard = world.hear(client);
-        if heard.is_empty() {
-            break;
-        }
         assert_eq!(id_of(&heard), expected);
         if expected != 1 {
             world.say(client, &[0x40, 2, heard[5], heard[6]]);
         }
-        expected += 1;
     }
-    assert_eq!(expected, 65_535, "all identifiers but one were used");
-    assert_eq!(id_of(&world.say(client, &ack(0x40, 1))), 65_535);
+    world.say(client, &ack(0x40, 1));
 }
 
 /// MQTT 3.1 and 3.1.1 have one session between them.

@@ -1,0 +1,161 @@
+//! What a transport costs a broker: MQTT 3.1.1 over TCP, WebSocket, TLS or both, against any broker that runs already.
+//!
+//! `transports MODE --port N --pid N [--ca FILE] [--path /mqtt] [--pairs 10] [--burst 25] [--ahead 1] [--secs 3]`
+//! sends bursts of messages of QoS 0 from publishers to their subscribers, each burst with one write (one record, one
+//! frame), and prints the processor time that the broker took for a message. With `--idle N` it opens N connections
+//! and prints what each takes of the broker's memory. MODE is `tcp`, `ws`, `tls` or `wss`.
+
+mod process;
+mod stream;
+
+use std::io::{Error, Read, Result, Write};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use mynah_bench::{connect, publish, subscribe};
+
+use crate::process::Process;
+use crate::stream::{Stream, Way};
+
+/// Bytes of a payload.
+const PAYLOAD_BYTES: usize = 64;
+/// How long the broker is given to come to rest.
+const REST: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    match Options::read().and_then(|options| run(&options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("transports: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Options {
+    way: Way,
+    broker: Process,
+    pairs: usize,
+    burst: usize,
+    /// Bursts of one pair that are under way.
+    ahead: usize,
+    secs: Duration,
+    idle: usize,
+}
+
+impl Options {
+    fn read() -> Result<Self> {
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        let text = |name: &str| {
+            let at = words.iter().position(|word| word.strip_prefix("--") == Some(name))?;
+            words.get(at + 1).map(String::as_str)
+        };
+        let number = |name: &str, default: Option<usize>| match text(name) {
+            Some(text) => {
+                text.parse().map_err(|_| Error::other(format!("--{name} {text}: a number is needed")))
+            }
+            None => default.ok_or_else(|| Error::other(format!("--{name} is missing"))),
+        };
+        let mode = words.first().map_or("", String::as_str);
+        let port = u16::try_from(number("port", None)?).map_err(Error::other)?;
+        Ok(Self {
+            way: Way::new(mode, port, text("path").unwrap_or("/mqtt"), text("ca"))?,
+            broker: Process::new(number("pid", None)?),
+            pairs: number("pairs", Some(10))?.max(1),
+            burst: number("burst", Some(25))?.max(1),
+            ahead: number("ahead", Some(1))?.max(1),
+            secs: Duration::from_secs(number("secs", Some(3))? as u64),
+            idle: number("idle", Some(0))?,
+        })
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
+    if options.idle > 0 { idle(options) } else { bursts(options) }
+}
+
+/// A client that was let in.
+fn open(way: &Way, name: &str) -> Result<Stream> {
+    let mut stream = way.open()?;
+    stream.write_all(&connect(name))?;
+    let mut answer = [0; 4];
+    stream.read_exact(&mut answer)?;
+    if answer == [0x20, 2, 0, 0] { Ok(stream) } else { Err(Error::other(format!("CONNACK: {answer:?}"))) }
+}
+
+struct Pair {
+    publisher: Stream,
+    subscriber: Stream,
+    burst: Vec<u8>,
+}
+
+impl Pair {
+    fn open(options: &Options, number: usize) -> Result<Self> {
+        let topic = format!("pairs/{number:04}");
+        let mut subscriber = open(&options.way, &format!("s{number}"))?;
+        subscriber.write_all(&subscribe(&topic, 0))?;
+        subscriber.read_exact(&mut [0; 5])?;
+        let publisher = open(&options.way, &format!("p{number}"))?;
+        let message = publish(&topic, 0, 0, &[b'x'; PAYLOAD_BYTES]);
+        Ok(Self { publisher, subscriber, burst: message.repeat(options.burst) })
+    }
+}
+
+fn bursts(options: &Options) -> Result<()> {
+    let mut pairs =
+        (0..options.pairs).map(|number| Pair::open(options, number)).collect::<Result<Vec<_>>>()?;
+    for pair in &mut pairs {
+        for _ in 0..options.ahead {
+            pair.publisher.write_all(&pair.burst)?;
+        }
+    }
+    let mut got = vec![0; pairs[0].burst.len()];
+    let mut round = |pairs: &mut [Pair]| -> Result<()> {
+        for pair in pairs {
+            pair.subscriber.read_exact(&mut got)?;
+            if got != pair.burst {
+                return Err(Error::other("what came is not what was sent"));
+            }
+            pair.publisher.write_all(&pair.burst)?;
+        }
+        Ok(())
+    };
+    let warm = Instant::now();
+    while warm.elapsed() < options.secs / 4 {
+        round(&mut pairs)?;
+    }
+    let (start, before, mut rounds) = (Instant::now(), options.broker.cpu()?, 0);
+    while start.elapsed() < options.secs {
+        round(&mut pairs)?;
+        rounds += 1;
+    }
+    let (cpu, took) = (options.broker.cpu()?.saturating_sub(before), start.elapsed());
+    let messages = (rounds * options.pairs * options.burst) as f64;
+    println!(
+        "{}: {:.3} us of processor a message, {:.0} messages/s",
+        options.way.mode,
+        cpu.as_nanos() as f64 / 1e3 / messages,
+        messages / took.as_secs_f64()
+    );
+    Ok(())
+}
+
+fn idle(options: &Options) -> Result<()> {
+    // What the broker needs once is not counted.
+    drop((0..64).map(|number| open(&options.way, &format!("w{number}"))).collect::<Result<Vec<_>>>()?);
+    std::thread::sleep(REST);
+    let (before, cpu) = (options.broker.resident_bytes()?, options.broker.cpu()?);
+    let connections = (0..options.idle)
+        .map(|number| open(&options.way, &format!("i{number}")))
+        .collect::<Result<Vec<_>>>()?;
+    let cpu = options.broker.cpu()?.saturating_sub(cpu);
+    std::thread::sleep(REST);
+    let bytes = options.broker.resident_bytes()?.saturating_sub(before);
+    println!(
+        "{}: {} bytes resident a connection, {:.0} us of processor to open one",
+        options.way.mode,
+        bytes / connections.len() as u64,
+        cpu.as_nanos() as f64 / 1e3 / connections.len() as f64
+    );
+    Ok(())
+}

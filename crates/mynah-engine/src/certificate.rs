@@ -1,0 +1,25 @@
+//! Certificates of peers, as whoever decides on their rights reads them.
+
+/// The certificate with which a peer has proved who it is. The I/O layer has verified it up to a trusted authority.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerCertificate {
+    /// The certificate in DER (RFC 5280).
+    pub der: Box<[u8]>,
+    /// The SHA-256 of `der`: its fingerprint.
+    pub sha256: [u8; 32],
+    /// The common name of its subject, if it has one.
+    pub common_name: Option<Box<str>>,
+    /// The alternative names of its subject that are text.
+    pub names: Box<[AlternativeName]>,
+}
+
+/// An alternative name of a subject (RFC 5280, section 4.2.1.6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AlternativeName {
+    /// `dNSName`.
+    Dns(Box<str>),
+    /// `rfc822Name`: a mailbox.
+    Email(Box<str>),
+    /// `uniformResourceIdentifier`.
+    Uri(Box<str>),
+}

@@ -1,0 +1,129 @@
+//! Shared subscriptions at work: what a member of a group holds and cannot deliver goes to another member.
+
+use std::sync::Arc;
+
+use mynah_core::{
+    DropReason, Entry, GroupKey, LeaseState, Member, Members, Session, SessionRef, Target, Withdrawal,
+};
+use mynah_model::{Class, Instant, Message};
+
+use crate::engine::Engine;
+use crate::inbox::Parcel;
+use crate::item::Item;
+use crate::shared::Shared;
+
+/// What has become of a member of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Absence {
+    /// Its connection has ended: others get its messages if they are online.
+    Offline,
+    /// Its session has ended: any other member gets its messages.
+    Ended,
+}
+
+impl Engine {
+    /// A session that may be a member of groups has got a connection, or lost it.
+    pub(crate) fn set_online(&self, session_ref: SessionRef, online: bool) {
+        let session = self.lane.sessions.get(session_ref).filter(|session| session.has_shared);
+        let Some(session) = session else { return };
+        let (tenant, shares) = (session.identity.tenant(), self.shared.read_shares());
+        for (group, filter) in session.shared() {
+            shares.set_online(tenant, group, filter, session_ref, online);
+        }
+    }
+
+    /// Gives the messages that a member held to others of its groups, in their order.
+    pub(crate) fn pass_on(&mut self, now: Instant, messages: Vec<(Message, Arc<Member>)>) {
+        for (message, member) in messages {
+            self.pass(now, &message, &member);
+        }
+    }
+
+    /// A message has come for a member that was chosen by another worker. If the member cannot take it by now, it goes
+    /// to another.
+    pub(crate) fn goes_to_another(&mut self, now: Instant, message: &Message, target: &Target) -> bool {
+        let Some(key) = target.group() else { return false };
+        if self.lane.is_online(target.session) {
+            return false;
+        }
+        let absence = match self.lane.sessions.get(target.session) {
+            Some(_) => Absence::Offline,
+            None => Absence::Ended,
+        };
+        let member = {
+            let shares = self.shared.read_shares();
+            shares.members(key).and_then(|members| another(&self.shared, members, target.session, absence))
+        };
+        let Some(member) = member else { return false };
+        self.pass(now, message, &member);
+        true
+    }
+
+    fn pass(&mut self, now: Instant, message: &Message, member: &Member) {
+        if message.header().deadline.is_some_and(|deadline| deadline <= now) {
+            return self.count_dropped(DropReason::Expired, 1);
+        }
+        let target = member.target();
+        let to = target.session.worker;
+        if to == self.worker {
+            let shared = &*self.shared;
+            self.lane.frames.begin();
+            self.lane.deliver(shared, shared.counters(to), now, target, &mut Item::shared(message));
+        } else {
+            let (message, targets) = (message.clone(), Arc::clone(member.targets()));
+            self.outboxes[usize::from(to.0)].push(Parcel::Deliver { message, targets });
+        }
+    }
+}
+
+/// Takes out of a session what other members of its groups can have, and says who. An exactly-once message that was
+/// handed out stays: only this peer can say whether it has it.
+pub(crate) fn withdraw(
+    shared: &Shared,
+    session: &mut Session,
+    session_ref: SessionRef,
+    absence: Absence,
+) -> Vec<(Message, Arc<Member>)> {
+    if !session.has_shared {
+        return Vec::new();
+    }
+    let mut members = Vec::new();
+    let withdrawal = {
+        let shares = shared.read_shares();
+        // Most of what a session holds came by one group.
+        let mut last: Option<(&Arc<GroupKey>, Option<&Members>)> = None;
+        let mut choose = |entry| {
+            let key = group_of(entry)?;
+            let group = match last {
+                Some((known, group)) if Arc::ptr_eq(known, key) => group,
+                _ => shares.members(key),
+            };
+            last = Some((key, group));
+            members.push(another(shared, group?, session_ref, absence)?);
+            Some(())
+        };
+        let leased = session.queue.leased(None).filter_map(|(id, state)| match state {
+            LeaseState::Sent(entry) if entry.class != Class::ExactlyOnce => choose(entry).map(|()| id),
+            LeaseState::Sent(_) | LeaseState::Received => None,
+        });
+        let leased = leased.collect();
+        let ready = session.queue.ready().zip(0_u32..);
+        let ready = ready.filter_map(|(entry, place)| choose(entry).map(|()| place)).collect();
+        Withdrawal { leased, ready }
+    };
+    let entries = session.queue.withdraw(&withdrawal);
+    entries.into_iter().map(|entry| entry.message).zip(members).collect()
+}
+
+fn group_of(entry: &Entry) -> Option<&Arc<GroupKey>> {
+    entry.via.as_ref()?.group.as_ref()
+}
+
+/// The member that gets a message in place of `session`.
+fn another(shared: &Shared, members: &Members, session: SessionRef, absence: Absence) -> Option<Arc<Member>> {
+    let strategy = shared.limits.share_strategy;
+    match absence {
+        Absence::Offline => members.choose_online(strategy, session).cloned(),
+        Absence::Ended => members.choose(strategy, Some(session)).cloned(),
+    }
+}

@@ -1,0 +1,143 @@
+//! WebSocket (RFC 6455), the server's side, without I/O: the opening handshake, frames in both directions, the closing
+//! handshake. Bytes of a peer go in, the payload comes out in the same memory, and what has to be answered is appended
+//! to a buffer of the caller's.
+
+mod decoder;
+mod frame;
+mod handshake;
+mod utf8;
+
+use std::sync::Arc;
+
+pub use decoder::{Decoder, Unit};
+pub use frame::{CloseCode, Header, OpCode};
+pub use handshake::{Accepted, Handshake, Refused};
+
+/// What a server takes at one place.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The paths at which the handshake is accepted, such as `/mqtt`.
+    pub paths: Vec<Box<str>>,
+    /// The sub-protocols that are spoken. A peer has to offer one of them, unless there are none.
+    pub protocols: Vec<SubProtocol>,
+    /// Longest head of a handshake's request, in bytes.
+    pub request_bytes_max: usize,
+    /// Longest message, in bytes, however it is cut into frames.
+    pub message_bytes_max: u64,
+}
+
+/// A sub-protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubProtocol {
+    /// Its name in `Sec-WebSocket-Protocol`.
+    pub name: Box<str>,
+    /// Whether its messages are text; else they are binary. The other kind is refused.
+    pub text: bool,
+}
+
+impl SubProtocol {
+    /// A sub-protocol of binary messages.
+    #[must_use]
+    pub fn binary(name: &str) -> Self {
+        Self { name: name.into(), text: false }
+    }
+}
+
+/// The server's side of one connection, which carries a stream of bytes: where a message begins and ends means nothing.
+#[derive(Debug)]
+pub struct WebSocket {
+    settings: Arc<Settings>,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Opening(Handshake),
+    Open(Decoder),
+    /// A close frame, or a refusal of the handshake, was sent.
+    Ended,
+}
+
+/// What came of bytes that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// How many bytes of payload there are, at the front of the buffer that was handed in.
+    pub payload: usize,
+    /// The connection is over: once the answers are written it can be closed.
+    pub ended: bool,
+}
+
+impl WebSocket {
+    /// The server's side of a connection that has just been accepted.
+    #[must_use]
+    pub const fn new(settings: Arc<Settings>) -> Self {
+        Self { settings, phase: Phase::Opening(Handshake::new()) }
+    }
+
+    /// Whether the handshake is done, so that frames can be sent.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open(_))
+    }
+
+    /// Takes in all of `bytes`. What has to be answered is appended to `answers`: a response, pongs, a close frame.
+    pub fn receive(&mut self, bytes: &mut [u8], answers: &mut Vec<u8>) -> Received {
+        let mut at = 0;
+        if let Phase::Opening(handshake) = &mut self.phase {
+            match handshake.read(&self.settings, bytes, answers) {
+                Ok(None) => return Received { payload: 0, ended: false },
+                Err(Refused) => self.phase = Phase::Ended,
+                Ok(Some(Accepted { rest, protocol })) => {
+                    at = rest;
+                    let text = protocol.and_then(|place| self.settings.protocols.get(place)).map(|p| p.text);
+                    self.phase = Phase::Open(Decoder::new(text, self.settings.message_bytes_max));
+                }
+            }
+        }
+        let Phase::Open(decoder) = &mut self.phase else {
+            return Received { payload: 0, ended: true };
+        };
+        let mut payload = 0;
+        let code = loop {
+            match decoder.decode(bytes, &mut at) {
+                Ok(None) => return Received { payload, ended: false },
+                Ok(Some(Unit::Data { range, .. })) => {
+                    let len = range.len();
+                    bytes.copy_within(range, payload);
+                    payload += len;
+                }
+                Ok(Some(Unit::Ping)) => append(OpCode::Pong, decoder.control(), answers),
+                Ok(Some(Unit::Pong)) => {}
+                Ok(Some(Unit::Close(code))) => break code,
+                Err(code) => break Some(code),
+            }
+        };
+        self.close(code, answers);
+        Received { payload, ended: true }
+    }
+
+    /// The header of a frame with `len` bytes of payload; none if no frame can be sent now.
+    #[must_use]
+    pub fn header(&self, len: usize) -> Option<Header> {
+        let Phase::Open(decoder) = &self.phase else { return None };
+        Some(Header::new(if decoder.is_text() { OpCode::Text } else { OpCode::Binary }, true, len as u64))
+    }
+
+    /// Ends the connection: appends a close frame, if frames can be sent.
+    pub fn close(&mut self, code: Option<CloseCode>, out: &mut Vec<u8>) {
+        if self.is_open() {
+            let code = code.map(|code| code.get().to_be_bytes());
+            append(OpCode::Close, code.as_ref().map_or(&[], |code| code), out);
+        }
+        self.phase = Phase::Ended;
+    }
+}
+
+/// Appends a control frame.
+fn append(opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(Header::new(opcode, true, payload.len() as u64).as_bytes());
+    out.extend_from_slice(payload);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! Proving who a peer is by an exchange: while it opens, and again later.
+
+use mynah_engine::Authenticated;
+use mynah_model::{Identity, Reason, TenantId};
+
+use crate::broker::Broker;
+
+/// Takes what the broker wants to be verified, which is said by the peer at `place`.
+fn asked(broker: &mut Broker) -> (usize, mynah_engine::ConnectionId, String) {
+    broker.asked.pop().expect("something is to be verified")
+}
+
+fn challenge(broker: &mut Broker, said: &str, challenge: &str) {
+    let (worker, id, what) = asked(broker);
+    assert_eq!(what, said);
+    broker.engines[worker].handle_challenge(broker.now, id, challenge.as_bytes());
+    broker.settle();
+}
+
+fn decide(broker: &mut Broker, said: &str, result: Result<(&str, Option<&str>), Reason>) {
+    let (worker, id, what) = asked(broker);
+    assert_eq!(what, said);
+    let result = result.map(|(user, last_word)| Authenticated {
+        identity: Identity::user(TenantId::DEFAULT, user),
+        last_word: last_word.map(|word| word.as_bytes().into()),
+    });
+    broker.engines[worker].handle_authenticated(broker.now, id, result);
+    broker.settle();
+}
+
+/// A peer that has proved in two rounds that it is `u`. Its name decides at which worker it ends up.
+fn proved(broker: &mut Broker, name: &str) -> usize {
+    let peer = broker.try_accept(0, 1).unwrap();
+    broker.say(peer, &format!("prove {name} RIDDLE one"));
+    assert_eq!(broker.hear(peer), "");
+    challenge(broker, "begin RIDDLE one", "why");
+    assert_eq!(broker.hear(peer), "challenge why\n");
+    broker.say(peer, "say RIDDLE two");
+    challenge(broker, "continue RIDDLE two", "how");
+    assert_eq!(broker.hear(peer), "challenge how\n");
+    // What comes in two pieces is read on although the session is not open.
+    broker.send(peer, b"say RIDD");
+    broker.settle();
+    assert!(broker.wants_bytes(peer));
+    broker.say(peer, "LE three");
+    decide(broker, "continue RIDDLE three", Ok(("u", Some("welcome"))));
+    assert_eq!(broker.hear(peer), "opened new welcome\n");
+    peer
+}
+
+//= mqtt-5.0 [MQTT-4.12.0-2]
+//= mqtt-5.0 [MQTT-4.12.0-4]
+#[test]
+fn an_exchange_of_several_rounds_opens_a_session_wherever_it_lives() {
+    let mut broker = Broker::new(3);
+    let workers: std::collections::BTreeSet<usize> =
+        ["a", "b", "c", "d"].map(|name| proved(&mut broker, name)).map(|peer| broker.worker_of(peer)).into();
+    assert!(workers.len() > 1);
+}
+
+#[test]
+fn a_peer_that_does_not_prove_itself_is_not_let_in() {
+    let mut broker = Broker::new(1);
+    let peer = broker.try_accept(0, 1).unwrap();
+    broker.say(peer, "prove a NONE x");
+    decide(&mut broker, "begin NONE x", Err(Reason::BadAuthenticationMethod));
+    assert_eq!(broker.hear(peer), "ended unknown method of authentication\n");
+    assert!(!broker.is_connected(peer));
+}
+
+//= mqtt-5.0 [MQTT-4.12.1-2]
+#[test]
+fn who_proves_itself_again_has_to_be_the_same() {
+    let mut broker = Broker::new(2);
+    let peer = proved(&mut broker, "a");
+    broker.say(peer, "say RIDDLE again");
+    challenge(&mut broker, "begin RIDDLE again", "when");
+    assert_eq!(broker.hear(peer), "challenge when\n");
+    broker.say(peer, "say RIDDLE now");
+    decide(&mut broker, "continue RIDDLE now", Ok(("u", Some("fine"))));
+    assert_eq!(broker.hear(peer), "authenticated fine\n");
+    broker.say(peer, "read t");
+    assert_eq!(broker.hear(peer), "value None\n", "the session goes on");
+    broker.say(peer, "say RIDDLE again");
+    decide(&mut broker, "begin RIDDLE again", Ok(("v", None)));
+    assert_eq!(broker.hear(peer), "ended not authorized\n");
+    assert!(!broker.is_connected(peer));
+}
+
+#[test]
+fn a_verdict_that_comes_too_late_or_unasked_changes_nothing() {
+    let mut broker = Broker::new(1);
+    let peer = broker.try_accept(0, 1).unwrap();
+    broker.say(peer, "prove a RIDDLE x");
+    let (worker, id, _) = asked(&mut broker);
+    let identity = || Ok(Identity::user(TenantId::DEFAULT, "u").into());
+    broker.engines[worker].handle_challenge(broker.now, id, b"why");
+    broker.engines[worker].handle_challenge(broker.now, id, b"twice");
+    broker.engines[worker].handle_authenticated(broker.now, id, identity());
+    broker.settle();
+    assert_eq!(broker.hear(peer), "challenge why\n");
+    broker.cut(peer);
+    broker.engines[worker].handle_authenticated(broker.now, id, identity());
+}

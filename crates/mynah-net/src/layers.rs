@@ -1,0 +1,330 @@
+//! Layers between a socket and its connection: the PROXY protocol's header, TLS, WebSocket. What they keep between
+//! two reads or writes is freed as soon as nothing is under way, so that an idle connection costs little.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use mynah_engine::PeerCertificate;
+use mynah_engine::websocket::{CloseCode, WebSocket};
+use mynah_stack::Outbound;
+
+use crate::address::Peer;
+use crate::buffers::Buffers;
+use crate::entrance::Entrance;
+use crate::proxy;
+use crate::stream::Stream;
+use crate::tls::{self, Session};
+use crate::transport::{Input, Output, SLICES_MAX, slices};
+
+/// Plain bytes that are sealed at a time.
+const SEAL_BYTES_MAX: usize = 64 << 10;
+/// Bytes written to one connection before others have their turn.
+const WRITE_BYTES_MAX: usize = 256 << 10;
+/// Answers to a peer that does not read what was sent to it.
+const ANSWERS_BYTES_MAX: usize = 4 << 10;
+/// What a peer may send of one flight of its handshake: a chain of certificates is the longest.
+const HANDSHAKE_BYTES_MAX: usize = 24 << 10;
+
+/// A socket with the layers above it.
+pub(crate) struct Layered {
+    stream: Stream,
+    pub(crate) peer: Peer,
+    /// A header of the PROXY protocol comes first.
+    expects_proxy: bool,
+    tls: Option<Box<Session>>,
+    websocket: Option<Box<WebSocket>>,
+    /// Bytes that were read and that a layer cannot use yet: a piece of a record or of a header.
+    pending: Vec<u8>,
+    /// Bytes for the socket, in front of everything else, of which `sent` are gone.
+    ready: Vec<u8>,
+    sent: usize,
+    /// How many of the connection's bytes are sealed in `ready`. They count as written when all of `ready` is.
+    owed: usize,
+    /// How many of the connection's bytes belong to the frame of WebSocket that is being written.
+    frame_left: usize,
+    /// Control frames that have to wait for the end of that frame.
+    late: Vec<u8>,
+    /// Bytes of answers that were put behind bytes of the connection since all was sent.
+    answered: usize,
+    certificate: Option<Arc<PeerCertificate>>,
+    was_open: bool,
+}
+
+impl Layered {
+    /// The layers of an entrance above a socket.
+    pub(crate) fn new(stream: Stream, peer: Peer, entrance: &Entrance) -> Result<Self, rustls::Error> {
+        let websocket = entrance.websocket.as_ref().map(|settings| WebSocket::new(Arc::clone(settings)));
+        Ok(Self {
+            stream,
+            peer,
+            expects_proxy: !entrance.proxies.is_empty(),
+            tls: entrance.tls.as_ref().map(|tls| tls.accept()).transpose()?.map(Box::new),
+            websocket: websocket.map(Box::new),
+            pending: Vec::new(),
+            ready: Vec::new(),
+            sent: 0,
+            owed: 0,
+            frame_left: 0,
+            late: Vec::new(),
+            answered: 0,
+            certificate: None,
+            was_open: false,
+        })
+    }
+
+    pub(crate) fn stream(&mut self) -> &mut Stream {
+        &mut self.stream
+    }
+
+    /// Whether the connection's bytes can be written: all handshakes are done.
+    fn is_open(&self) -> bool {
+        !self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
+            && self.websocket.as_ref().is_none_or(|websocket| websocket.is_open())
+    }
+
+    /// True once, when the connection's bytes can be written for the first time.
+    pub(crate) fn has_just_opened(&mut self) -> bool {
+        let is_open = self.is_open();
+        is_open && !std::mem::replace(&mut self.was_open, is_open)
+    }
+
+    /// The certificate of the peer, once.
+    pub(crate) fn take_certificate(&mut self) -> Option<Arc<PeerCertificate>> {
+        self.certificate.take()
+    }
+
+    /// Whether answers of the layers wait to be sent: then no more is to be read.
+    pub(crate) fn is_blocked(&self) -> bool {
+        if self.owed == 0 && self.frame_left == 0 {
+            !self.ready.is_empty()
+        } else {
+            self.answered > ANSWERS_BYTES_MAX
+        }
+    }
+
+    /// Reads from the socket, and through the layers.
+    pub(crate) fn read<'b>(&mut self, buffers: &'b mut Buffers) -> io::Result<Input<'b>> {
+        let kept = self.pending.len();
+        buffers.scratch[..kept].copy_from_slice(&self.pending);
+        let count = self.stream.read(&mut buffers.scratch[kept..])?;
+        if count == 0 {
+            return Ok(Input::END);
+        }
+        self.pending = Vec::new();
+        let end = kept + count;
+        let more = end == buffers.scratch.len();
+        let Some(start) = self.read_proxy(&buffers.scratch[..end])? else {
+            return Ok(Input { bytes: &[], more, ended: false });
+        };
+        let mut ended = false;
+        if self.tls.is_some() {
+            ended = self.open(start..end, buffers)?;
+        }
+        let Buffers { scratch, plain, answers, .. } = &mut *buffers;
+        let bytes = if self.tls.is_some() { &mut plain[..] } else { &mut scratch[start..end] };
+        let mut payload = bytes.len();
+        if let Some(websocket) = &mut self.websocket {
+            answers.clear();
+            let received = websocket.receive(bytes, answers);
+            payload = received.payload;
+            ended |= received.ended;
+            self.answer(answers)?;
+        }
+        self.flush(buffers)?;
+        let Buffers { scratch, plain, .. } = buffers;
+        let bytes = if self.tls.is_some() { &plain[..payload] } else { &scratch[start..start + payload] };
+        Ok(Input { bytes, more, ended })
+    }
+
+    /// Takes in the header of the PROXY protocol, if it is still to come. Returns where the peer's own bytes begin;
+    /// none if the header is not complete.
+    fn read_proxy(&mut self, bytes: &[u8]) -> io::Result<Option<usize>> {
+        if !self.expects_proxy {
+            return Ok(Some(0));
+        }
+        match proxy::read(bytes) {
+            Ok(Some(header)) => {
+                self.expects_proxy = false;
+                self.peer = header.peer.map_or(self.peer, Peer::Inet);
+                tracing::trace!(peer = %self.peer, "named by a proxy");
+                Ok(Some(header.len))
+            }
+            Ok(None) => {
+                self.pending = bytes.to_vec();
+                Ok(None)
+            }
+            Err(proxy::Malformed) => {
+                tracing::debug!(peer = %self.peer, "this is not a header of the PROXY protocol");
+                Err(io::ErrorKind::InvalidData.into())
+            }
+        }
+    }
+
+    /// Opens what is sealed: the plain bytes are in `buffers.plain` then. Returns whether the peer has ended TLS.
+    fn open(&mut self, range: std::ops::Range<usize>, buffers: &mut Buffers) -> io::Result<bool> {
+        let Some(tls) = &mut self.tls else { return Ok(false) };
+        let sealed = &mut buffers.scratch[range];
+        let was_handshaking = tls.is_handshaking();
+        buffers.plain.clear();
+        let opened = tls.open(sealed, &mut buffers.plain, &mut self.ready);
+        if let Some(error) = &opened.error {
+            tracing::debug!(peer = %self.peer, %error, "TLS failed");
+        }
+        self.pending = sealed[opened.consumed..].to_vec();
+        if tls.is_handshaking() {
+            if self.pending.len() > HANDSHAKE_BYTES_MAX {
+                tracing::debug!(peer = %self.peer, "a handshake of TLS that is too long");
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+        } else if was_handshaking {
+            self.certificate = tls.peer_certificate().map(|der| Arc::new(tls::describe(der)));
+        }
+        Ok(opened.ended)
+    }
+
+    /// Puts answers of WebSocket where they are sent next.
+    fn answer(&mut self, answers: &[u8]) -> io::Result<()> {
+        self.answered += answers.len();
+        match &mut self.tls {
+            _ if answers.is_empty() => {}
+            Some(tls) => tls.seal(&mut self.pending, answers, &mut self.ready).map_err(io::Error::other)?,
+            None if self.frame_left > 0 => self.late.extend_from_slice(answers),
+            None => self.ready.extend_from_slice(answers),
+        }
+        Ok(())
+    }
+
+    /// Sends what the layers have to say; true if nothing of it is left.
+    pub(crate) fn flush(&mut self, buffers: &mut Buffers) -> io::Result<bool> {
+        while self.sent < self.ready.len() {
+            match self.stream.write(&self.ready[self.sent..]) {
+                Ok(count) => self.sent += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.free_ready(buffers);
+        Ok(true)
+    }
+
+    /// Everything in `ready` is sent.
+    fn free_ready(&mut self, buffers: &mut Buffers) {
+        (self.sent, self.answered) = (0, self.late.len());
+        buffers.give(std::mem::take(&mut self.ready));
+    }
+
+    /// Writes the connection's bytes, through the layers.
+    pub(crate) fn write(&mut self, outbound: &Outbound, buffers: &mut Buffers) -> io::Result<Output> {
+        if !self.is_open() {
+            return Ok(Output { count: 0, more: false });
+        }
+        if self.tls.is_some() {
+            self.write_sealed(outbound, buffers)
+        } else {
+            self.write_framed(outbound, buffers)
+        }
+    }
+
+    fn write_sealed(&mut self, outbound: &Outbound, buffers: &mut Buffers) -> io::Result<Output> {
+        let mut count = 0;
+        loop {
+            if !self.flush(buffers)? {
+                return Ok(Output { count, more: false });
+            }
+            count += std::mem::take(&mut self.owed);
+            if count == outbound.len() || count >= WRITE_BYTES_MAX {
+                return Ok(Output { count, more: count < outbound.len() });
+            }
+            self.owed = self.seal(outbound, count, buffers)?;
+        }
+    }
+
+    /// Seals some of the bytes behind `skip`, as one frame if there is WebSocket. Returns how many.
+    fn seal(&mut self, outbound: &Outbound, skip: usize, buffers: &mut Buffers) -> io::Result<usize> {
+        let Some(tls) = &mut self.tls else { return Ok(0) };
+        let len = (outbound.len() - skip).min(SEAL_BYTES_MAX);
+        if self.ready.capacity() == 0 {
+            self.ready = buffers.take();
+        }
+        let plain = if self.websocket.is_none() && outbound.is_contiguous() {
+            &outbound.first()[skip..skip + len]
+        } else {
+            buffers.plain.clear();
+            if let Some(header) = self.websocket.as_ref().and_then(|websocket| websocket.header(len)) {
+                buffers.plain.extend_from_slice(header.as_bytes());
+            }
+            let mut pieces = [IoSlice::new(&[]); SLICES_MAX];
+            let (mut at, mut left) = (skip, len);
+            while left > 0 {
+                let (pieces, total) = slices(&[], outbound, at, left, &mut pieces);
+                pieces.iter().for_each(|piece| buffers.plain.extend_from_slice(piece));
+                (at, left) = (at + total, left - total);
+            }
+            &buffers.plain[..]
+        };
+        tls.seal(&mut self.pending, plain, &mut self.ready).map_err(io::Error::other)?;
+        Ok(len)
+    }
+
+    /// Writes frames of WebSocket: all that waits is one frame, and its payload is not copied.
+    fn write_framed(&mut self, outbound: &Outbound, buffers: &mut Buffers) -> io::Result<Output> {
+        let mut count = 0;
+        loop {
+            if self.frame_left == 0 {
+                self.ready.append(&mut self.late);
+                let left = outbound.len() - count;
+                if left == 0 || count >= WRITE_BYTES_MAX {
+                    self.flush(buffers)?;
+                    return Ok(Output { count, more: left > 0 });
+                }
+                if self.ready.capacity() == 0 {
+                    self.ready = buffers.take();
+                }
+                if let Some(header) = self.websocket.as_ref().and_then(|websocket| websocket.header(left)) {
+                    self.ready.extend_from_slice(header.as_bytes());
+                }
+                self.frame_left = left;
+            }
+            let mut memory = [IoSlice::new(&[]); SLICES_MAX];
+            let own = &self.ready[self.sent..];
+            let (pieces, _) = slices(own, outbound, count, self.frame_left, &mut memory);
+            match self.stream.write_vectored(pieces) {
+                Ok(written) => {
+                    let own = written.min(own.len());
+                    self.sent += own;
+                    self.frame_left -= written - own;
+                    count += written - own;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Output { count, more: false });
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            if self.sent == self.ready.len() {
+                self.free_ready(buffers);
+            }
+        }
+    }
+
+    /// Takes leave of the peer, if it takes another few bytes at once, and closes.
+    pub(crate) fn close(mut self, code: CloseCode, buffers: &mut Buffers) {
+        if self.frame_left > 0 || !matches!(self.flush(buffers), Ok(true)) {
+            return; // in the middle of something that the peer does not read
+        }
+        buffers.answers.clear();
+        if let Some(websocket) = self.websocket.as_mut().filter(|websocket| websocket.is_open()) {
+            websocket.close(Some(code), &mut buffers.answers);
+        }
+        let mut last = std::mem::take(&mut buffers.answers);
+        let said = self.answer(&last);
+        if let Some(tls) = self.tls.as_mut().filter(|tls| said.is_ok() && !tls.is_handshaking()) {
+            // A peer that is told nothing finds the end all the same.
+            let _ = tls.close(&mut self.pending, &mut self.ready);
+        }
+        let _ = self.flush(buffers);
+        last.clear();
+        buffers.answers = last;
+    }
+}

@@ -1,0 +1,200 @@
+//! TLS by rustls with the cryptography of ring: versions 1.2 and 1.3 and the suites that rustls calls safe. What a
+//! listener is configured with is read from files, at the start and again whenever the operator asks.
+
+mod certificate;
+mod error;
+mod resolver;
+mod session;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring::{Ticketer, default_provider};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{RootCertStore, ServerConfig};
+
+pub(crate) use certificate::describe;
+pub use error::{TlsError, TlsFile};
+use resolver::Resolver;
+pub(crate) use session::Session;
+
+/// What the TLS of a listener is made of. All files are PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// Certificates with their keys, one at least. A client that names a server gets the first one that is for that
+    /// name, any other client the first.
+    pub certificates: Vec<CertificateFiles>,
+    /// Whether clients show a certificate.
+    pub client_certificates: ClientCertificates,
+    /// The authorities whose certificates are taken from clients.
+    pub client_ca: Option<PathBuf>,
+    /// Certificates that these authorities have withdrawn.
+    pub crl: Option<PathBuf>,
+    /// The lowest version that is spoken.
+    pub min_version: TlsVersion,
+    /// What is spoken inside, as clients name it in ALPN.
+    pub alpn: Vec<Vec<u8>>,
+}
+
+/// A certificate, with those that lead from it to an authority, and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The certificate first, then the others of its chain.
+    pub certificate: PathBuf,
+    /// The private key: PKCS #8, PKCS #1 or SEC 1, not encrypted.
+    pub key: PathBuf,
+}
+
+/// Whether clients show a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// They are not asked for one.
+    #[default]
+    None,
+    /// They are asked; one that is shown has to be good.
+    Optional,
+    /// Nobody gets in without.
+    Required,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    #[default]
+    V1_2,
+    /// TLS 1.3.
+    V1_3,
+}
+
+/// The TLS of a listener. Connections that are there keep what they began with.
+pub struct Tls {
+    settings: TlsSettings,
+    current: Mutex<Arc<ServerConfig>>,
+}
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// Which file cannot be used, and why.
+    pub fn load(settings: TlsSettings) -> Result<Self, TlsError> {
+        let current = Mutex::new(configure(&settings)?);
+        Ok(Self { settings, current })
+    }
+
+    /// Reads the files again. From now on new connections get what is in them; if something is wrong with one, all
+    /// stays as it was. Tickets that were given out before are no longer taken.
+    ///
+    /// # Errors
+    /// Which file cannot be used, and why.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let config = configure(&self.settings)?;
+        *self.current() = config;
+        Ok(())
+    }
+
+    /// The session of a peer that has just come in.
+    pub(crate) fn accept(&self) -> Result<Session, rustls::Error> {
+        let config = Arc::clone(&self.current());
+        Session::new(config)
+    }
+
+    fn current(&self) -> MutexGuard<'_, Arc<ServerConfig>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Tls").field(&self.settings).finish()
+    }
+}
+
+fn configure(settings: &TlsSettings) -> Result<Arc<ServerConfig>, TlsError> {
+    let provider = Arc::new(default_provider());
+    let mut keys = Vec::new();
+    for (place, files) in settings.certificates.iter().enumerate() {
+        keys.push(certified_key(place, files, &provider)?);
+    }
+    let versions: &[_] = match settings.min_version {
+        TlsVersion::V1_2 => &[&TLS13, &TLS12],
+        TlsVersion::V1_3 => &[&TLS13],
+    };
+    let verifier = verifier(settings, &provider)?;
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(versions)
+        .map_err(TlsError::of_provider)?;
+    let mut config = match verifier {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    }
+    .with_cert_resolver(Arc::new(Resolver::new(keys)));
+    config.alpn_protocols.clone_from(&settings.alpn);
+    // Sessions are resumed by tickets: nothing is kept for clients that may never come again.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.ticketer = Ticketer::new().map_err(TlsError::of_provider)?;
+    config.send_tls13_tickets = 1;
+    Ok(Arc::new(config))
+}
+
+fn certified_key(
+    place: usize,
+    files: &CertificateFiles,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, TlsError> {
+    let file = TlsFile::Certificate(place);
+    let chain: Vec<CertificateDer<'static>> = all_of(&files.certificate, file)?;
+    let key = PrivateKeyDer::from_pem_file(&files.key)
+        .map_err(|error| TlsError::of_pem(TlsFile::Key(place), &files.key, &error))?;
+    CertifiedKey::from_der(chain, key, provider)
+        .map_err(|error| TlsError::of_key(TlsFile::Key(place), files, &error))
+}
+
+/// Who judges the certificates of clients; nobody if they are not asked for any.
+fn verifier(
+    settings: &TlsSettings,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
+    let (Some(path), ClientCertificates::Optional | ClientCertificates::Required) =
+        (&settings.client_ca, settings.client_certificates)
+    else {
+        return Ok(None);
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in all_of::<CertificateDer<'static>>(path, TlsFile::ClientCa)? {
+        roots.add(certificate).map_err(|error| TlsError::new(TlsFile::ClientCa, path, error.to_string()))?;
+    }
+    let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    if let Some(path) = &settings.crl {
+        builder = builder.with_crls(all_of::<CertificateRevocationListDer<'static>>(path, TlsFile::Crl)?);
+    }
+    if settings.client_certificates == ClientCertificates::Optional {
+        builder = builder.allow_unauthenticated();
+    }
+    let (file, path) = match &settings.crl {
+        Some(crl) => (TlsFile::Crl, crl),
+        None => (TlsFile::ClientCa, path),
+    };
+    builder.build().map(Some).map_err(|error| TlsError::new(file, path, error.to_string()))
+}
+
+/// All items of a kind in a file of PEM; one at least.
+fn all_of<T: PemObject>(path: &Path, file: TlsFile) -> Result<Vec<T>, TlsError> {
+    let items = T::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let items = items.map_err(|error| TlsError::of_pem(file, path, &error))?;
+    if items.is_empty() {
+        return Err(TlsError::new(file, path, format!("there is no {} in it", file.content())));
+    }
+    Ok(items)
+}
+
+#[cfg(test)]
+mod tests;

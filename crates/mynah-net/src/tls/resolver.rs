@@ -1,0 +1,60 @@
+//! Which certificate a client gets: the first for the name it asked for whose kind of signature it knows.
+
+use std::sync::Arc;
+
+use mynah_engine::AlternativeName;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use super::certificate::describe;
+
+/// A listener's certificates.
+#[derive(Debug)]
+pub(super) struct Resolver {
+    choices: Vec<Choice>,
+}
+
+#[derive(Debug)]
+struct Choice {
+    key: Arc<CertifiedKey>,
+    /// The names of hosts that the certificate is for.
+    names: Vec<Box<str>>,
+}
+
+impl Resolver {
+    pub(super) fn new(keys: Vec<CertifiedKey>) -> Self {
+        let choice = |key: CertifiedKey| {
+            let certificate = key.cert.first().map(|der| describe(der));
+            let names = certificate.iter().flat_map(|certificate| &certificate.names);
+            let hosts = names.filter_map(|name| match name {
+                AlternativeName::Dns(name) => Some(name.clone()),
+                AlternativeName::Email(_) | AlternativeName::Uri(_) => None,
+            });
+            Choice { names: hosts.collect(), key: Arc::new(key) }
+        };
+        Self { choices: keys.into_iter().map(choice).collect() }
+    }
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let usable = || {
+            let known = |choice: &&Choice| choice.key.key.choose_scheme(hello.signature_schemes()).is_some();
+            self.choices.iter().filter(known)
+        };
+        let named = hello.server_name().and_then(|host| usable().find(|choice| choice.is_for(host)));
+        named.or_else(|| usable().next()).map(|choice| Arc::clone(&choice.key))
+    }
+}
+
+impl Choice {
+    /// Whether the certificate is for a host; `*` stands for one label, the first (RFC 6125, section 6.4.3).
+    fn is_for(&self, host: &str) -> bool {
+        self.names.iter().any(|name| match name.strip_prefix("*.") {
+            Some(domain) => host
+                .split_once('.')
+                .is_some_and(|(label, rest)| !label.is_empty() && rest.eq_ignore_ascii_case(domain)),
+            None => name.eq_ignore_ascii_case(host),
+        })
+    }
+}

@@ -1,0 +1,153 @@
+//! What stands between a listener's socket and its protocol: proxies, TLS, WebSocket. The files of TLS are read here,
+//! so that what is wrong with one is told with its place in the configuration.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use mynah_engine::websocket::{self, SubProtocol};
+use mynah_net::{
+    Address, CertificateFiles, ClientCertificates, Entrance, Network, Tls, TlsError, TlsFile, TlsSettings,
+    TlsVersion,
+};
+use toml::Spanned;
+
+use super::document::{self, Transport};
+use super::listeners::Protocol;
+use super::settings::Wrong;
+
+/// What ALPN calls the handshake of WebSocket.
+const HTTP: &[u8] = b"http/1.1";
+/// Bounds of the head of a handshake of WebSocket, in bytes.
+const REQUEST_BYTES: std::ops::RangeInclusive<usize> = 256..=65_536;
+/// Bounds of a message of WebSocket, in bytes.
+const MESSAGE_BYTES: std::ops::RangeInclusive<u64> = 1_024..=1 << 40;
+
+pub(super) fn entrance(
+    written: &document::Listener,
+    protocol: Protocol,
+    address: &Address,
+    folder: &Path,
+) -> Result<Entrance, Wrong> {
+    let websocket = websocket(written, protocol)?;
+    if let Some(tls) = written.tls.as_ref().filter(|_| protocol != Protocol::Mqtt) {
+        return Err(Wrong::at(tls, "TLS is for listeners of MQTT"));
+    }
+    let alpn = if websocket.is_some() { HTTP } else { protocol.name().as_bytes() };
+    let tls = written.tls.as_ref().map(|tls| self::tls(tls, alpn, folder)).transpose()?;
+    Ok(Entrance { proxies: proxies(written, protocol, address)?, tls, websocket })
+}
+
+fn proxies(
+    written: &document::Listener,
+    protocol: Protocol,
+    address: &Address,
+) -> Result<Vec<Network>, Wrong> {
+    let Some(proxies) = &written.proxies else { return Ok(Vec::new()) };
+    if protocol != Protocol::Mqtt || address.inet().is_none() {
+        return Err(Wrong::at(proxies, "the PROXY protocol is for listeners of MQTT with an IP address"));
+    }
+    if proxies.get_ref().is_empty() {
+        return Err(Wrong::at(proxies, "name the networks of the proxies, or leave the key out"));
+    }
+    let network =
+        |text: &Spanned<String>| text.get_ref().parse().map_err(|wrong: &str| Wrong::at(text, wrong));
+    proxies.get_ref().iter().map(network).collect()
+}
+
+fn websocket(
+    written: &document::Listener,
+    protocol: Protocol,
+) -> Result<Option<Arc<websocket::Settings>>, Wrong> {
+    let transport = written.transport.as_ref().filter(|t| *t.get_ref() == Transport::WebSocket);
+    let (transport, settings) = match (transport, &written.websocket) {
+        (Some(transport), settings) => (transport, settings.as_ref().map(Spanned::get_ref)),
+        (None, Some(useless)) => {
+            return Err(Wrong::at(useless, "this says nothing without transport = \"websocket\""));
+        }
+        (None, None) => return Ok(None),
+    };
+    let Some(name) = protocol.sub_protocol() else {
+        return Err(Wrong::at(transport, "WebSocket is for listeners of MQTT"));
+    };
+    let default = document::WebSocket::default();
+    let settings = settings.unwrap_or(&default);
+    let mut paths: Vec<Box<str>> = Vec::new();
+    let is_path = |text: &str| {
+        text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'?')
+    };
+    for path in &settings.paths {
+        if !is_path(path.get_ref()) {
+            return Err(Wrong::at(path, "write a path as it stands in a URL, such as \"/mqtt\""));
+        }
+        paths.push(path.get_ref().as_str().into());
+    }
+    let (request, message) = (&settings.request_bytes_max, &settings.message_bytes_max);
+    if !REQUEST_BYTES.contains(request.get_ref()) {
+        return Err(Wrong::at(request, "request_bytes_max must be 256 to 65536 bytes"));
+    }
+    if !MESSAGE_BYTES.contains(message.get_ref()) {
+        return Err(Wrong::at(message, "message_bytes_max must be 1024 to 1099511627776 bytes"));
+    }
+    Ok(Some(Arc::new(websocket::Settings {
+        paths,
+        protocols: vec![SubProtocol::binary(name)],
+        request_bytes_max: *request.get_ref(),
+        message_bytes_max: *message.get_ref(),
+    })))
+}
+
+fn tls(spanned: &Spanned<document::Tls>, alpn: &[u8], folder: &Path) -> Result<Arc<Tls>, Wrong> {
+    let written = spanned.get_ref();
+    let file = |path: &Spanned<String>| folder.join(path.get_ref());
+    let mut certificates =
+        vec![CertificateFiles { certificate: file(&written.certificate), key: file(&written.key) }];
+    for pair in &written.additional {
+        certificates.push(CertificateFiles { certificate: file(&pair.certificate), key: file(&pair.key) });
+    }
+    let client_certificates = match written.client_certificates {
+        document::ClientCertificates::None => ClientCertificates::None,
+        document::ClientCertificates::Optional => ClientCertificates::Optional,
+        document::ClientCertificates::Required => ClientCertificates::Required,
+    };
+    let asks = client_certificates != ClientCertificates::None;
+    match (&written.client_ca, &written.crl) {
+        (None, _) if asks => {
+            let message =
+                "client_ca is missing: the file with the authorities whose certificates clients may show";
+            return Err(Wrong::at(spanned, message));
+        }
+        (Some(useless), _) | (None, Some(useless)) if !asks => {
+            let message = "this says nothing unless client_certificates is \"optional\" or \"required\"";
+            return Err(Wrong::at(useless, message));
+        }
+        _ => {}
+    }
+    let settings = TlsSettings {
+        certificates,
+        client_certificates,
+        client_ca: written.client_ca.as_ref().map(file),
+        crl: written.crl.as_ref().map(file),
+        min_version: match written.min_version {
+            document::TlsVersion::V1_2 => TlsVersion::V1_2,
+            document::TlsVersion::V1_3 => TlsVersion::V1_3,
+        },
+        alpn: vec![alpn.to_vec()],
+    };
+    Tls::load(settings).map(Arc::new).map_err(|error| wrong_file(spanned, &error))
+}
+
+/// What is wrong with a file, at the key that names it.
+fn wrong_file(spanned: &Spanned<document::Tls>, error: &TlsError) -> Wrong {
+    let written = spanned.get_ref();
+    let additional = |place: usize| place.checked_sub(1).and_then(|place| written.additional.get(place));
+    let key = match error.file {
+        Some(TlsFile::Certificate(place)) => {
+            Some(additional(place).map_or(&written.certificate, |pair| &pair.certificate))
+        }
+        Some(TlsFile::Key(place)) => Some(additional(place).map_or(&written.key, |pair| &pair.key)),
+        Some(TlsFile::ClientCa) => written.client_ca.as_ref(),
+        Some(TlsFile::Crl) => written.crl.as_ref(),
+        None => None,
+    };
+    key.map_or_else(|| Wrong::at(spanned, error.to_string()), |key| Wrong::at(key, error.to_string()))
+}

@@ -1,0 +1,203 @@
+//! Listeners: where peers come in, who is let in there, and the rule that nobody is from the network without
+//! credentials.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use mynah_net::{Address, Entrance};
+use toml::Spanned;
+
+use super::document::{self, AuthMode, Document};
+use super::entrance::entrance;
+use super::settings::Wrong;
+
+/// The permissions of a Unix socket: its owner and their group.
+const SOCKET_MODE: u32 = 0o660;
+
+/// A place where peers come in.
+#[derive(Clone, Debug)]
+pub(crate) struct Listener {
+    pub(crate) name: String,
+    pub(crate) protocol: Protocol,
+    pub(crate) address: Address,
+    /// Whether a peer without credentials is let in.
+    pub(crate) anonymous: bool,
+    /// The profile of its protocol.
+    pub(crate) profile: Option<String>,
+    /// The permissions of a Unix socket.
+    pub(crate) mode: u32,
+    /// What stands between the socket and the protocol.
+    pub(crate) entrance: Entrance,
+}
+
+/// What is spoken at a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Mqtt,
+    Http,
+    Management,
+}
+
+impl Protocol {
+    const ALL: [Self; 3] = [Self::Mqtt, Self::Http, Self::Management];
+
+    /// The protocol's name in the configuration.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Mqtt => "mqtt",
+            Self::Http => "http",
+            Self::Management => "management",
+        }
+    }
+
+    /// The port that its clients expect.
+    const fn port(self) -> u16 {
+        match self {
+            Self::Mqtt => 1883,
+            Self::Http => 8080,
+            Self::Management => 9090,
+        }
+    }
+
+    /// The sub-protocol of WebSocket that it is, if it can be one.
+    pub(super) const fn sub_protocol(self) -> Option<&'static str> {
+        match self {
+            Self::Mqtt => Some("mqtt"),
+            Self::Http | Self::Management => None,
+        }
+    }
+}
+
+/// The listeners of the file; without any, one for each protocol on its standard port, for this machine only.
+pub(super) fn listeners(document: &Document, folder: &Path, wrongs: &mut Vec<Wrong>) -> Vec<Listener> {
+    let has_passwords = document.auth.password_file.is_some();
+    if document.listener.is_empty() {
+        let listener = |protocol: Protocol| Listener {
+            name: protocol.name().to_owned(),
+            protocol,
+            address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), protocol.port()).into(),
+            anonymous: !has_passwords || protocol == Protocol::Management,
+            profile: None,
+            mode: SOCKET_MODE,
+            entrance: Entrance::default(),
+        };
+        return Protocol::ALL.map(listener).into();
+    }
+    let mut settled: Vec<Listener> = Vec::new();
+    for listener in &document.listener {
+        match self::listener(listener, document, folder, &settled) {
+            Ok(listener) => settled.push(listener),
+            Err(wrong) => wrongs.push(wrong),
+        }
+    }
+    settled
+}
+
+fn listener(
+    written: &document::Listener,
+    document: &Document,
+    folder: &Path,
+    others: &[Listener],
+) -> Result<Listener, Wrong> {
+    let name = written.name.get_ref();
+    if name.is_empty() {
+        return Err(Wrong::at(&written.name, "a listener needs a name: it appears in logs and metrics"));
+    }
+    if others.iter().any(|other| other.name == *name) {
+        return Err(Wrong::at(&written.name, format!("another listener is called `{name}` too; rename one")));
+    }
+    let protocol = match written.protocol {
+        document::Protocol::Mqtt => Protocol::Mqtt,
+        document::Protocol::Http => Protocol::Http,
+        document::Protocol::Management => Protocol::Management,
+    };
+    let address = address(written, protocol, folder)?;
+    let is_chosen = address.inet().is_none_or(|address| address.port() != 0);
+    if let Some(other) = others.iter().find(|other| other.address == address && is_chosen) {
+        let message = format!("listener `{}` listens on {address} already; choose another port", other.name);
+        return Err(Wrong::at(&written.address, message));
+    }
+    let mode = mode(written, &address)?;
+    let entrance = entrance(written, protocol, &address, folder)?;
+    let has_passwords = document.auth.password_file.is_some();
+    let anonymous = anonymous(written, protocol, &address, &entrance, has_passwords)?;
+    let profile = profile(written, protocol, document)?;
+    Ok(Listener { name: name.clone(), protocol, address, anonymous, profile, mode, entrance })
+}
+
+/// The profile that a listener names.
+fn profile(
+    written: &document::Listener,
+    protocol: Protocol,
+    document: &Document,
+) -> Result<Option<String>, Wrong> {
+    let Some(name) = &written.profile else { return Ok(None) };
+    if protocol != Protocol::Mqtt {
+        return Err(Wrong::at(name, "profiles are for listeners of MQTT"));
+    }
+    if !document.profile.contains_key(name.get_ref()) {
+        let message = format!("there is no profile `{0}`: add [profile.{0}]", name.get_ref());
+        return Err(Wrong::at(name, message));
+    }
+    Ok(Some(name.get_ref().clone()))
+}
+
+fn address(written: &document::Listener, protocol: Protocol, folder: &Path) -> Result<Address, Wrong> {
+    let text = written.address.get_ref();
+    if let Some(path) = text.strip_prefix("unix:") {
+        if path.is_empty() || protocol != Protocol::Mqtt {
+            let message = "a Unix socket is for MQTT, and has a path, such as \"unix:/run/mynah/mqtt.sock\"";
+            return Err(Wrong::at(&written.address, message));
+        }
+        return Ok(Address::Unix(folder.join(path)));
+    }
+    let wrong =
+        "write an IP address and a port, such as \"127.0.0.1:1883\", \"0.0.0.0:1883\" or \"[::]:1883\"";
+    text.parse().map(Address::Inet).map_err(|_| Wrong::at(&written.address, wrong))
+}
+
+/// The permissions of a Unix socket.
+fn mode(written: &document::Listener, address: &Address) -> Result<u32, Wrong> {
+    let Some(mode) = &written.socket_mode else { return Ok(SOCKET_MODE) };
+    match u32::from_str_radix(mode.get_ref(), 8) {
+        Ok(mode @ 0..=0o777) if address.inet().is_none() => Ok(mode),
+        Ok(0..=0o777) => Err(Wrong::at(mode, "only a Unix socket (address = \"unix:…\") has permissions")),
+        _ => Err(Wrong::at(mode, "write permissions in octal digits, such as \"0660\"")),
+    }
+}
+
+/// Whether a listener lets in who has no credentials, if it may.
+fn anonymous(
+    written: &document::Listener,
+    protocol: Protocol,
+    address: &Address,
+    entrance: &Entrance,
+    has_passwords: bool,
+) -> Result<bool, Wrong> {
+    let place = written.auth.as_ref().map_or_else(|| written.address.span(), Spanned::span);
+    // A proxy on this machine brings in peers from elsewhere.
+    let open = !address.is_local() || !entrance.proxies.is_empty();
+    let mode = written.auth.as_ref().map(|mode| *mode.get_ref());
+    if protocol == Protocol::Management {
+        if open || mode == Some(AuthMode::Password) {
+            let message = "a management listener asks for no password: keep it anonymous, on an address of this machine";
+            return Err(Wrong { span: place, message: message.to_owned() });
+        }
+        return Ok(true);
+    }
+    let default = if has_passwords { AuthMode::Password } else { AuthMode::Anonymous };
+    match mode.unwrap_or(default) {
+        AuthMode::Anonymous if open => {
+            let message = format!(
+                "{address} is open to the network, and this listener would let anybody in: set auth = \"password\", and \
+                 password_file under [auth]"
+            );
+            Err(Wrong { span: place, message })
+        }
+        AuthMode::Password if !has_passwords => {
+            let message = "there are no passwords to check: set password_file under [auth] (`mynah passwd add` makes one)";
+            Err(Wrong { span: place, message: message.to_owned() })
+        }
+        mode => Ok(mode == AuthMode::Anonymous),
+    }
+}

@@ -14,7 +14,7 @@ use mynah_core::SHARDS;
 use mynah_engine::Shared;
 use mynah_http::Http;
 use mynah_http::adapter::{Busy, Dial};
-use mynah_model::TenantId;
+use mynah_model::{Identity, TenantId};
 use mynah_mqtt::Mqtt;
 use mynah_net::{Address, Dialer, Link, Server, Socketed, StartError, Tls, Verify};
 use tokio::sync::watch;

@@ -14,7 +14,7 @@ use mynah_core::SHARDS;
 use mynah_engine::Shared;
 use mynah_http::Http;
 use mynah_http::adapter::{Busy, Dial};
-use mynah_model::{Identity, Reason, TenantId};
+use mynah_model::{Identity, TenantId};
 use mynah_mqtt::Mqtt;
 use mynah_net::{Address, Dialer, Link, Server, Socketed, StartError, Tls, Verify};
 use tokio::sync::watch;
@@ -23,6 +23,7 @@ use tokio::task::{self, JoinSet};
 use crate::bridges;
 use crate::complaint::Complaint;
 use crate::config::{Listener, Protocol, Settings};
+use crate::passwords::Passwords;
 use crate::web::{self, Bounds, Site};
 
 /// What is shown as the broker's version.
@@ -202,7 +203,7 @@ fn start_server(
         sys_interval: settings.sys_interval,
         version: VERSION,
     };
-    let verify = users.map(|users| Arc::new(Passwords(users)) as Arc<dyn Verify>);
+    let verify = users.map(|users| Arc::new(Passwords::new(users)) as Arc<dyn Verify>);
     let config = mynah_net::Config { settings: engine, sockets, verify, grace: settings.shutdown_grace };
     let server = Server::start(config)?;
     for local in server.addresses() {
@@ -220,15 +221,6 @@ fn cores() -> u16 {
 /// A number that nobody can guess: the keys of a fresh hasher come from the operating system.
 fn seed() -> u64 {
     RandomState::new().build_hasher().finish()
-}
-
-/// Verifies passwords for the workers. All listeners are in one tenant until configuration knows others.
-struct Passwords(Users);
-
-impl Verify for Passwords {
-    fn verify(&self, user: &str, password: &[u8]) -> Result<Identity, Reason> {
-        self.0.verify(TenantId::DEFAULT, user, password)
-    }
 }
 
 /// Links to the workers, one for each request.

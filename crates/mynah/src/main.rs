@@ -9,6 +9,7 @@ mod complaint;
 mod config;
 mod logging;
 mod passwd;
+mod passwords;
 mod serve;
 mod stop;
 mod web;

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod authentication_v5;
+mod bridge;
 mod broker;
 mod client_v5;
 mod client_v5_terms;

@@ -112,14 +112,18 @@ pub(crate) async fn run(
 ) {
     let mut pause = PAUSE_MIN;
     loop {
-        let attempt = async {
-            let stream = connect(&address).await?;
-            // From here on the worker decides when it is over.
-            carry(dialer.dial(), stream).await;
-            Ok::<_, io::Error>(())
+        let connected = tokio::select! {
+            connected = connect(&address) => connected,
+            _ = stopping.changed() => return,
         };
-        // When the broker stops, the worker says good-bye, and that ends the attempt.
-        let result = attempt.await;
+        let result = match connected {
+            // From here on the worker decides when it is over; when the broker stops it says good-bye.
+            Ok(stream) => {
+                carry(dialer.dial(), stream).await;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
         if *stopping.borrow() {
             return;
         }

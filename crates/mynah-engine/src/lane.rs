@@ -63,6 +63,8 @@ impl Lane {
 
     /// Delivers a message to one session: at once if the session is live and has room, into its backlog otherwise.
     /// A message that needs no confirmation does not wait for a peer that is away or too slow.
+    // Always: a call for each receiver costs 35 instructions, a tenth of a delivery.
+    #[inline(always)]
     pub(crate) fn deliver(
         &mut self,
         shared: &Shared,
@@ -81,13 +83,7 @@ impl Lane {
         let class = header.class.min(target.class_max);
         let retain = header.retain && target.retain_as_published;
         let Some(slot) = session.connection else {
-            if class.is_confirmed() {
-                let (message, via) = (item.message().clone(), target.via.clone());
-                enqueue(session, counters, Entry { message, class, retain, via });
-            } else {
-                counters.dropped(DropReason::Offline).add(1);
-            }
-            return;
+            return enqueue_offline(session, counters, target, item, class, retain);
         };
         let Some(connection) = self.connections.at(slot) else { return };
         let room = connection.outbound.len() < shared.limits.outbound_bytes_max;
@@ -113,6 +109,19 @@ impl Lane {
             }
             Err(reason) => undeliverable(session, counters, manner.id, reason),
         }
+    }
+
+    /// The same, as a call of its own: for receivers that come alone.
+    #[inline(never)]
+    pub(crate) fn deliver_apart(
+        &mut self,
+        shared: &Shared,
+        counters: &Counters,
+        now: Instant,
+        target: &Target,
+        item: &mut Item<'_>,
+    ) {
+        self.deliver(shared, counters, now, target, item);
     }
 
     /// Whether a session of this worker is there and has a connection.
@@ -203,7 +212,7 @@ pub(crate) fn may_receive(
 ///
 /// # Errors
 /// The layout cannot spell it, or the peer takes no message that large: nothing is written.
-#[inline]
+#[inline(always)]
 pub(crate) fn write(
     frames: &mut Frames,
     shared: &Shared,
@@ -223,6 +232,7 @@ pub(crate) fn write(
 }
 
 /// A message that cannot be written is dropped for this receiver, and counted; its lease stops nothing.
+#[cold]
 pub(crate) fn undeliverable(
     session: &mut Session,
     counters: &Counters,
@@ -235,6 +245,24 @@ pub(crate) fn undeliverable(
     counters.dropped(reason).add(1);
 }
 
+#[cold]
+fn enqueue_offline(
+    session: &mut Session,
+    counters: &Counters,
+    target: &Target,
+    item: &mut Item<'_>,
+    class: Class,
+    retain: bool,
+) {
+    if class.is_confirmed() {
+        let (message, via) = (item.message().clone(), target.via.clone());
+        enqueue(session, counters, Entry { message, class, retain, via });
+    } else {
+        counters.dropped(DropReason::Offline).add(1);
+    }
+}
+
+#[inline(never)]
 fn enqueue(session: &mut Session, counters: &Counters, entry: Entry) {
     let dropped = session.queue.push(entry);
     if dropped > 0 {

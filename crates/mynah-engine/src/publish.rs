@@ -13,13 +13,13 @@ use crate::item::Item;
 
 impl Engine {
     /// A peer publishes: checks that it may, distributes the message, and confirms it if its class wants that.
-    pub(crate) fn publish(&mut self, now: Instant, id: ConnectionId, mut publish: Publish<'_>) {
+    pub(crate) fn publish(&mut self, now: Instant, id: ConnectionId, publish: &mut Publish<'_>) {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         publish.header.tenant = connection.tenant;
         publish.header.publisher = connection.publisher;
         let (from, class, receipt) = (connection.session(), publish.header.class, publish.receipt);
         self.shared.counters(self.worker).messages_received(class).add(1);
-        let result = match self.accept_publish(id, &publish) {
+        let result = match self.accept_publish(id, publish) {
             Ok(Received::New) => {
                 let told = (class == Class::ExactlyOnce).then_some((id, receipt));
                 let wanted = self.distribute_telling(now, &mut Item::borrowed(publish.view()), from, told);
@@ -64,27 +64,41 @@ impl Engine {
     }
 
     /// Whether a peer may publish this, and whether it is new.
+    #[inline(always)]
     fn accept_publish(&mut self, id: ConnectionId, publish: &Publish<'_>) -> Result<Received, Reason> {
-        let view = publish.view();
-        if let Err(reason) = self.may_publish(id, view.topic()) {
-            self.count_dropped(DropReason::NotAuthorized, 1);
-            // What was refused is remembered like what was accepted, so that its exchange can be completed.
-            self.remember(id, publish)?;
-            return Err(reason);
+        if let Err(reason) = self.may_publish(id, publish.view().topic()) {
+            return self.refuse_publish(id, publish, reason);
+        }
+        if publish.header.class != Class::ExactlyOnce {
+            return Ok(Received::New);
         }
         self.remember(id, publish)
     }
 
-    /// Remembers the identifier of an exactly-once publication until the peer completes it.
-    fn remember(&mut self, id: ConnectionId, publish: &Publish<'_>) -> Result<Received, Reason> {
-        if publish.header.class != Class::ExactlyOnce {
-            return Ok(Received::New);
+    #[cold]
+    fn refuse_publish(
+        &mut self,
+        id: ConnectionId,
+        publish: &Publish<'_>,
+        reason: Reason,
+    ) -> Result<Received, Reason> {
+        self.count_dropped(DropReason::NotAuthorized, 1);
+        // What was refused is remembered like what was accepted, so that its exchange can be completed.
+        if publish.header.class == Class::ExactlyOnce {
+            self.remember(id, publish)?;
         }
+        Err(reason)
+    }
+
+    /// Remembers the identifier of an exactly-once publication until the peer completes it.
+    #[inline(never)]
+    fn remember(&mut self, id: ConnectionId, publish: &Publish<'_>) -> Result<Received, Reason> {
         let session = self.lane.connections.get_mut(id).and_then(|c| c.session());
         let session = session.and_then(|s| self.lane.sessions.get_mut(s)).ok_or(Reason::Disconnected)?;
         Ok(session.received.receive(publish.receipt, self.shared.limits.received_max))
     }
 
+    #[inline(always)]
     fn may_publish(&mut self, id: ConnectionId, topic: Topic<'_>) -> Result<(), Reason> {
         if exceeds(topic.as_bytes(), &self.shared.limits) {
             return Err(Reason::TopicInvalid);
@@ -92,9 +106,11 @@ impl Engine {
         if topic.is_broker_owned() {
             return Err(Reason::NotAuthorized);
         }
-        if self.shared.access.is_unrestricted() {
-            return Ok(());
-        }
+        if self.shared.access.is_unrestricted() { Ok(()) } else { self.may_publish_by_rules(id, topic) }
+    }
+
+    #[inline(never)]
+    fn may_publish_by_rules(&mut self, id: ConnectionId, topic: Topic<'_>) -> Result<(), Reason> {
         let (identity, client_id) = self.actor(id).ok_or(Reason::Disconnected)?;
         let allowed = self.shared.access.may_publish(identity, client_id, topic);
         if allowed { Ok(()) } else { Err(Reason::NotAuthorized) }
@@ -118,6 +134,7 @@ impl Engine {
     /// to its own topic hears the answer first and the message in the middle of the exchange, which is the order that
     /// clients of such protocols know from elsewhere. No promise is early: the message was accepted and is retained,
     /// nothing after this can fail, and no byte leaves before the end of the turn.
+    #[inline(always)]
     fn distribute_telling(
         &mut self,
         now: Instant,
@@ -166,7 +183,7 @@ impl Engine {
             let Some(member) = members.choose(shared.limits.share_strategy, None) else { continue };
             let target = member.target();
             if target.session.worker == self.worker {
-                self.lane.deliver(shared, counters, now, target, item);
+                self.lane.deliver_apart(shared, counters, now, target, item);
             } else {
                 let (message, targets) = (item.message().clone(), Arc::clone(member.targets()));
                 self.outboxes[usize::from(target.session.worker.0)]
@@ -199,9 +216,14 @@ impl Engine {
 }
 
 /// Whether a topic or filter is longer or has more segments than it may.
+#[inline]
 pub(crate) fn exceeds(name: &[u8], limits: &Limits) -> bool {
     // Segments are counted only where there can be too many.
-    let segments = |name: &[u8]| name.iter().filter(|&&b| b == b'/').count() + 1;
     name.len() > limits.topic_bytes_max
         || (name.len() >= limits.topic_segments_max && segments(name) > limits.topic_segments_max)
+}
+
+#[inline(never)]
+fn segments(name: &[u8]) -> usize {
+    name.iter().filter(|&&b| b == b'/').count() + 1
 }

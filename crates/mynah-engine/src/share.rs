@@ -68,7 +68,7 @@ impl Engine {
         if to == self.worker {
             let shared = &*self.shared;
             self.lane.frames.begin();
-            self.lane.deliver(shared, shared.counters(to), now, target, &mut Item::shared(message));
+            self.lane.deliver_apart(shared, shared.counters(to), now, target, &mut Item::shared(message));
         } else {
             let (message, targets) = (message.clone(), Arc::clone(member.targets()));
             self.outboxes[usize::from(to.0)].push(Parcel::Deliver { message, targets });

@@ -101,6 +101,7 @@ impl Frame {
 
     /// Appends the encoding to a connection's outbound bytes with `first` as its first byte and the identifier in
     /// its place.
+    #[inline]
     pub fn write(&self, out: &mut Outbound, first: u8, id: Option<DeliveryId>) {
         let head = out.append(&self.head);
         if let Some(byte) = head.first_mut() {

@@ -17,6 +17,7 @@ mod malformed;
 mod malformed_v5;
 mod out_of_order;
 mod properties;
+mod settings_v5;
 mod split;
 mod traveller_v5;
 mod vectors;

@@ -11,6 +11,7 @@ mod clock;
 mod entrance;
 mod error;
 mod layers;
+mod lingering;
 mod link;
 mod mailbox;
 mod proxy;

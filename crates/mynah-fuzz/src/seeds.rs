@@ -17,12 +17,21 @@ pub struct Folders {
 
 #[derive(Deserialize)]
 struct Vectors {
+    #[serde(default)]
     vector: Vec<Vector>,
+    #[serde(default)]
+    case: Vec<Case>,
 }
 
 #[derive(Deserialize)]
 struct Vector {
     bytes: String,
+}
+
+/// What a client sends that is wrong, packet by packet.
+#[derive(Deserialize)]
+struct Case {
+    sends: Vec<String>,
 }
 
 impl Folders {
@@ -81,17 +90,21 @@ impl Folders {
     /// The packets of the golden vectors.
     fn packets(&self) -> Result<Vec<Input>> {
         let mut files: Vec<PathBuf> = Vec::new();
-        for entry in fs::read_dir(self.root.join("vectors/mqtt"))? {
-            files.push(entry?.path());
+        for folder in ["vectors/mqtt", "vectors/mqtt-5.0"] {
+            for entry in fs::read_dir(self.root.join(folder))? {
+                files.push(entry?.path());
+            }
         }
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
         files.sort();
         let mut packets = Vec::new();
         for file in files {
             let wrong = |what: &str| invalid(format!("{}: {what}", file.display()));
             let vectors: Vectors =
                 toml::from_str(&fs::read_to_string(&file)?).map_err(|error| wrong(error.message()))?;
-            for vector in vectors.vector {
-                packets.push(from_hex(&vector.bytes).ok_or_else(|| wrong(&vector.bytes))?);
+            let cases = vectors.case.into_iter().map(|case| case.sends.concat());
+            for hex in vectors.vector.into_iter().map(|vector| vector.bytes).chain(cases) {
+                packets.push(from_hex(&hex).ok_or_else(|| wrong(&hex))?);
             }
         }
         Ok(packets)

@@ -23,7 +23,7 @@ use proptest::prelude::*;
 const NOW: Instant = Instant::ZERO;
 const RULE: TextRule = TextRule::AcceptDiscouraged;
 
-fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options { version: Version::V5, ..Options::new("c") }
 }
 
@@ -39,13 +39,13 @@ fn connack(session_present: bool, properties: ConnackProperties<'_>) -> Vec<u8> 
     packet
 }
 
-fn hear(client: &mut Client, bytes: &[u8]) -> Vec<Event> {
+pub(crate) fn hear(client: &mut Client, bytes: &[u8]) -> Vec<Event> {
     client.handle_input(NOW, &mut &bytes[..]);
     std::iter::from_fn(|| client.poll_event()).collect()
 }
 
 /// A client that a server with these properties has let in, with nothing unread.
-fn open(options: Options, properties: ConnackProperties<'_>) -> Client {
+pub(crate) fn open(options: Options, properties: ConnackProperties<'_>) -> Client {
     let mut client = Client::new(options).unwrap();
     client.connect(NOW);
     client.outbound().drain();
@@ -55,7 +55,7 @@ fn open(options: Options, properties: ConnackProperties<'_>) -> Client {
     client
 }
 
-fn open_plainly() -> Client {
+pub(crate) fn open_plainly() -> Client {
     open(options(), ConnackProperties::default())
 }
 
@@ -66,7 +66,7 @@ fn ending(events: &[Event]) -> Option<Ending> {
     })
 }
 
-fn id(number: u16) -> PacketId {
+pub(crate) fn id(number: u16) -> PacketId {
     PacketId::new(number).unwrap()
 }
 
@@ -175,7 +175,7 @@ fn a_server_that_takes_no_acknowledgement_is_left() {
     assert_eq!(ending(&events), Some(Ending::Failed(Refused::PacketTooLarge.into())));
 }
 
-//= mqtt-5.0 [MQTT-3.1.2-21] [MQTT-3.1.3-6]
+//= mqtt-5.0 [MQTT-3.1.2-21] [MQTT-3.1.3-6] [MQTT-3.2.2-21]
 #[test]
 fn the_server_chooses_the_keep_alive_and_the_identifier() {
     let properties = ConnackProperties {

@@ -6,6 +6,7 @@
 
 mod authentication_v5;
 mod broker;
+mod client_duties_v5;
 mod client_v5;
 mod conformance;
 mod golden;

@@ -9,6 +9,7 @@ use crate::workspace::{Workspace, cargo};
 
 /// Programs, and the Debian packages they come from.
 const PROGRAMS: &[(&str, &str)] = &[
+    ("mosquitto", "mosquitto"),
     ("mosquitto_pub", "mosquitto-clients"),
     ("mosquitto_sub", "mosquitto-clients"),
     ("curl", "curl"),
@@ -33,7 +34,9 @@ pub(crate) fn set_up(target: &Path) -> Result<PathBuf, String> {
 /// Whether a program is on the path.
 pub(crate) fn is_there(program: &str) -> bool {
     let folders = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&folders).any(|folder| folder.join(program).is_file())
+    // Where Debian has servers, which is on the path of root only.
+    let sbin = ["/usr/sbin".into()];
+    std::env::split_paths(&folders).chain(sbin).any(|folder| folder.join(program).is_file())
 }
 
 /// Sees to it that instructions can be counted. Returns the program that does it, which has to be of the version of its

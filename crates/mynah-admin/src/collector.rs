@@ -9,7 +9,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::{MetricsSource, Snapshot, Turns};
+use crate::{BridgeCounts, MetricsSource, Snapshot, Turns};
 
 /// A registry that asks `source` at every scrape.
 pub(crate) fn registry(source: impl MetricsSource) -> Registry {
@@ -40,6 +40,7 @@ impl<S: MetricsSource> Collector for Scrape<S> {
         messages(e, &s)?;
         counter(e, "received", "Bytes read from peers", Some(&Unit::Bytes), s.bytes_received)?;
         counter(e, "sent", "Bytes written to peers", Some(&Unit::Bytes), s.bytes_sent)?;
+        bridges(e, &s)?;
         turns(e, &s.turns)
     }
 }
@@ -58,6 +59,24 @@ fn messages(e: &mut DescriptorEncoder<'_>, s: &Snapshot) -> fmt::Result {
     let by_reason = s.dropped.iter().copied();
     family(e, "messages_dropped", "Messages not delivered, once for each receiver", "reason", by_reason)?;
     counter(e, "publications_refused", "Publications refused", None, s.publications_refused)
+}
+
+/// Nothing is shown where there is no bridge.
+fn bridges(e: &mut DescriptorEncoder<'_>, s: &Snapshot) -> fmt::Result {
+    if s.bridges.is_empty() {
+        return Ok(());
+    }
+    let help = "Whether a bridge is connected";
+    let mut metric = e.encode_descriptor("bridge_connected", help, None, MetricType::Gauge)?;
+    for bridge in &s.bridges {
+        let labels = [("bridge", bridge.name.as_str())];
+        ConstGauge::new(i64::from(bridge.connected)).encode(metric.encode_family(&labels)?)?;
+    }
+    let by_bridge =
+        |count: fn(&BridgeCounts) -> u64| s.bridges.iter().map(move |b| (b.name.as_str(), count(b)));
+    let (from, to) = ("Messages from other brokers", "Messages to other brokers");
+    family(e, "bridge_messages_in", from, "bridge", by_bridge(|bridge| bridge.messages_in))?;
+    family(e, "bridge_messages_out", to, "bridge", by_bridge(|bridge| bridge.messages_out))
 }
 
 fn info(e: &mut DescriptorEncoder<'_>, version: &str) -> fmt::Result {
@@ -87,12 +106,12 @@ fn counter(
 }
 
 /// Counters that differ in the value of one label.
-fn family(
+fn family<'v>(
     e: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
     label: &str,
-    values: impl Iterator<Item = (&'static str, u64)>,
+    values: impl Iterator<Item = (&'v str, u64)>,
 ) -> fmt::Result {
     let mut metric = e.encode_descriptor(name, help, None, MetricType::Counter)?;
     for (label_value, value) in values {
@@ -145,6 +164,12 @@ mod tests {
             bytes_received: 1_000,
             bytes_sent: 2_000,
             turns: Turns { buckets: vec![(Some(1), 3), (Some(1_024), 2), (None, 1)], sum_micros: 5_000_000 },
+            bridges: vec![BridgeCounts {
+                name: "far".to_owned(),
+                connected: true,
+                messages_in: 11,
+                messages_out: 12,
+            }],
         };
         let mut out = String::new();
         text::encode(&mut out, &registry(Fixed(snapshot))).unwrap();

@@ -44,6 +44,21 @@ pub struct Snapshot {
     pub bytes_sent: u64,
     /// How long the workers' turns took.
     pub turns: Turns,
+    /// What crosses to other brokers.
+    pub bridges: Vec<BridgeCounts>,
+}
+
+/// What crosses one bridge.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BridgeCounts {
+    /// The name of the bridge.
+    pub name: String,
+    /// Whether the other broker has let it in.
+    pub connected: bool,
+    /// Messages from the other broker since the start.
+    pub messages_in: u64,
+    /// Messages to the other broker since the start.
+    pub messages_out: u64,
 }
 
 /// Durations of turns, counted in buckets.

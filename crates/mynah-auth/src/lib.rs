@@ -1,12 +1,15 @@
-//! Who a peer is: passwords and their file, and the question that the network layer asks.
+//! Who a peer is: passwords and their file, the mechanism of SASL that carries them, and the question that the network
+//! layer asks.
 //!
 //! Everything here may block, on a hash that is slow by design or on a file, and is therefore called on threads that
 //! serve no connection.
 
 mod file;
 mod password;
+mod plain;
 mod users;
 
 pub use file::{FileError, LineError, PasswordFile, Warning};
 pub use password::{HashError, HashedPassword, PASSWORD_BYTES_MAX, PhcError};
+pub use plain::PlainMessage;
 pub use users::Users;

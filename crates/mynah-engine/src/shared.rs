@@ -19,6 +19,8 @@ pub struct Listener {
     pub tenant: TenantId,
     /// Whether a peer without credentials is let in, as the anonymous identity of this listener.
     pub anonymous: bool,
+    /// Who a peer without credentials is instead, if it is known: a connection that the broker itself has made.
+    pub identity: Option<Identity>,
 }
 
 /// What a broker is made of.
@@ -80,7 +82,7 @@ impl Shared {
             version,
         } = settings;
         let door = |l: Listener| Door {
-            anonymous: l.anonymous.then(|| Identity::anonymous(l.tenant, &l.name)),
+            anonymous: l.identity.or_else(|| l.anonymous.then(|| Identity::anonymous(l.tenant, &l.name))),
             protocol: l.protocol,
         };
         Arc::new(Self {

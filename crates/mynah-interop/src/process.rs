@@ -14,6 +14,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the programs of others come from.
 const PACKAGES: &[(&str, &str)] = &[
+    ("/usr/sbin/mosquitto", "the Debian package mosquitto"),
     ("mosquitto_pub", "the Debian package mosquitto-clients"),
     ("mosquitto_sub", "the Debian package mosquitto-clients"),
     ("curl", "the Debian package curl"),

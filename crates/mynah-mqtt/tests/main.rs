@@ -5,9 +5,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod authentication_v5;
+mod bridge;
 mod broker;
 mod client_duties_v5;
 mod client_v5;
+mod client_v5_terms;
 mod conformance;
 mod golden;
 mod journeys;

@@ -347,8 +347,13 @@ impl World {
 }
 
 fn settings(shape: &Shape, protocol: Arc<dyn Protocol>, seed: u64) -> Settings {
-    let listener =
-        Listener { name: "simulated".to_owned(), protocol, tenant: TenantId::DEFAULT, anonymous: true };
+    let listener = Listener {
+        name: "simulated".to_owned(),
+        protocol,
+        tenant: TenantId::DEFAULT,
+        anonymous: true,
+        identity: None,
+    };
     Settings {
         workers: shape.engines as u16,
         limits: Limits {

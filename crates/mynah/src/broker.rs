@@ -14,14 +14,16 @@ use mynah_core::SHARDS;
 use mynah_engine::Shared;
 use mynah_http::Http;
 use mynah_http::adapter::{Busy, Dial};
-use mynah_model::{Identity, Reason, TenantId};
+use mynah_model::{Identity, TenantId};
 use mynah_mqtt::Mqtt;
 use mynah_net::{Address, Dialer, Link, Server, Socketed, StartError, Tls, Verify};
 use tokio::sync::watch;
 use tokio::task::{self, JoinSet};
 
+use crate::bridges;
 use crate::complaint::Complaint;
 use crate::config::{Listener, Protocol, Settings};
+use crate::passwords::Passwords;
 use crate::web::{self, Bounds, Site};
 
 /// What is shown as the broker's version.
@@ -48,7 +50,11 @@ impl Broker {
         let tls =
             listeners.iter().filter_map(|l| Some((l.name.clone(), Arc::clone(l.entrance.tls.as_ref()?))));
         let tls = tls.collect();
-        let server = start_server(settings, users)?;
+        let bridges = settings.bridges.clone();
+        let statuses: Vec<_> =
+            bridges.iter().map(|bridge| Arc::new(bridges::Status::new(&bridge.name))).collect();
+        let first_bridge = place(&listeners, listeners.len());
+        let server = start_server(settings, users, &statuses)?;
         for (listener, socket) in &sockets {
             told(&listeners[*listener], socket.local_addr().ok().map(Address::Inet));
         }
@@ -58,7 +64,8 @@ impl Broker {
         for (listener, socket) in sockets {
             let router = match listeners[listener].protocol {
                 Protocol::Management => {
-                    mynah_admin::router(Metrics(Arc::clone(server.shared())), ready.clone())
+                    let metrics = Metrics { shared: Arc::clone(server.shared()), bridges: statuses.clone() };
+                    mynah_admin::router(metrics, ready.clone())
                 }
                 _ => {
                     let links = Links(server.dialer(place(&listeners, listener)));
@@ -68,6 +75,10 @@ impl Broker {
             // Each has bounds of its own: a flood of one does not shut the other.
             let bounds = Bounds::new(&limits, &http);
             sites.spawn(web::serve(Site { socket, router }, bounds, stopping.subscribe()));
+        }
+        for (at, (bridge, status)) in bridges.into_iter().zip(&statuses).enumerate() {
+            let dialer = server.dialer(first_bridge + at as u16);
+            sites.spawn(bridges::run(bridge.address, Arc::clone(status), dialer, stopping.subscribe()));
         }
         ready.set(true);
         tracing::info!(version = VERSION, workers = server.shared().workers(), "ready");
@@ -133,7 +144,12 @@ fn told(listener: &Listener, found: Option<Address>) {
     tracing::info!(listener = listener.name, protocol = listener.protocol.name(), %address, "listening");
 }
 
-fn start_server(settings: Settings, users: Option<Users>) -> Result<Server, Complaint> {
+/// The last listeners of the engine are bridges: each is reached by links to the connections that it has made.
+fn start_server(
+    settings: Settings,
+    users: Option<Users>,
+    statuses: &[Arc<bridges::Status>],
+) -> Result<Server, Complaint> {
     let protocol = |config| Arc::new(Mqtt::new(config)) as Arc<dyn mynah_stack::Protocol>;
     let mqtt = protocol(settings.mqtt);
     let profiles: BTreeMap<_, _> =
@@ -162,6 +178,19 @@ fn start_server(settings: Settings, users: Option<Users>) -> Result<Server, Comp
             protocol: Arc::clone(protocol),
             tenant: TenantId::DEFAULT,
             anonymous: listener.anonymous,
+            identity: None,
+        });
+    }
+    for (bridge, status) in settings.bridges.iter().zip(statuses) {
+        let stack = bridges::stack(bridge, status)
+            .map_err(|misuse| Complaint::Other(format!("bridge `{}`: {misuse}", bridge.name)))?;
+        let name = format!("bridge:{}", bridge.name);
+        listeners.push(mynah_engine::Listener {
+            protocol: Arc::new(stack),
+            tenant: TenantId::DEFAULT,
+            anonymous: false,
+            identity: Some(Identity::user(TenantId::DEFAULT, &name)),
+            name,
         });
     }
     let engine = mynah_engine::Settings {
@@ -174,7 +203,7 @@ fn start_server(settings: Settings, users: Option<Users>) -> Result<Server, Comp
         sys_interval: settings.sys_interval,
         version: VERSION,
     };
-    let verify = users.map(|users| Arc::new(Passwords(users)) as Arc<dyn Verify>);
+    let verify = users.map(|users| Arc::new(Passwords::new(users)) as Arc<dyn Verify>);
     let config = mynah_net::Config { settings: engine, sockets, verify, grace: settings.shutdown_grace };
     let server = Server::start(config)?;
     for local in server.addresses() {
@@ -194,15 +223,6 @@ fn seed() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// Verifies passwords for the workers. All listeners are in one tenant until configuration knows others.
-struct Passwords(Users);
-
-impl Verify for Passwords {
-    fn verify(&self, user: &str, password: &[u8]) -> Result<Identity, Reason> {
-        self.0.verify(TenantId::DEFAULT, user, password)
-    }
-}
-
 /// Links to the workers, one for each request.
 #[derive(Clone)]
 struct Links(Dialer);
@@ -216,18 +236,22 @@ impl Dial for Links {
 }
 
 /// What the workers count.
-struct Metrics(Arc<Shared>);
+struct Metrics {
+    shared: Arc<Shared>,
+    bridges: Vec<Arc<bridges::Status>>,
+}
 
 impl MetricsSource for Metrics {
     fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::new(VERSION);
-        for counters in self.0.all_counters() {
+        for counters in self.shared.all_counters() {
             snapshot.add_worker(counters);
         }
         // Retained values belong to no worker.
-        let sizes = self.0.sizes();
+        let sizes = self.shared.sizes();
         (snapshot.retained, snapshot.retained_bytes) =
             (sizes.retained_messages as u64, sizes.retained_bytes as u64);
+        snapshot.bridges = self.bridges.iter().map(|status| status.counts()).collect();
         snapshot
     }
 }

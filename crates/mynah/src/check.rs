@@ -42,6 +42,11 @@ pub(crate) fn summary(settings: &Settings) -> String {
             listener.name
         );
     }
+    for bridge in &settings.bridges {
+        let version = bridge.options.version.protocol_level();
+        let spoken = if version == 5 { "5.0" } else { "3.1.1" };
+        let _ = writeln!(text, "bridge     to {:<21} by MQTT {spoken} (`{}`)", bridge.address, bridge.name);
+    }
     let mut off = Vec::new();
     let is_local = settings.listeners.iter().all(|listener| listener.address.is_local());
     if is_local {

@@ -1,6 +1,7 @@
 //! The binary: command line, configuration, and the wiring of stacks, engine, sockets and runtime into one broker.
 
 mod arguments;
+mod bridges;
 mod broker;
 mod check;
 mod client;
@@ -8,6 +9,7 @@ mod complaint;
 mod config;
 mod logging;
 mod passwd;
+mod passwords;
 mod serve;
 mod stop;
 mod web;

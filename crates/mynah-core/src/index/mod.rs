@@ -10,6 +10,7 @@ mod filters;
 mod nodes;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use alloc::vec::Vec;
 
@@ -148,10 +149,12 @@ impl TopicIndex {
     /// Pushes every subscription that matches `topic`, in no particular order. A session whose subscriptions overlap
     /// appears several times.
     pub fn matches(&self, tenant: TenantId, topic: Topic<'_>, found: &mut Vec<Match>) {
-        let hash = self.hash.text(tenant, topic.as_bytes());
-        let same = |&at: &u32| self.filters.is(at, tenant, topic.as_bytes());
-        if let Some(&at) = self.exact.find(hash, same) {
-            self.filters.subscribers(at, found);
+        if !self.exact.is_empty() {
+            let hash = self.hash.text(tenant, topic.as_bytes());
+            let same = |&at: &u32| self.filters.is(at, tenant, topic.as_bytes());
+            if let Some(&at) = self.exact.find(hash, same) {
+                self.filters.subscribers(at, found);
+            }
         }
         self.nodes.walk(self.texts(), tenant, topic, |at| self.filters.subscribers(at, found));
         for &at in &self.many {

@@ -7,6 +7,7 @@ use hashbrown::HashTable;
 use mynah_model::{Filter, Segment, TenantId, Topic};
 
 use super::filters::Filters;
+use super::verify;
 use crate::hash::{KeyedHash, PathStep};
 
 #[derive(Debug, Default)]
@@ -162,7 +163,8 @@ impl Nodes {
         mut hit: impl FnMut(u32),
     ) {
         let hash = texts.hash;
-        let selects = |at: u32| texts.filters.selects(at, tenant, topic);
+        let filters = texts.filters;
+        let selects = |at: u32| filters.tenant(at) == tenant && verify::selects(filters.filter(at), topic);
         let mut pending = Vec::new();
         let (mut path, mut rest) = (hash.root(tenant), Some(topic.as_bytes()));
         // A wildcard in the first place selects no `$`-topic.

@@ -33,6 +33,7 @@ pub(crate) fn settings(workers: u16, limits: Limits) -> Settings {
         protocol: Arc::new(Lines),
         tenant: TenantId::DEFAULT,
         anonymous,
+        identity: None,
     };
     Settings {
         workers,

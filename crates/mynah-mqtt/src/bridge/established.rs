@@ -194,14 +194,14 @@ impl BridgeConnection {
                 Err(reason) if publish_reaction(reason) == PublishReaction::Close => self.leave(reason, out),
                 result => self.answer_publish(now, receipt, class, result.err(), out),
             },
-            Outcome::Completed { receipt, .. } => {
+            Outcome::Completed { receipt, known } => {
                 if !self.forgetting.remove(&receipt)
                     && let Some(packet_id) = PacketId::new(receipt)
                 {
-                    self.send(now, &Ack { ack_type: AckType::Pubcomp, packet_id }.encode(), out);
+                    self.go_on(now, AckType::Pubcomp, packet_id, known, out);
                 }
             }
-            Outcome::Received { id, .. } => self.release(now, id, out),
+            Outcome::Received { id, known } => self.go_on(now, AckType::Pubrel, id.into(), known, out),
             Outcome::Subscribed { results, .. } => {
                 if let Some(Err(reason)) = results.iter().find(|result| result.is_err()) {
                     self.leave(*reason, out);
@@ -233,17 +233,23 @@ impl BridgeConnection {
             Class::ExactlyOnce => AckType::Pubrec,
         };
         let code = refusal.filter(|_| self.is_v5()).map(|reason| publish_reason_code(Err(reason)));
-        let mut packet = Vec::new();
         let ack = AckV5::new(ack_type, packet_id, code.unwrap_or(ReasonCode::Success));
+        self.acknowledge(now, &ack, out);
+    }
+
+    /// Goes on in an exchange of QoS 2; in MQTT 5.0 it says if the core does not know of it.
+    fn go_on(&mut self, now: Instant, ack_type: AckType, id: PacketId, known: bool, out: &mut Outbound) {
+        let is_said = !known && self.is_v5();
+        let code = if is_said { ReasonCode::PacketIdentifierNotFound } else { ReasonCode::Success };
+        self.acknowledge(now, &AckV5::new(ack_type, id, code), out);
+    }
+
+    fn acknowledge(&mut self, now: Instant, ack: &AckV5<'_>, out: &mut Outbound) {
+        let mut packet = Vec::new();
         // It was checked that the remote broker takes the largest acknowledgement.
         if ack.encode(self.terms.packet_bytes_max, &mut packet) {
             self.send(now, &packet, out);
         }
-    }
-
-    fn release(&mut self, now: Instant, id: DeliveryId, out: &mut Outbound) {
-        let ack = Ack { ack_type: AckType::Pubrel, packet_id: PacketId::from(id) };
-        self.send(now, &ack.encode(), out);
     }
 
     pub(super) fn deliver_open(&mut self, now: Instant, delivery: Delivery<'_>, out: &mut Outbound) -> bool {
@@ -252,7 +258,7 @@ impl BridgeConnection {
                 (frame, class, id, retain, redelivered)
             }
             Delivery::Release { id } => {
-                self.release(now, id, out);
+                self.go_on(now, AckType::Pubrel, id.into(), true, out);
                 return true;
             }
         };

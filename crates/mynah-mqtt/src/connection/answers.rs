@@ -106,11 +106,10 @@ fn mosquitto_disconnect_code(error: Error, culprit: Culprit<'_>) -> Option<Optio
         (Error::Violation(violation), packet_type) => match (violation, packet_type) {
             (Violation::UnexpectedPacket, Some(Pingresp)) if !culprit.body.is_empty() => None,
             // Not an empty Response Topic.
-            (Violation::TopicEmpty, Some(Publish)) if culprit.body.starts_with(&[0, 0]) => {
-                Some(ReasonCode::MalformedPacket)
-            }
+            (Violation::TopicEmpty, Some(Publish)) if !culprit.body.starts_with(&[0, 0]) => return None,
             (
-                Violation::SubscribeEmpty
+                Violation::TopicEmpty
+                | Violation::SubscribeEmpty
                 | Violation::UnsubscribeEmpty
                 | Violation::MaximumQos
                 | Violation::RetainHandling,
@@ -129,7 +128,8 @@ fn mosquitto_connack_code(error: Error, field: ConnectField) -> Option<Option<Re
             Error::Malformed(Malformed::NotUtf8 | Malformed::Nul | Malformed::Discouraged),
             ConnectField::ClientId,
         ) => Some(ReasonCode::ClientIdentifierNotValid),
-        (Error::Malformed(_), ConnectField::Credentials) | (Error::Violation(Violation::WillQos), _) => None,
+        (Error::Malformed(_), ConnectField::Start | ConnectField::Credentials)
+        | (Error::Violation(Violation::WillQos), _) => None,
         _ => return None,
     })
 }

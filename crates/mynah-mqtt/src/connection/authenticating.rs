@@ -34,8 +34,9 @@ impl ServerConnection {
 
     /// Reads a step of the client's authentication.
     pub(super) fn receive_auth<'b>(&mut self, body: &[u8]) -> Result<Command<'b>, Error> {
-        let auth = Auth::decode(body, self.config.settings().text_rule)?;
+        let text_rule = self.config.settings().text_rule;
         let exchanging = self.exchanging().ok_or(Violation::AuthenticationStep)?;
+        let auth = Auth::decode(body, text_rule)?;
         exchanging.hear(&auth)?;
         let data = auth.properties.authentication_data.unwrap_or_default();
         Ok(Command::Authenticate(alloc::boxed::Box::new(Exchange {

@@ -10,6 +10,7 @@ use mynah_stack::{
 
 use super::answers::Culprit;
 use super::{Answers, Begun, ServerConnection};
+use crate::flow::Unfinished;
 use crate::framing::{Unit, next_unit};
 use crate::mapping::NamedFilter;
 use crate::wire::properties::{Property, PropertyId, Section};
@@ -200,7 +201,7 @@ impl ServerConnection {
         if class == Class::ExactlyOnce && unfinished.is_some_and(|unfinished| unfinished.contains(id)) {
             return Ok(());
         }
-        let count = usize::from(self.unanswered) + unfinished.map_or(0, |unfinished| unfinished.len());
+        let count = usize::from(self.unanswered) + unfinished.map_or(0, Unfinished::len);
         if count >= usize::from(self.config.settings().publications_max.get()) {
             return Err(Violation::ReceiveMaximum);
         }

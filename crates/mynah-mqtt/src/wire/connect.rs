@@ -50,8 +50,10 @@ pub struct Connect<'b> {
 /// A part of a CONNECT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectField {
-    /// Everything up to the client identifier.
+    /// Everything up to the keep-alive.
     Start,
+    /// The connect flags, in what they mean, and the properties.
+    Properties,
     /// The client identifier.
     ClientId,
     /// The will.
@@ -113,6 +115,7 @@ impl<'b> Connect<'b> {
     ) -> Result<Self, Error> {
         let mut fields = Fields(body);
         let (version, flags, keep_alive) = decode_start(header_flags, &mut fields)?;
+        *at = ConnectField::Properties;
         check_flags(version, flags)?;
         let properties = if version.has_properties() {
             decode_properties(&mut fields, rule)?

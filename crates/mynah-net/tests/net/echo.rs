@@ -135,6 +135,7 @@ pub(crate) fn config(workers: u16, verify: Option<Arc<dyn mynah_net::Verify>>) -
         protocol: Arc::new(Echo),
         tenant: TenantId::DEFAULT,
         anonymous: true,
+        identity: None,
     };
     let settings = Settings {
         workers,

@@ -19,6 +19,7 @@ use super::mqtt::{Mqtt, Profile};
 pub(super) struct Document {
     pub(super) workers: Option<Spanned<NonZeroU16>>,
     pub(super) listener: Vec<Listener>,
+    pub(super) bridge: Vec<Bridge>,
     pub(super) auth: Auth,
     pub(super) access_check: AccessCheck,
     pub(super) access: Vec<Access>,
@@ -46,6 +47,77 @@ pub(super) struct Listener {
     pub(super) tls: Option<Spanned<Tls>>,
     pub(super) proxies: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) socket_mode: Option<Spanned<String>>,
+}
+
+/// `[[bridge]]`: another broker that topics are exchanged with.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct Bridge {
+    pub(super) name: Spanned<String>,
+    pub(super) address: Spanned<String>,
+    #[serde(default)]
+    pub(super) version: BridgeVersion,
+    pub(super) client_id: Option<Spanned<String>>,
+    pub(super) user: Option<Spanned<String>>,
+    pub(super) password_file: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) clean: bool,
+    #[serde(default = "keep_alive")]
+    pub(super) keep_alive_s: u16,
+    #[serde(default = "receive_max")]
+    pub(super) receive_max: NonZeroU16,
+    #[serde(default)]
+    pub(super) bridge_bit: bool,
+    pub(super) topics: Spanned<Vec<BridgeTopic>>,
+}
+
+const fn keep_alive() -> u16 {
+    60
+}
+
+fn receive_max() -> NonZeroU16 {
+    NonZeroU16::new(20).unwrap_or(NonZeroU16::MIN)
+}
+
+/// The version that a bridge speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub(super) enum BridgeVersion {
+    #[default]
+    #[serde(rename = "3.1.1")]
+    V3_1_1,
+    #[serde(rename = "5.0")]
+    V5,
+}
+
+/// `bridge.topics`: which topics cross.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct BridgeTopic {
+    pub(super) direction: Direction,
+    pub(super) filter: Spanned<String>,
+    #[serde(default)]
+    pub(super) local_prefix: String,
+    #[serde(default)]
+    pub(super) remote_prefix: String,
+    #[serde(default = "qos")]
+    pub(super) qos: Spanned<u8>,
+}
+
+fn qos() -> Spanned<u8> {
+    Spanned::new(0..0, 1)
+}
+
+/// Which way messages cross.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Direction {
+    In,
+    Out,
+    Both,
 }
 
 /// What carries a protocol.

@@ -1,6 +1,7 @@
 //! The configuration: TOML as it is written ([`document`]), checked and turned into what the crates take
 //! ([`settings`]). What is wrong is told with its place, the line itself and a suggestion ([`problem`]).
 
+mod bridges;
 mod document;
 mod entrance;
 mod listeners;
@@ -11,6 +12,7 @@ mod settings;
 use std::fs;
 use std::path::Path;
 
+pub(crate) use bridges::Bridge;
 pub(crate) use problem::Problem;
 pub(crate) use settings::{Listener, LogFormat, Protocol, Settings};
 

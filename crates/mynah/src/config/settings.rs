@@ -14,6 +14,7 @@ use mynah_model::Limits;
 use toml::Spanned;
 use tracing::level_filters::LevelFilter;
 
+use super::bridges::{Bridge, bridges};
 pub(crate) use super::document::LogFormat;
 use super::document::{self, Document, LogLevel};
 use super::listeners::listeners;
@@ -25,6 +26,7 @@ pub(crate) struct Settings {
     /// Worker threads; absent: one for each core.
     pub(crate) workers: Option<NonZeroU16>,
     pub(crate) listeners: Vec<Listener>,
+    pub(crate) bridges: Vec<Bridge>,
     pub(crate) password_file: Option<PathBuf>,
     pub(crate) access: AccessRules,
     pub(crate) limits: Limits,
@@ -68,6 +70,7 @@ pub(super) fn settle(document: Document, path: &Path) -> Result<Settings, Vec<Wr
         document::AccessCheck::Delivery => Check::Delivery,
     });
     let (mqtt, profiles) = mqtt(&document, &mut wrongs);
+    let bridges = bridges(&document.bridge, mqtt.settings().packet_bytes_max, folder, &mut wrongs);
     let http = http(&document.http).map_err(|wrong| wrongs.push(wrong));
     let (Ok(http), true) = (http, wrongs.is_empty()) else {
         return Err(wrongs);
@@ -76,6 +79,7 @@ pub(super) fn settle(document: Document, path: &Path) -> Result<Settings, Vec<Wr
     Ok(Settings {
         workers: document.workers.map(Spanned::into_inner),
         listeners,
+        bridges,
         password_file: document.auth.password_file.map(|file| folder.join(file.into_inner())),
         access,
         limits: Limits::from(&document.limits),

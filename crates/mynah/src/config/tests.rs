@@ -37,7 +37,7 @@ fn an_unknown_key_is_shown_with_what_was_meant() {
     );
     check(
         "colour = 4",
-        "mynah.toml:1:1: unknown key `colour`; there are: workers, listener, auth, access_check, access, limits, mqtt, profile, http, log, sys, \
+        "mynah.toml:1:1: unknown key `colour`; there are: workers, listener, bridge, auth, access_check, access, limits, mqtt, profile, http, log, sys, \
          shutdown\n  1 | colour = 4\n    | ^^^^^^",
     );
     check(
@@ -269,6 +269,64 @@ fn listeners_stand_behind_what_was_asked_for() {
     assert!(second.anonymous, "only this machine reaches it");
 }
 
+/// A bridge with these keys beside.
+fn bridge(more: &str, topic: &str) -> String {
+    format!(
+        "[[bridge]]\nname = \"far\"\naddress = \"broker.example:1883\"\n{more}\n\
+         topics = [{{ direction = \"in\", filter = \"a/#\"{topic} }}]\n"
+    )
+}
+
+#[test]
+fn a_bridge_is_what_its_table_says() {
+    let settings =
+        settings(&bridge("version = \"5.0\"\nkeep_alive_s = 7", ", qos = 2, remote_prefix = \"x/\""));
+    let [bridge] = &settings.bridges[..] else { panic!("{settings:?}") };
+    assert_eq!((&*bridge.name, &*bridge.address), ("far", "broker.example:1883"));
+    let options = &bridge.options;
+    assert_eq!(
+        (options.version, &*options.client_id, options.keep_alive),
+        (mynah_mqtt::Version::V5, "mynah-far", 7)
+    );
+    assert!(!options.clean_session);
+    assert_eq!(options.v5.session_expiry, u32::MAX);
+    let topic = &bridge.topics[0];
+    assert_eq!(
+        (&*topic.filter, &*topic.remote_prefix, topic.class_max),
+        ("a/#", "x/", mynah_model::Class::ExactlyOnce)
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_bridge_is_told_at_its_place() {
+    let first = |text: &str| problems(text).remove(0).lines().next().unwrap().to_owned();
+    assert_eq!(
+        first(&bridge("", "").replace(":1883", "")),
+        "mynah.toml:3:11: write a host and a port, such as \"broker.example:1883\""
+    );
+    assert_eq!(first(&bridge("", ", qos = 3")), "mynah.toml:5:53: write 0, 1 or 2");
+    assert_eq!(
+        first(&bridge("", "").replace("a/#", "a#")),
+        "mynah.toml:5:40: misplaced wildcard in a topic filter [MQTT-4.7.1-2]"
+    );
+    assert_eq!(
+        first(&bridge("", ", remote_prefix = \"+\"")),
+        "mynah.toml:5:40: a prefix is the beginning of a topic, without wildcards"
+    );
+    assert_eq!(
+        first(&bridge("bridge_bit = true\nversion = \"5.0\"", "")),
+        "mynah.toml:2:8: only MQTT 3.1.1 has a bridge_bit; MQTT 5.0 asks for No Local instead"
+    );
+    assert!(
+        first(&bridge("password_file = \"no/such\"\nuser = \"u\"", ""))
+            .starts_with("mynah.toml:4:17: no/such: No such file")
+    );
+    assert_eq!(
+        first(&[bridge("", ""), bridge("", "")].concat()),
+        "mynah.toml:7:8: another bridge is called `far` too; rename one"
+    );
+}
+
 #[test]
 fn everything_that_is_wrong_with_values_is_told_at_once() {
     let text = "[[access]]\nidentity = \"\"\naction = \"publish\"\n[[access]]\nidentity = \"*\"\naction = \"publish\"\n\
@@ -340,12 +398,13 @@ fn the_example_of_the_document_can_be_used() {
 fn the_document_lists_every_key_with_its_default() {
     let text = "[[listener]]\nname = \"\"\nprotocol = \"mqtt\"\naddress = \"\"\nwebsocket = {}\nproxies = [\"\"]\n\
                 tls = { certificate = \"\", key = \"\", additional = [{ certificate = \"\", key = \"\" }] }\n\
-                [[access]]\nidentity = \"\"\naction = \"publish\"\nallow = [\"x\"]\ndeny = [\"x\"]\n";
+                [[access]]\nidentity = \"\"\naction = \"publish\"\nallow = [\"x\"]\ndeny = [\"x\"]\n\
+                [[bridge]]\nname = \"\"\naddress = \"\"\ntopics = [{ direction = \"in\", filter = \"\" }]\n";
     let document: Document = toml::from_str(text).unwrap();
     let mut expected = BTreeMap::new();
     keys("", &serde_json::to_value(&document).unwrap(), &mut expected);
     // What a listener and a rule say has no default, or one that depends on other keys.
-    let own = |key: &str| key.starts_with("listener.") || key.starts_with("access.");
+    let own = |key: &str| ["listener.", "access.", "bridge."].iter().any(|table| key.starts_with(table));
 
     let page = page();
     let mut listed = BTreeMap::new();

@@ -160,8 +160,11 @@ fn check_properties(encoded: &[u8], holder: PropertyHolder, rule: TextRule) -> R
     let mut fields = Fields(encoded);
     let mut present = 0;
     while !fields.is_empty() {
+        let property = fields.0;
         let id = PropertyId::from_number(fields.variable()?).ok_or(Malformed::PropertyId)?;
         if !id.is_allowed_in(holder) {
+            // What is not whole is that first.
+            skip(&mut &*property).ok_or(Malformed::Truncated)?;
             return Err(Malformed::PropertyMisplaced.into());
         }
         if present & bit(id) != 0 && !id.may_repeat_in(holder) {

@@ -1,0 +1,291 @@
+//! The store in a folder: a bare write and sync beside a commit of the journal, how fast a start is with a million of
+//! each kind, and how much disk is left when everything was consumed.
+//!
+//! `store [FOLDER [COUNT]]`: the folder is made, and emptied in the end; a million is the count. Without a count (0) starts are left
+//! out.
+
+use std::error::Error;
+use std::fs::{self, File};
+use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use mynah_model::{Class, Expiry, Layout, TenantId};
+use mynah_store::{
+    Batch, Durability, EntryValue, Key, Options, Owner, OwnerKind, OwnerValue, PayloadId, Producer,
+    Recovered, Store, StoreOptions, StoredMessage, Value, ignore,
+};
+
+type Outcome<T = ()> = Result<T, Box<dyn Error>>;
+
+const PAYLOAD_BYTES: usize = 256;
+const COMMITS: usize = 1000;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let folder =
+        arguments.next().map_or_else(|| std::env::temp_dir().join("mynah-bench-store"), PathBuf::from);
+    let count = arguments.next().and_then(|count| count.parse().ok()).unwrap_or(1_000_000);
+    let outcome = run(&folder, count);
+    let _ = fs::remove_dir_all(&folder);
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("FAILED: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(folder: &Path, count: u64) -> Outcome {
+    fs::create_dir_all(folder)?;
+    bare(folder)?;
+    commits(&folder.join("commits"))?;
+    let parts = if count == 0 { Vec::new() } else { vec![count / 4, count / 2, count] };
+    for part in parts {
+        start(&folder.join("retained"), "retained values", part, retained)?;
+        start(&folder.join("sessions"), "in sessions of 10", part, sessions)?;
+        start(&folder.join("session"), "in one session", part, one_session)?;
+    }
+    churn(&folder.join("churn"), if count == 0 { 2_000_000 } else { count * 2 })
+}
+
+fn print_quantiles(what: &str, mut times: Vec<Duration>) {
+    times.sort_unstable();
+    let at = |share: usize| times[(times.len() - 1) * share / 100].as_micros();
+    println!("{what:<34} p50 {:>6} us   p99 {:>6} us", at(50), at(99));
+}
+
+fn bare(folder: &Path) -> Outcome {
+    let path = folder.join("bare");
+    let file = File::create(&path)?;
+    let mut times = Vec::new();
+    for turn in 0..COMMITS {
+        let start = Instant::now();
+        file.write_all_at(&[7; 512], (turn * 512) as u64)?;
+        file.sync_data()?;
+        times.push(start.elapsed());
+    }
+    print_quantiles("bare write of 512 bytes and sync", times);
+    Ok(fs::remove_file(path)?)
+}
+
+const fn owner(name: &[u8]) -> Owner<'_> {
+    Owner { tenant: TenantId::DEFAULT, shard: 0, kind: OwnerKind::Session, name }
+}
+
+fn payload(batch: &mut Batch, id: PayloadId) {
+    let native = [b'x'; PAYLOAD_BYTES];
+    let message = StoredMessage {
+        id,
+        tenant: TenantId::DEFAULT,
+        layout: Layout { id: 1, version: 1 },
+        class: Class::AtLeastOnce,
+        retain: false,
+        priority: 4,
+        topic: (0, 10),
+        payload: (10, PAYLOAD_BYTES as u32),
+        deadline: None,
+        native: &native,
+    };
+    batch.payload(0, &message);
+}
+
+fn enqueue(batch: &mut Batch, store: &Store, name: &[u8], sequence: u64) -> Outcome {
+    let id = store.new_payload_id();
+    payload(batch, id);
+    let value = EntryValue { payload: id, class: Class::AtLeastOnce, retain: false, options: Options::NONE };
+    Ok(batch.put(&Key::Entry(owner(name), sequence), &Value::Entry(value))?)
+}
+
+fn commits(folder: &Path) -> Outcome {
+    let (store, _) = Store::open(StoreOptions::new(folder), &mut ignore)?;
+    let (woken, wakes) = mpsc::channel();
+    let producer = store.producer(Box::new(move || woken.send(()).unwrap_or_default()));
+    let (mut batch, mut times) = (producer.batch(), Vec::new());
+    for turn in 0..COMMITS {
+        let start = Instant::now();
+        enqueue(&mut batch, &store, b"one", turn as u64)?;
+        let ticket = producer.submit(&mut batch, Durability::Sync)?;
+        while producer.synced() < ticket {
+            wakes.recv_timeout(Duration::from_secs(60))?;
+        }
+        times.push(start.elapsed());
+    }
+    print_quantiles("commit of one message of 256 bytes", times);
+    let (start, before, messages) = (Instant::now(), store.status().syncs, 200_000u64);
+    for sequence in 0..messages {
+        enqueue(&mut batch, &store, b"many", sequence)?;
+        if sequence % 16 == 15 {
+            let ticket = producer.submit(&mut batch, Durability::Sync)?;
+            // As many as 4096 messages wait for their acknowledgement.
+            while producer.synced().0 + 256 < ticket.0 {
+                wakes.recv_timeout(Duration::from_secs(60))?;
+            }
+        }
+    }
+    let took = start.elapsed().as_secs_f64();
+    let syncs = store.status().syncs - before;
+    let rate = messages as f64 / took;
+    println!("4096 in flight: {rate:.0} messages a second, {:.0} to a sync", messages as f64 / syncs as f64);
+    store.close()?;
+    Ok(fs::remove_dir_all(folder)?)
+}
+
+fn submit(producer: &Producer, batch: &mut Batch) -> Outcome {
+    if batch.bytes_len() > 256 << 10 {
+        producer.submit(batch, Durability::Memory)?;
+    }
+    Ok(())
+}
+
+fn retained(store: &Store, producer: &Producer, count: u64) -> Outcome {
+    let mut batch = producer.batch();
+    for number in 0..count {
+        let id = store.new_payload_id();
+        payload(&mut batch, id);
+        let topic = format!("sites/{}/devices/{number}/state", number % 100);
+        let key = Key::Retained { tenant: TenantId::DEFAULT, shard: 0, topic: topic.as_bytes() };
+        batch.put(&key, &Value::Retained(id))?;
+        submit(producer, &mut batch)?;
+    }
+    producer.submit(&mut batch, Durability::Sync)?;
+    Ok(())
+}
+
+fn sessions(store: &Store, producer: &Producer, count: u64) -> Outcome {
+    let mut batch = producer.batch();
+    let value = OwnerValue {
+        identity: b"device",
+        anonymous: false,
+        expiry: Expiry::Never,
+        receive_max: 100,
+        detached_at: None,
+        head: 0,
+        options: Options::NONE,
+    };
+    for number in 0..count {
+        let name = format!("client-{}", number / 10);
+        if number % 10 == 0 {
+            batch.put(&Key::Owner(owner(name.as_bytes())), &Value::Owner(value))?;
+        }
+        enqueue(&mut batch, store, name.as_bytes(), number)?;
+        submit(producer, &mut batch)?;
+    }
+    producer.submit(&mut batch, Durability::Sync)?;
+    Ok(())
+}
+
+fn one_session(store: &Store, producer: &Producer, count: u64) -> Outcome {
+    let mut batch = producer.batch();
+    for number in 0..count {
+        enqueue(&mut batch, store, b"the-one", number)?;
+        submit(producer, &mut batch)?;
+    }
+    producer.submit(&mut batch, Durability::Sync)?;
+    Ok(())
+}
+
+/// Fills a store and times its next start.
+fn start(folder: &Path, what: &str, count: u64, fill: fn(&Store, &Producer, u64) -> Outcome) -> Outcome {
+    let (store, _) = Store::open(StoreOptions::new(folder), &mut ignore)?;
+    fill(&store, &store.producer(Box::new(|| ())), count)?;
+    store.close()?;
+    let (begun, cpu) = (Instant::now(), cpu_time());
+    let (mut items, mut bytes) = (0u64, 0);
+    let (store, report) = Store::open(StoreOptions::new(folder), &mut |recovered| {
+        match recovered {
+            Recovered::Item(..) => items += 1,
+            Recovered::Payload(message) => bytes += message.native.len(),
+            Recovered::Restart | Recovered::Progress(..) => {}
+        }
+        ControlFlow::Continue(())
+    })?;
+    let (took, cpu) = (begun.elapsed().as_secs_f64(), cpu_time() - cpu);
+    if items < count || bytes < count as usize * PAYLOAD_BYTES || !report.is_empty() {
+        return Err(format!("{items} items and {bytes} bytes were found of {count}: {report:?}").into());
+    }
+    println!(
+        "start {count:>8} {what:<18} {took:>6.2} s, {:>8.0} a second ({:.0} by processor time), {} MB peak",
+        items as f64 / took,
+        items as f64 / cpu,
+        peak_bytes() >> 20,
+    );
+    store.close()?;
+    Ok(fs::remove_dir_all(folder)?)
+}
+
+/// Messages through 10,000 sessions, consumed a little later: what is left on the disk.
+fn churn(folder: &Path, count: u64) -> Outcome {
+    let (store, _) = Store::open(StoreOptions::new(folder), &mut ignore)?;
+    let producer = store.producer(Box::new(|| ()));
+    let (mut batch, mut most, start) = (producer.batch(), 0, Instant::now());
+    let lag = 20_000;
+    let name = |number: u64| format!("client-{}", number % 10_000);
+    for number in 0..count + lag {
+        if number < count {
+            enqueue(&mut batch, &store, name(number).as_bytes(), number)?;
+        }
+        if number >= lag {
+            let old = number - lag;
+            batch.delete(&Key::Entry(owner(name(old).as_bytes()), old))?;
+        }
+        if number % 32 == 0 {
+            producer.submit(&mut batch, Durability::Sync)?;
+        }
+        if number % 100_000 == 0 {
+            most = most.max(folder_bytes(folder)?);
+        }
+    }
+    producer.submit(&mut batch, Durability::Sync)?;
+    let took = start.elapsed().as_secs_f64();
+    println!("{count} messages through 10,000 sessions in {took:.1} s: {} MB at most", most >> 20);
+    let start = Instant::now();
+    while store.status().live_messages > 0 && start.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // Half a minute later the state has been written once more.
+    let caught_up = start.elapsed().as_secs_f64();
+    std::thread::sleep(Duration::from_secs(30));
+    let left = folder_bytes(folder)?;
+    println!(
+        "all consumed, and known to be {caught_up:.1} s later: {} MB left, {:?}",
+        left >> 20,
+        store.status()
+    );
+    for finding in store.take_findings() {
+        println!("found: {finding}");
+    }
+    Ok(store.close()?)
+}
+
+/// Bytes that the files of a folder take on the disk.
+fn folder_bytes(folder: &Path) -> Outcome<u64> {
+    use std::os::unix::fs::MetadataExt;
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        // What is removed meanwhile takes nothing.
+        let Ok(meta) = entry.metadata() else { continue };
+        bytes += if meta.is_dir() { folder_bytes(&entry.path())? } else { meta.blocks() * 512 };
+    }
+    Ok(bytes)
+}
+
+/// Processor time of this process, in seconds; zero where Linux does not tell.
+fn cpu_time() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or_default();
+    (ticks(11) + ticks(12)) / 100.0
+}
+
+/// The most memory that this process ever had; zero where Linux does not tell.
+fn peak_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap_or_default() << 10
+}

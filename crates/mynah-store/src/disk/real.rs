@@ -1,0 +1,143 @@
+//! The disk of this machine. What is written, synced, renamed and removed goes through the C library by way of `std`,
+//! where a preloaded library of a test can see it; only room is asked for and counted beside it.
+
+use core::any::Any;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use super::{Disk, DiskFile};
+
+/// The disk of this machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+impl Disk for RealDisk {
+    fn create_folder(&self, folder: &Path) -> io::Result<()> {
+        fs::create_dir_all(folder)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            // A name that is not UTF-8 is not one of ours.
+            names.extend(entry?.file_name().into_string());
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn create(&self, file: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(file)?;
+        Ok(Box::new(RealFile(file)))
+    }
+
+    fn open(&self, file: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(RealFile(OpenOptions::new().read(true).write(true).open(file)?)))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, file: &Path) -> io::Result<()> {
+        fs::remove_file(file)
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        File::open(folder)?.sync_all()
+    }
+
+    fn free_bytes(&self, folder: &Path) -> io::Result<u64> {
+        let room = rustix::fs::statvfs(folder)?;
+        Ok(room.f_bavail.saturating_mul(room.f_frsize))
+    }
+
+    fn lock(&self, file: &Path) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(file)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Box::new(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct RealFile(File);
+
+impl DiskFile for RealFile {
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(bytes, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        match rustix::fs::fallocate(&self.0, rustix::fs::FallocateFlags::empty(), 0, bytes) {
+            // Some file systems know no such thing: then a lack of room is seen when it is written to.
+            Err(rustix::io::Errno::NOTSUP | rustix::io::Errno::NOSYS) => self.0.set_len(bytes),
+            outcome => Ok(outcome?),
+        }
+    }
+
+    fn truncate(&self, bytes: u64) -> io::Result<()> {
+        self.0.set_len(bytes)
+    }
+
+    fn bytes(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Folder;
+
+    #[test]
+    fn files_are_made_written_read_renamed_and_removed() {
+        let folder = Folder::new("disk");
+        let disk = RealDisk;
+        let (inner, path) = (folder.path().join("a/b"), folder.path().join("a/b/one"));
+        assert!(disk.list(&inner).unwrap().is_empty());
+        disk.create_folder(&inner).unwrap();
+        let file = disk.create(&path).unwrap();
+        assert!(disk.create(&path).is_err());
+        file.allocate(4096).unwrap();
+        file.write_at(b"hello", 10).unwrap();
+        file.sync().unwrap();
+        file.truncate(100).unwrap();
+        assert_eq!(file.bytes().unwrap(), 100);
+        disk.rename(&path, &inner.join("two")).unwrap();
+        disk.sync_folder(&inner).unwrap();
+        assert_eq!(disk.list(&inner).unwrap(), ["two"]);
+        let mut read = [0; 200];
+        let count = crate::disk::read_full(&*disk.open(&inner.join("two")).unwrap(), &mut read, 10).unwrap();
+        assert_eq!((count, &read[..5]), (90, &b"hello"[..]));
+        disk.remove(&inner.join("two")).unwrap();
+        assert!(disk.free_bytes(&inner).unwrap() > 0);
+    }
+
+    #[test]
+    fn a_lock_is_had_once() {
+        let folder = Folder::new("lock");
+        let path = folder.path().join("lock");
+        let held = RealDisk.lock(&path).unwrap();
+        assert!(held.is_some());
+        assert!(RealDisk.lock(&path).unwrap().is_none());
+        drop(held);
+        assert!(RealDisk.lock(&path).unwrap().is_some());
+    }
+}

@@ -1,0 +1,306 @@
+//! A disk in memory that forgets what was not synced, sector by sector, and fails at the call a test names.
+
+use core::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::{Disk, DiskFile};
+
+const SECTOR: usize = 512;
+
+/// What happens at a call that writes, counted from the making of the disk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    /// From this call on, all fail: the machine is going down.
+    HaltAt(u64),
+    /// This one fails, and what it wrote is partly there.
+    FailAt(u64, i32),
+    /// These ones fail.
+    FailDuring(u64, u64, i32),
+}
+
+/// `EIO`.
+pub(crate) const EIO: i32 = 5;
+/// `ENOSPC`.
+pub(crate) const ENOSPC: i32 = 28;
+
+#[derive(Clone, Debug, Default)]
+struct Inode {
+    synced: Vec<u8>,
+    current: Vec<u8>,
+    dirty: BTreeSet<usize>,
+}
+
+#[derive(Clone, Debug)]
+enum Naming {
+    Create(PathBuf, u64),
+    Rename(PathBuf, PathBuf),
+    Remove(PathBuf),
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    inodes: BTreeMap<u64, Inode>,
+    names: BTreeMap<PathBuf, u64>,
+    synced_names: BTreeMap<PathBuf, u64>,
+    unsynced: Vec<Naming>,
+    locked: BTreeSet<PathBuf>,
+    calls: u64,
+    fault: Option<Fault>,
+    free: u64,
+}
+
+/// A simulated disk. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct SimulatedDisk(Arc<Mutex<Inner>>);
+
+impl SimulatedDisk {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Mutex::new(Inner { free: 1 << 40, ..Inner::default() })))
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap()
+    }
+
+    /// Calls that wrote something, so far.
+    pub(crate) fn calls(&self) -> u64 {
+        self.inner().calls
+    }
+
+    pub(crate) fn set_fault(&self, fault: Option<Fault>) {
+        self.inner().fault = fault;
+    }
+
+    pub(crate) fn set_free(&self, bytes: u64) {
+        self.inner().free = bytes;
+    }
+
+    /// The disk after a power cut: of what was not synced, `keep` says for each piece whether it arrived.
+    pub(crate) fn crash(&self, mut keep: impl FnMut() -> bool) -> Self {
+        let inner = self.inner();
+        let mut names = inner.synced_names.clone();
+        // Folders are journalled: their changes last in order, up to some point.
+        for naming in &inner.unsynced {
+            if !keep() {
+                break;
+            }
+            naming.apply(&mut names);
+        }
+        let mut inodes = BTreeMap::new();
+        for &id in names.values() {
+            let Some(inode) = inner.inodes.get(&id) else { continue };
+            let mut bytes = inode.synced.clone();
+            if inode.current.len() != inode.synced.len() && keep() {
+                bytes.resize(inode.current.len(), 0);
+            }
+            for &sector in &inode.dirty {
+                let from = sector * SECTOR;
+                let to = (from + SECTOR).min(bytes.len()).min(inode.current.len());
+                if from < to && keep() {
+                    bytes[from..to].copy_from_slice(&inode.current[from..to]);
+                }
+            }
+            inodes.insert(id, Inode { synced: bytes.clone(), current: bytes, dirty: BTreeSet::new() });
+        }
+        let inner = Inner { inodes, synced_names: names.clone(), names, free: 1 << 40, ..Inner::default() };
+        Self(Arc::new(Mutex::new(inner)))
+    }
+
+    /// Files with their bytes.
+    pub(crate) fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let inner = self.inner();
+        inner.names.iter().map(|(path, id)| (path.clone(), inner.inodes[id].current.clone())).collect()
+    }
+
+    /// Turns one bit of a file.
+    pub(crate) fn flip(&self, path: &Path, bit: usize) {
+        let mut inner = self.inner();
+        let id = inner.names[path];
+        let inode = inner.inodes.get_mut(&id).unwrap();
+        inode.current[bit / 8] ^= 1 << (bit % 8);
+        inode.synced[bit / 8] ^= 1 << (bit % 8);
+    }
+}
+
+impl Naming {
+    fn apply(&self, names: &mut BTreeMap<PathBuf, u64>) {
+        match self {
+            Self::Create(path, id) => drop(names.insert(path.clone(), *id)),
+            Self::Remove(path) => drop(names.remove(path)),
+            Self::Rename(from, to) => {
+                if let Some(id) = names.remove(from) {
+                    names.insert(to.clone(), id);
+                }
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Counts a call that writes. Says how it fails, if it does, and whether half of it is done all the same.
+    fn call(&mut self) -> Result<(), (io::Error, bool)> {
+        let number = self.calls;
+        self.calls += 1;
+        let failure = |code, half| Err((io::Error::from_raw_os_error(code), half));
+        match self.fault {
+            Some(Fault::HaltAt(at)) if number == at => failure(EIO, true),
+            Some(Fault::HaltAt(at)) if number > at => failure(EIO, false),
+            Some(Fault::FailAt(at, code)) if number == at => failure(code, true),
+            Some(Fault::FailDuring(from, to, code)) if (from..to).contains(&number) => failure(code, true),
+            _ => Ok(()),
+        }
+    }
+
+    fn name(&mut self, naming: Naming) -> io::Result<()> {
+        self.call().map_err(|(error, _)| error)?;
+        naming.apply(&mut self.names);
+        self.unsynced.push(naming);
+        Ok(())
+    }
+}
+
+impl Disk for SimulatedDisk {
+    fn create_folder(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let inner = self.inner();
+        let inside = inner.names.keys().filter(|path| path.parent() == Some(folder));
+        Ok(inside.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect())
+    }
+
+    fn create(&self, file: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let mut inner = self.inner();
+        if inner.names.contains_key(file) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let id = inner.inodes.last_key_value().map_or(0, |(id, _)| id + 1);
+        inner.name(Naming::Create(file.to_owned(), id))?;
+        inner.inodes.insert(id, Inode::default());
+        drop(inner);
+        self.open(file)
+    }
+
+    fn open(&self, file: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let id = *self.inner().names.get(file).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Box::new(SimulatedFile { disk: self.clone(), id }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner().name(Naming::Rename(from.to_owned(), to.to_owned()))
+    }
+
+    fn remove(&self, file: &Path) -> io::Result<()> {
+        self.inner().name(Naming::Remove(file.to_owned()))
+    }
+
+    fn sync_folder(&self, _: &Path) -> io::Result<()> {
+        let mut inner = self.inner();
+        inner.call().map_err(|(error, _)| error)?;
+        inner.synced_names = inner.names.clone();
+        inner.unsynced.clear();
+        Ok(())
+    }
+
+    fn free_bytes(&self, _: &Path) -> io::Result<u64> {
+        Ok(self.inner().free)
+    }
+
+    fn lock(&self, file: &Path) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
+        if !self.inner().locked.insert(file.to_owned()) {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(Lock { disk: self.clone(), path: file.to_owned() })))
+    }
+}
+
+struct Lock {
+    disk: SimulatedDisk,
+    path: PathBuf,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.disk.inner().locked.remove(&self.path);
+    }
+}
+
+#[derive(Debug)]
+struct SimulatedFile {
+    disk: SimulatedDisk,
+    id: u64,
+}
+
+impl SimulatedFile {
+    /// Does `change`, or half of it if the call fails in the middle.
+    fn change(&self, change: impl FnOnce(&mut Inode, bool)) -> io::Result<()> {
+        let mut inner = self.disk.inner();
+        let outcome = inner.call();
+        let half = matches!(outcome, Err((_, true)));
+        if let (true, Some(inode)) = (outcome.is_ok() || half, inner.inodes.get_mut(&self.id)) {
+            change(inode, half);
+        }
+        outcome.map_err(|(error, _)| error)
+    }
+}
+
+impl DiskFile for SimulatedFile {
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        let inner = self.disk.inner();
+        let current = &inner.inodes[&self.id].current;
+        let rest = current.get(offset as usize..).unwrap_or_default();
+        let count = rest.len().min(bytes.len());
+        bytes[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.change(|inode, half| {
+            let bytes = if half { &bytes[..bytes.len() / 2] } else { bytes };
+            let (from, to) = (offset as usize, offset as usize + bytes.len());
+            if inode.current.len() < to {
+                inode.current.resize(to, 0);
+            }
+            inode.current[from..to].copy_from_slice(bytes);
+            inode.dirty.extend(from / SECTOR..to.div_ceil(SECTOR));
+        })
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.change(|inode, half| {
+            // A sync that failed may have written anything.
+            let length = inode.current.len();
+            inode.synced.resize(length, 0);
+            for sector in core::mem::take(&mut inode.dirty) {
+                let (from, to) = (sector * SECTOR, (sector * SECTOR + SECTOR).min(length));
+                if from < to && !(half && sector % 2 == 0) {
+                    inode.synced[from..to].copy_from_slice(&inode.current[from..to]);
+                }
+            }
+        })
+    }
+
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        self.change(|inode, half| {
+            if !half && inode.current.len() < bytes as usize {
+                inode.current.resize(bytes as usize, 0);
+            }
+        })
+    }
+
+    fn truncate(&self, bytes: u64) -> io::Result<()> {
+        self.change(|inode, half| {
+            if !half {
+                inode.current.truncate(bytes as usize);
+            }
+        })
+    }
+
+    fn bytes(&self) -> io::Result<u64> {
+        Ok(self.disk.inner().inodes[&self.id].current.len() as u64)
+    }
+}

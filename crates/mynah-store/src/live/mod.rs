@@ -1,0 +1,413 @@
+//! What is live: the state, and in front of it what the journal has said since the state was last written. A message
+//! that comes and goes in between never reaches the state.
+
+mod flush;
+mod payloads;
+mod recount;
+#[cfg(test)]
+mod tests;
+
+use core::ops::{Bound, ControlFlow};
+use std::collections::{BTreeMap, HashMap};
+
+use foldhash::fast::RandomState;
+
+use crate::position::Position;
+use crate::record::fields::Fields;
+use crate::record::frame::{Frame, Kind};
+use crate::record::item::payload_in;
+use crate::record::key::{self, tag};
+use crate::record::message::payload_id;
+use crate::state::{State, StateError};
+
+pub(crate) use flush::{META_KEY, Meta, seal, term_of, unseal};
+pub(crate) use payloads::PayloadPlace;
+use payloads::RecentPayload;
+
+/// What is known of a key that the state does not know.
+#[derive(Debug)]
+struct Recent {
+    value: Option<Box<[u8]>>,
+    /// The state holds nothing under the key.
+    fresh: bool,
+}
+
+/// What of a segment is live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Use {
+    pub(crate) bytes: u64,
+    pub(crate) payloads: u64,
+}
+
+/// Keys whose loss is told one by one; of further ones only the number.
+const LOST_MAX: usize = 1000;
+
+/// What the map of recent changes costs for each key beside key and value, roughly, in bytes.
+const RECENT_COST: usize = 64;
+
+pub(crate) struct Live {
+    state: Box<dyn State>,
+    salt: u32,
+    recent: BTreeMap<Box<[u8]>, Recent>,
+    recent_bytes: usize,
+    payloads: HashMap<u64, RecentPayload, RandomState>,
+    uses: BTreeMap<u32, Use>,
+    /// What the state holds, checked when it is read from start to end.
+    digest: Digest,
+    /// Everything before was applied.
+    applied: Position,
+    /// Everything before is in the state, and synced there.
+    flushed: Position,
+    /// Where the newest complete snapshot begins to be right.
+    snapshot: Option<Position>,
+    next_payload: u64,
+    /// Changes since the state was last compacted.
+    changes: u64,
+    /// The state may hold what is still to be applied; references are counted afterwards.
+    rebuilding: bool,
+    lost: Vec<Box<[u8]>>,
+    lost_count: u64,
+    malformed: u64,
+}
+
+/// Says whether a set of keys and values is the one that was written, but for a chance of 2^-32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Digest {
+    pub(crate) count: u64,
+    pub(crate) sum: u64,
+}
+
+impl Digest {
+    pub(crate) fn add(&mut self, term: u32) {
+        self.count = self.count.wrapping_add(1);
+        self.sum = self.sum.wrapping_add(u64::from(term));
+    }
+
+    pub(crate) fn subtract(&mut self, term: u32) {
+        self.count = self.count.wrapping_sub(1);
+        self.sum = self.sum.wrapping_sub(u64::from(term));
+    }
+}
+
+/// Keys and values.
+pub(crate) type Pairs = Vec<(Box<[u8]>, Box<[u8]>)>;
+
+impl Live {
+    /// What `state` says is live. A state that is new says that nothing is, as of before the journal.
+    pub(crate) fn load(state: Box<dyn State>, salt: u32) -> Result<Self, StateError> {
+        let meta = match state.get(META_KEY)? {
+            None => Meta::default(),
+            Some(sealed) => {
+                let bytes = unseal(salt, META_KEY, &sealed)?;
+                Meta::decode(bytes)
+                    .ok_or_else(|| StateError("the state's own record is damaged".to_owned()))?
+            }
+        };
+        Ok(Self {
+            state,
+            salt,
+            recent: BTreeMap::new(),
+            recent_bytes: 0,
+            payloads: HashMap::default(),
+            uses: meta.uses,
+            digest: meta.digest,
+            applied: meta.applied,
+            flushed: meta.applied,
+            snapshot: (meta.snapshot != Position::START).then_some(meta.snapshot),
+            next_payload: meta.next_payload,
+            changes: 0,
+            rebuilding: false,
+            lost: Vec::new(),
+            lost_count: 0,
+            malformed: 0,
+        })
+    }
+
+    pub(crate) fn applied(&self) -> Position {
+        self.applied
+    }
+
+    /// Everything before is in the state, and synced there.
+    pub(crate) fn flushed(&self) -> Position {
+        self.flushed
+    }
+
+    pub(crate) fn snapshot(&self) -> Option<Position> {
+        self.snapshot
+    }
+
+    pub(crate) fn set_snapshot(&mut self, base: Position) {
+        self.snapshot = Some(base);
+    }
+
+    pub(crate) fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    pub(crate) fn uses(&self) -> &BTreeMap<u32, Use> {
+        &self.uses
+    }
+
+    pub(crate) fn next_payload(&self) -> u64 {
+        self.next_payload
+    }
+
+    pub(crate) fn salt(&self) -> u32 {
+        self.salt
+    }
+
+    pub(crate) fn state(&self) -> &dyn State {
+        &*self.state
+    }
+
+    /// Bytes that changes take which the state does not know.
+    pub(crate) fn recent_bytes(&self) -> usize {
+        self.recent_bytes + self.payloads.len() * RECENT_COST
+    }
+
+    /// Keys that were lost since the last call because the messages they refer to are, and how many.
+    pub(crate) fn take_lost(&mut self) -> (Vec<Box<[u8]>>, u64) {
+        (core::mem::take(&mut self.lost), core::mem::take(&mut self.lost_count))
+    }
+
+    /// Records since the last call that are right by their checksums and mean nothing.
+    pub(crate) fn take_malformed(&mut self) -> u64 {
+        core::mem::take(&mut self.malformed)
+    }
+
+    /// Everything before `position` was applied, or cannot be.
+    pub(crate) fn set_applied(&mut self, position: Position) {
+        self.applied = self.applied.max(position);
+    }
+
+    /// Takes in what a frame says that starts at `at` and takes `bytes`.
+    pub(crate) fn apply(&mut self, frame: Frame<'_>, at: Position, bytes: u32) -> Result<(), StateError> {
+        self.applied = Position::new(at.segment, at.offset + bytes);
+        if self.try_apply(frame, at, bytes)?.is_none() {
+            self.malformed += 1;
+        }
+        Ok(())
+    }
+
+    fn try_apply(&mut self, frame: Frame<'_>, at: Position, bytes: u32) -> Result<Option<()>, StateError> {
+        let mut fields = Fields(frame.body);
+        match frame.kind {
+            Kind::Commit | Kind::SnapshotBegin | Kind::SnapshotItems => {}
+            Kind::SnapshotEnd => {
+                let Some(base) = fields.u64() else { return Ok(None) };
+                self.snapshot = self.snapshot.max(Some(Position::from_u64(base)));
+            }
+            Kind::Payload | Kind::Moved => {
+                let Some(id) = payload_id(frame.body) else { return Ok(None) };
+                self.payload_stands(id, at, bytes, frame.kind == Kind::Moved)?;
+            }
+            Kind::Put | Kind::Delete | Kind::Truncate | Kind::Clear => {
+                let Some(key) = fields.short() else { return Ok(None) };
+                if key.is_empty() || key[0] < tag::SETTING {
+                    return Ok(None);
+                }
+                match frame.kind {
+                    Kind::Put => self.put(key, fields.rest())?,
+                    Kind::Delete => self.delete(key)?,
+                    Kind::Truncate => {
+                        let (Some(from), Some(to)) = (fields.u64(), fields.u64()) else { return Ok(None) };
+                        self.truncate(key, from, to)?;
+                    }
+                    _ => self.clear(key)?,
+                }
+            }
+        }
+        Ok(Some(()))
+    }
+
+    /// A key has a value.
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StateError> {
+        let payload = payload_in(key[0], value);
+        // The new reference first: so that a value that is set again to the same message does not lose it.
+        if let Some(id) = payload
+            && !self.refer(id)?
+        {
+            self.lose(key);
+            return self.delete(key);
+        }
+        let fresh = self.is_fresh(key);
+        self.recent_bytes += cost(key, Some(value));
+        match self.recent.insert(key.into(), Recent { value: Some(value.into()), fresh }) {
+            Some(old) => {
+                self.recent_bytes -= cost(key, old.value.as_deref());
+                if let Some(recent) = self.recent.get_mut(key) {
+                    recent.fresh = old.fresh;
+                }
+                self.release_in(key, old.value.as_deref())
+            }
+            None if fresh => Ok(()),
+            None => self.release_stored(key),
+        }
+    }
+
+    /// Whether the state can hold nothing under a key that was not touched lately. The sequence number of an entry is
+    /// used once, so an entry that appears is new, and so is the lease of one that just appeared.
+    fn is_fresh(&self, key: &[u8]) -> bool {
+        match key[0] {
+            _ if self.rebuilding => false,
+            tag::ENTRY => true,
+            tag::LEASE => {
+                let mut entry = key.to_vec();
+                entry[0] = tag::ENTRY;
+                self.recent.get(&entry[..]).is_some_and(|recent| recent.fresh)
+            }
+            _ => false,
+        }
+    }
+
+    /// A key has no value.
+    fn delete(&mut self, key: &[u8]) -> Result<(), StateError> {
+        let fresh = match self.recent.remove(key) {
+            Some(old) => {
+                self.recent_bytes -= cost(key, old.value.as_deref());
+                self.release_in(key, old.value.as_deref())?;
+                old.fresh
+            }
+            None => {
+                self.release_stored(key)?;
+                false
+            }
+        };
+        if !fresh {
+            self.recent_bytes += cost(key, None);
+            self.recent.insert(key.into(), Recent { value: None, fresh: false });
+        }
+        Ok(())
+    }
+
+    /// What a value refers to loses a reference, unless that is counted later.
+    fn release_in(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), StateError> {
+        match value.and_then(|value| payload_in(key[0], value)) {
+            Some(id) if !self.rebuilding => self.release(id),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the value of a key in the state refers to loses a reference, unless that is counted later.
+    fn release_stored(&mut self, key: &[u8]) -> Result<(), StateError> {
+        if self.rebuilding || !matches!(key[0], tag::WILL | tag::ENTRY | tag::RETAINED | tag::DELAYED) {
+            return Ok(());
+        }
+        let value = self.stored(key)?;
+        self.release_in(key, value.as_deref())
+    }
+
+    /// The entries of a queue from one number to the one before another are gone.
+    fn truncate(&mut self, owner: &[u8], from: u64, to: u64) -> Result<(), StateError> {
+        for tag in [tag::LEASE, tag::ENTRY] {
+            let [from, to] = [from, to].map(|number| numbered(owner, tag, number));
+            self.delete_range(from, &to)?;
+        }
+        Ok(())
+    }
+
+    /// Everything of a session or queue is gone.
+    fn clear(&mut self, owner: &[u8]) -> Result<(), StateError> {
+        for tag in [tag::OWNER, tag::SUBSCRIPTION, tag::RECEIVED, tag::WILL, tag::LEASE, tag::ENTRY] {
+            let mut prefix = owner.to_vec();
+            prefix[0] = tag;
+            let end = key::after(&prefix);
+            self.delete_range(prefix, &end)?;
+        }
+        Ok(())
+    }
+
+    fn delete_range(&mut self, mut from: Vec<u8>, to: &[u8]) -> Result<(), StateError> {
+        const AT_ONCE: usize = 1024;
+        loop {
+            let pairs = self.scan(&from, to, AT_ONCE)?;
+            for (key, _) in &pairs {
+                self.delete(key)?;
+            }
+            match pairs.last() {
+                Some((last, _)) if pairs.len() == AT_ONCE => from = [&last[..], &[0]].concat(),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// The value of a key in the state.
+    fn stored(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        let Some(mut sealed) = self.state.get(key)? else { return Ok(None) };
+        let length = unseal(self.salt, key, &sealed)?.len();
+        sealed.truncate(length);
+        Ok(Some(sealed))
+    }
+
+    /// Keys and values from `from` on to the one before `to`, `max` at most. Not of messages, see
+    /// [`Live::payload`].
+    pub(crate) fn scan(&self, from: &[u8], to: &[u8], max: usize) -> Result<Pairs, StateError> {
+        let mut found: Pairs = Vec::new();
+        let mut fault = None;
+        self.state.scan(from, to, &mut |key, sealed| {
+            if !self.recent.contains_key(key) {
+                match unseal(self.salt, key, sealed) {
+                    Ok(value) => found.push((key.into(), value.into())),
+                    Err(error) => fault = Some(error),
+                }
+            }
+            if fault.is_none() && found.len() < max {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        })?;
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
+        // Beyond what the state was read, recent keys would come too early.
+        let to = match found.last() {
+            Some((last, _)) if found.len() >= max => Bound::Included(last.to_vec()),
+            _ if from >= to => return Ok(found),
+            _ => Bound::Excluded(to.to_vec()),
+        };
+        let to = match &to {
+            Bound::Included(to) => Bound::Included(&to[..]),
+            Bound::Excluded(to) => Bound::Excluded(&to[..]),
+            Bound::Unbounded => Bound::Unbounded,
+        };
+        let stored = found.len();
+        for (key, recent) in self.recent.range::<[u8], _>((Bound::Included(from), to)) {
+            if found.len() - stored >= max {
+                break;
+            }
+            if let Some(value) = &recent.value {
+                found.push((key.clone(), value.clone()));
+            }
+        }
+        if found.len() > stored && stored > 0 {
+            found.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        }
+        found.truncate(max);
+        Ok(found)
+    }
+
+    /// A key is gone, because what it refers to is.
+    pub(crate) fn forget(&mut self, key: &[u8]) -> Result<(), StateError> {
+        self.delete(key)
+    }
+
+    fn lose(&mut self, key: &[u8]) {
+        self.lost_count += 1;
+        if self.lost.len() < LOST_MAX {
+            self.lost.push(key.into());
+        }
+    }
+}
+
+fn cost(key: &[u8], value: Option<&[u8]>) -> usize {
+    RECENT_COST + key.len() + value.map_or(0, <[u8]>::len)
+}
+
+/// The key of an entry or a lease, from that of its owner.
+fn numbered(owner: &[u8], tag: u8, number: u64) -> Vec<u8> {
+    let mut key = owner.to_vec();
+    key[0] = tag;
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}

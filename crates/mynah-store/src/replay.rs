@@ -1,0 +1,133 @@
+//! Reading the journal into what is live: at a start, and all the time behind the committer.
+
+use std::io;
+use std::path::Path;
+
+use crate::disk::{Disk, DiskFile, read_full};
+use crate::error::StoreError;
+use crate::live::Live;
+use crate::position::Position;
+use crate::record::frame::{self, MORE_FOLLOWS};
+use crate::report::{Finding, Report};
+use crate::segment::{FrameReader, HEADER_BYTES, Segments, Step};
+
+/// Bytes of recent changes above which the state is written.
+pub(crate) const RECENT_MAX: usize = 32 << 20;
+
+/// Bytes of damage that are copied for a look at them.
+const COPY_MAX: u64 = 1 << 20;
+
+/// Where copies of damage go.
+pub(crate) struct Quarantine<'q> {
+    pub(crate) disk: &'q dyn Disk,
+    pub(crate) folder: &'q Path,
+}
+
+/// Applies what stands from where `live` has come to, up to `to`.
+pub(crate) fn replay(
+    live: &mut Live,
+    segments: &Segments,
+    to: Position,
+    report: &mut Report,
+    quarantine: Option<&Quarantine<'_>>,
+) -> Result<(), StoreError> {
+    let from = live.applied();
+    for number in segments.numbers().into_iter().filter(|n| (from.segment..=to.segment).contains(n)) {
+        let Some(file) = segments.get(number) else { continue };
+        let start = if number == from.segment { from.offset.max(HEADER_BYTES) } else { HEADER_BYTES };
+        let end = if number == to.segment { u64::from(to.offset) } else { file.bytes()? };
+        let reader = FrameReader::new(file, live.salt(), u64::from(start), end);
+        let mut replayed = Segment { number, reader, group: Vec::new() };
+        while replayed.step(live, report, quarantine)? {
+            if live.recent_bytes() > RECENT_MAX {
+                live.flush()?;
+            }
+        }
+    }
+    for key in report_lost(live, report) {
+        report.add(Finding::lost(&key));
+    }
+    Ok(())
+}
+
+/// Reports what was noticed while applying, and returns the keys that were lost.
+fn report_lost(live: &mut Live, report: &mut Report) -> Vec<Box<[u8]>> {
+    let malformed = live.take_malformed();
+    if malformed > 0 {
+        report.add(Finding::Malformed { count: malformed });
+    }
+    let (keys, count) = live.take_lost();
+    let more = count.saturating_sub(keys.len() as u64);
+    if more > 0 {
+        report.add(Finding::LostMore { count: more });
+    }
+    keys
+}
+
+struct Segment {
+    number: u32,
+    reader: FrameReader,
+    /// Frames of a group whose end was not seen yet.
+    group: Vec<(Position, Vec<u8>)>,
+}
+
+impl Segment {
+    /// Applies the next frame. Returns whether there may be another.
+    fn step(
+        &mut self,
+        live: &mut Live,
+        report: &mut Report,
+        quarantine: Option<&Quarantine<'_>>,
+    ) -> Result<bool, StoreError> {
+        let number = self.number;
+        let fault = match self.reader.step()? {
+            Step::End => return Ok(false),
+            Step::Version(version) => return Err(StoreError::Version { version: u16::from(version) }),
+            Step::Fault(at) => at,
+            Step::Frame(frame, at, taken) => {
+                let position = Position::new(number, at as u32);
+                let more = frame.flags & MORE_FOLLOWS != 0;
+                if !more && self.group.is_empty() {
+                    live.apply(frame, position, taken as u32)?;
+                    return Ok(true);
+                }
+                let mut bytes = Vec::new();
+                frame.append_to(&mut bytes);
+                self.group.push((position, bytes));
+                if !more {
+                    for (position, bytes) in core::mem::take(&mut self.group) {
+                        let Some(frame) = frame::view(&bytes) else { continue };
+                        live.apply(frame, position, bytes.len() as u32)?;
+                    }
+                }
+                return Ok(true);
+            }
+        };
+        // A group of which a part is lost is not applied.
+        self.group.clear();
+        self.reader.resume()?;
+        let bytes = self.reader.at() - fault;
+        let at = Position::new(number, fault as u32);
+        let copy = quarantine.and_then(|quarantine| quarantine.keep(self.reader.file(), at, bytes).ok());
+        report.add(Finding::Damage { at, bytes, copy });
+        live.set_applied(Position::new(number, self.reader.at() as u32));
+        Ok(true)
+    }
+}
+
+impl Quarantine<'_> {
+    /// Copies damaged bytes to a file of their own. Returns its name.
+    fn keep(&self, file: &dyn DiskFile, at: Position, bytes: u64) -> io::Result<String> {
+        let mut copy = vec![0; bytes.min(COPY_MAX) as usize];
+        let count = read_full(file, &mut copy, u64::from(at.offset))?;
+        self.disk.create_folder(self.folder)?;
+        let name = format!("{:010}-{}.bin", at.segment, at.offset);
+        let path = self.folder.join(&name);
+        let kept = match self.disk.create(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.disk.open(&path)?,
+            made => made?,
+        };
+        kept.write_at(&copy[..count], 0)?;
+        Ok(path.display().to_string())
+    }
+}

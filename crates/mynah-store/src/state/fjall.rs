@@ -1,0 +1,115 @@
+//! A state on fjall. A database that was damaged may panic instead of saying so: that is an error here like any other.
+
+use core::ops::ControlFlow;
+use core::panic::AssertUnwindSafe;
+use std::io;
+use std::panic::catch_unwind;
+use std::path::{Path, PathBuf};
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+
+use super::{Change, State, StateError, States, Visit};
+
+/// The least that fjall takes, in bytes.
+const JOURNALS_MAX: u64 = 64 << 20;
+const MEMTABLE_MAX: u64 = 16 << 20;
+const CACHE_BYTES: u64 = 16 << 20;
+
+/// The place of a state on fjall.
+#[derive(Clone, Debug)]
+pub struct FjallStates {
+    folder: PathBuf,
+}
+
+impl FjallStates {
+    /// A state in a folder of its own.
+    #[must_use]
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+}
+
+impl States for FjallStates {
+    fn open(&self) -> Result<Box<dyn State>, StateError> {
+        guarded(|| {
+            let database = Database::builder(&self.folder)
+                .cache_size(CACHE_BYTES)
+                .max_journaling_size(JOURNALS_MAX)
+                .worker_threads(1)
+                .open()?;
+            let live = database
+                .keyspace("live", || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_MAX))?;
+            Ok(Box::new(FjallState { live, database }) as Box<dyn State>)
+        })
+    }
+
+    fn set_aside(&self) -> io::Result<String> {
+        if !self.folder.exists() {
+            return Ok(String::new());
+        }
+        let aside = (1u32..)
+            .map(|number| self.folder.with_extension(format!("damaged-{number}")))
+            .find(|path| !path.exists())
+            .ok_or(io::ErrorKind::AlreadyExists)?;
+        std::fs::rename(&self.folder, &aside)?;
+        Ok(aside.display().to_string())
+    }
+}
+
+struct FjallState {
+    live: Keyspace,
+    database: Database,
+}
+
+impl State for FjallState {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        guarded(|| Ok(self.live.get(key)?.map(|value| value.to_vec())))
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], visit: Visit<'_>) -> Result<(), StateError> {
+        if from >= to {
+            return Ok(());
+        }
+        guarded(|| {
+            for guard in self.live.range(from..to) {
+                let (key, value) = guard.into_inner()?;
+                if let ControlFlow::Break(()) = visit(&key, &value) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn commit(&mut self, changes: Vec<Change>) -> Result<(), StateError> {
+        guarded(|| {
+            let mut batch = self.database.batch();
+            for (key, value) in changes {
+                match value {
+                    Some(value) => batch.insert(&self.live, &key[..], &value[..]),
+                    None => batch.remove(&self.live, &key[..]),
+                }
+            }
+            batch.commit()
+        })
+    }
+
+    fn sync(&mut self) -> Result<(), StateError> {
+        guarded(|| self.database.persist(PersistMode::SyncAll))
+    }
+
+    fn compact(&mut self) -> Result<(), StateError> {
+        guarded(|| {
+            // Not waited for: a worker of fjall that has stopped would be waited for without end.
+            self.live.rotate_memtable()?;
+            self.live.major_compact()
+        })
+    }
+}
+
+fn guarded<T>(work: impl FnOnce() -> fjall::Result<T>) -> Result<T, StateError> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(outcome) => outcome.map_err(|error| StateError(format!("the state cannot be used: {error}"))),
+        Err(_) => Err(StateError("the state is damaged: reading it panicked".to_owned())),
+    }
+}

@@ -78,8 +78,10 @@ fn a_client_whose_quota_is_used_up_delays_nothing_but_publish() {
     assert_eq!(client.outbound().drain(), b"\xa2\x06\0\x04\0\0\x01a");
     client.ping(NOW).unwrap();
     assert_eq!(client.outbound().drain(), PINGREQ);
-    hear(&mut client, b"\x32\x06\0\x01t\0\x09\0\x34\x06\0\x01t\0\x08\0\x62\x02\0\x08");
-    assert_eq!(client.outbound().drain(), b"\x40\x02\0\x09\x50\x02\0\x08\x70\x02\0\x08");
+    hear(&mut client, b"\x32\x06\0\x01t\0\x09\0\x34\x06\0\x01t\0\x08\0");
+    assert_eq!(client.outbound().drain(), b"\x40\x02\0\x09\x50\x02\0\x08");
+    hear(&mut client, b"\x62\x02\0\x08");
+    assert_eq!(client.outbound().drain(), b"\x70\x02\0\x08");
     hear(&mut client, b"\x50\x02\0\x01");
     assert_eq!(client.outbound().drain(), b"\x62\x02\0\x01", "the exchange goes on");
     hear(&mut client, b"\x70\x02\0\x01");

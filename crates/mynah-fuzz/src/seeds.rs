@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::Target;
 use crate::corpus::{Corpus, Input, from_hex};
+use crate::mqtt_connection::MORE;
 
 /// The folders that inputs are kept in.
 #[derive(Clone, Debug)]
@@ -124,16 +125,22 @@ fn invalid(message: String) -> Error {
 /// A packet as the first of a connection and as one of a session that is open, read in pieces and by a script.
 fn connection_seeds(packet: &[u8]) -> Vec<Input> {
     let mut seeds = Vec::new();
+    // Answer the packet, deliver, wait.
+    let rest = [8, 1, 10, 1, 0, 7, 0, 2, b'h', b'i', 13, 0, 9];
     for flags in [0x10, 0x11, 0x90] {
         seeds.push([&[flags, 5], packet].concat());
+    }
+    for more in [0x01, 0x02, 0x0E, 0x32] {
+        seeds.push([&[MORE | 0x11, more, 5], packet].concat());
     }
     if let Ok(len) = u8::try_from(packet.len())
         && len < 64
     {
         for flags in [0x02, 0x03, 0x00, 0x01] {
-            // Hear the packet, answer it, deliver, wait.
-            let rest = [8, 1, 10, 1, 0, 7, 0, 2, b'h', b'i', 13, 0, 9];
             seeds.push([&[flags, 0, len], packet, &rest].concat());
+        }
+        for more in [0x01, 0x02, 0x0A] {
+            seeds.push([&[MORE | 0x01, more, 0, len], packet, &rest].concat());
         }
     }
     seeds

@@ -149,11 +149,18 @@ fn connection_seeds(packet: &[u8]) -> Vec<Input> {
 /// A packet for a client of each version that was let in and has something in flight.
 fn client_seeds(packet: &[u8]) -> Vec<Input> {
     let Ok(len @ ..64) = u8::try_from(packet.len()) else { return Vec::new() };
-    let before = [5, 6, 7, 1, 0, 3, b'a', b'/', b'b', 0, 0, 7, 2, 0, 1, b'a', 0, 0, 8, 1, 1, b'a'];
+    let before = [5, 6, 7, 1, 0, 3, b'a', b'/', b'b', 0, 0, 7, 2, 0, 1, b'a', 0, 0, 8, 1, 1, b'a', 3];
     // Hear the packet twice, take what came, lose the link and come back.
     let after = [6, 6, 11, 1, 11, 2, 5, 6];
-    let seed = |flags: u8| [&[flags], &before[..], &[0, len], packet, &[0, len], packet, &after].concat();
-    [0x01, 0x02, 0x22, 0x12].into_iter().map(seed).collect()
+    // A client of MQTT 5.0 has three kinds of servers.
+    let seed = |(flags, server): (u8, &[u8])| {
+        let (connected, requests) = before.split_at(1);
+        let heard = [&[0, len], packet, &[0, len], packet].concat();
+        [&[flags], connected, server, requests, &heard, &after].concat()
+    };
+    let kinds: [(u8, &[u8]); 6] =
+        [(0x01, &[]), (0x02, &[0]), (0x02, &[2]), (0x22, &[0]), (0x12, &[1]), (0x12, &[2])];
+    kinds.into_iter().map(seed).collect()
 }
 
 const HTTP_SEEDS: &[&[u8]] = &[

@@ -8,8 +8,8 @@ use mynah_mqtt::Version;
 use mynah_mqtt::framing::{Unit, next_unit};
 use mynah_mqtt::wire::properties::{Property, PropertyId};
 use mynah_mqtt::wire::{
-    AckType, AckV5, Auth, ConnackV5, Connect, DisconnectV5, PacketType, Publish, ReasonCode, SubackV5,
-    TextRule, UnsubackV5,
+    AckType, AckV5, Auth, ConnackV5, Connect, DisconnectV5, PacketId, PacketType, Publish, ReasonCode,
+    SubackV5, TextRule, UnsubackV5,
 };
 
 const RULE: TextRule = TextRule::AcceptDiscouraged;
@@ -150,7 +150,7 @@ impl Client {
         } else {
             assert_eq!(topic, b"a/b");
         }
-        (publish.packet_id.map_or(0, |id| id.number()), Vec::new())
+        (publish.packet_id.map_or(0, PacketId::number), Vec::new())
     }
 }
 

@@ -17,7 +17,7 @@ use mynah_mqtt::wire::{
     Ack, AckType, Connack, Connect, ConnectReturnCode, PacketId, PacketType, Publish, ReasonCode, Suback,
     SubscribeReturnCode, Unsuback,
 };
-use mynah_mqtt::{Config, Error, Refused, UnknownLevel, Version};
+use mynah_mqtt::{Config, Error, Refused, Settings, UnknownLevel, Version};
 use mynah_stack::{
     Close, Command, Connection, Delivery, Frame, FrameKind, LayoutCodec, Open, Opened, Outbound, Outcome,
     Settle, Settlement, Step, SubscribeResult,
@@ -29,12 +29,9 @@ pub(super) struct Broker {
     /// Whether each command is answered before the next step.
     pub(super) answers_at_once: bool,
     connection: ServerConnection,
+    settings: Settings,
     /// What CONNECT asked for.
     version: Version,
-    unknown_level: UnknownLevel,
-    receive_max: u16,
-    publications_max: usize,
-    filters_max: usize,
     client: Client,
     /// Identifiers of exactly-once publications of MQTT 5.0 that were taken and are not complete.
     unfinished: BTreeSet<u16>,
@@ -77,14 +74,10 @@ pub(super) struct Record {
 
 impl Broker {
     pub(super) fn new(config: &Config) -> Self {
-        let settings = config.settings();
         Self {
             answers_at_once: false,
+            settings: config.settings().clone(),
             version: Version::default(),
-            unknown_level: settings.unknown_level,
-            receive_max: settings.receive_max.get(),
-            publications_max: settings.publications_max.get().into(),
-            filters_max: settings.filters_per_packet_max,
             client: Client::default(),
             unfinished: BTreeSet::new(),
             connection: ServerConnection::new(Arc::new(config.clone()), Instant::ZERO),
@@ -268,7 +261,7 @@ impl Broker {
         let unread = std::mem::take(&mut self.unread);
         if self.phase == Phase::Connecting {
             self.version = version(&unread).unwrap_or(self.version);
-            self.client = Client::new(&unread);
+            self.client = Client::new(&unread, &self.settings);
         }
         let mut input = unread.as_slice();
         let step = self.connection.step(self.now, &mut input, &mut self.out);
@@ -342,7 +335,7 @@ impl Broker {
     fn refusal(&self) -> Vec<u8> {
         let Some(failure) = self.connection.failure() else { return Vec::new() };
         if failure == Error::Refused(Refused::UnknownProtocolLevel)
-            && self.unknown_level == UnknownLevel::AsV5
+            && self.settings.unknown_level == UnknownLevel::AsV5
         {
             return b"\x20\x03\0\x84\0".to_vec();
         }
@@ -361,7 +354,7 @@ impl Broker {
         match command {
             Command::Open(open) => {
                 self.phase = Phase::Opening;
-                check_open(&open, self.receive_max, self.version);
+                check_open(&open, self.settings.receive_max.get(), self.version);
                 Some(Waiting::Open)
             }
             Command::Publish(publish) => {
@@ -376,7 +369,10 @@ impl Broker {
             }
             Command::Complete { receipt } => Some(Waiting::Complete { receipt }),
             Command::Subscribe(subscribe) => {
-                assert!((1..=self.filters_max).contains(&subscribe.requests.len()) && subscribe.receipt != 0);
+                assert!(
+                    (1..=self.settings.filters_per_packet_max).contains(&subscribe.requests.len())
+                        && subscribe.receipt != 0
+                );
                 let granted = |request: &Result<mynah_stack::SubscribeRequest<'_>, Reason>| {
                     request.map(|request| {
                         assert!(Filter::new(request.filter.as_bytes()).is_ok());
@@ -388,7 +384,9 @@ impl Broker {
             }
             Command::Unsubscribe(unsubscribe) => {
                 let count = unsubscribe.requests.len();
-                assert!((1..=self.filters_max).contains(&count) && unsubscribe.receipt != 0);
+                assert!(
+                    (1..=self.settings.filters_per_packet_max).contains(&count) && unsubscribe.receipt != 0
+                );
                 Some(Waiting::Unsubscribe { receipt: unsubscribe.receipt, count })
             }
             Command::Settle(Settle { delivery, settlement }) => {
@@ -410,7 +408,7 @@ impl Broker {
             self.unfinished.insert(id);
         }
         let all = at_least_once + self.unfinished.len() + usize::from(class == Class::AtLeastOnce);
-        assert!(all <= self.publications_max, "{all} publications under way");
+        assert!(all <= usize::from(self.settings.publications_max.get()), "{all} publications under way");
     }
 
     /// Answers a command, and knows what that writes. A refusal takes the place of the answer where there is one.

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use core::num::{NonZeroU16, NonZeroU32};
 
-use mynah_mqtt::Version;
 use mynah_mqtt::framing::{Unit, next_unit};
 use mynah_mqtt::wire::properties::{Property, PropertyId};
 use mynah_mqtt::wire::{
     AckType, AckV5, Auth, ConnackV5, Connect, DisconnectV5, PacketId, PacketType, Publish, ReasonCode,
     SubackV5, TextRule, UnsubackV5,
 };
+use mynah_mqtt::{Settings, Version};
 
 const RULE: TextRule = TextRule::AcceptDiscouraged;
 
@@ -47,10 +47,10 @@ pub(super) struct Written {
 }
 
 impl Client {
-    /// The client that says this in CONNECT, if it is one.
-    pub(super) fn new(mut input: &[u8]) -> Self {
-        let unit = next_unit(&mut input, Version::V5, usize::MAX).ok().flatten();
-        let connect = unit.and_then(|unit| Connect::decode(unit.flags, unit.body, RULE).ok());
+    /// The client that says this in CONNECT. What is no CONNECT to a server with these settings says nothing.
+    pub(super) fn new(mut input: &[u8], settings: &Settings) -> Self {
+        let unit = next_unit(&mut input, Version::V5, settings.connect_packet_bytes_max).ok().flatten();
+        let connect = unit.and_then(|unit| Connect::decode(unit.flags, unit.body, settings.text_rule).ok());
         let Some(connect) = connect else { return Self::default() };
         let said = connect.properties;
         Self {

@@ -198,7 +198,7 @@ impl Group {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn a_shared_subscription_keeps_the_order_of_each_publisher_at_each_member(

@@ -101,3 +101,41 @@ fn what_comes_is_acknowledged_whether_it_is_wanted_or_not() {
         assert_eq!(client.outbound().drain(), [first, 2, 0, id]);
     }
 }
+
+//= mqtt-5.0 [MQTT-3.2.2-17] [MQTT-3.2.2-18]
+#[test]
+fn a_client_gives_its_topics_the_aliases_that_the_server_takes() {
+    let aliases = || Options { v5: OptionsV5 { given_aliases_max: 2, ..OptionsV5::default() }, ..options() };
+    for (topic_alias_maximum, expected) in [
+        (None, [&b"\x30\x09\0\x05topic\0x"[..], b"\x30\x09\0\x05topic\0x", b"\x30\x09\0\x05other\0x"]),
+        (
+            Some(1),
+            [
+                b"\x30\x0c\0\x05topic\x03\x23\0\x01x",
+                b"\x30\x07\0\0\x03\x23\0\x01x",
+                b"\x30\x09\0\x05other\0x",
+            ],
+        ),
+        (
+            Some(9),
+            [
+                b"\x30\x0c\0\x05topic\x03\x23\0\x01x",
+                b"\x30\x07\0\0\x03\x23\0\x01x",
+                b"\x30\x0c\0\x05other\x03\x23\0\x02x",
+            ],
+        ),
+    ] {
+        let mut client =
+            open(aliases(), ConnackProperties { topic_alias_maximum, ..ConnackProperties::default() });
+        for (topic, expected) in ["topic", "topic", "other"].into_iter().zip(expected) {
+            client.publish(NOW, topic, b"x", Class::AtMostOnce, false).unwrap();
+            assert_eq!(client.outbound().drain(), expected, "{topic_alias_maximum:?}");
+        }
+        if topic_alias_maximum == Some(9) {
+            client.publish(NOW, "third", b"x", Class::AtMostOnce, false).unwrap();
+            assert_eq!(client.outbound().drain(), b"\x30\x09\0\x05third\0x", "two topics have one");
+            client.publish(NOW, "other", b"x", Class::AtLeastOnce, false).unwrap();
+            assert_eq!(client.outbound().drain(), b"\x32\x09\0\0\0\x01\x03\x23\0\x02x");
+        }
+    }
+}

@@ -7,6 +7,7 @@
 mod authentication_v5;
 mod bridge;
 mod broker;
+mod client_duties_v5;
 mod client_v5;
 mod client_v5_terms;
 mod conformance;

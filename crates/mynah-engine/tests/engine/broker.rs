@@ -163,7 +163,8 @@ impl Broker {
         }
     }
 
-    fn turn(&mut self, worker: usize) -> bool {
+    /// One worker does what there is to do for it now. Returns whether there was anything.
+    pub(crate) fn turn(&mut self, worker: usize) -> bool {
         let mut busy = self.engines[worker].pump(self.now);
         while let Some(id) = self.engines[worker].poll_dirty() {
             self.write(worker, id);

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::disk::{Disk, DiskFile, read_full};
+use crate::disk::{self, Disk, DiskFile, read_full};
 use crate::error::StoreError;
 use crate::live::Live;
 use crate::position::Position;
@@ -120,7 +120,7 @@ impl Quarantine<'_> {
     fn keep(&self, file: &dyn DiskFile, at: Position, bytes: u64) -> io::Result<String> {
         let mut copy = vec![0; bytes.min(COPY_MAX) as usize];
         let count = read_full(file, &mut copy, u64::from(at.offset))?;
-        self.disk.create_folder(self.folder)?;
+        disk::create_folder(self.disk, self.folder)?;
         let name = format!("{:010}-{}.bin", at.segment, at.offset);
         let path = self.folder.join(&name);
         let kept = match self.disk.create(&path) {
@@ -128,6 +128,8 @@ impl Quarantine<'_> {
             made => made?,
         };
         kept.write_at(&copy[..count], 0)?;
+        kept.sync()?;
+        self.disk.sync_folder(self.folder)?;
         Ok(path.display().to_string())
     }
 }

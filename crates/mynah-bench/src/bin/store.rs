@@ -4,6 +4,7 @@
 //! `store [FOLDER [COUNT]]`: the folder is made, and emptied in the end; a million is the count. Without a count (0) starts are left
 //! out.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::error::Error;
 use std::fs::{self, File};
 use std::ops::ControlFlow;
@@ -44,6 +45,7 @@ fn run(folder: &Path, count: u64) -> Outcome {
     fs::create_dir_all(folder)?;
     bare(folder)?;
     commits(&folder.join("commits"))?;
+    cost(&folder.join("cost"), 3_000_000)?;
     let parts = if count == 0 { Vec::new() } else { vec![count / 4, count / 2, count] };
     for part in parts {
         start(&folder.join("retained"), "retained values", part, retained)?;
@@ -133,6 +135,59 @@ fn commits(folder: &Path) -> Outcome {
     println!("4096 in flight: {rate:.0} messages a second, {:.0} to a sync", messages as f64 / syncs as f64);
     store.close()?;
     Ok(fs::remove_dir_all(folder)?)
+}
+
+/// Messages through 100 sessions, 4,096 in flight, each settled as soon as it is synced: what a message costs.
+fn cost(folder: &Path, count: u64) -> Outcome {
+    let (store, _) = Store::open(StoreOptions::new(folder), &mut ignore)?;
+    let (woken, wakes) = mpsc::channel();
+    let producer = store.producer(Box::new(move || woken.send(()).unwrap_or_default()));
+    let names: Vec<String> = (0..100).map(|number| format!("client-{number}")).collect();
+    let name = |number: u64| names[(number % 100) as usize].as_bytes();
+    let (mut batch, mut settled, mut waiting) = (producer.batch(), 0, VecDeque::new());
+    let (before, syncs, start) = (thread_times(), store.status().syncs, Instant::now());
+    for number in 0..count {
+        enqueue(&mut batch, &store, name(number), number)?;
+        if number % 32 == 31 {
+            waiting.push_back((producer.submit(&mut batch, Durability::Sync)?, number + 1));
+        }
+        while number - settled >= 4096 {
+            wakes.recv_timeout(Duration::from_secs(60))?;
+            while let Some((_, upto)) = waiting.pop_front_if(|(ticket, _)| *ticket <= producer.synced()) {
+                for old in settled..upto {
+                    batch.delete(&Key::Entry(owner(name(old)), old))?;
+                }
+                settled = upto;
+            }
+        }
+    }
+    let took = start.elapsed().as_secs_f64();
+    let syncs = store.status().syncs - syncs;
+    print!(
+        "4096 in flight and settled: {:.0} a second, {:.0} to a sync;",
+        count as f64 / took,
+        count as f64 / syncs as f64
+    );
+    let mut sum = 0.0;
+    for (thread, nanos) in thread_times() {
+        let spent = (nanos - before.get(&thread).copied().unwrap_or(0)) as f64 / 1000.0 / count as f64;
+        sum += spent;
+        print!(" {thread} {spent:.3}");
+    }
+    println!(" all {sum:.3} us of processor time a message");
+    store.close()?;
+    Ok(fs::remove_dir_all(folder)?)
+}
+
+/// Processor time of each thread of this process in nanoseconds, by name; empty where Linux does not tell.
+fn thread_times() -> BTreeMap<String, u64> {
+    let mut times = BTreeMap::new();
+    for task in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+        let read = |name: &str| fs::read_to_string(task.path().join(name)).unwrap_or_default();
+        let nanos = read("schedstat").split(' ').next().and_then(|field| field.parse::<u64>().ok());
+        *times.entry(read("comm").trim().to_owned()).or_default() += nanos.unwrap_or_default();
+    }
+    times
 }
 
 fn submit(producer: &Producer, batch: &mut Batch) -> Outcome {

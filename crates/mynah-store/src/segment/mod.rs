@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) use reader::{FrameReader, Step};
 pub(crate) use scan::scan;
 
-use crate::disk::{Disk, DiskFile, read_full};
+use crate::disk::{self, Disk, DiskFile, read_full};
 
 /// Bytes before the first frame: two copies of the header, each in a sector of its own.
 pub(crate) const HEADER_BYTES: u32 = 1024;
@@ -151,8 +151,10 @@ impl Segments {
 
     /// Moves a segment that cannot be read out of the way.
     pub(crate) fn set_aside(&self, number: u32, to: &Path) -> io::Result<()> {
-        self.disk.create_folder(to)?;
+        disk::create_folder(&*self.disk, to)?;
         self.disk.rename(&self.folder.join(file_name(number)), &to.join(file_name(number)))?;
+        // Where it is now first: so that it is somewhere whenever the machine stops.
+        self.disk.sync_folder(to)?;
         self.disk.sync_folder(&self.folder)?;
         self.with(|open| drop(open.remove(&number)));
         Ok(())

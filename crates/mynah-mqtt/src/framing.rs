@@ -84,7 +84,7 @@ pub fn next_unit<'b>(
 /// Writes a fixed header: the first byte, and `remaining` in as few bytes as it needs.
 ///
 /// The caller has checked that `remaining` is at most [`REMAINING_LENGTH_MAX`].
-#[inline]
+#[inline(always)]
 pub fn encode_fixed_header(first: u8, remaining: usize, out: &mut alloc::vec::Vec<u8>) {
     match remaining {
         // Nearly every packet; written at once.

@@ -114,6 +114,7 @@ impl Frame {
     }
 
     /// Appends the shared payload, if there is one: for a stack that writes a head of its own for one receiver.
+    #[inline]
     pub fn write_body(&self, out: &mut Outbound) {
         if let Some((message, range)) = &self.body {
             out.append_shared(message, range.clone());

@@ -74,6 +74,7 @@ impl Outbound {
     }
 
     /// Appends a part of a message's native bytes without copying it.
+    #[inline(never)]
     pub fn append_shared(&mut self, message: &Message, range: Range<usize>) {
         let tail = self.tail.get_or_insert_default();
         tail.len += range.len();

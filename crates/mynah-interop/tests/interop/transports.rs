@@ -336,8 +336,8 @@ fn autobahn_finds_no_fault() {
     let server = mynah_interop::example("websocket_echo");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/autobahn.py");
     let interpreter = std::env::var_os("MYNAH_PYTHON").unwrap_or_else(|| "python3".into());
-    let short = ["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*"];
-    for (cases, count) in [(&short[..], 247), (&["9.*"], 54)] {
+    let short = ["1.*", "2.*", "3.*", "4.*", "5.*"];
+    for (cases, count) in [(&short[..], 64), (&["6.*", "7.*", "10.*"], 183), (&["9.*"], 54)] {
         let output = Process::start(Command::new(&interpreter).arg(&script).arg(&server).args(cases))
             .finish()
             .success();

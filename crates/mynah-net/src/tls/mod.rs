@@ -197,4 +197,4 @@ fn all_of<T: PemObject>(path: &Path, file: TlsFile) -> Result<Vec<T>, TlsError> 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

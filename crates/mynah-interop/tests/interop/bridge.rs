@@ -17,6 +17,9 @@ const MESSAGES: usize = 300;
 /// How often the connection has to break for the test to mean something.
 const CUTS_MIN: u64 = 3;
 
+/// How often it breaks at the most: each break costs the pause before the next connection, about a second.
+const CUTS_MAX: u64 = 8;
+
 /// A Mosquitto that lets everybody in and drops nothing.
 struct Mosquitto {
     address: SocketAddr,
@@ -65,10 +68,13 @@ impl State {
             return Ok(count);
         }
         let passed = *budget as usize;
+        if self.cuts.fetch_add(1, Ordering::SeqCst) + 1 >= CUTS_MAX {
+            self.breaks.store(false, Ordering::SeqCst);
+        }
         let step = |random: u64| random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let random = self.random.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |r| Some(step(r))).unwrap();
-        *budget = 2_000 + (random >> 33) % 6_000;
-        self.cuts.fetch_add(1, Ordering::SeqCst);
+        // Hardly more than what waits for acknowledgements, so that it breaks again amid what is repeated.
+        *budget = 800 + (random >> 33) % 4_000;
         Err(passed)
     }
 }

@@ -38,4 +38,4 @@ pub use certificate::{AlternativeName, PeerCertificate};
 pub use connections::ConnectionId;
 pub use engine::{Engine, Event};
 pub use inbox::{Handover, Parcel};
-pub use shared::{Listener, Settings, Shared, Sizes};
+pub use shared::{BRIDGE_PREFIX, Listener, Settings, Shared, Sizes};

@@ -82,6 +82,7 @@ impl Folders {
             "mqtt_wire" => self.packets()?,
             "mqtt_connection" => self.packets()?.iter().flat_map(|packet| connection_seeds(packet)).collect(),
             "mqtt_client" => self.packets()?.iter().flat_map(|packet| client_seeds(packet)).collect(),
+            "mqtt_bridge" => self.packets()?.iter().flat_map(|packet| bridge_seeds(packet)).collect(),
             "http_paths" => HTTP_SEEDS.iter().map(|seed| seed.to_vec()).collect(),
             "websocket" => WEBSOCKET_SEEDS.iter().map(|seed| seed.to_vec()).collect(),
             _ => Vec::new(),
@@ -161,6 +162,18 @@ fn client_seeds(packet: &[u8]) -> Vec<Input> {
     let kinds: [(u8, &[u8]); 6] =
         [(0x01, &[]), (0x02, &[0]), (0x02, &[2]), (0x22, &[0]), (0x12, &[1]), (0x12, &[2])];
     kinds.into_iter().map(seed).collect()
+}
+
+/// A packet for a bridge of each version that was let in, has subscribed on either side, and has delivered something.
+fn bridge_seeds(packet: &[u8]) -> Vec<Input> {
+    let Ok(len @ ..64) = u8::try_from(packet.len()) else { return Vec::new() };
+    // Every act begins with the identifier that a delivery of it has.
+    let before = [0, 5, 1, 0, 6, 0, 6, 1, 8, 0, 1, 0, 1, b'x', 1, 8, 1, 2, 2, 0];
+    // Hear the packet twice, answer, release, wait; lose the link and come back.
+    let after = [0, 6, 0, 6, 1, 9, 0, 10, 2, 200, 0, 11, 2, 0, 5, 0, 0, 6];
+    let seed =
+        |flags: u8| [&[flags], &before[..], &[0, 0, len], packet, &[0, 0, len], packet, &after].concat();
+    [0, 1, 5, 3].into_iter().map(seed).collect()
 }
 
 const HTTP_SEEDS: &[&[u8]] = &[

@@ -27,6 +27,10 @@ pub use address::{Address, Network};
 pub use entrance::Entrance;
 pub use error::StartError;
 pub use link::{Dialer, Link};
+pub use rustls::pki_types::ServerName;
 pub use server::{Config, LocalAddress, Server, Socketed};
-pub use tls::{CertificateFiles, ClientCertificates, Tls, TlsError, TlsFile, TlsSettings, TlsVersion};
+pub use tls::{
+    CertificateFiles, ClientCertificates, ClientTls, ClientTlsSettings, Tls, TlsError, TlsFile, TlsSettings,
+    TlsVersion,
+};
 pub use verifier::{Answer, Mechanism, Verify};

@@ -14,6 +14,8 @@ use rustls::{ClientConfig, ClientConnection, HandshakeKind};
 
 use super::*;
 
+mod connecting;
+
 /// A folder for the files of one test.
 pub(crate) struct Folder(PathBuf);
 

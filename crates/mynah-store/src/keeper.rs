@@ -26,6 +26,9 @@ const PIECE_BYTES: usize = 1 << 20;
 /// Bytes of one record of a snapshot, about.
 const ITEMS_BYTES: usize = 64 << 10;
 
+/// Segments that are begun until the state is written: what comes and goes meanwhile never reaches it.
+const FLUSH_SEGMENTS: u32 = 2;
+
 /// Segments that wait for nothing but a snapshot before one is taken, however small they are.
 const WAITING_SEGMENTS_MAX: usize = 8;
 
@@ -108,8 +111,11 @@ impl Keeper {
         };
         let folder = quarantine_folder(&self.folder);
         let quarantine = Quarantine { disk: &*self.disk, folder: &folder };
+        let from = live.applied();
         replay(live, &self.segments, synced, &mut self.report, Some(&quarantine))?;
-        if synced.segment > live.flushed().segment {
+        // Pages that are given back at once are those that the next write gets: quicker than pages never used.
+        self.segments.forget(from.max(Position::new(1, 0)), synced);
+        if synced.segment >= live.flushed().segment.saturating_add(FLUSH_SEGMENTS) {
             live.flush()?;
         }
         self.step_snapshot(out)?;

@@ -76,6 +76,10 @@ pub(crate) struct Pace {
 /// Bytes that are written at once.
 const WRITE_MAX: usize = 8 << 20;
 
+/// Buffers that are kept to be used again, and the largest of them in bytes.
+const SPARE_MAX: usize = 256;
+const SPARE_BYTES_MAX: usize = 64 << 10;
+
 /// How long the committer waits before it tries again to write where there was no room.
 const NO_ROOM_PAUSE: Duration = Duration::from_millis(50);
 
@@ -387,7 +391,7 @@ impl Committer<'_> {
         let mut line = self.shared.line();
         for mut waiting in group {
             line.bytes -= waiting.bytes.len();
-            if line.spare.len() < 16 && waiting.bytes.capacity() <= 1 << 20 {
+            if line.spare.len() < SPARE_MAX && waiting.bytes.capacity() <= SPARE_BYTES_MAX {
                 waiting.bytes.clear();
                 line.spare.push(waiting.bytes);
             }

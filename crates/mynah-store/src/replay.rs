@@ -31,12 +31,35 @@ pub(crate) fn replay(
     report: &mut Report,
     quarantine: Option<&Quarantine<'_>>,
 ) -> Result<(), StoreError> {
+    apply(live, segments, to, report, quarantine, true)
+}
+
+/// Like [`replay`], for what this process wrote a moment ago: messages are summed when somebody reads them.
+pub(crate) fn follow(
+    live: &mut Live,
+    segments: &Segments,
+    to: Position,
+    report: &mut Report,
+    quarantine: &Quarantine<'_>,
+) -> Result<(), StoreError> {
+    apply(live, segments, to, report, Some(quarantine), false)
+}
+
+fn apply(
+    live: &mut Live,
+    segments: &Segments,
+    to: Position,
+    report: &mut Report,
+    quarantine: Option<&Quarantine<'_>>,
+    sums_messages: bool,
+) -> Result<(), StoreError> {
     let from = live.applied();
     for number in segments.numbers().into_iter().filter(|n| (from.segment..=to.segment).contains(n)) {
         let Some(file) = segments.get(number) else { continue };
         let start = if number == from.segment { from.offset.max(HEADER_BYTES) } else { HEADER_BYTES };
         let end = if number == to.segment { u64::from(to.offset) } else { file.bytes()? };
         let reader = FrameReader::new(file, live.salt(), u64::from(start), end);
+        let reader = if sums_messages { reader } else { reader.without_messages() };
         let mut replayed = Segment { number, reader, group: Vec::new() };
         while replayed.step(live, report, quarantine)? {
             if live.recent_bytes() > RECENT_MAX {

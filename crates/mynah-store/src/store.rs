@@ -33,7 +33,8 @@ pub struct StoreOptions {
     pub states: Option<Box<dyn States>>,
     /// Bytes of a segment. One that is larger is made for a batch that is larger.
     pub segment_bytes: u32,
-    /// How long a group of batches gathers when no sync is under way.
+    /// How long a group of batches gathers when little is submitted, but something was a moment ago. What comes out of
+    /// silence is synced at once.
     pub commit_delay: Duration,
     /// Bytes that may wait to be written.
     pub waiting_bytes_max: usize,
@@ -156,7 +157,7 @@ impl fmt::Debug for Store {
 const TICK: Duration = Duration::from_millis(100);
 
 /// Segments that the state may be behind before producers hear of it.
-const LAG_SEGMENTS_MAX: u32 = 8;
+const LAG_SEGMENTS_MAX: u32 = 3;
 
 /// How often the state is written at least, if there is anything new.
 const FLUSH_EVERY: Duration = Duration::from_secs(10);

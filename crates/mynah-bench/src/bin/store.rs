@@ -2,7 +2,7 @@
 //! each kind, and how much disk is left when everything was consumed.
 //!
 //! `store [FOLDER [COUNT]]`: the folder is made, and emptied in the end; a million is the count. Without a count (0) starts are left
-//! out.
+//! out; with one (1) ten million messages go through the store, all consumed, and again with one in a hundred left over.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::error::Error;
@@ -43,6 +43,11 @@ fn main() -> ExitCode {
 
 fn run(folder: &Path, count: u64) -> Outcome {
     fs::create_dir_all(folder)?;
+    if count == 1 {
+        cost(&folder.join("cost"), 3_000_000)?;
+        churn(&folder.join("churn"), 10_000_000, 0)?;
+        return churn(&folder.join("stragglers"), 10_000_000, 100);
+    }
     bare(folder)?;
     commits(&folder.join("commits"))?;
     cost(&folder.join("cost"), 3_000_000)?;
@@ -52,7 +57,7 @@ fn run(folder: &Path, count: u64) -> Outcome {
         start(&folder.join("sessions"), "in sessions of 10", part, sessions)?;
         start(&folder.join("session"), "in one session", part, one_session)?;
     }
-    churn(&folder.join("churn"), if count == 0 { 2_000_000 } else { count * 2 })
+    churn(&folder.join("churn"), if count == 0 { 2_000_000 } else { count * 2 }, 0)
 }
 
 fn print_quantiles(what: &str, mut times: Vec<Duration>) {
@@ -274,7 +279,7 @@ fn start(folder: &Path, what: &str, count: u64, fill: fn(&Store, &Producer, u64)
 }
 
 /// Messages through 10,000 sessions, consumed a little later: what is left on the disk.
-fn churn(folder: &Path, count: u64) -> Outcome {
+fn churn(folder: &Path, count: u64, straggler_every: u64) -> Outcome {
     let (store, _) = Store::open(StoreOptions::new(folder), &mut ignore)?;
     let producer = store.producer(Box::new(|| ()));
     let (mut batch, mut most, start) = (producer.batch(), 0, Instant::now());
@@ -284,12 +289,15 @@ fn churn(folder: &Path, count: u64) -> Outcome {
         if number < count {
             enqueue(&mut batch, &store, name(number).as_bytes(), number)?;
         }
-        if number >= lag {
+        if number >= lag && (straggler_every == 0 || (number - lag) % straggler_every != 0) {
             let old = number - lag;
             batch.delete(&Key::Entry(owner(name(old).as_bytes()), old))?;
         }
         if number % 32 == 0 {
             producer.submit(&mut batch, Durability::Sync)?;
+            while producer.is_congested() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
         if number % 100_000 == 0 {
             most = most.max(folder_bytes(folder)?);
@@ -299,7 +307,8 @@ fn churn(folder: &Path, count: u64) -> Outcome {
     let took = start.elapsed().as_secs_f64();
     println!("{count} messages through 10,000 sessions in {took:.1} s: {} MB at most", most >> 20);
     let start = Instant::now();
-    while store.status().live_messages > 0 && start.elapsed() < Duration::from_secs(60) {
+    let stragglers = count.checked_div(straggler_every).unwrap_or(0);
+    while store.status().live_messages > stragglers && start.elapsed() < Duration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(100));
     }
     // Half a minute later the state has been written once more.

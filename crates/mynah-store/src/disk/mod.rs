@@ -102,6 +102,11 @@ pub trait DiskFile: Debug + Send + Sync {
     /// What the system says.
     fn truncate(&self, bytes: u64) -> io::Result<()>;
 
+    /// What stands from `from` to `to`, and is synced, is not read again soon: the system need not keep it in memory.
+    fn forget(&self, from: u64, to: u64) {
+        let _ = (from, to);
+    }
+
     /// Bytes of the file.
     ///
     /// # Errors

@@ -195,6 +195,10 @@ impl Engine {
 
     /// Delivers what another worker's publisher sent.
     pub(crate) fn deliver_parcel(&mut self, now: Instant, message: &Message, targets: &[Target]) {
+        // Its time may have come on the way.
+        if message.header().deadline.is_some_and(|deadline| deadline <= now) {
+            return self.count_dropped(DropReason::Expired, targets.len());
+        }
         let mut item = Item::shared(message);
         self.lane.frames.begin();
         for target in targets {

@@ -63,7 +63,7 @@ impl Lane {
 
     /// Delivers a message to one session: at once if the session is live and has room, into its backlog otherwise.
     /// A message that needs no confirmation does not wait for a peer that is away or too slow.
-    // Always: a call for each receiver costs 35 instructions, a tenth of a delivery.
+    // Always: this call and that of `write` cost 24 instructions for each receiver.
     #[inline(always)]
     pub(crate) fn deliver(
         &mut self,

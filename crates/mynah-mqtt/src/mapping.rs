@@ -67,7 +67,7 @@ pub const fn layout(version: Version) -> Layout {
 /// The header of a message whose native bytes are the body of `publish`, which came at `now` with its topic. The engine
 /// fills in tenant and publisher.
 #[must_use]
-// Always: where the caller knows that there are no properties, a third of this remains.
+// Always: where the caller knows that there are no properties, little of this remains.
 #[inline(always)]
 pub fn header(publish: &Publish<'_>, now: Instant) -> Header {
     let topic_end = 2 + publish.topic.as_bytes().len();

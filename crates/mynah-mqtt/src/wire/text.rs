@@ -74,7 +74,7 @@ const PLAIN_BYTES: [bool; 256] = {
 fn is_plain(bytes: &[u8]) -> bool {
     let all = |chunk: &[u8; 16]| chunk.iter().fold(true, |plain, &byte| plain & is_plain_byte(byte));
     // Sixteen bytes are compared at once, the last ones with some before them; few are looked up one by one, which takes
-    // a third of the instructions that the compiler makes of a remainder.
+    // two thirds of the instructions that the compiler makes of a remainder.
     match bytes.last_chunk() {
         Some(last) => bytes.as_chunks().0.iter().fold(all(last), |plain, chunk| plain & all(chunk)),
         None => bytes.iter().fold(true, |plain, &byte| plain & PLAIN_BYTES[usize::from(byte)]),

@@ -41,6 +41,14 @@ pub(crate) struct Thrift {
     pub(crate) slack_bytes: u64,
 }
 
+impl Thrift {
+    /// The bounds for segments of this size.
+    pub(crate) fn of(segment_bytes: u32) -> Self {
+        let bytes = u64::from(segment_bytes);
+        Self { snapshot_bytes: bytes / 2, slack_bytes: bytes * 2 }
+    }
+}
+
 pub(crate) struct Keeper {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
@@ -89,6 +97,12 @@ impl Keeper {
             copied: BTreeSet::new(),
             report: opened.report,
         }
+    }
+
+    /// What the checksums of the store continue from.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn salt(&self) -> u32 {
+        self.salt
     }
 
     /// What is live, unless the state cannot be used at the moment.
@@ -140,12 +154,18 @@ impl Keeper {
     }
 
     fn try_flush(&mut self, synced: Position) -> Result<(), StoreError> {
+        self.catch_up(synced)?;
+        let Some(live) = &mut self.live else { return Ok(()) };
+        live.flush()?;
+        Ok(live.compact()?)
+    }
+
+    /// Applies everything before `synced`, however much that is.
+    pub(crate) fn catch_up(&mut self, synced: Position) -> Result<(), StoreError> {
         let Some(live) = &mut self.live else { return Ok(()) };
         let folder = quarantine_folder(&self.folder);
         let quarantine = Quarantine { disk: &*self.disk, folder: &folder };
-        follow(live, &self.segments, synced, &mut self.report, &quarantine)?;
-        live.flush()?;
-        Ok(live.compact()?)
+        follow(live, &self.segments, synced, &mut self.report, &quarantine)
     }
 
     /// Opens the state again and brings it up to date, or makes it anew.

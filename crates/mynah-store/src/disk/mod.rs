@@ -1,7 +1,7 @@
 //! Files, behind a trait: what tests replace by a disk that drops, reorders, tears and fails writes.
 
 mod real;
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 pub(crate) mod simulated;
 
 use core::any::Any;

@@ -5,7 +5,7 @@ use core::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Disk, DiskFile};
 
@@ -13,7 +13,7 @@ const SECTOR: usize = 512;
 
 /// What happens at a call that writes, counted from the making of the disk.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// From this call on, all fail: the machine is going down.
     HaltAt(u64),
     /// This one fails, and what it wrote is partly there.
@@ -23,9 +23,9 @@ pub(crate) enum Fault {
 }
 
 /// `EIO`.
-pub(crate) const EIO: i32 = 5;
+pub const EIO: i32 = 5;
 /// `ENOSPC`.
-pub(crate) const ENOSPC: i32 = 28;
+pub const ENOSPC: i32 = 28;
 
 #[derive(Clone, Debug, Default)]
 struct Inode {
@@ -57,32 +57,44 @@ struct Inner {
 
 /// A simulated disk. Clones share it.
 #[derive(Clone, Debug)]
-pub(crate) struct SimulatedDisk(Arc<Mutex<Inner>>);
+pub struct SimulatedDisk(Arc<Mutex<Inner>>);
+
+impl Default for SimulatedDisk {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl SimulatedDisk {
-    pub(crate) fn new() -> Self {
+    /// A disk that holds nothing, and is large.
+    #[must_use]
+    pub fn new() -> Self {
         Self(Arc::new(Mutex::new(Inner { free: 1 << 40, ..Inner::default() })))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Calls that wrote something, so far.
-    pub(crate) fn calls(&self) -> u64 {
+    #[must_use]
+    pub fn calls(&self) -> u64 {
         self.inner().calls
     }
 
-    pub(crate) fn set_fault(&self, fault: Option<Fault>) {
+    /// Says which calls fail from now on.
+    pub fn set_fault(&self, fault: Option<Fault>) {
         self.inner().fault = fault;
     }
 
-    pub(crate) fn set_free(&self, bytes: u64) {
+    /// Says how many bytes are free.
+    pub fn set_free(&self, bytes: u64) {
         self.inner().free = bytes;
     }
 
     /// The disk after a power cut: of what was not synced, `keep` says for each piece whether it arrived.
-    pub(crate) fn crash(&self, mut keep: impl FnMut() -> bool) -> Self {
+    #[must_use]
+    pub fn crash(&self, mut keep: impl FnMut() -> bool) -> Self {
         let inner = self.inner();
         let mut names = inner.synced_names.clone();
         // Folders are journalled, each by itself: its changes last in order, up to some point.
@@ -119,17 +131,18 @@ impl SimulatedDisk {
     }
 
     /// Files with their bytes.
-    pub(crate) fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+    #[must_use]
+    pub fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let inner = self.inner();
         let files = inner.names.iter().filter(|(_, id)| **id != FOLDER);
         files.map(|(path, id)| (path.clone(), inner.inodes[id].current.clone())).collect()
     }
 
-    /// Turns one bit of a file.
-    pub(crate) fn flip(&self, path: &Path, bit: usize) {
+    /// Turns one bit of a file, if it is there.
+    pub fn flip(&self, path: &Path, bit: usize) {
         let mut inner = self.inner();
-        let id = inner.names[path];
-        let inode = inner.inodes.get_mut(&id).unwrap();
+        let Some(id) = inner.names.get(path).copied() else { return };
+        let Some(inode) = inner.inodes.get_mut(&id) else { return };
         inode.current[bit / 8] ^= 1 << (bit % 8);
         inode.synced[bit / 8] ^= 1 << (bit % 8);
     }
@@ -188,7 +201,7 @@ impl Disk for SimulatedDisk {
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
         let inner = self.inner();
         let inside = inner.names.keys().filter(|path| path.parent() == Some(folder));
-        Ok(inside.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect())
+        Ok(inside.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect())
     }
 
     fn create(&self, file: &Path) -> io::Result<Box<dyn DiskFile>> {

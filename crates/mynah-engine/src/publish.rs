@@ -67,7 +67,7 @@ impl Engine {
     #[inline(always)]
     fn accept_publish(&mut self, id: ConnectionId, publish: &Publish<'_>) -> Result<Received, Reason> {
         if let Err(reason) = self.may_publish(id, publish.view().topic()) {
-            return self.refuse_publish(id, publish, reason);
+            return self.refuse_publish(reason);
         }
         if publish.header.class != Class::ExactlyOnce {
             return Ok(Received::New);
@@ -75,18 +75,11 @@ impl Engine {
         self.remember(id, publish)
     }
 
+    /// Nothing is remembered of what was refused: its exchange ends with the answer, where the protocol has one that says
+    /// so, and elsewhere is completed whether or not the identifier is known.
     #[cold]
-    fn refuse_publish(
-        &mut self,
-        id: ConnectionId,
-        publish: &Publish<'_>,
-        reason: Reason,
-    ) -> Result<Received, Reason> {
+    fn refuse_publish(&mut self, reason: Reason) -> Result<Received, Reason> {
         self.count_dropped(DropReason::NotAuthorized, 1);
-        // What was refused is remembered like what was accepted, so that its exchange can be completed.
-        if publish.header.class == Class::ExactlyOnce {
-            self.remember(id, publish)?;
-        }
         Err(reason)
     }
 

@@ -38,6 +38,20 @@ fn a_client_is_sent_as_much_as_it_takes_and_the_rest_in_order() {
     assert_eq!(world.say(client, &ack(AckType::Puback, 4, 0x97)), ["q1 #6 t=6", "q0 t=zero"]);
 }
 
+/// PUBREC of 0x80 or above ends the exchange: the identifier is free for another message.
+//= mqtt-5.0 [MQTT-4.3.3-9]
+#[test]
+fn the_identifier_of_a_refused_publication_can_be_used_again() {
+    let mut world = World::new();
+    let client = world.client("c");
+    world.subscribe(client, 0, &[entry("t", 2)]);
+    let publisher = world.client("p");
+    assert_eq!(world.say(publisher, &publish("$SYS/x", 2, 7, "no")), ["PUBREC 7 87"]);
+    assert_eq!(world.say(publisher, &publish("t", 2, 7, "yes")), ["PUBREC 7 00"]);
+    assert_eq!(world.hear(client), ["q2 #1 t=yes"]);
+    assert_eq!(world.say(publisher, &pubrel(7)), ["PUBCOMP 7 00"]);
+}
+
 /// A client that comes back may take less than before, or more.
 //= mqtt-5.0 [MQTT-3.3.4-9]
 #[test]

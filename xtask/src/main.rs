@@ -1,5 +1,6 @@
-//! The one door to everything that is done to this repository: `cargo xtask tidy | specs | test | long | bench`.
+//! The one door to everything that is done to this repository: `cargo xtask tidy | specs | test | long | crash | bench`.
 
+mod crash;
 mod long;
 mod specs;
 mod stages;
@@ -50,6 +51,8 @@ enum Task {
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
         minutes: u32,
     },
+    /// Kills the broker at random moments, and looks whether anything that it acknowledged is lost.
+    Crash(crash::Arguments),
     /// Runs the benches of `mynah-bench`: times, then counts of instructions.
     Bench {
         /// Passed on to the benches that take times; only those are run then.
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Task::Long { stages, list: false, minutes } => long::run(&stages, minutes),
+        Task::Crash(arguments) => crash::run(&arguments),
         Task::Bench { arguments } => stages::bench(&arguments),
     };
     match result {

@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use mynah_bench::filters::{index, topic};
-use mynah_bench::{Broker, puback, publish, subscribe};
+use mynah_bench::{Broker, puback, publish, subscribe, v5};
 use mynah_core::{Match, TopicIndex};
 use mynah_engine::ConnectionId;
 use mynah_model::{Class, TenantId, Topic};
@@ -96,7 +96,10 @@ fn one_to_one(qos: u8) -> OneToOne {
     let (publisher, subscriber) = (broker.client("p"), broker.client("s"));
     broker.turn(&[(subscriber, &subscribe(TOPIC, qos))]);
     let messages = (1..=BATCH).flat_map(|id| publish(TOPIC, qos, id, &PAYLOAD)).collect();
-    let mut pair = OneToOne { broker, publisher, subscriber, messages, acks: Vec::new() };
+    warmed(OneToOne { broker, publisher, subscriber, messages, acks: Vec::new() }, qos)
+}
+
+fn warmed(mut pair: OneToOne, qos: u8) -> OneToOne {
     for turn in 0..=WARM_TURNS {
         if qos > 0 {
             pair.acks = (1..=BATCH).flat_map(|id| puback(turn * BATCH + id)).collect();
@@ -108,10 +111,20 @@ fn one_to_one(qos: u8) -> OneToOne {
     pair
 }
 
+fn one_to_one_v5(qos: u8) -> OneToOne {
+    let mut broker = Broker::default();
+    let (publisher, subscriber) = (broker.open(&v5::connect("p")), broker.open(&v5::connect("s")));
+    broker.turn(&[(subscriber, &v5::subscribe(TOPIC, qos))]);
+    let messages = (1..=BATCH).flat_map(|id| v5::publish(TOPIC, qos, id, &PAYLOAD)).collect();
+    warmed(OneToOne { broker, publisher, subscriber, messages, acks: Vec::new() }, qos)
+}
+
 // 25 messages; with QoS 1 their acknowledgements on both sides too, in a second turn.
-#[library_benchmark(setup = one_to_one)]
-#[bench::qos0(0)]
-#[bench::qos1(1)]
+#[library_benchmark]
+#[bench::qos0(one_to_one(0))]
+#[bench::qos1(one_to_one(1))]
+#[bench::v5_qos0(one_to_one_v5(0))]
+#[bench::v5_qos1(one_to_one_v5(1))]
 fn turn_of_25(mut pair: OneToOne) -> OneToOne {
     pair.turn();
     pair

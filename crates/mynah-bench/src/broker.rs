@@ -40,13 +40,21 @@ impl Default for Broker {
 }
 
 impl Broker {
-    /// A client with an open session.
+    /// A client of MQTT 3.1.1 with an open session.
     ///
     /// # Panics
     /// The broker does not let it in.
     pub fn client(&mut self, client_id: &str) -> ConnectionId {
+        self.open(&connect(client_id))
+    }
+
+    /// A client with an open session, which it has asked for with this CONNECT packet.
+    ///
+    /// # Panics
+    /// The broker does not let it in.
+    pub fn open(&mut self, connect: &[u8]) -> ConnectionId {
         let Ok(id) = self.engine.handle_accepted(self.now, 0) else { panic!("the broker has room") };
-        self.turn(&[(id, &connect(client_id))]);
+        self.turn(&[(id, connect)]);
         id
     }
 

@@ -5,6 +5,7 @@
 
 mod broker;
 pub mod filters;
+pub mod v5;
 
 pub use broker::Broker;
 

@@ -22,12 +22,37 @@ pub struct Found {
     pub matches: Vec<Match>,
     /// Groups, of which one member gets each message.
     pub groups: Vec<Arc<Members>>,
+    /// Targets while they are gathered.
+    targets: Vec<Target>,
+}
+
+/// Targets of one worker. Most topics have one, which then stands in its place.
+#[derive(Debug)]
+enum Targets {
+    One(Target),
+    Several(Box<[Target]>),
+}
+
+impl Default for Targets {
+    fn default() -> Self {
+        Self::Several(Box::default())
+    }
+}
+
+impl Targets {
+    /// Those that were gathered, which are there no more.
+    fn take(gathered: &mut Vec<Target>) -> Self {
+        match gathered.pop() {
+            Some(one) if gathered.is_empty() => Self::One(one),
+            last => Self::Several(gathered.drain(..).chain(last).collect()),
+        }
+    }
 }
 
 /// Everybody that a topic's messages go to.
 #[derive(Debug, Default)]
 pub struct Route {
-    local: Box<[Target]>,
+    local: Targets,
     remote: Box<[(WorkerId, Arc<[Target]>)]>,
     groups: Box<[Arc<Members>]>,
 }
@@ -37,7 +62,10 @@ impl Route {
     /// these, one for the messages of others.
     #[must_use]
     pub fn local(&self) -> &[Target] {
-        &self.local
+        match &self.local {
+            Targets::One(target) => core::slice::from_ref(target),
+            Targets::Several(targets) => targets,
+        }
     }
 
     /// The targets of other workers, each worker once. A session publishes at the worker that owns it: so there are
@@ -56,11 +84,11 @@ impl Route {
     /// Whether nobody wants the topic.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.local.is_empty() && self.remote.is_empty() && self.groups.is_empty()
+        self.local().is_empty() && self.remote.is_empty() && self.groups.is_empty()
     }
 
     fn len(&self) -> usize {
-        self.local.len()
+        self.local().len()
             + self.remote.iter().map(|(_, targets)| targets.len()).sum::<usize>()
             + self.groups.len()
     }
@@ -70,17 +98,17 @@ impl Route {
         found.matches.sort_unstable_by_key(|m| m.session);
         let mut route = Self { groups: found.groups.drain(..).collect(), ..Self::default() };
         let mut remote = Vec::new();
+        let targets = &mut found.targets;
         for of_worker in found.matches.chunk_by(|a, b| a.session.worker == b.session.worker) {
             let worker = of_worker[0].session.worker;
-            let mut targets = Vec::with_capacity(of_worker.len());
             for of_session in of_worker.chunk_by(|a, b| a.session == b.session) {
-                Target::merge(of_session, &mut targets);
+                Target::merge(of_session, targets);
             }
             if worker == local {
-                route.local = targets.into_boxed_slice();
+                route.local = Targets::take(targets);
             } else {
                 targets.retain(|target| target.publishers != Publishers::Own);
-                remote.push((worker, targets.into()));
+                remote.push((worker, targets.drain(..).collect()));
             }
         }
         route.remote = remote.into_boxed_slice();
@@ -90,7 +118,9 @@ impl Route {
 }
 
 /// Routes by topic, bounded in topics and in targets. A topic comes in when it is asked for the second time, and what is
-/// used again stays.
+/// used again stays: once there are as many as fit, only some of those that are asked for again may try to come in, and
+/// each of them meets one of those inside and takes its place if that was not used of late. So more topics than fit,
+/// all of them used alike, do not push each other out all the time.
 #[derive(Debug)]
 pub struct RouteCache {
     hash: KeyedHash,
@@ -107,6 +137,8 @@ pub struct RouteCache {
     /// Targets in all routes.
     targets: usize,
     doorkeeper: Doorkeeper,
+    /// How many topics wanted to come in when there was no room.
+    applicants: u32,
     /// The last answer about a topic that was not let in.
     passing: Route,
     scratch: Found,
@@ -120,8 +152,9 @@ struct Slot {
     topic: Box<[u8]>,
     stamp: Stamp,
     route: Route,
-    /// Whether the route was asked for since the hand passed.
-    used: bool,
+    /// How often the route was asked for since it was let in, up to [`RouteCache::USES_MAX`], less once for each time that
+    /// the hand has passed.
+    uses: u8,
 }
 
 impl RouteCache {
@@ -129,6 +162,14 @@ impl RouteCache {
     const TARGETS_PER_TOPIC: usize = 32;
     /// Matches that the memory kept between two searches has room for.
     const SCRATCH_MATCHES_MAX: usize = 4_096;
+    /// Topics that the doorkeeper knows, for each that fits: so topics that come round again are known even if they are
+    /// more than fit.
+    const KNOWN_PER_TOPIC: usize = 4;
+    /// So often the hand has to pass before it evicts what was in use: few enough that a cache whose topics are out of
+    /// use has others soon.
+    const USES_MAX: u8 = 3;
+    /// Without room, one in so many topics that are asked for again tries to come in.
+    const APPLICANTS: u32 = 4;
 
     /// An empty cache of the worker `local` for at most `capacity` topics (at least one), keyed by `seed`.
     #[must_use]
@@ -143,7 +184,8 @@ impl RouteCache {
             last: 0,
             hand: 0,
             targets: 0,
-            doorkeeper: Doorkeeper::new(capacity),
+            doorkeeper: Doorkeeper::new(capacity.saturating_mul(Self::KNOWN_PER_TOPIC)),
+            applicants: 0,
             passing: Route::default(),
             scratch: Found::default(),
         }
@@ -179,7 +221,7 @@ impl RouteCache {
         }
         self.last = known;
         let slot = &mut self.slots[known as usize];
-        slot.used = true;
+        slot.uses = (slot.uses + 1).min(Self::USES_MAX);
         &slot.route
     }
 
@@ -192,7 +234,7 @@ impl RouteCache {
         generations: &Generations,
         find: impl FnOnce(&mut Found),
     ) -> &Route {
-        if !self.doorkeeper.knows(hash) {
+        if !self.doorkeeper.knows(hash) || !self.has_room() {
             self.passing = self.find_route(find);
             return &self.passing;
         }
@@ -206,6 +248,19 @@ impl RouteCache {
         self.fill(at, stamp, route);
         self.last = at;
         &self.slots[at as usize].route
+    }
+
+    /// Whether there is room for one more topic, or can be made.
+    fn has_room(&mut self) -> bool {
+        if self.table.len() < self.capacity {
+            return true;
+        }
+        self.applicants = self.applicants.wrapping_add(1);
+        if !self.applicants.is_multiple_of(Self::APPLICANTS) {
+            return false;
+        }
+        let at = self.pass();
+        self.evict_at(at)
     }
 
     #[cold]
@@ -229,15 +284,15 @@ impl RouteCache {
         let slot = &mut self.slots[at as usize];
         (slot.stamp, slot.route) = (stamp, route);
         while self.targets > self.capacity * Self::TARGETS_PER_TOPIC && self.table.len() > 1 {
-            self.evict(Some(at));
+            let other = self.pass();
+            if other != at as usize {
+                self.evict_at(other);
+            }
         }
     }
 
     /// A slot to be filled.
     fn vacate(&mut self) -> u32 {
-        if self.table.len() >= self.capacity {
-            self.evict(None);
-        }
         if let Some(at) = self.vacant.pop() {
             return at;
         }
@@ -247,31 +302,35 @@ impl RouteCache {
             topic: Box::default(),
             stamp: Stamp::default(),
             route: Route::default(),
-            used: false,
+            uses: 0,
         });
         (self.slots.len() - 1) as u32
     }
 
-    /// Vacates the first slot from the hand on that was not used since the hand passed it.
-    fn evict(&mut self, except: Option<u32>) {
-        loop {
-            let at = self.hand;
-            self.hand = (self.hand + 1) % self.slots.len();
-            let slot = &mut self.slots[at];
-            if slot.topic.is_empty() || except == Some(at as u32) {
-                continue;
-            }
-            if core::mem::take(&mut slot.used) {
-                continue;
-            }
-            self.targets -= slot.route.len();
-            (slot.topic, slot.route) = Default::default();
-            if let Ok(entry) = self.table.find_entry(slot.hash, |&other| other as usize == at) {
-                entry.remove();
-            }
-            self.vacant.push(at as u32);
-            return;
+    /// The slot under the hand, which goes on to the next.
+    fn pass(&mut self) -> usize {
+        let at = self.hand;
+        self.hand = (self.hand + 1) % self.slots.len();
+        at
+    }
+
+    /// Vacates a slot unless its route is in use. Returns whether it is vacant now and was not before.
+    fn evict_at(&mut self, at: usize) -> bool {
+        let slot = &mut self.slots[at];
+        if slot.topic.is_empty() {
+            return false;
         }
+        if slot.uses > 0 {
+            slot.uses -= 1;
+            return false;
+        }
+        self.targets -= slot.route.len();
+        (slot.topic, slot.route) = Default::default();
+        if let Ok(entry) = self.table.find_entry(slot.hash, |&other| other as usize == at) {
+            entry.remove();
+        }
+        self.vacant.push(at as u32);
+        true
     }
 }
 
@@ -357,6 +416,26 @@ mod tests {
         }
         // The doorkeeper forgets now and then; what was let in before that stays.
         assert_eq!(finds_of_hot, 2);
+    }
+
+    #[test]
+    fn more_topics_than_fit_do_not_push_each_other_out() {
+        let mut cache = RouteCache::new(1, 64, WorkerId(0));
+        let mut finds = 0;
+        let mut walk = |cache: &mut RouteCache, from: u32| {
+            finds = 0;
+            for i in from..from + 100 {
+                let name = alloc::format!("t/{i}");
+                cache.route(TenantId::DEFAULT, topic(&name), &Generations::new(3), |_| finds += 1);
+            }
+            finds
+        };
+        assert_eq!(walk(&mut cache, 0), 100);
+        let of_old = (0..10).map(|_| walk(&mut cache, 0)).last();
+        assert!(of_old < Some(60), "as many as fit stay: {of_old:?}");
+        // Others come in when the first are out of use.
+        let of_new = (0..40).map(|_| walk(&mut cache, 1_000)).last();
+        assert!(of_new < Some(60), "{of_new:?}");
     }
 
     #[test]

@@ -408,10 +408,19 @@ impl Engine {
             if connection.is_closing() || connection.is_held_back() || !has_room {
                 break;
             }
-            match connection.stack.step(now, input, &mut connection.outbound) {
+            let mut step = connection.stack.step(now, input, &mut connection.outbound);
+            match &mut step {
                 Step::Idle => break,
-                Step::Command(command) => self.execute(now, id, command),
-                Step::Close(close) => self.end(now, id, close),
+                // In its place: a command is large, and moving it costs as much as reading it.
+                Step::Command(Command::Publish(publish)) => {
+                    self.lane.journal.begin();
+                    self.publish(now, id, publish);
+                }
+                Step::Command(Command::Settle(settle)) => {
+                    self.lane.journal.begin();
+                    self.settle(now, id, *settle);
+                }
+                Step::Command(_) | Step::Close(_) => self.carry_out(now, id, step),
             }
         }
         self.settle_output(id);
@@ -426,10 +435,19 @@ impl Engine {
         }
     }
 
+    #[inline(never)]
+    fn carry_out(&mut self, now: Instant, id: ConnectionId, step: Step<'_>) {
+        match step {
+            Step::Idle => {}
+            Step::Command(command) => self.execute(now, id, command),
+            Step::Close(close) => self.end(now, id, close),
+        }
+    }
+
     fn execute(&mut self, now: Instant, id: ConnectionId, command: Command<'_>) {
         self.lane.journal.begin();
         match command {
-            Command::Publish(publish) => self.publish(now, id, publish),
+            Command::Publish(mut publish) => self.publish(now, id, &mut publish),
             Command::PublishIf(command) => self.publish_if(now, id, *command),
             Command::Settle(settle) => self.settle(now, id, settle),
             Command::Complete { receipt } => self.complete(now, id, receipt),

@@ -17,7 +17,7 @@ pub(crate) struct Layouts {
 
 impl Layouts {
     pub(crate) fn new(codecs: impl IntoIterator<Item = Arc<dyn LayoutCodec>>) -> Self {
-        let mut layouts = Self { codecs: vec![(PLAIN.id, Arc::new(PlainCodec))] };
+        let mut layouts = Self { codecs: Vec::new() };
         for codec in codecs {
             for layout in codec.layouts() {
                 if layouts.codec(*layout).is_none() {
@@ -25,6 +25,8 @@ impl Layouts {
                 }
             }
         }
+        // Last: nobody publishes in it but the broker, and nobody receives in it.
+        layouts.codecs.push((PLAIN.id, Arc::new(PlainCodec)));
         layouts
     }
 
@@ -81,7 +83,7 @@ impl Frames {
     }
 
     /// The encoding for receivers of `layout`; none if the layout cannot spell the message.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn frame(
         &mut self,
         layouts: &Layouts,
@@ -96,6 +98,7 @@ impl Frames {
         made.spelled.then_some(&made.frame)
     }
 
+    #[inline(never)]
     fn make(
         &mut self,
         layouts: &Layouts,

@@ -47,4 +47,4 @@ pub use engine::{Engine, Event};
 pub use inbox::{Handover, Parcel};
 pub use journal::{Mark, Promise};
 pub use restore::{Restored, RestoredSubscription};
-pub use shared::{Listener, Settings, Shared, Sizes};
+pub use shared::{BRIDGE_PREFIX, Listener, Settings, Shared, Sizes};

@@ -13,6 +13,7 @@ use crate::engine::{Engine, Event};
 use crate::inbox::Handover;
 use crate::journal::Note;
 use crate::lane::Lane;
+use crate::shared::BRIDGE_PREFIX;
 
 impl Engine {
     /// A peer asks to be let in: finds out who it is.
@@ -53,6 +54,10 @@ impl Engine {
         };
         let mut admission = Admission { open, identity, last_word, assigned: false };
         let Some(session) = &mut admission.open.session else { return self.attach(now, id, admission) };
+        if session.client_id.starts_with(BRIDGE_PREFIX.as_bytes()) && !self.is_own(id) {
+            self.counters().logins_refused.add(1);
+            return self.tell_opened(now, id, Err(Reason::ClientIdRefused));
+        }
         if session.client_id.is_empty() {
             session.client_id = self.random_client_id();
             admission.assigned = true;
@@ -66,6 +71,12 @@ impl Engine {
             connection.phase = Phase::Leaving(Box::new(Departure { to, admission }));
             self.leaving.push(id);
         }
+    }
+
+    /// Whether the broker itself has made the connection.
+    fn is_own(&self, id: ConnectionId) -> bool {
+        let listener = self.lane.connections.get(id).map(|connection| connection.listener);
+        listener.is_some_and(|listener| self.shared.listeners[usize::from(listener)].is_own)
     }
 
     /// Sends those on their way whose session lives on another worker. Done between turns, so that everything that

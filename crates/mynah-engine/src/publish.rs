@@ -17,14 +17,14 @@ use crate::waiting::Held;
 
 impl Engine {
     /// A peer publishes: checks that it may, distributes the message, and confirms it if its class wants that.
-    pub(crate) fn publish(&mut self, now: Instant, id: ConnectionId, mut publish: Publish<'_>) {
+    pub(crate) fn publish(&mut self, now: Instant, id: ConnectionId, publish: &mut Publish<'_>) {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         publish.header.tenant = connection.tenant;
         publish.header.publisher = connection.publisher;
         let (from, class) = (connection.session(), publish.header.class);
         let origin = Origin { connection: id, receipt: publish.receipt, word: Word::First };
         self.shared.counters(self.worker).messages_received(class).add(1);
-        let result = match self.accept_publish(id, &publish) {
+        let result = match self.accept_publish(id, publish) {
             Ok(Received::New) => {
                 let mut item = Item::borrowed(publish.view());
                 let spread = self.distribute_from(now, &mut item, from, origin);
@@ -81,33 +81,22 @@ impl Engine {
     }
 
     /// Whether a peer may publish this, and whether it is new.
+    #[inline(always)]
     fn accept_publish(&mut self, id: ConnectionId, publish: &Publish<'_>) -> Result<Received, Reason> {
-        let view = publish.view();
-        if let Err(reason) = self.may_publish(id, view.topic()) {
-            self.count_dropped(DropReason::NotAuthorized, 1);
-            // What was refused is remembered like what was accepted, so that its exchange can be completed.
-            if self.remember(id, publish)? == Received::New {
-                self.note_received(id, publish.receipt);
-            }
-            return Err(reason);
+        if let Err(reason) = self.may_publish(id, publish.view().topic()) {
+            return self.refuse_publish(reason);
         }
-        if self.lane.journal.full && self.has_to_be_stored(view) {
+        if self.lane.journal.full && self.has_to_be_stored(publish.view()) {
             return Err(Reason::QuotaExceeded);
+        }
+        if publish.header.class != Class::ExactlyOnce {
+            return Ok(Received::New);
         }
         self.remember(id, publish)
     }
 
-    /// The session of the peer is stored: so is what duplicates are recognised by.
-    fn note_received(&mut self, id: ConnectionId, receipt: u16) {
-        let session = self.lane.connections.get_mut(id).and_then(|c| c.session());
-        if let Some(session_ref) = session
-            && self.lane.sessions.get(session_ref).is_some_and(|session| session.stored)
-        {
-            self.lane.journal.note(Note::Received(session_ref, receipt));
-        }
-    }
-
     /// Whether somebody would have to store this message.
+    #[cold]
     fn has_to_be_stored(&mut self, view: MessageView<'_>) -> bool {
         let (tenant, topic, shared) = (view.header.tenant, view.topic(), &*self.shared);
         let route = self.routes.route(tenant, topic, &shared.generations, |found| {
@@ -118,16 +107,23 @@ impl Engine {
         wanted || view.header.retain
     }
 
+    /// Nothing is remembered of what was refused: its exchange ends with the answer, where the protocol has one that says
+    /// so, and elsewhere is completed whether or not the identifier is known.
+    #[cold]
+    fn refuse_publish(&mut self, reason: Reason) -> Result<Received, Reason> {
+        self.count_dropped(DropReason::NotAuthorized, 1);
+        Err(reason)
+    }
+
     /// Remembers the identifier of an exactly-once publication until the peer completes it.
+    #[inline(never)]
     fn remember(&mut self, id: ConnectionId, publish: &Publish<'_>) -> Result<Received, Reason> {
-        if publish.header.class != Class::ExactlyOnce {
-            return Ok(Received::New);
-        }
         let session = self.lane.connections.get_mut(id).and_then(|c| c.session());
         let session = session.and_then(|s| self.lane.sessions.get_mut(s)).ok_or(Reason::Disconnected)?;
         Ok(session.received.receive(publish.receipt, self.shared.limits.received_max))
     }
 
+    #[inline(always)]
     fn may_publish(&mut self, id: ConnectionId, topic: Topic<'_>) -> Result<(), Reason> {
         if exceeds(topic.as_bytes(), &self.shared.limits) {
             return Err(Reason::TopicInvalid);
@@ -135,9 +131,11 @@ impl Engine {
         if topic.is_broker_owned() {
             return Err(Reason::NotAuthorized);
         }
-        if self.shared.access.is_unrestricted() {
-            return Ok(());
-        }
+        if self.shared.access.is_unrestricted() { Ok(()) } else { self.may_publish_by_rules(id, topic) }
+    }
+
+    #[inline(never)]
+    fn may_publish_by_rules(&mut self, id: ConnectionId, topic: Topic<'_>) -> Result<(), Reason> {
         let (identity, client_id) = self.actor(id).ok_or(Reason::Disconnected)?;
         let allowed = self.shared.access.may_publish(identity, client_id, topic);
         if allowed { Ok(()) } else { Err(Reason::NotAuthorized) }
@@ -161,9 +159,10 @@ impl Engine {
     }
 
     /// Distributes what a peer has published. One that publishes an exactly-once message and subscribes to its own topic
-    /// hears the answer before the message: this is the order that clients of such protocols know from elsewhere. No
-    /// promise is early: the message was accepted, nothing after this can fail, and no byte leaves before the end of the
-    /// turn. An answer that has to wait for the store comes later.
+    /// hears the answer first and the message in the middle of the exchange: this is the order that clients of such
+    /// protocols know from elsewhere. No promise is early: the message was accepted and is retained, nothing after this
+    /// can fail, and no byte leaves before the end of the turn. An answer that has to wait for the store comes later.
+    #[inline(always)]
     fn distribute_from(
         &mut self,
         now: Instant,
@@ -224,7 +223,7 @@ impl Engine {
             let Some(member) = members.choose(shared.limits.share_strategy, None) else { continue };
             let target = member.target();
             if target.session.worker == self.worker {
-                self.lane.deliver(shared, counters, now, target, item);
+                self.lane.deliver_apart(shared, counters, now, target, item);
             } else {
                 send(item, target.session.worker, member.targets());
             }
@@ -265,17 +264,26 @@ impl Engine {
         mut ask: Option<Ask>,
     ) {
         self.lane.journal.begin();
+        // Its time may have come on the way.
+        if message.header().deadline.is_some_and(|deadline| deadline <= now) {
+            self.count_dropped(DropReason::Expired, targets.len());
+        } else {
+            self.deliver_to(now, message, targets, &mut ask);
+        }
+        if let Some(ask) = ask {
+            self.answer(ask);
+        }
+    }
+
+    fn deliver_to(&mut self, now: Instant, message: &Message, targets: &[Target], ask: &mut Option<Ask>) {
         let mut item = Item::shared(message);
         self.lane.frames.begin();
         for target in targets {
-            if target.via.is_some() && self.goes_to_another(now, message, target, &mut ask) {
+            if target.via.is_some() && self.goes_to_another(now, message, target, ask) {
                 continue;
             }
             let shared = &*self.shared;
             self.lane.deliver(shared, shared.counters(self.worker), now, target, &mut item);
-        }
-        if let Some(ask) = ask {
-            self.answer(ask);
         }
     }
 
@@ -338,9 +346,14 @@ fn has_to_wait(
 }
 
 /// Whether a topic or filter is longer or has more segments than it may.
+#[inline]
 pub(crate) fn exceeds(name: &[u8], limits: &Limits) -> bool {
     // Segments are counted only where there can be too many.
-    let segments = |name: &[u8]| name.iter().filter(|&&b| b == b'/').count() + 1;
     name.len() > limits.topic_bytes_max
         || (name.len() >= limits.topic_segments_max && segments(name) > limits.topic_segments_max)
+}
+
+#[inline(never)]
+fn segments(name: &[u8]) -> usize {
+    name.iter().filter(|&&b| b == b'/').count() + 1
 }

@@ -93,7 +93,7 @@ impl Engine {
         if to == self.worker {
             let shared = &*self.shared;
             self.lane.frames.begin();
-            self.lane.deliver(shared, shared.counters(to), now, target, &mut Item::shared(message));
+            self.lane.deliver_apart(shared, shared.counters(to), now, target, &mut Item::shared(message));
             ask
         } else {
             let (message, targets) = (message.clone(), Arc::clone(member.targets()));

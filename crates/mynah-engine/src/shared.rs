@@ -10,6 +10,9 @@ use mynah_stack::Protocol;
 
 use crate::layouts::Layouts;
 
+/// How client identifiers begin that belong to connections that the broker itself has made; nobody else is given one.
+pub const BRIDGE_PREFIX: &str = "$bridge/";
+
 /// A place where peers come in: which protocol they speak, and who they are when they do not say.
 pub struct Listener {
     /// The name in logs and configuration.
@@ -68,6 +71,8 @@ pub struct Shared {
 pub(crate) struct Door {
     pub(crate) protocol: Arc<dyn Protocol>,
     pub(crate) anonymous: Option<Identity>,
+    /// The broker itself has made the connections that come in here.
+    pub(crate) is_own: bool,
 }
 
 impl Shared {
@@ -85,6 +90,7 @@ impl Shared {
             version,
         } = settings;
         let door = |l: Listener| Door {
+            is_own: l.identity.is_some(),
             anonymous: l.identity.or_else(|| l.anonymous.then(|| Identity::anonymous(l.tenant, &l.name))),
             protocol: l.protocol,
         };

@@ -7,6 +7,7 @@
 mod corpus;
 mod filters_index;
 mod http_paths;
+mod mqtt_bridge;
 mod mqtt_client;
 mod mqtt_connection;
 mod mqtt_wire;
@@ -17,6 +18,7 @@ mod websocket;
 pub use corpus::{Corpus, Input};
 pub use filters_index::filters_index;
 pub use http_paths::http_paths;
+pub use mqtt_bridge::mqtt_bridge;
 pub use mqtt_client::mqtt_client;
 pub use mqtt_connection::mqtt_connection;
 pub use mqtt_wire::mqtt_wire;
@@ -32,10 +34,11 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target { name: "mqtt_wire", body: mqtt_wire },
     Target { name: "mqtt_connection", body: mqtt_connection },
     Target { name: "mqtt_client", body: mqtt_client },
+    Target { name: "mqtt_bridge", body: mqtt_bridge },
     Target { name: "filters_index", body: filters_index },
     Target { name: "http_paths", body: http_paths },
     Target { name: "websocket", body: websocket },

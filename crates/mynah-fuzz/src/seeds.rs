@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::Target;
 use crate::corpus::{Corpus, Input, from_hex};
+use crate::mqtt_connection::MORE;
 
 /// The folders that inputs are kept in.
 #[derive(Clone, Debug)]
@@ -17,12 +18,21 @@ pub struct Folders {
 
 #[derive(Deserialize)]
 struct Vectors {
+    #[serde(default)]
     vector: Vec<Vector>,
+    #[serde(default)]
+    case: Vec<Case>,
 }
 
 #[derive(Deserialize)]
 struct Vector {
     bytes: String,
+}
+
+/// What a client sends that is wrong, packet by packet.
+#[derive(Deserialize)]
+struct Case {
+    sends: Vec<String>,
 }
 
 impl Folders {
@@ -72,6 +82,7 @@ impl Folders {
             "mqtt_wire" => self.packets()?,
             "mqtt_connection" => self.packets()?.iter().flat_map(|packet| connection_seeds(packet)).collect(),
             "mqtt_client" => self.packets()?.iter().flat_map(|packet| client_seeds(packet)).collect(),
+            "mqtt_bridge" => self.packets()?.iter().flat_map(|packet| bridge_seeds(packet)).collect(),
             "http_paths" => HTTP_SEEDS.iter().map(|seed| seed.to_vec()).collect(),
             "websocket" => WEBSOCKET_SEEDS.iter().map(|seed| seed.to_vec()).collect(),
             _ => Vec::new(),
@@ -81,17 +92,21 @@ impl Folders {
     /// The packets of the golden vectors.
     fn packets(&self) -> Result<Vec<Input>> {
         let mut files: Vec<PathBuf> = Vec::new();
-        for entry in fs::read_dir(self.root.join("vectors/mqtt"))? {
-            files.push(entry?.path());
+        for folder in ["vectors/mqtt", "vectors/mqtt-5.0"] {
+            for entry in fs::read_dir(self.root.join(folder))? {
+                files.push(entry?.path());
+            }
         }
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
         files.sort();
         let mut packets = Vec::new();
         for file in files {
             let wrong = |what: &str| invalid(format!("{}: {what}", file.display()));
             let vectors: Vectors =
                 toml::from_str(&fs::read_to_string(&file)?).map_err(|error| wrong(error.message()))?;
-            for vector in vectors.vector {
-                packets.push(from_hex(&vector.bytes).ok_or_else(|| wrong(&vector.bytes))?);
+            let cases = vectors.case.into_iter().map(|case| case.sends.concat());
+            for hex in vectors.vector.into_iter().map(|vector| vector.bytes).chain(cases) {
+                packets.push(from_hex(&hex).ok_or_else(|| wrong(&hex))?);
             }
         }
         Ok(packets)
@@ -111,16 +126,22 @@ fn invalid(message: String) -> Error {
 /// A packet as the first of a connection and as one of a session that is open, read in pieces and by a script.
 fn connection_seeds(packet: &[u8]) -> Vec<Input> {
     let mut seeds = Vec::new();
+    // Answer the packet, deliver, wait.
+    let rest = [8, 1, 10, 1, 0, 7, 0, 2, b'h', b'i', 13, 0, 9];
     for flags in [0x10, 0x11, 0x90] {
         seeds.push([&[flags, 5], packet].concat());
+    }
+    for more in [0x01, 0x02, 0x0E, 0x32] {
+        seeds.push([&[MORE | 0x11, more, 5], packet].concat());
     }
     if let Ok(len) = u8::try_from(packet.len())
         && len < 64
     {
         for flags in [0x02, 0x03, 0x00, 0x01] {
-            // Hear the packet, answer it, deliver, wait.
-            let rest = [8, 1, 10, 1, 0, 7, 0, 2, b'h', b'i', 13, 0, 9];
             seeds.push([&[flags, 0, len], packet, &rest].concat());
+        }
+        for more in [0x01, 0x02, 0x0A] {
+            seeds.push([&[MORE | 0x01, more, 0, len], packet, &rest].concat());
         }
     }
     seeds
@@ -129,11 +150,30 @@ fn connection_seeds(packet: &[u8]) -> Vec<Input> {
 /// A packet for a client of each version that was let in and has something in flight.
 fn client_seeds(packet: &[u8]) -> Vec<Input> {
     let Ok(len @ ..64) = u8::try_from(packet.len()) else { return Vec::new() };
-    let before = [5, 6, 7, 1, 0, 3, b'a', b'/', b'b', 0, 0, 7, 2, 0, 1, b'a', 0, 0, 8, 1, 1, b'a'];
+    let before = [5, 6, 7, 1, 0, 3, b'a', b'/', b'b', 0, 0, 7, 2, 0, 1, b'a', 0, 0, 8, 1, 1, b'a', 3];
     // Hear the packet twice, take what came, lose the link and come back.
     let after = [6, 6, 11, 1, 11, 2, 5, 6];
-    let seed = |flags: u8| [&[flags], &before[..], &[0, len], packet, &[0, len], packet, &after].concat();
-    [0x01, 0x02, 0x22, 0x12].into_iter().map(seed).collect()
+    // A client of MQTT 5.0 has three kinds of servers.
+    let seed = |(flags, server): (u8, &[u8])| {
+        let (connected, requests) = before.split_at(1);
+        let heard = [&[0, len], packet, &[0, len], packet].concat();
+        [&[flags], connected, server, requests, &heard, &after].concat()
+    };
+    let kinds: [(u8, &[u8]); 6] =
+        [(0x01, &[]), (0x02, &[0]), (0x02, &[2]), (0x22, &[0]), (0x12, &[1]), (0x12, &[2])];
+    kinds.into_iter().map(seed).collect()
+}
+
+/// A packet for a bridge of each version that was let in, has subscribed on either side, and has delivered something.
+fn bridge_seeds(packet: &[u8]) -> Vec<Input> {
+    let Ok(len @ ..64) = u8::try_from(packet.len()) else { return Vec::new() };
+    // Every act begins with the identifier that a delivery of it has.
+    let before = [0, 5, 1, 0, 6, 0, 6, 1, 8, 0, 1, 0, 1, b'x', 1, 8, 1, 2, 2, 0];
+    // Hear the packet twice, answer, release, wait; lose the link and come back.
+    let after = [0, 6, 0, 6, 1, 9, 0, 10, 2, 200, 0, 11, 2, 0, 5, 0, 0, 6];
+    let seed =
+        |flags: u8| [&[flags], &before[..], &[0, 0, len], packet, &[0, 0, len], packet, &after].concat();
+    [0, 1, 5, 3].into_iter().map(seed).collect()
 }
 
 const HTTP_SEEDS: &[&[u8]] = &[

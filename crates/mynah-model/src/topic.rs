@@ -57,6 +57,7 @@ impl<'a> Topic<'a> {
 
     /// Whether only the broker writes this topic: `$SYS`, `$presence`, `$events` and what is below them.
     #[must_use]
+    #[inline]
     pub fn is_broker_owned(self) -> bool {
         self.is_dollar() && matches!(self.first_segment(), b"$SYS" | b"$presence" | b"$events")
     }

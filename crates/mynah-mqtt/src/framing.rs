@@ -84,9 +84,17 @@ pub fn next_unit<'b>(
 /// Writes a fixed header: the first byte, and `remaining` in as few bytes as it needs.
 ///
 /// The caller has checked that `remaining` is at most [`REMAINING_LENGTH_MAX`].
+#[inline(always)]
 pub fn encode_fixed_header(first: u8, remaining: usize, out: &mut alloc::vec::Vec<u8>) {
-    out.push(first);
-    push_variable(remaining, out);
+    match remaining {
+        // Nearly every packet; written at once.
+        0..=0x7F => out.extend_from_slice(&[first, remaining as u8]),
+        0x80..=0x3FFF => out.extend_from_slice(&[first, remaining as u8 | 0x80, (remaining >> 7) as u8]),
+        _ => {
+            out.push(first);
+            push_variable(remaining, out);
+        }
+    }
 }
 
 /// Bytes of a packet with this remaining length.

@@ -43,7 +43,7 @@ pub(crate) fn hear(client: &mut Client, bytes: &[u8]) -> Vec<Event> {
 }
 
 /// A client that a server with these properties has let in, with nothing unread.
-fn open(options: Options, properties: ConnackProperties<'_>) -> Client {
+pub(crate) fn open(options: Options, properties: ConnackProperties<'_>) -> Client {
     let mut client = Client::new(options).unwrap();
     client.connect(NOW);
     client.outbound().drain();
@@ -53,7 +53,7 @@ fn open(options: Options, properties: ConnackProperties<'_>) -> Client {
     client
 }
 
-fn open_plainly() -> Client {
+pub(crate) fn open_plainly() -> Client {
     open(options(), ConnackProperties::default())
 }
 
@@ -173,7 +173,7 @@ fn a_server_that_takes_no_acknowledgement_is_left() {
     assert_eq!(ending(&events), Some(Ending::Failed(Refused::PacketTooLarge.into())));
 }
 
-//= mqtt-5.0 [MQTT-3.1.2-21] [MQTT-3.1.3-6]
+//= mqtt-5.0 [MQTT-3.1.2-21] [MQTT-3.1.3-6] [MQTT-3.2.2-21]
 #[test]
 fn the_server_chooses_the_keep_alive_and_the_identifier() {
     let properties = ConnackProperties {

@@ -5,7 +5,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod authentication_v5;
+mod bridge;
 mod broker;
+mod client_duties_v5;
 mod client_v5;
 mod client_v5_terms;
 mod conformance;
@@ -16,6 +18,7 @@ mod malformed;
 mod malformed_v5;
 mod out_of_order;
 mod properties;
+mod settings_v5;
 mod split;
 mod traveller_v5;
 mod vectors;

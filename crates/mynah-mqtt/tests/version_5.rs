@@ -5,7 +5,9 @@ use core::num::{NonZeroU16, NonZeroU32};
 
 use mynah_model::{Class, Filter, Topic};
 use mynah_mqtt::framing::next_unit;
-use mynah_mqtt::wire::properties::{Property, PropertyHolder, PropertyId, Section, user_properties};
+use mynah_mqtt::wire::properties::{
+    ConnackProperties, Property, PropertyHolder, PropertyId, Section, user_properties,
+};
 use mynah_mqtt::wire::{
     Ack, AckType, AckV5, Auth, ConnackV5, Connect, DisconnectV5, PacketId, Publish, ReasonCode,
     RetainHandling, SubackV5, Subscribe, SubscribeEntry, TextRule, UnsubackV5, Unsubscribe, Will,
@@ -332,4 +334,21 @@ fn a_property_is_taken_where_it_may_be_and_as_often() {
         }
     }
     assert_eq!(allowed, 64);
+}
+
+//= mqtt-5.0 [MQTT-3.2.2-19] [MQTT-3.2.2-20]
+#[test]
+fn what_is_no_explanation_is_never_left_out() {
+    let properties = ConnackProperties {
+        assigned_client_identifier: Some("given"),
+        reason_string: Some("why"),
+        ..ConnackProperties::default()
+    };
+    let connack = ConnackV5 { session_present: false, reason_code: ReasonCode::Success, properties };
+    for size_max in 0..30 {
+        let mut out = Vec::new();
+        let is_written = connack.encode(size_max, &mut out);
+        let expected = if size_max < 13 { 0 } else { 13 + if size_max < 19 { 0 } else { 6 } };
+        assert_eq!((is_written, out.len()), (expected > 0, expected), "{size_max}");
+    }
 }

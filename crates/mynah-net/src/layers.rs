@@ -308,10 +308,10 @@ impl Layered {
         }
     }
 
-    /// Takes leave of the peer, if it takes another few bytes at once, and closes.
-    pub(crate) fn close(mut self, code: CloseCode, buffers: &mut Buffers) {
+    /// Takes leave of the peer, if it takes another few bytes at once. Returns the socket then.
+    pub(crate) fn close(mut self, code: CloseCode, buffers: &mut Buffers) -> Option<Stream> {
         if self.frame_left > 0 || !matches!(self.flush(buffers), Ok(true)) {
-            return; // in the middle of something that the peer does not read
+            return None; // in the middle of something that the peer does not read
         }
         buffers.answers.clear();
         if let Some(websocket) = self.websocket.as_mut().filter(|websocket| websocket.is_open()) {
@@ -326,5 +326,6 @@ impl Layered {
         let _ = self.flush(buffers);
         last.clear();
         buffers.answers = last;
+        Some(self.stream)
     }
 }

@@ -11,6 +11,7 @@ mod clock;
 mod entrance;
 mod error;
 mod layers;
+mod lingering;
 mod link;
 mod mailbox;
 mod proxy;
@@ -27,7 +28,11 @@ pub use address::{Address, Network};
 pub use entrance::Entrance;
 pub use error::StartError;
 pub use link::{Dialer, Link};
+pub use rustls::pki_types::ServerName;
 pub use server::{Config, LocalAddress, Server, Socketed};
 pub use storage::{Keeping, Recovered, Storage};
-pub use tls::{CertificateFiles, ClientCertificates, Tls, TlsError, TlsFile, TlsSettings, TlsVersion};
+pub use tls::{
+    CertificateFiles, ClientCertificates, ClientTls, ClientTlsSettings, Tls, TlsError, TlsFile, TlsSettings,
+    TlsVersion,
+};
 pub use verifier::{Answer, Mechanism, Verify};

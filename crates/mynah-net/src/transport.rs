@@ -140,12 +140,16 @@ impl Transport {
         }
     }
 
-    /// Ends the transport. A socket is closed with what it still has to send.
-    pub(crate) fn close(self, code: CloseCode, buffers: &mut Buffers) {
+    /// Ends the transport. Returns its socket if the peer has been told everything: closing that at once could
+    /// take it away from a peer that is still sending.
+    pub(crate) fn close(self, code: CloseCode, buffers: &mut Buffers) -> Option<Stream> {
         match self {
             Self::Layered(layered) => layered.close(code, buffers),
-            Self::Link(link) => link.close(),
-            Self::Bare(..) => {}
+            Self::Link(link) => {
+                link.close();
+                None
+            }
+            Self::Bare(stream, _) => Some(stream),
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::address::Peer;
 use crate::buffers::Buffers;
 use crate::clock::Clock;
 use crate::entrance::Entrance;
+use crate::lingering::{LINGERING_MAX, Lingering};
 use crate::mailbox::{Letter, Mailbox, Verification};
 use crate::sockets::{Socket, Sockets};
 use crate::storage::Recorder;
@@ -37,6 +38,8 @@ const HELD_BACK: Duration = Duration::from_millis(1);
 const WAKE: Token = Token(usize::MAX);
 /// Listeners have the tokens from here on.
 const FIRST_LISTENER: usize = usize::MAX - (1 << 16);
+/// Sockets that linger have the tokens before them.
+const FIRST_LINGERING: usize = FIRST_LISTENER - LINGERING_MAX;
 
 /// What a worker is made of.
 pub(crate) struct Parts {
@@ -64,6 +67,7 @@ pub(crate) struct Worker {
     clock: Clock,
     grace: Duration,
     sockets: Sockets,
+    lingering: Lingering,
     /// Connections that have bytes to be read.
     ready: VecDeque<ConnectionId>,
     buffers: Buffers,
@@ -98,6 +102,7 @@ impl Worker {
             clock,
             grace,
             sockets: Sockets::default(),
+            lingering: Lingering::new(FIRST_LINGERING),
             ready: VecDeque::new(),
             buffers: Buffers::new(),
             letters: Vec::new(),
@@ -116,10 +121,11 @@ impl Worker {
             let now = self.clock.now();
             self.note_events(&events);
             more = self.turn(now)?;
-            if let Some(stop_at) = self.stop_at
-                && (self.engine.connections() == 0 || now >= stop_at)
-            {
-                return Ok(self.engine.connections() == 0);
+            if let Some(stop_at) = self.stop_at {
+                let all_gone = self.engine.connections() == 0;
+                if now >= stop_at || (all_gone && self.lingering.is_empty()) {
+                    return Ok(all_gone);
+                }
             }
             self.engine.counters().turns.record(self.clock.now().saturating_since(now));
         }
@@ -157,8 +163,8 @@ impl Worker {
     /// How long the worker may sleep.
     fn patience(&self) -> Option<Duration> {
         let now = self.clock.now();
-        let deadlines = [self.engine.deadline(), self.stop_at, self.acceptor.retry_at()];
-        let earliest = deadlines.into_iter().flatten().min()?;
+        let own = [self.stop_at, self.acceptor.retry_at(), self.lingering.deadline()];
+        let earliest = own.into_iter().chain([self.engine.deadline()]).flatten().min()?;
         // The kernel counts in milliseconds and rounds down; waking too early would spin.
         Some(earliest.saturating_since(now) + Duration::from_millis(1))
     }
@@ -175,6 +181,10 @@ impl Worker {
             }
             if token >= FIRST_LISTENER {
                 self.acceptor.note_ready(token - FIRST_LISTENER);
+                continue;
+            }
+            if token >= FIRST_LINGERING {
+                self.lingering.discard(token - FIRST_LINGERING, &mut self.buffers.scratch);
                 continue;
             }
             let Some(socket) = self.sockets.at(token) else { continue };
@@ -222,13 +232,14 @@ impl Worker {
         if self.engine.deadline().is_some_and(|deadline| deadline <= now) {
             self.engine.handle_time(now);
         }
+        self.lingering.expire(now);
         let mut more = self.engine.pump(now);
         // Nothing of this turn leaves before it is on its way to be stored.
         if let Some(recorder) = &mut self.recorder {
             recorder.record(&mut self.engine)?;
         }
         self.flush(now);
-        self.carry_out();
+        self.carry_out(now);
         self.send_parcels();
         more |= self.engine.is_dirty() || !self.ready.is_empty() || self.acceptor.is_ready();
         Ok(more)
@@ -257,15 +268,15 @@ impl Worker {
     fn take_in(&mut self, now: Instant, transport: Transport, listener: u16) {
         // A refused peer is not told why: nothing is known of what it speaks. Its socket is closed.
         match self.engine.handle_accepted(now, listener) {
-            Ok(id) => self.install(id, transport),
+            Ok(id) => self.install(now, id, transport),
             Err(reason) => {
                 tracing::debug!(%reason, listener, peer = %transport.peer(), "a peer was refused");
-                transport.close(CloseCode::GOING_AWAY, &mut self.buffers);
+                drop(transport.close(CloseCode::GOING_AWAY, &mut self.buffers));
             }
         }
     }
 
-    fn install(&mut self, id: ConnectionId, mut transport: Transport) {
+    fn install(&mut self, now: Instant, id: ConnectionId, mut transport: Transport) {
         let registered = transport.watch(self.poll.registry(), Token(id.slot as usize));
         let is_link = matches!(transport, Transport::Link(_));
         if let Transport::Link(link) = &transport {
@@ -274,7 +285,7 @@ impl Worker {
         self.sockets.insert(Socket::new(id, transport));
         if let Err(error) = registered {
             tracing::warn!(%error, "a connection cannot be watched");
-            self.drop_connection(id);
+            self.drop_connection(now, id, false);
         } else if is_link {
             self.note_readable(id);
         }
@@ -304,7 +315,7 @@ impl Worker {
             }
             Letter::Handover { transport, handover } => {
                 let id = self.engine.handle_handover(now, *handover);
-                self.install(id, transport);
+                self.install(now, id, transport);
                 // What arrived while the socket was on its way raised no event here.
                 self.note_readable(id);
             }
@@ -313,6 +324,7 @@ impl Worker {
             Letter::Synced => {}
             Letter::Shutdown => {
                 self.acceptor.stop(self.poll.registry());
+                self.lingering.hurry(now);
                 self.engine.handle_shutdown(now);
                 self.stop_at = Some(now + self.grace);
             }
@@ -369,7 +381,9 @@ impl Worker {
 
     fn peer_closed(&mut self, now: Instant, id: ConnectionId) {
         self.engine.handle_peer_closed(now, id);
-        self.drop_connection(id);
+        // Layers may have ended what the socket has not.
+        let is_layered = self.sockets.get(id).is_some_and(|s| s.transport.layers().is_some());
+        self.drop_connection(now, id, is_layered);
     }
 
     fn flush(&mut self, now: Instant) {
@@ -406,13 +420,14 @@ impl Worker {
         }
     }
 
-    fn carry_out(&mut self) {
+    fn carry_out(&mut self, now: Instant) {
         while let Some(event) = self.engine.poll_event() {
             match event {
                 Event::Closed { connection, reason } => {
                     let peer = self.sockets.get(connection).map_or(Peer::Local, |s| s.transport.peer());
                     tracing::debug!(%reason, %peer, slot = connection.slot, "connection closed");
-                    self.drop_connection(connection);
+                    // Who has taken leave is not sending any more.
+                    self.drop_connection(now, connection, reason != Reason::Disconnected);
                 }
                 Event::Authenticate { connection, attempt } => {
                     let dialogue = self.sockets.get(connection).and_then(|socket| socket.dialogue.take());
@@ -463,11 +478,17 @@ impl Worker {
         }
     }
 
-    fn drop_connection(&mut self, id: ConnectionId) {
-        if let Some(mut socket) = self.sockets.remove(id) {
-            socket.unwatch(self.poll.registry());
-            let code = if self.stop_at.is_some() { CloseCode::GOING_AWAY } else { CloseCode::NORMAL };
-            socket.transport.close(code, &mut self.buffers);
+    /// Closes a connection's socket; `lingers` if its peer may be sending at this moment.
+    fn drop_connection(&mut self, now: Instant, id: ConnectionId, lingers: bool) {
+        let Some(mut socket) = self.sockets.remove(id) else { return };
+        socket.unwatch(self.poll.registry());
+        let code = if self.stop_at.is_some() { CloseCode::GOING_AWAY } else { CloseCode::NORMAL };
+        if let Some(stream) = socket.transport.close(code, &mut self.buffers).filter(|_| lingers) {
+            self.lingering.take_in(now, stream, self.poll.registry(), &mut self.buffers.scratch);
         }
     }
 }
+
+#[cfg(test)]
+#[path = "worker_tests.rs"]
+mod tests;

@@ -1,23 +1,29 @@
-//! A client of MQTT 3.1.1 that keeps its session over connections and can be lazy. It is written for the simulation,
-//! on the wire codec alone, so that it shares no decision with the stack that it tests.
+//! A client of MQTT 3.1.1 or 5.0 that keeps its session over connections and can be lazy. It is written for the
+//! simulation, on the wire codec alone, so that it shares no decision with the stack that it tests.
 
+mod aliases;
 mod hearing;
 
 use std::collections::{BTreeSet, VecDeque};
+use std::num::{NonZeroU16, NonZeroU32};
 use std::rc::Rc;
 
 use mynah_model::{Class, Filter, Topic};
-use mynah_mqtt::Version;
-use mynah_mqtt::wire::properties::{ConnectProperties, WillProperties};
+use mynah_mqtt::wire::properties::{
+    ConnectProperties, Property, Section, SubscribeProperties, UnsubscribeProperties, WillProperties,
+};
 use mynah_mqtt::wire::{
-    Ack, AckType, Connect, Disconnect, PacketId, Pingreq, Publish, Subscribe, SubscribeEntry, Unsubscribe,
-    Will,
+    Ack, AckType, Connect, Disconnect, DisconnectV5, PacketId, Pingreq, Publish, ReasonCode, Subscribe,
+    SubscribeEntry, Unsubscribe, Will,
 };
 use mynah_stack::Settlement;
 
+use aliases::Aliases;
 pub(crate) use hearing::{Arrival, Heard};
 
-use crate::model::{Publication, Said};
+use crate::model::{Farewell, Publication, Said};
+use crate::shape::Profile;
+use crate::wish::Wish;
 
 /// Identifiers that a client uses, so few that each is used again and again; more than it ever has outstanding.
 const IDS: u16 = 32;
@@ -27,6 +33,16 @@ const IDS: u16 = 32;
 pub(crate) struct Opening {
     pub(crate) clean: bool,
     pub(crate) will: Option<Rc<Publication>>,
+    /// Seconds that the will waits.
+    pub(crate) will_delay: u32,
+    /// Seconds that the session outlives the connection; for ever, if absent.
+    pub(crate) lifetime: Option<u32>,
+    /// Deliveries that the client takes before it has acknowledged one.
+    pub(crate) receive_max: u16,
+    /// Bytes of the largest packet that the client takes.
+    pub(crate) packet_bytes_max: Option<u32>,
+    /// Topic aliases that the broker may give.
+    pub(crate) aliases_max: u16,
     /// Whether credentials are sent.
     pub(crate) names_itself: bool,
 }
@@ -51,13 +67,12 @@ struct Request {
 /// A client and what it keeps between connections.
 pub(crate) struct Client {
     pub(crate) name: String,
-    /// Whether its sessions outlive their connections.
-    pub(crate) persistent: bool,
+    pub(crate) profile: Profile,
     /// The connection in use.
     pub(crate) link: Option<usize>,
     /// Whether CONNACK has come on it.
     pub(crate) is_open: bool,
-    /// Whether it was opened with a clean session.
+    /// Whether it was opened with a session that ends with it.
     pub(crate) is_clean: bool,
     /// The client does not read at the moment.
     pub(crate) stalled: bool,
@@ -76,6 +91,12 @@ pub(crate) struct Client {
     /// Exactly-once messages that have come and are not released.
     received: BTreeSet<u16>,
     withheld: Vec<(Ack, Said)>,
+    aliases: Aliases,
+    receive_max: u16,
+    packet_bytes_max: Option<u32>,
+    aliases_max: u16,
+    /// Deliveries of this connection that are not acknowledged.
+    unacknowledged: BTreeSet<u16>,
     last_id: u16,
     /// Publications so far.
     numbers: u32,
@@ -84,13 +105,13 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(name: String, persistent: bool) -> Self {
+    pub(crate) fn new(name: String, profile: Profile) -> Self {
         Self {
             name,
-            persistent,
+            profile,
             link: None,
             is_open: false,
-            is_clean: !persistent,
+            is_clean: !profile.is_persistent(),
             stalled: false,
             withholds: false,
             out: Vec::new(),
@@ -102,6 +123,11 @@ impl Client {
             requests: Vec::new(),
             received: BTreeSet::new(),
             withheld: Vec::new(),
+            aliases: Aliases::default(),
+            receive_max: u16::MAX,
+            packet_bytes_max: None,
+            aliases_max: 0,
+            unacknowledged: BTreeSet::new(),
             last_id: 0,
             numbers: 0,
             connections: 0,
@@ -110,7 +136,8 @@ impl Client {
 
     /// Whether packets may be sent: also before CONNACK, unless the client does not know yet which session it has.
     pub(crate) fn may_send(&self) -> bool {
-        self.link.is_some() && (self.is_open || self.is_clean != self.persistent)
+        let is_sure = self.is_clean != self.profile.is_persistent() && !self.profile.may_expire();
+        self.link.is_some() && (self.is_open || is_sure)
     }
 
     /// Publications and requests that wait for an answer.
@@ -127,15 +154,23 @@ impl Client {
         if self.is_clean {
             self.forget();
         }
-        self.is_clean = opening.clean;
+        self.is_clean = opening.lifetime == Some(0);
+        (self.receive_max, self.packet_bytes_max) = (opening.receive_max, opening.packet_bytes_max);
+        self.aliases_max = opening.aliases_max;
         let user_name = opening.names_itself.then_some(&*self.name);
         let connect = Connect {
-            version: Version::V3_1_1,
+            version: self.profile.version,
             clean_session: opening.clean,
             keep_alive: 0,
-            properties: ConnectProperties::default(),
+            properties: ConnectProperties {
+                session_expiry_interval: Some(opening.lifetime.unwrap_or(u32::MAX)),
+                receive_maximum: NonZeroU16::new(opening.receive_max),
+                maximum_packet_size: opening.packet_bytes_max.and_then(NonZeroU32::new),
+                topic_alias_maximum: Some(opening.aliases_max),
+                ..ConnectProperties::default()
+            },
             client_id: &self.name,
-            will: opening.will.as_deref().map(will),
+            will: opening.will.as_deref().map(|publication| will(publication, opening.will_delay)),
             user_name,
             password: user_name.map(str::as_bytes),
         };
@@ -154,6 +189,8 @@ impl Client {
         self.pubrecs.clear();
         self.stalled = false;
         self.withholds = false;
+        self.aliases = Aliases::default();
+        self.unacknowledged.clear();
         self.link.take()
     }
 
@@ -185,9 +222,22 @@ impl Client {
 
     fn send_publish(&mut self, id: u16, publication: &Rc<Publication>, dup: bool) {
         let Publication { class, retain, .. } = **publication;
-        let topic = Topic::from_checked(publication.topic.as_bytes());
+        let (mut topic, mut encoded) = (&*publication.topic, Vec::new());
+        if let Some(lifetime) = publication.lifetime {
+            Property::MessageExpiryInterval(lifetime).encode(&mut encoded);
+        }
+        let has_properties = self.profile.version.has_properties();
+        let given = if has_properties && self.is_open { self.aliases.give(topic) } else { None };
+        if let Some((alias, stands_alone)) = given
+            && let Some(alias) = NonZeroU16::new(alias)
+        {
+            Property::TopicAlias(alias).encode(&mut encoded);
+            topic = if stands_alone { "" } else { topic };
+        }
+        let properties = has_properties.then(|| Section::from_checked(&encoded));
         let (packet_id, payload) = (PacketId::new(id), &*publication.payload);
-        Publish { dup, class, retain, topic, packet_id, properties: None, payload }.encode(&mut self.out);
+        let topic = Topic::from_checked(topic.as_bytes());
+        Publish { dup, class, retain, topic, packet_id, properties, payload }.encode(&mut self.out);
         match class {
             Class::AtMostOnce => {}
             Class::AtLeastOnce => self.pubacks.push_back(id),
@@ -196,43 +246,66 @@ impl Client {
         self.said.push(Said::Publish { id, publication: Rc::clone(publication) });
     }
 
-    pub(crate) fn subscribe(&mut self, filters: Vec<(&'static str, Class)>) {
+    /// Asks for subscriptions, which have the same identifier.
+    pub(crate) fn subscribe(&mut self, wishes: Vec<Wish>) {
         let id = self.fresh_id();
-        let entry = |&(filter, class_max): &(&'static str, Class)| {
-            SubscribeEntry::new(Filter::from_checked(filter.as_bytes()), class_max)
+        let entry = |wish: &Wish| SubscribeEntry {
+            no_local: wish.no_local,
+            retain_as_published: wish.as_published,
+            retain_handling: wish.handling,
+            ..SubscribeEntry::new(Filter::from_checked(wish.name.as_bytes()), wish.class_max)
         };
         let Some(packet_id) = PacketId::new(id) else { return };
-        Subscribe { packet_id, properties: None, entries: filters.iter().map(entry).collect() }
+        let subscription_identifier = wishes.first().and_then(|wish| wish.id).and_then(NonZeroU32::new);
+        let properties = SubscribeProperties { subscription_identifier, ..SubscribeProperties::default() };
+        let properties = self.profile.version.has_properties().then_some(properties);
+        Subscribe { packet_id, properties, entries: wishes.iter().map(entry).collect() }
             .encode(&mut self.out);
-        self.requests.push(Request { id, classes: Some(filters.iter().map(|f| f.1).collect()) });
-        self.said.push(Said::Subscribe { id, filters });
+        self.requests.push(Request { id, classes: Some(wishes.iter().map(|wish| wish.class_max).collect()) });
+        self.said.push(Said::Subscribe { id, wishes });
     }
 
-    pub(crate) fn unsubscribe(&mut self, filters: Vec<&'static str>) {
+    pub(crate) fn unsubscribe(&mut self, names: Vec<&'static str>) {
         let id = self.fresh_id();
         let Some(packet_id) = PacketId::new(id) else { return };
-        let list = filters.iter().map(|filter| Filter::from_checked(filter.as_bytes())).collect();
-        Unsubscribe { packet_id, properties: None, filters: list }.encode(&mut self.out);
+        let filters = names.iter().map(|name| Filter::from_checked(name.as_bytes())).collect();
+        let properties = self.profile.version.has_properties().then(UnsubscribeProperties::default);
+        Unsubscribe { packet_id, properties, filters }.encode(&mut self.out);
         self.requests.push(Request { id, classes: None });
-        self.said.push(Said::Unsubscribe { id, filters });
+        self.said.push(Said::Unsubscribe { id, names });
     }
 
     pub(crate) fn ping(&mut self) {
         self.out.extend_from_slice(&Pingreq.encode());
     }
 
-    pub(crate) fn disconnect(&mut self) {
-        self.out.extend_from_slice(&Disconnect.encode());
-        self.said.push(Said::Disconnect);
+    pub(crate) fn disconnect(&mut self, farewell: Farewell) {
+        if self.profile.version.has_properties() {
+            let code =
+                if farewell.publish_will { ReasonCode::DisconnectWithWill } else { ReasonCode::Success };
+            let mut disconnect = DisconnectV5::new(code);
+            disconnect.properties.session_expiry_interval = farewell.lifetime;
+            let _fits = disconnect.encode(usize::MAX, &mut self.out);
+        } else {
+            self.out.extend_from_slice(&Disconnect.encode());
+        }
+        self.said.push(Said::Disconnect(farewell));
     }
 
     /// Acknowledges at once from here on, and what was withheld.
     pub(crate) fn stop_withholding(&mut self) {
         self.withholds = false;
         for (ack, said) in std::mem::take(&mut self.withheld) {
-            self.out.extend_from_slice(&ack.encode());
-            self.said.push(said);
+            self.say_ack(ack, said);
         }
+    }
+
+    fn say_ack(&mut self, ack: Ack, said: Said) {
+        if matches!(ack.ack_type, AckType::Puback | AckType::Pubcomp) {
+            self.unacknowledged.remove(&ack.packet_id.number());
+        }
+        self.out.extend_from_slice(&ack.encode());
+        self.said.push(said);
     }
 
     fn answer(&mut self, ack_type: AckType, id: u16) {
@@ -247,8 +320,7 @@ impl Client {
         if self.withholds {
             self.withheld.push((ack, said));
         } else {
-            self.out.extend_from_slice(&ack.encode());
-            self.said.push(said);
+            self.say_ack(ack, said);
         }
     }
 
@@ -277,12 +349,16 @@ impl Client {
     }
 }
 
-fn will(publication: &Publication) -> Will<'_> {
+fn will(publication: &Publication, delay: u32) -> Will<'_> {
     Will {
         topic: Topic::from_checked(publication.topic.as_bytes()),
         message: &publication.payload,
         class: publication.class,
         retain: publication.retain,
-        properties: WillProperties::default(),
+        properties: WillProperties {
+            will_delay_interval: Some(delay),
+            message_expiry_interval: publication.lifetime,
+            ..WillProperties::default()
+        },
     }
 }

@@ -1,17 +1,21 @@
 //! Planted faults: decorators around the protocol that break one promise now and then, to show that the model notices.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use mynah_model::{Class, Instant, Layout};
-use mynah_mqtt::TextRule;
-use mynah_mqtt::Version;
+use mynah_model::{Class, Instant};
 use mynah_mqtt::framing::next_unit;
+use mynah_mqtt::wire::properties::PropertyId;
 use mynah_mqtt::wire::{Ack, AckType, PacketType, Publish};
+use mynah_mqtt::{TextRule, Version};
 use mynah_stack::testing::Sequence;
-use mynah_stack::{Command, Connection, Delivery, LayoutCodec, Open, Outbound, Outcome, Protocol, Step};
+use mynah_stack::{Command, Connection, Delivery, Open, Outbound, Outcome, Protocol, Step};
+
+use crate::layer::{Layer, Layered};
+use crate::shape::share_of;
 
 /// A promise that is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,16 +31,37 @@ pub enum Fault {
     ForgottenWill,
     /// A client that comes in while its earlier connection lives does not end that one: both have a session.
     DoubleTakeOver,
+    /// A member of a group gets what another one gets, too.
+    SharedTwice,
+    /// What a member of a group gets in place of another one is not written.
+    LostShare,
+    /// A message does not name one of the subscriptions by which it comes.
+    LostIdentifier,
+    /// A will does not wait.
+    EarlyWill,
+    /// A message comes under the alias of another topic.
+    MixedAlias,
+    /// A client gets more than its Receive Maximum.
+    ExceededReceiveMaximum,
+    /// A message is forwarded as if it were wanted for ever.
+    ForgottenExpiry,
 }
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 12] = [
         Self::EarlyAcknowledgement,
         Self::LostDup,
         Self::SwappedOrder,
         Self::ForgottenWill,
         Self::DoubleTakeOver,
+        Self::SharedTwice,
+        Self::LostShare,
+        Self::LostIdentifier,
+        Self::EarlyWill,
+        Self::MixedAlias,
+        Self::ExceededReceiveMaximum,
+        Self::ForgottenExpiry,
     ];
 
     /// The name by which a fault is chosen on the command line.
@@ -48,6 +73,13 @@ impl Fault {
             Self::SwappedOrder => "swapped-order",
             Self::ForgottenWill => "forgotten-will",
             Self::DoubleTakeOver => "double-take-over",
+            Self::SharedTwice => "shared-twice",
+            Self::LostShare => "lost-share",
+            Self::LostIdentifier => "lost-identifier",
+            Self::EarlyWill => "early-will",
+            Self::MixedAlias => "mixed-alias",
+            Self::ExceededReceiveMaximum => "exceeded-receive-maximum",
+            Self::ForgottenExpiry => "forgotten-expiry",
         }
     }
 }
@@ -72,10 +104,17 @@ impl FromStr for Fault {
 const RARITY: u64 = 16;
 
 /// A protocol with a fault.
-pub(crate) struct Faulty {
-    inner: Arc<dyn Protocol>,
-    fault: Fault,
-    shared: Arc<Mutex<Shared>>,
+pub(crate) fn faulty(inner: Arc<dyn Protocol>, fault: Fault, sequence: Sequence) -> Arc<dyn Protocol> {
+    let shared = Arc::new(Mutex::new(Shared { sequence, living: BTreeMap::new(), shared: BTreeSet::new() }));
+    let make = move || Spoiler {
+        fault,
+        shared: Arc::clone(&shared),
+        is_open: false,
+        acknowledged: false,
+        held: Vec::new(),
+        client_id: None,
+    };
+    Arc::new(Layered::new(inner, make))
 }
 
 /// What the connections of a faulty protocol have in common.
@@ -83,38 +122,12 @@ struct Shared {
     sequence: Sequence,
     /// How many connections live, by client identifier.
     living: BTreeMap<Box<[u8]>, usize>,
+    /// Messages that a member of a group got.
+    shared: BTreeSet<Vec<u8>>,
 }
 
-impl Faulty {
-    pub(crate) fn new(inner: Arc<dyn Protocol>, fault: Fault, sequence: Sequence) -> Self {
-        Self { inner, fault, shared: Arc::new(Mutex::new(Shared { sequence, living: BTreeMap::new() })) }
-    }
-}
-
-impl Protocol for Faulty {
-    fn name(&self) -> &'static str {
-        self.inner.name()
-    }
-
-    fn accept(&self, now: Instant) -> Box<dyn Connection> {
-        Box::new(FaultyConnection {
-            inner: self.inner.accept(now),
-            fault: self.fault,
-            shared: Arc::clone(&self.shared),
-            is_open: false,
-            acknowledged: false,
-            held: Vec::new(),
-            client_id: None,
-        })
-    }
-
-    fn codec(&self) -> Arc<dyn LayoutCodec> {
-        self.inner.codec()
-    }
-}
-
-struct FaultyConnection {
-    inner: Box<dyn Connection>,
+/// What a fault does on one connection.
+struct Spoiler {
     fault: Fault,
     shared: Arc<Mutex<Shared>>,
     is_open: bool,
@@ -125,7 +138,7 @@ struct FaultyConnection {
     client_id: Option<Box<[u8]>>,
 }
 
-impl FaultyConnection {
+impl Spoiler {
     fn is_due(&self, fault: Fault) -> bool {
         self.fault == fault && lock(&self.shared).sequence.next_number().is_multiple_of(RARITY)
     }
@@ -137,6 +150,14 @@ impl FaultyConnection {
     fn spoil(&mut self, open: &mut Open) {
         if self.is_due(Fault::ForgottenWill) {
             open.will = None;
+        }
+        if let Some(will) = &mut open.will
+            && self.is_due(Fault::EarlyWill)
+        {
+            will.delay = Duration::ZERO;
+        }
+        if self.is_due(Fault::ExceededReceiveMaximum) {
+            open.receive_max = u16::MAX;
         }
         let is_due = self.is_due(Fault::DoubleTakeOver);
         let Some(session) = open.session.as_mut().filter(|_| self.fault == Fault::DoubleTakeOver) else {
@@ -163,8 +184,14 @@ impl FaultyConnection {
     }
 }
 
-impl Connection for FaultyConnection {
-    fn step<'b>(&mut self, now: Instant, input: &mut &'b [u8], out: &mut Outbound) -> Step<'b> {
+impl Layer for Spoiler {
+    fn step<'b>(
+        &mut self,
+        inner: &mut dyn Connection,
+        now: Instant,
+        input: &mut &'b [u8],
+        out: &mut Outbound,
+    ) -> Step<'b> {
         self.release(out);
         if self.is_open
             && !self.acknowledged
@@ -175,39 +202,88 @@ impl Connection for FaultyConnection {
             self.acknowledged = true;
             return Step::Idle;
         }
-        let mut step = self.inner.step(now, input, out);
+        let mut step = inner.step(now, input, out);
         match &mut step {
             Step::Command(Command::Open(open)) => self.spoil(open),
+            Step::Command(Command::Subscribe(subscribe)) => {
+                for request in subscribe.requests.iter_mut().flatten() {
+                    if request.share.is_some() && self.is_due(Fault::SharedTwice) {
+                        request.share = Some(b"another group");
+                    }
+                }
+            }
+            Step::Command(Command::Publish(publish)) if self.is_due(Fault::ForgottenExpiry) => {
+                publish.header.deadline = None;
+            }
             Step::Close(_) => self.leave(),
             _ => {}
         }
         step
     }
 
-    fn deliver(&mut self, now: Instant, delivery: Delivery<'_>, out: &mut Outbound) -> bool {
+    fn deliver(
+        &mut self,
+        inner: &mut dyn Connection,
+        now: Instant,
+        delivery: Delivery<'_>,
+        out: &mut Outbound,
+    ) -> bool {
         match delivery {
             Delivery::Message { frame, class, id, retain, redelivered: true, subscription_ids }
                 if self.is_due(Fault::LostDup) =>
             {
                 let delivery =
                     Delivery::Message { frame, class, id, retain, redelivered: false, subscription_ids };
-                self.inner.deliver(now, delivery, out)
+                inner.deliver(now, delivery, out)
+            }
+            Delivery::Message { frame, subscription_ids: [id, ..], redelivered: false, .. }
+                if self.fault == Fault::LostShare && share_of(id.number()).is_some() =>
+            {
+                let key = [&id.number().to_be_bytes(), &*frame.head].concat();
+                // Nobody has got it before, or it gets lost.
+                !lock(&self.shared).shared.insert(key) || inner.deliver(now, delivery, out)
+            }
+            Delivery::Message {
+                frame,
+                class,
+                id,
+                retain,
+                redelivered,
+                subscription_ids: [_, others @ ..],
+            } if self.is_due(Fault::LostIdentifier) => {
+                let subscription_ids = others;
+                let delivery = Delivery::Message { frame, class, id, retain, redelivered, subscription_ids };
+                inner.deliver(now, delivery, out)
+            }
+            _ if self.is_due(Fault::MixedAlias) => {
+                let mut own = Outbound::new();
+                let taken = inner.deliver(now, delivery, &mut own);
+                let mut bytes = own.drain();
+                mix_alias(&mut bytes);
+                out.append(&bytes);
+                taken
             }
             _ if self.held.is_empty() && self.is_due(Fault::SwappedOrder) => {
                 let mut later = Outbound::new();
-                let taken = self.inner.deliver(now, delivery, &mut later);
+                let taken = inner.deliver(now, delivery, &mut later);
                 self.held = later.drain();
                 taken
             }
             _ => {
-                let taken = self.inner.deliver(now, delivery, out);
+                let taken = inner.deliver(now, delivery, out);
                 self.release(out);
                 taken
             }
         }
     }
 
-    fn handle_outcome(&mut self, now: Instant, outcome: Outcome<'_>, out: &mut Outbound) {
+    fn handle_outcome(
+        &mut self,
+        inner: &mut dyn Connection,
+        now: Instant,
+        outcome: Outcome<'_>,
+        out: &mut Outbound,
+    ) {
         self.release(out);
         self.is_open |= matches!(outcome, Outcome::Opened(Ok(_)));
         if let Outcome::Published { class: Class::AtLeastOnce, .. } = outcome
@@ -215,31 +291,11 @@ impl Connection for FaultyConnection {
         {
             return;
         }
-        self.inner.handle_outcome(now, outcome, out);
-    }
-
-    fn handle_timeout(&mut self, now: Instant, out: &mut Outbound) {
-        self.inner.handle_timeout(now, out);
-    }
-
-    fn handle_shutdown(&mut self, now: Instant, out: &mut Outbound) {
-        self.inner.handle_shutdown(now, out);
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        self.inner.deadline()
-    }
-
-    fn layout(&self) -> Layout {
-        self.inner.layout()
-    }
-
-    fn input_bytes_max(&self) -> usize {
-        self.inner.input_bytes_max()
+        inner.handle_outcome(now, outcome, out);
     }
 }
 
-impl Drop for FaultyConnection {
+impl Drop for Spoiler {
     fn drop(&mut self) {
         self.leave();
     }
@@ -253,6 +309,22 @@ fn puback_for(mut input: &[u8]) -> Option<Ack> {
         Publish::decode(unit.flags, unit.body, TextRule::AcceptDiscouraged, Version::V3_1_1).ok()?;
     let packet_id = publish.packet_id.filter(|_| publish.class == Class::AtLeastOnce)?;
     Some(Ack { ack_type: AckType::Puback, packet_id })
+}
+
+/// Gives a PUBLISH that has no topic but an alias the alias before it.
+fn mix_alias(bytes: &mut [u8]) {
+    let mut input = &*bytes;
+    let Ok(Some(unit)) = next_unit(&mut input, Version::V5, usize::MAX) else { return };
+    let publish = Publish::decode(unit.flags, unit.body, TextRule::AcceptDiscouraged, Version::V5);
+    let alias = publish.ok().filter(|publish| publish.topic.as_bytes().is_empty());
+    let Some(alias) = alias.and_then(|publish| publish.topic_alias()).filter(|alias| alias.get() > 1) else {
+        return;
+    };
+    let [high, low] = alias.get().to_be_bytes();
+    let property = [PropertyId::TopicAlias as u8, high, low];
+    if let Some(at) = bytes.windows(3).position(|window| window == property) {
+        bytes[at + 1..at + 3].copy_from_slice(&(alias.get() - 1).to_be_bytes());
+    }
 }
 
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
@@ -269,6 +341,15 @@ mod tests {
             assert_eq!(fault.to_string().parse(), Ok(fault));
         }
         assert!("lost-will".parse::<Fault>().unwrap_err().contains("forgotten-will"));
+    }
+
+    #[test]
+    fn an_alias_becomes_the_one_before_it() {
+        let mut publish = [0x30, 7, 0, 0, 3, 0x23, 0, 2, b'x'];
+        mix_alias(&mut publish);
+        assert_eq!(publish, [0x30, 7, 0, 0, 3, 0x23, 0, 1, b'x']);
+        mix_alias(&mut publish);
+        assert_eq!(publish[7], 1);
     }
 
     #[test]

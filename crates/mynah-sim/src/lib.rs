@@ -1,5 +1,5 @@
-//! The whole broker in one thread: several engines, their inboxes, links and clients of MQTT 3.1.1, in an order that a
-//! seed shuffles, against a naive model that says what every session must get.
+//! The whole broker in one thread: several engines, their inboxes, links and clients of MQTT 3.1.1 and 5.0, in an order
+//! that a seed shuffles, against a naive model that says what every session must get.
 //!
 //! ```text
 //!   schedule ----> client <---- link ----> engine <--- letters ---> engine
@@ -10,6 +10,7 @@
 //! * `schedule` draws what clients do, `shape` how the world is made, `rest` brings it to its end;
 //! * `world` has the engines and gives them turns as a worker does; `link` is what lies between them and clients;
 //! * `client` is a client with its session; `model` is the reference, `witness` tells it when the engine acts;
+//! * `layer` is the decorator around the protocol that witness and faults have in common;
 //! * `fault` breaks promises on purpose, `trace` keeps the last events of a run that failed.
 //!
 //! ```
@@ -20,12 +21,14 @@
 
 mod client;
 mod fault;
+mod layer;
 mod link;
 mod model;
 mod rest;
 mod schedule;
 mod shape;
 mod trace;
+mod wish;
 mod witness;
 mod world;
 

@@ -3,12 +3,20 @@
 //!
 //! It tells the model *when*; *what* is to happen the model knows from the clients alone.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mynah_model::{Class, Instant, Layout, Reason};
-use mynah_stack::{
-    Close, Command, Connection, Delivery, LayoutCodec, Outbound, Outcome, Protocol, Settle, Step,
-};
+use mynah_model::{Class, Instant, Reason};
+use mynah_mqtt::framing::next_unit;
+use mynah_mqtt::mapping::LAYOUT_V5;
+use mynah_mqtt::wire::properties::{Property, PropertyId};
+use mynah_mqtt::wire::{PacketType, Publish};
+use mynah_mqtt::{TextRule, Version};
+use mynah_stack::{Close, Command, Connection, Delivery, Outbound, Outcome, Protocol, Settle, Step};
+
+use crate::layer::{Layer, Layered};
+use crate::model::label;
+use crate::shape::share_of;
 
 /// Something that passed between a connection and its engine.
 #[derive(Debug)]
@@ -36,6 +44,26 @@ pub(crate) enum Seen {
     Ended(Reason),
     /// The stack closes the connection.
     Closed(Close),
+    /// A message is written to the connection.
+    Written(Written),
+}
+
+/// A message as the client will see it.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) class: Class,
+    pub(crate) dup: bool,
+    pub(crate) retain: bool,
+    pub(crate) shared: Option<WrittenShared>,
+}
+
+/// What is looked at of the message of a group.
+pub(crate) struct WrittenShared {
+    pub(crate) id: u32,
+    pub(crate) share: &'static str,
+    pub(crate) payload: Vec<u8>,
+    /// Seconds that the client is told.
+    pub(crate) remaining: Option<u32>,
 }
 
 /// What was seen, with the number of the link, oldest first.
@@ -56,7 +84,9 @@ impl Record {
 
     /// Takes what was seen since the last call; `memory` is used for what comes next.
     pub(crate) fn take(&self, memory: Vec<(usize, Seen)>) -> Vec<(usize, Seen)> {
-        std::mem::replace(&mut self.lock().seen, memory)
+        let mut seen = std::mem::replace(&mut self.lock().seen, memory);
+        put_causes_first(&mut seen);
+        seen
     }
 
     fn note(&self, link: usize, seen: Seen) {
@@ -68,36 +98,31 @@ impl Record {
     }
 }
 
+impl fmt::Debug for WrittenShared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` of {}", label(&self.payload), self.share)
+    }
+}
+
 /// A protocol that is watched.
-pub(crate) struct Witness {
-    pub(crate) inner: Arc<dyn Protocol>,
-    pub(crate) record: Record,
+pub(crate) fn watched(inner: Arc<dyn Protocol>, record: Record) -> Arc<dyn Protocol> {
+    Arc::new(Layered::new(inner, move || Watcher { link: record.lock().accepting, record: record.clone() }))
 }
 
-impl Protocol for Witness {
-    fn name(&self) -> &'static str {
-        self.inner.name()
-    }
-
-    fn accept(&self, now: Instant) -> Box<dyn Connection> {
-        let link = self.record.lock().accepting;
-        Box::new(Watched { inner: self.inner.accept(now), link, record: self.record.clone() })
-    }
-
-    fn codec(&self) -> Arc<dyn LayoutCodec> {
-        self.inner.codec()
-    }
-}
-
-struct Watched {
-    inner: Box<dyn Connection>,
+struct Watcher {
     link: usize,
     record: Record,
 }
 
-impl Connection for Watched {
-    fn step<'b>(&mut self, now: Instant, input: &mut &'b [u8], out: &mut Outbound) -> Step<'b> {
-        let step = self.inner.step(now, input, out);
+impl Layer for Watcher {
+    fn step<'b>(
+        &mut self,
+        inner: &mut dyn Connection,
+        now: Instant,
+        input: &mut &'b [u8],
+        out: &mut Outbound,
+    ) -> Step<'b> {
+        let step = inner.step(now, input, out);
         let seen = match &step {
             Step::Command(command) => seen_in(command),
             Step::Close(close) => Some(Seen::Closed(*close)),
@@ -109,11 +134,37 @@ impl Connection for Watched {
         step
     }
 
-    fn deliver(&mut self, now: Instant, delivery: Delivery<'_>, out: &mut Outbound) -> bool {
-        self.inner.deliver(now, delivery, out)
+    fn deliver(
+        &mut self,
+        inner: &mut dyn Connection,
+        now: Instant,
+        delivery: Delivery<'_>,
+        out: &mut Outbound,
+    ) -> bool {
+        let mut own = Outbound::new();
+        let taken = inner.deliver(now, delivery, &mut own);
+        let bytes = own.drain();
+        out.append(&bytes);
+        let version = if inner.layout() == LAYOUT_V5 { Version::V5 } else { Version::V3_1_1 };
+        let mut rest = &bytes[..];
+        while let Ok(Some(unit)) = next_unit(&mut rest, version, usize::MAX) {
+            if unit.packet_type == PacketType::Publish {
+                let publish = Publish::decode(unit.flags, unit.body, TextRule::AcceptDiscouraged, version);
+                if let Ok(publish) = publish {
+                    self.record.note(self.link, Seen::Written(written(&publish)));
+                }
+            }
+        }
+        taken
     }
 
-    fn handle_outcome(&mut self, now: Instant, outcome: Outcome<'_>, out: &mut Outbound) {
+    fn handle_outcome(
+        &mut self,
+        inner: &mut dyn Connection,
+        now: Instant,
+        outcome: Outcome<'_>,
+        out: &mut Outbound,
+    ) {
         let seen = match &outcome {
             Outcome::Opened(Ok(opened)) => Some(Seen::Opened { present: opened.session_present }),
             Outcome::Opened(Err(reason)) => Some(Seen::Refused(*reason)),
@@ -123,28 +174,34 @@ impl Connection for Watched {
         if let Some(seen) = seen {
             self.record.note(self.link, seen);
         }
-        self.inner.handle_outcome(now, outcome, out);
+        inner.handle_outcome(now, outcome, out);
     }
+}
 
-    fn handle_timeout(&mut self, now: Instant, out: &mut Outbound) {
-        self.inner.handle_timeout(now, out);
+/// An engine takes a session away, and gives its messages to others, before it says so.
+fn put_causes_first(seen: &mut [(usize, Seen)]) {
+    for at in 0..seen.len() {
+        if matches!(seen[at].1, Seen::Ended(_) | Seen::Opened { .. }) {
+            let before = seen[..at].iter().rev().take_while(|(_, seen)| matches!(seen, Seen::Written(_)));
+            let first = at - before.count();
+            seen[first..=at].rotate_right(1);
+        }
     }
+}
 
-    fn handle_shutdown(&mut self, now: Instant, out: &mut Outbound) {
-        self.inner.handle_shutdown(now, out);
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        self.inner.deadline()
-    }
-
-    fn layout(&self) -> Layout {
-        self.inner.layout()
-    }
-
-    fn input_bytes_max(&self) -> usize {
-        self.inner.input_bytes_max()
-    }
+fn written(publish: &Publish<'_>) -> Written {
+    let remaining = match publish.section().find(PropertyId::MessageExpiryInterval) {
+        Some(Property::MessageExpiryInterval(seconds)) => Some(seconds),
+        _ => None,
+    };
+    let shared = publish.section().iter().find_map(|property| match property {
+        Property::SubscriptionIdentifier(id) => {
+            let (id, payload) = (id.get(), publish.payload.to_vec());
+            share_of(id).map(|share| WrittenShared { id, share, payload, remaining })
+        }
+        _ => None,
+    });
+    Written { class: publish.class, dup: publish.dup, retain: publish.retain, shared }
 }
 
 fn seen_in(command: &Command<'_>) -> Option<Seen> {

@@ -12,12 +12,12 @@ use mynah_stack::Protocol;
 use mynah_stack::testing::Sequence;
 
 use crate::client::{Client, Heard, Opening};
-use crate::fault::{Fault, Faulty};
+use crate::fault::{Fault, faulty};
 use crate::link::{Link, Pipe, Place, Read};
 use crate::model::{Model, Said, Violation, violation};
 use crate::shape::Shape;
 use crate::trace::Trace;
-use crate::witness::{Record, Seen, Witness};
+use crate::witness::{Record, Seen, Written, watched};
 
 /// What one engine sends another.
 enum Letter {
@@ -55,17 +55,17 @@ impl World {
         let record = Record::default();
         let mut protocol: Arc<dyn Protocol> = Arc::new(Mqtt::new(Config::default()));
         if let Some(fault) = fault {
-            protocol = Arc::new(Faulty::new(protocol, fault, sequence.fork()));
+            protocol = faulty(protocol, fault, sequence.fork());
         }
-        let protocol = Arc::new(Witness { inner: protocol, record: record.clone() });
+        let protocol = watched(protocol, record.clone());
         let shared = Shared::new(settings(&shape, protocol, sequence.next_number()));
         let engine = |place| Engine::new(WorkerId(place as u16), Arc::clone(&shared), Instant::ZERO);
-        let client = |place| Client::new(format!("client-{place}"), place < shape.persistent);
+        let client = |(place, &profile)| Client::new(format!("client-{place}"), profile);
         Self {
             now: Instant::ZERO,
-            clients: (0..shape.clients).map(client).collect(),
+            clients: shape.clients.iter().enumerate().map(client).collect(),
             links: Vec::new(),
-            model: Model::new(shape.clients, shape.inflight_max),
+            model: Model::new(shape.clients.len(), shape.inflight_max),
             trace,
             hurries: false,
             engines: (0..shape.engines).map(engine).collect(),
@@ -92,6 +92,11 @@ impl World {
 
     pub(crate) fn advance(&mut self, duration: Duration) {
         self.now = self.now + duration;
+        self.model.clock = self.now;
+        while self.model.is_undecided() {
+            self.now = self.now + Duration::from_millis(1);
+            self.model.clock = self.now;
+        }
     }
 
     pub(crate) fn counters(&self) -> impl Iterator<Item = &Counters> {
@@ -147,7 +152,7 @@ impl World {
         let bytes = match self.links[link].to_client.read(max) {
             Read::Nothing => return Ok(false),
             Read::Bytes(bytes) => bytes,
-            Read::End if self.model.was_taken_over(link) => {
+            Read::End if self.model.was_let_go(link) => {
                 // An earlier connection of the client was slower to come in, and won.
                 self.trace.note(|| format!("client {place} finds connection {link} closed"));
                 client.leave();
@@ -169,7 +174,10 @@ impl World {
         busy |= self.read_sockets(engine)?;
         if self.engines[engine].deadline().is_some_and(|deadline| deadline <= self.now) {
             self.engines[engine].handle_time(self.now);
+            self.model.time_comes(engine)?;
             self.after_call(engine)?;
+        } else {
+            self.model.time_passes(engine)?;
         }
         busy |= self.engines[engine].pump(self.now);
         self.after_call(engine)?;
@@ -193,7 +201,9 @@ impl World {
     fn after_call(&mut self, engine: usize) -> Result<(), Violation> {
         let mut seen = self.record.take(std::mem::take(&mut self.memory));
         for (link, seen) in seen.drain(..) {
-            self.trace.note(|| format!("engine {engine}, connection {link}: {seen:?}"));
+            if !matches!(&seen, Seen::Written(Written { shared: None, .. })) {
+                self.trace.note(|| format!("engine {engine}, connection {link}: {seen:?}"));
+            }
             self.model.witness(engine, link, &seen)?;
         }
         self.memory = seen;
@@ -313,7 +323,7 @@ impl World {
                 Event::Authenticate { connection, attempt: Attempt::Credentials(credentials) } => {
                     self.verifications[engine].push_back((connection, credentials.user));
                 }
-                // No client of MQTT 3.1.1 begins an exchange.
+                // No client begins an exchange.
                 Event::Authenticate { .. } => {}
                 Event::Handover { connection, to, handover } => {
                     if let Some((_, link)) = self.sockets[engine].remove(&connection.slot) {

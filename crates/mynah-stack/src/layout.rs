@@ -101,6 +101,7 @@ impl Frame {
 
     /// Appends the encoding to a connection's outbound bytes with `first` as its first byte and the identifier in
     /// its place.
+    #[inline]
     pub fn write(&self, out: &mut Outbound, first: u8, id: Option<DeliveryId>) {
         let head = out.append(&self.head);
         if let Some(byte) = head.first_mut() {
@@ -113,6 +114,7 @@ impl Frame {
     }
 
     /// Appends the shared payload, if there is one: for a stack that writes a head of its own for one receiver.
+    #[inline]
     pub fn write_body(&self, out: &mut Outbound) {
         if let Some((message, range)) = &self.body {
             out.append_shared(message, range.clone());

@@ -62,13 +62,11 @@ impl Outbound {
     }
 
     /// Appends a copy of `bytes` and returns it, to be patched.
+    #[inline]
     pub fn append(&mut self, bytes: &[u8]) -> &mut [u8] {
         let buffer = match &mut self.tail {
             None => &mut self.head,
-            Some(tail) => {
-                tail.len += bytes.len();
-                tail.last_copied()
-            }
+            Some(tail) => tail.copied(bytes.len()),
         };
         let at = buffer.len();
         buffer.extend_from_slice(bytes);
@@ -76,6 +74,7 @@ impl Outbound {
     }
 
     /// Appends a part of a message's native bytes without copying it.
+    #[inline(never)]
     pub fn append_shared(&mut self, message: &Message, range: Range<usize>) {
         let tail = self.tail.get_or_insert_default();
         tail.len += range.len();
@@ -153,7 +152,10 @@ impl Outbound {
 }
 
 impl Tail {
-    fn last_copied(&mut self) -> &mut Vec<u8> {
+    /// The chunk that takes a copy of `more` bytes.
+    #[cold]
+    fn copied(&mut self, more: usize) -> &mut Vec<u8> {
+        self.len += more;
         if !matches!(self.chunks.back(), Some(Chunk::Copied(_))) {
             self.chunks.push_back(Chunk::Copied(Vec::new()));
         }

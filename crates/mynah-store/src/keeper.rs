@@ -15,19 +15,22 @@ use crate::record::frame::{Kind, Place};
 use crate::record::key::tag;
 use crate::record::message::payload_id;
 use crate::recovery::{Opened, load, quarantine_folder, rebuild};
-use crate::replay::{Quarantine, replay};
+use crate::replay::{Quarantine, follow, replay};
 use crate::report::Report;
 use crate::segment::{FrameReader, HEADER_BYTES, Segments, Step};
 use crate::state::{StateError, States};
 
 /// Bytes of records that one call makes, about.
-const PIECE_BYTES: usize = 1 << 20;
+const PIECE_BYTES: usize = 4 << 20;
 
 /// Bytes of one record of a snapshot, about.
 const ITEMS_BYTES: usize = 64 << 10;
 
+/// Segments that are begun until the state is written: what comes and goes meanwhile never reaches it.
+const FLUSH_SEGMENTS: u32 = 2;
+
 /// Segments that wait for nothing but a snapshot before one is taken, however small they are.
-const WAITING_SEGMENTS_MAX: usize = 8;
+const WAITING_SEGMENTS_MAX: usize = 4;
 
 /// When segments are removed.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +39,14 @@ pub(crate) struct Thrift {
     pub(crate) snapshot_bytes: u64,
     /// The journal may be this much larger than twice what is live before stragglers are copied.
     pub(crate) slack_bytes: u64,
+}
+
+impl Thrift {
+    /// The bounds for segments of this size.
+    pub(crate) fn of(segment_bytes: u32) -> Self {
+        let bytes = u64::from(segment_bytes);
+        Self { snapshot_bytes: bytes / 2, slack_bytes: bytes * 2 }
+    }
 }
 
 pub(crate) struct Keeper {
@@ -88,6 +99,12 @@ impl Keeper {
         }
     }
 
+    /// What the checksums of the store continue from.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn salt(&self) -> u32 {
+        self.salt
+    }
+
     /// What is live, unless the state cannot be used at the moment.
     pub(crate) fn live(&self) -> Option<&Live> {
         self.live.as_ref()
@@ -108,8 +125,15 @@ impl Keeper {
         };
         let folder = quarantine_folder(&self.folder);
         let quarantine = Quarantine { disk: &*self.disk, folder: &folder };
-        replay(live, &self.segments, synced, &mut self.report, Some(&quarantine))?;
-        if synced.segment > live.flushed().segment {
+        let from = live.applied();
+        // Piece by piece: so that segments go while a long way is caught up.
+        let near = Position::new(from.segment.saturating_add(1), 0);
+        let to = if synced.segment > near.segment { near } else { synced };
+        follow(live, &self.segments, to, &mut self.report, &quarantine)?;
+        live.set_applied(to);
+        // Pages that are given back at once are those that the next write gets: quicker than pages never used.
+        self.segments.forget(from.max(Position::new(1, 0)), to);
+        if to.segment >= live.flushed().segment.saturating_add(FLUSH_SEGMENTS) {
             live.flush()?;
         }
         self.step_snapshot(out)?;
@@ -118,16 +142,30 @@ impl Keeper {
             self.remove_dead()?;
             self.choose()?;
         }
-        Ok(self.snapshot.is_some() || self.copy.is_some())
+        Ok(to < synced || self.snapshot.is_some() || self.copy.is_some())
     }
 
-    /// Writes the state, and has it give back room.
+    /// Brings the state up to `synced`, writes it, and has it give back room.
     pub(crate) fn flush(&mut self, synced: Position) -> Result<(), StoreError> {
-        let flushed = self.live.as_mut().map_or(Ok(()), |live| live.flush().and_then(|()| live.compact()));
-        match flushed {
-            Err(error) => self.revive(synced, &error),
-            Ok(()) => Ok(()),
+        match self.try_flush(synced) {
+            Err(StoreError::State(error)) => self.revive(synced, &error),
+            outcome => outcome,
         }
+    }
+
+    fn try_flush(&mut self, synced: Position) -> Result<(), StoreError> {
+        self.catch_up(synced)?;
+        let Some(live) = &mut self.live else { return Ok(()) };
+        live.flush()?;
+        Ok(live.compact()?)
+    }
+
+    /// Applies everything before `synced`, however much that is.
+    pub(crate) fn catch_up(&mut self, synced: Position) -> Result<(), StoreError> {
+        let Some(live) = &mut self.live else { return Ok(()) };
+        let folder = quarantine_folder(&self.folder);
+        let quarantine = Quarantine { disk: &*self.disk, folder: &folder };
+        follow(live, &self.segments, synced, &mut self.report, &quarantine)
     }
 
     /// Opens the state again and brings it up to date, or makes it anew.

@@ -14,8 +14,8 @@ mod report;
 mod segment;
 mod state;
 mod store;
-#[cfg(test)]
-mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 pub mod tools;

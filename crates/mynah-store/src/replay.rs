@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::disk::{Disk, DiskFile, read_full};
+use crate::disk::{self, Disk, DiskFile, read_full};
 use crate::error::StoreError;
 use crate::live::Live;
 use crate::position::Position;
@@ -31,12 +31,35 @@ pub(crate) fn replay(
     report: &mut Report,
     quarantine: Option<&Quarantine<'_>>,
 ) -> Result<(), StoreError> {
+    apply(live, segments, to, report, quarantine, true)
+}
+
+/// Like [`replay`], for what this process wrote a moment ago: messages are summed when somebody reads them.
+pub(crate) fn follow(
+    live: &mut Live,
+    segments: &Segments,
+    to: Position,
+    report: &mut Report,
+    quarantine: &Quarantine<'_>,
+) -> Result<(), StoreError> {
+    apply(live, segments, to, report, Some(quarantine), false)
+}
+
+fn apply(
+    live: &mut Live,
+    segments: &Segments,
+    to: Position,
+    report: &mut Report,
+    quarantine: Option<&Quarantine<'_>>,
+    sums_messages: bool,
+) -> Result<(), StoreError> {
     let from = live.applied();
     for number in segments.numbers().into_iter().filter(|n| (from.segment..=to.segment).contains(n)) {
         let Some(file) = segments.get(number) else { continue };
         let start = if number == from.segment { from.offset.max(HEADER_BYTES) } else { HEADER_BYTES };
         let end = if number == to.segment { u64::from(to.offset) } else { file.bytes()? };
         let reader = FrameReader::new(file, live.salt(), u64::from(start), end);
+        let reader = if sums_messages { reader } else { reader.without_messages() };
         let mut replayed = Segment { number, reader, group: Vec::new() };
         while replayed.step(live, report, quarantine)? {
             if live.recent_bytes() > RECENT_MAX {
@@ -120,7 +143,7 @@ impl Quarantine<'_> {
     fn keep(&self, file: &dyn DiskFile, at: Position, bytes: u64) -> io::Result<String> {
         let mut copy = vec![0; bytes.min(COPY_MAX) as usize];
         let count = read_full(file, &mut copy, u64::from(at.offset))?;
-        self.disk.create_folder(self.folder)?;
+        disk::create_folder(self.disk, self.folder)?;
         let name = format!("{:010}-{}.bin", at.segment, at.offset);
         let path = self.folder.join(&name);
         let kept = match self.disk.create(&path) {
@@ -128,6 +151,8 @@ impl Quarantine<'_> {
             made => made?,
         };
         kept.write_at(&copy[..count], 0)?;
+        kept.sync()?;
+        self.disk.sync_folder(self.folder)?;
         Ok(path.display().to_string())
     }
 }

@@ -33,7 +33,8 @@ pub struct StoreOptions {
     pub states: Option<Box<dyn States>>,
     /// Bytes of a segment. One that is larger is made for a batch that is larger.
     pub segment_bytes: u32,
-    /// How long a group of batches gathers when no sync is under way.
+    /// How long a group of batches gathers when little is submitted, but something was a moment ago. What comes out of
+    /// silence is synced at once.
     pub commit_delay: Duration,
     /// Bytes that may wait to be written.
     pub waiting_bytes_max: usize,
@@ -156,7 +157,7 @@ impl fmt::Debug for Store {
 const TICK: Duration = Duration::from_millis(100);
 
 /// Segments that the state may be behind before producers hear of it.
-const LAG_SEGMENTS_MAX: u32 = 8;
+const LAG_SEGMENTS_MAX: u32 = 2;
 
 /// How often the state is written at least, if there is anything new.
 const FLUSH_EVERY: Duration = Duration::from_secs(10);
@@ -210,10 +211,7 @@ impl Store {
         let (requests, inbox) = mpsc::channel();
         // Whoever opens the store next has to find this one done.
         let lock = core::mem::replace(&mut opened.lock, Box::new(()));
-        let thrift = Thrift {
-            snapshot_bytes: u64::from(segment_bytes) / 2,
-            slack_bytes: u64::from(segment_bytes).saturating_mul(2),
-        };
+        let thrift = Thrift::of(segment_bytes);
         let keeping = Keeping {
             producer: shared.producer(Box::new(|| ())),
             shared: shared.clone(),
@@ -352,7 +350,8 @@ impl Keeping {
                 return;
             }
             if let Ok(Request::Page { key, max, page }) = request {
-                page(self.page(&key, max));
+                let caught_up = self.keeper.catch_up(self.shared.synced_position());
+                page(caught_up.and_then(|()| read_page(&self.keeper, &key, max)));
             }
         }
     }
@@ -407,31 +406,32 @@ impl Keeping {
             found.findings.into_iter().for_each(|finding| report.add(finding));
         }
     }
+}
 
-    fn page(&self, key: &[u8], max: usize) -> Result<Vec<PagedEntry>, StoreError> {
-        let Some(live) = self.keeper.live() else { return Err(StoreError::Stopped) };
-        let prefix = key.get(..key.len().saturating_sub(8)).unwrap_or_default();
-        let mut reader = PayloadReader::new(&self.keeper.segments, live.salt());
-        let mut entries = Vec::new();
-        for (key, value) in live.scan(key, &crate::record::key::after(prefix), max)? {
-            let (Some(Key::Entry(_, sequence)), Some(Value::Entry(entry))) =
-                (Key::decode(&key), Value::decode(key[0], &value))
-            else {
-                continue;
-            };
-            let id = entry.payload.0;
-            let read = |place| reader.read(place, id, |stored| (stored.to_message(None), stored.deadline));
-            let read = live.payload(id)?.map(read).transpose()?.flatten();
-            let (message, deadline) = read.map_or((None, None), |(message, d)| (Some(message), d));
-            let mut options = OptionsBuf::new();
-            for (number, bytes) in entry.options.iter() {
-                options.push(number, bytes);
-            }
-            let (class, retain) = (entry.class, entry.retain);
-            entries.push(PagedEntry { sequence, class, retain, options, deadline, message });
+/// Entries from the one with a key on, of the same queue.
+pub(crate) fn read_page(keeper: &Keeper, key: &[u8], max: usize) -> Result<Vec<PagedEntry>, StoreError> {
+    let Some(live) = keeper.live() else { return Err(StoreError::Stopped) };
+    let prefix = key.get(..key.len().saturating_sub(8)).unwrap_or_default();
+    let mut reader = PayloadReader::new(&keeper.segments, live.salt());
+    let mut entries = Vec::new();
+    for (key, value) in live.scan(key, &crate::record::key::after(prefix), max)? {
+        let (Some(Key::Entry(_, sequence)), Some(Value::Entry(entry))) =
+            (Key::decode(&key), Value::decode(key[0], &value))
+        else {
+            continue;
+        };
+        let id = entry.payload.0;
+        let read = |place| reader.read(place, id, |stored| (stored.to_message(None), stored.deadline));
+        let read = live.payload(id)?.map(read).transpose()?.flatten();
+        let (message, deadline) = read.map_or((None, None), |(message, d)| (Some(message), d));
+        let mut options = OptionsBuf::new();
+        for (number, bytes) in entry.options.iter() {
+            options.push(number, bytes);
         }
-        Ok(entries)
+        let (class, retain) = (entry.class, entry.retain);
+        entries.push(PagedEntry { sequence, class, retain, options, deadline, message });
     }
+    Ok(entries)
 }
 
 /// Takes everything and does nothing: for who only wants the store to be open.

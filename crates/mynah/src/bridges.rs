@@ -2,23 +2,28 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mynah_admin::BridgeCounts;
+use mynah_engine::BRIDGE_PREFIX;
 use mynah_mqtt::bridge::{self, TopicRule, Watch};
 use mynah_mqtt::client::{Ending, Misuse};
 use mynah_net::{Dialer, Link};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::config::Bridge;
 
-/// How long the other broker may take to accept.
+/// How long the other broker may take to accept, with the handshake of TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long it may take to say good-bye.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The pause before another attempt grows from the one to the other.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
@@ -95,7 +100,7 @@ pub(crate) fn stack(settings: &Bridge, status: &Arc<Status>) -> Result<bridge::B
         .collect();
     let stack = bridge::Settings {
         options: settings.options.clone(),
-        session: format!("$bridge/{}", settings.name).into_bytes().into(),
+        session: format!("{BRIDGE_PREFIX}{}", settings.name).into_bytes().into(),
         receive_max: settings.receive_max,
         bridge_bit: settings.bridge_bit,
         watch: Arc::<Status>::clone(status),
@@ -105,21 +110,25 @@ pub(crate) fn stack(settings: &Bridge, status: &Arc<Status>) -> Result<bridge::B
 
 /// Connects a bridge and keeps it connected until the broker stops.
 pub(crate) async fn run(
-    address: String,
+    bridge: Bridge,
     status: Arc<Status>,
     dialer: Dialer,
     mut stopping: watch::Receiver<bool>,
 ) {
     let mut pause = PAUSE_MIN;
     loop {
-        let attempt = async {
-            let stream = connect(&address).await?;
-            // From here on the worker decides when it is over.
-            carry(dialer.dial(), stream).await;
-            Ok::<_, io::Error>(())
+        let connected = tokio::select! {
+            connected = connect(&bridge) => connected,
+            _ = stopping.changed() => return,
         };
-        // When the broker stops, the worker says good-bye, and that ends the attempt.
-        let result = attempt.await;
+        let result = match connected {
+            // From here on the worker decides when it is over; when the broker stops it says good-bye.
+            Ok(stream) => {
+                carry(dialer.dial(), stream).await;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
         if *stopping.borrow() {
             return;
         }
@@ -135,7 +144,7 @@ pub(crate) async fn run(
         let wait = jittered(pause);
         tracing::warn!(
             bridge = status.name,
-            address,
+            address = bridge.address,
             why,
             again_in_ms = wait.as_millis(),
             "the bridge is down"
@@ -148,11 +157,23 @@ pub(crate) async fn run(
     }
 }
 
-async fn connect(address: &str) -> io::Result<TcpStream> {
-    let timed_out = || io::Error::new(io::ErrorKind::TimedOut, "the other broker does not answer");
-    let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await.map_err(|_| timed_out())??;
-    stream.set_nodelay(true)?;
-    Ok(stream)
+/// What carries the bytes of a bridge.
+trait Transport: AsyncRead + AsyncWrite + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Send> Transport for T {}
+
+async fn connect(bridge: &Bridge) -> io::Result<Pin<Box<dyn Transport>>> {
+    let connected = async {
+        let stream = TcpStream::connect(&bridge.address).await?;
+        stream.set_nodelay(true)?;
+        let transport: Pin<Box<dyn Transport>> = match &bridge.tls {
+            Some(tls) => Box::pin(tls.connect(stream).await?),
+            None => Box::pin(stream),
+        };
+        Ok(transport)
+    };
+    let timed_out = |_| io::Error::new(io::ErrorKind::TimedOut, "the other broker does not answer");
+    timeout(CONNECT_TIMEOUT, connected).await.map_err(timed_out)?
 }
 
 /// Carries bytes both ways until either end has no more.
@@ -164,6 +185,7 @@ async fn carry(link: Link, stream: impl AsyncRead + AsyncWrite) {
         _ = tokio::io::copy(&mut from_worker, &mut to_remote) => {}
         _ = tokio::io::copy(&mut from_remote, &mut to_worker) => {}
     }
+    let _ = timeout(CLOSE_TIMEOUT, to_remote.shutdown()).await;
 }
 
 /// Between three quarters of a pause and all of it, so that many bridges do not come back at the same instant.

@@ -17,7 +17,7 @@ use mynah_http::adapter::{Busy, Dial};
 use mynah_model::{Identity, TenantId};
 use mynah_mqtt::Mqtt;
 use mynah_net::{
-    Address, Dialer, Keeping, Link, Recovered, Server, Socketed, StartError, Storage, Tls, Verify,
+    Address, ClientTls, Dialer, Keeping, Link, Recovered, Server, Socketed, StartError, Storage, Tls, Verify,
 };
 use mynah_store::StoreOptions;
 use tokio::sync::watch;
@@ -39,6 +39,8 @@ pub(crate) struct Broker {
     sites: JoinSet<()>,
     /// The TLS of listeners, by their names.
     tls: Vec<(String, Arc<Tls>)>,
+    /// The TLS of bridges, by their names.
+    bridge_tls: Vec<(String, Arc<ClientTls>)>,
     stopping: watch::Sender<bool>,
     grace: Duration,
 }
@@ -54,6 +56,8 @@ impl Broker {
             listeners.iter().filter_map(|l| Some((l.name.clone(), Arc::clone(l.entrance.tls.as_ref()?))));
         let tls = tls.collect();
         let bridges = settings.bridges.clone();
+        let bridge_tls = bridges.iter().filter_map(|b| Some((b.name.clone(), Arc::clone(b.tls.as_ref()?))));
+        let bridge_tls = bridge_tls.collect();
         let statuses: Vec<_> =
             bridges.iter().map(|bridge| Arc::new(bridges::Status::new(&bridge.name))).collect();
         let first_bridge = place(&listeners, listeners.len());
@@ -81,11 +85,11 @@ impl Broker {
         }
         for (at, (bridge, status)) in bridges.into_iter().zip(&statuses).enumerate() {
             let dialer = server.dialer(first_bridge + at as u16);
-            sites.spawn(bridges::run(bridge.address, Arc::clone(status), dialer, stopping.subscribe()));
+            sites.spawn(bridges::run(bridge, Arc::clone(status), dialer, stopping.subscribe()));
         }
         ready.set(true);
         tracing::info!(version = VERSION, workers = server.shared().workers(), "ready");
-        Ok(Self { server, ready, sites, tls, stopping, grace })
+        Ok(Self { server, ready, sites, tls, bridge_tls, stopping, grace })
     }
 
     /// Whether a worker has stopped by itself.
@@ -94,12 +98,18 @@ impl Broker {
     }
 
     /// Reads the certificates again. Connections that are there stay; new ones get what is in the files now. A
-    /// listener with a file that cannot be used goes on with what it had.
+    /// listener or a bridge with a file that cannot be used goes on with what it had.
     pub(crate) fn reload(&self) {
         for (listener, tls) in &self.tls {
             match tls.reload() {
                 Ok(()) => tracing::info!(listener, "certificates were read again"),
                 Err(error) => tracing::error!(listener, %error, "the certificates stay as they were"),
+            }
+        }
+        for (bridge, tls) in &self.bridge_tls {
+            match tls.reload() {
+                Ok(()) => tracing::info!(bridge, "certificates were read again"),
+                Err(error) => tracing::error!(bridge, %error, "the certificates stay as they were"),
             }
         }
     }

@@ -46,7 +46,12 @@ pub(crate) fn summary(settings: &Settings) -> String {
     for bridge in &settings.bridges {
         let version = bridge.options.version.protocol_level();
         let spoken = if version == 5 { "5.0" } else { "3.1.1" };
-        let _ = writeln!(text, "bridge     to {:<21} by MQTT {spoken} (`{}`)", bridge.address, bridge.name);
+        let layer = if bridge.tls.is_some() { ", over TLS" } else { "" };
+        let _ = writeln!(
+            text,
+            "bridge     to {:<21} by MQTT {spoken} (`{}`{layer})",
+            bridge.address, bridge.name
+        );
     }
     let mut off = Vec::new();
     let is_local = settings.listeners.iter().all(|listener| listener.address.is_local());

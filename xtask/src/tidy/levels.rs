@@ -42,7 +42,9 @@ const LEVELS: &[(&str, Kind, &[&str])] = &[
     ("mynah-cluster", Kind::Runtime,     &["mynah-model", "mynah-core", "mynah-store"]),
     ("mynah",         Kind::Runtime,     EVERYTHING),
     ("mynah-sim",     Kind::Development, EVERYTHING),
+    ("mynah-crash",   Kind::Development, EVERYTHING),
     ("mynah-interop", Kind::Development, EVERYTHING),
+    ("mynah-lostwrites", Kind::Development, EVERYTHING),
     ("mynah-bench",   Kind::Development, EVERYTHING),
     ("mynah-fuzz",    Kind::Development, EVERYTHING),
     ("xtask",         Kind::Development, &[]),
@@ -76,6 +78,9 @@ const IMPURE: &[&str] = &[
 /// Async runtimes: only some crates may name one.
 const RUNTIMES: &[&str] = &["async-std", "smol", "tokio"];
 
+/// Crates with lints of their own, because they cannot do without `unsafe`. None of them may be shipped.
+const UNSAFE: &[&str] = &["mynah-lostwrites"];
+
 /// Crates of the workspace, development included. A crate exists to forbid a dependency; a folder does for the rest.
 const CRATES_MAX: usize = 22;
 
@@ -102,6 +107,9 @@ pub(super) fn check(workspace: &Workspace) -> Vec<Finding> {
         };
         for (name, message) in direct(package, kind, allowed) {
             report(name, message);
+        }
+        if let Some(message) = lints(package, kind, &text) {
+            report("[lints]", message);
         }
         if kind == Kind::Pure {
             for shipped in
@@ -149,6 +157,19 @@ fn direct<'p>(package: &'p Package, kind: Kind, allowed: &[&str]) -> Vec<(&'p st
         }
     }
     wrong
+}
+
+/// What is wrong with the lints of a package: those of the workspace forbid `unsafe`.
+fn lints(package: &Package, kind: Kind, manifest: &str) -> Option<String> {
+    let name = package.name.as_str();
+    if UNSAFE.contains(&name) {
+        let message = format!("`{name}` has `unsafe` and so may be for development only");
+        return (kind != Kind::Development).then_some(message);
+    }
+    let takes_them =
+        manifest.lines().skip_while(|line| *line != "[lints]").nth(1) == Some("workspace = true");
+    (!takes_them)
+        .then(|| format!("`{name}` does not take the workspace's lints: add [lints] workspace = true"))
 }
 
 /// The line on which a manifest names a dependency, or its first line.
@@ -204,6 +225,15 @@ mod tests {
             ["`mynah-sim` is for development; what is shipped may not depend on it"]
         );
         assert_eq!(wrong("mynah-bench", &[("mynah-sim", None)]), [""; 0]);
+    }
+
+    #[test]
+    fn only_a_crate_for_development_has_lints_of_its_own() {
+        let wrong = |name: &str, kind, manifest: &str| lints(&package(name, &[]), kind, manifest).is_some();
+        assert!(!wrong("mynah-core", Kind::Pure, "[lints]\nworkspace = true\n"));
+        assert!(wrong("mynah-core", Kind::Pure, "[lints.rust]\nunsafe_code = \"allow\"\n"));
+        assert!(!wrong("mynah-lostwrites", Kind::Development, ""));
+        assert!(wrong("mynah-lostwrites", Kind::Blocking, ""));
     }
 
     #[test]

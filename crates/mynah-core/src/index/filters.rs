@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slot_is_small() {
+    fn a_slot_is_half_a_cache_line() {
         assert!(size_of::<Slot>() <= 32, "{}", size_of::<Slot>());
     }
 }

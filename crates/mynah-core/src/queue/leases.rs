@@ -141,6 +141,7 @@ impl Leases {
     }
 
     /// Lets the ring begin with a lease.
+    #[inline]
     fn drop_gaps(&mut self) {
         while matches!(self.ring.front(), Some(None)) {
             self.ring.pop_front();

@@ -59,6 +59,8 @@ fn answer_to(request: &str) -> (String, bool) {
     (String::from_utf8(answers).unwrap(), socket.is_open())
 }
 
+//= mqtt-3.1.1 [MQTT-6.0.0-4]
+//= mqtt-5.0 [MQTT-6.0.0-4]
 #[test]
 fn the_handshake_of_the_specification_is_answered_as_it_says() {
     let (answer, is_open) = answer_to(REQUEST);
@@ -128,6 +130,8 @@ fn an_endless_request_is_cut_off() {
     assert!(answers.starts_with(b"HTTP/1.1 431 "));
 }
 
+//= mqtt-3.1.1 [MQTT-6.0.0-1]
+//= mqtt-5.0 [MQTT-6.0.0-1]
 #[test]
 fn what_breaks_a_rule_ends_the_connection_with_its_code() {
     let key = [9, 8, 7, 6];
@@ -260,6 +264,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     /// However a stream is cut, into messages, frames and reads, its bytes come out in order and pings are answered.
+    //= mqtt-3.1.1 [MQTT-6.0.0-2]
+    //= mqtt-5.0 [MQTT-6.0.0-2]
     #[test]
     fn any_cut_gives_the_same_stream(steps in steps(), keys: [u8; 4], cut in 1usize..5_000, within: bool) {
         let (mut bytes, mut payload, mut pongs) = (Vec::new(), Vec::new(), Vec::new());

@@ -220,6 +220,23 @@ fn topics_cross(version: Version) {
     assert_eq!(world.counts.connected.load(Ordering::Relaxed), 1);
 }
 
+/// The same topics in both directions: what has crossed does not cross again. A broker of MQTT 3.1.1 sends it back once, one of
+/// MQTT 5.0 knows better.
+#[test]
+fn a_topic_that_crosses_both_ways_does_not_go_round() {
+    for (version, times) in [(Version::V3_1_1, 2), (Version::V5, 1)] {
+        let mut world = World::new(version, ALL, 4);
+        world.carry(None);
+        let mut here = Peer::new(&mut world.near, "here", "both/#");
+        let mut there = Peer::new(&mut world.far, "there", "both/#");
+        here.publish(&mut world.near, "both/a", 1, Class::AtLeastOnce);
+        there.publish(&mut world.far, "both/b", 2, Class::AtLeastOnce);
+        while world.carry(None) | here.run(&mut world.near) | there.run(&mut world.far) {}
+        assert_eq!(here.numbers("both/a"), vec![1; times], "{version:?}");
+        assert_eq!((here.numbers("both/b"), there.heard.len()), (vec![2], 2), "{version:?}");
+    }
+}
+
 /// A broken link at any byte: the sessions on either side hold what did not cross.
 #[test]
 fn nothing_is_lost_over_a_link_that_breaks() {
@@ -268,4 +285,27 @@ fn cut_at_random(version: Version, class: Class, seed: u64) {
     }
     let connected = world.counts.connected.load(Ordering::Relaxed);
     assert!(connected >= 1 && world.counts.ended.load(Ordering::Relaxed) <= connected + 40);
+}
+
+/// Whoever is let in: the names of bridges are kept for them, also before a bridge has been there.
+#[test]
+fn nobody_else_gets_the_session_of_a_bridge() {
+    for (version, code) in [(Version::V3_1_1, 2), (Version::V5, 0x85)] {
+        let mut world = World::new(version, ALL, 4);
+        for id in ["$bridge/far", "$bridge/other", "$bridge/"] {
+            let place = world.near.try_accept(0, 0).unwrap();
+            let mut client = Client::new(options(version, id)).unwrap();
+            client.connect(world.near.now);
+            world.near.send(place, &client.outbound().drain());
+            world.near.settle();
+            let heard = world.near.hear_bytes(place);
+            assert!(heard[0] == 0x20 && heard[3] == code, "{id}: {heard:?}");
+            assert!(!world.near.is_connected(place));
+        }
+        assert!(world.carry(None), "the bridge itself gets it");
+        assert_eq!(world.counts.connected.load(Ordering::Relaxed), 1);
+        let mut other = Peer::new(&mut world.near, "$bridge", "#");
+        other.publish(&mut world.near, "t", 1, Class::AtMostOnce);
+        assert_eq!(other.numbers("t"), [1]);
+    }
 }

@@ -217,7 +217,8 @@ impl Broker {
         }
     }
 
-    fn turn(&mut self, worker: usize) -> bool {
+    /// One worker does what there is to do for it now. Returns whether there was anything.
+    pub(crate) fn turn(&mut self, worker: usize) -> bool {
         let mut busy = self.engines[worker].pump(self.now);
         if let Some(disk) = &mut self.disk {
             busy |= disk.take(&mut self.engines[worker]);

@@ -1,5 +1,5 @@
-//! Engines, driven by a protocol of lines: what the broker does whatever the protocol. `mqtt` is what MQTT demands of
-//! a broker.
+//! Engines, driven by a protocol of lines: what the broker does whatever the protocol. `mqtt` and `mqtt5` are what MQTT
+//! demands of one.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -10,6 +10,7 @@ mod durable;
 mod identity;
 mod lines;
 mod mqtt;
+mod mqtt5;
 mod retained;
 mod sharing;
 mod subscriptions;

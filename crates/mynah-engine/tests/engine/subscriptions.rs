@@ -1,5 +1,7 @@
 //! How subscriptions want their messages: identifiers, no local, retained values, and what a receiver does not take.
 
+use std::time::Duration;
+
 use mynah_core::DropReason;
 use mynah_model::Limits;
 
@@ -154,4 +156,21 @@ fn a_resumed_session_repeats_no_more_than_its_peer_takes_now() {
     assert_eq!(answer(&mut broker, peer, "fin 2"), "msg 3 1 again t c\n");
     assert_eq!(answer(&mut broker, peer, "ack 3"), "msg 4 1 again t d\n");
     assert_eq!(answer(&mut broker, peer, "ack 4"), "msg 5 1 t e\n");
+}
+
+//= mqtt-5.0 [MQTT-3.3.2-5]
+#[test]
+fn what_expires_on_its_way_to_another_worker_is_delivered_to_nobody() {
+    let mut broker = Broker::new(2);
+    let publisher = broker.open(0, "open p go");
+    let from = broker.worker_of(publisher);
+    let peers: Vec<usize> = (0..8).map(|i| broker.open(0, &format!("open s{i} go"))).collect();
+    let far = peers.into_iter().find(|&peer| broker.worker_of(peer) != from).unwrap();
+    broker.say(far, "sub t 0");
+    broker.hear(far);
+    broker.send(publisher, b"for 1000 pub t 0 - x\n");
+    broker.advance(Duration::from_millis(1000));
+    assert_eq!(broker.hear(far), "");
+    let expired = broker.shared.all_counters().iter().map(|c| c.dropped(DropReason::Expired).read());
+    assert_eq!(expired.sum::<u64>(), 1);
 }

@@ -1,36 +1,40 @@
 //! The broker's side of the connection: keeps the contract, and checks that the connection does.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use core::time::Duration;
 
 use mynah_model::{
-    Class, DeliveryId, Filter, Header, Instant, Layout, MessageView, Properties, Reason, TenantId, Topic,
+    Class, DeliveryId, Filter, Header, Instant, Layout, MessageView, Properties, Reason, SubscriptionId,
+    TenantId, Topic,
 };
 use mynah_mqtt::connection::ServerConnection;
 use mynah_mqtt::error::connect_return_code;
 use mynah_mqtt::framing::next_unit;
 use mynah_mqtt::mapping::MqttCodec;
 use mynah_mqtt::wire::{
-    Ack, AckType, Connack, Connect, ConnectReturnCode, PacketId, PacketType, Publish, Suback,
+    Ack, AckType, Connack, Connect, ConnectReturnCode, PacketId, PacketType, Publish, ReasonCode, Suback,
     SubscribeReturnCode, Unsuback,
 };
-use mynah_mqtt::{Config, Error, Refused, UnknownLevel, Version};
+use mynah_mqtt::{Config, Error, Refused, Settings, UnknownLevel, Version};
 use mynah_stack::{
     Close, Command, Connection, Delivery, Frame, FrameKind, LayoutCodec, Open, Opened, Outbound, Outcome,
     Settle, Settlement, Step, SubscribeResult,
 };
 
+use super::written::{Client, Written, subscription_ids};
+
 pub(super) struct Broker {
     /// Whether each command is answered before the next step.
     pub(super) answers_at_once: bool,
     connection: ServerConnection,
+    settings: Settings,
     /// What CONNECT asked for.
     version: Version,
-    unknown_level: UnknownLevel,
-    receive_max: u16,
-    filters_max: usize,
+    client: Client,
+    /// Identifiers of exactly-once publications of MQTT 5.0 that were taken and are not complete.
+    unfinished: BTreeSet<u16>,
     now: Instant,
     unread: Vec<u8>,
     out: Outbound,
@@ -55,6 +59,7 @@ enum Waiting {
     Subscribe { receipt: u16, requests: Vec<SubscribeResult> },
     Unsubscribe { receipt: u16, count: usize },
     Received { id: DeliveryId },
+    Authenticate,
 }
 
 /// All that can be seen of a connection.
@@ -69,13 +74,12 @@ pub(super) struct Record {
 
 impl Broker {
     pub(super) fn new(config: &Config) -> Self {
-        let settings = config.settings();
         Self {
             answers_at_once: false,
+            settings: config.settings().clone(),
             version: Version::default(),
-            unknown_level: settings.unknown_level,
-            receive_max: settings.receive_max.get(),
-            filters_max: settings.filters_per_packet_max,
+            client: Client::default(),
+            unfinished: BTreeSet::new(),
             connection: ServerConnection::new(Arc::new(config.clone()), Instant::ZERO),
             now: Instant::ZERO,
             unread: Vec::new(),
@@ -169,10 +173,10 @@ impl Broker {
 
     pub(super) fn deliver(
         &mut self,
-        class: Class,
-        id: DeliveryId,
+        (class, id): (Class, DeliveryId),
         retain: bool,
         redelivered: bool,
+        subscription_ids: &[SubscriptionId],
         payload: &[u8],
     ) {
         let native = [&b"a/b"[..], payload].concat();
@@ -196,9 +200,11 @@ impl Broker {
         if frame.wants_message() {
             frame.attach(&message);
         }
-        let delivery =
-            Delivery::Message { frame: &frame, class, id, retain, redelivered, subscription_ids: &[] };
-        self.connection.deliver(self.now, delivery, &mut self.out);
+        let delivery = Delivery::Message { frame: &frame, class, id, retain, redelivered, subscription_ids };
+        let is_taken = self.connection.deliver(self.now, delivery, &mut self.out);
+        if self.version == Version::V5 {
+            return self.check_delivered(is_taken, id, &frame, subscription_ids);
+        }
 
         let mut expected = Vec::new();
         let topic = Topic::new(b"a/b").unwrap();
@@ -206,6 +212,31 @@ impl Broker {
         Publish { dup, class, retain, topic, packet_id: id.map(PacketId::from), properties: None, payload }
             .encode(&mut expected);
         self.expect_written_if_open(&expected);
+    }
+
+    /// A message is written whole or, if it is too large for the client, not at all.
+    fn check_delivered(
+        &mut self,
+        is_taken: bool,
+        id: Option<DeliveryId>,
+        frame: &Frame,
+        ids: &[SubscriptionId],
+    ) {
+        let written = self.out.drain();
+        self.record.written.extend_from_slice(&written);
+        let packets = self.client.check(&written);
+        if !self.is_open() {
+            return assert!(packets.is_empty());
+        }
+        if !is_taken {
+            let smallest = frame.len() - if self.client.has_aliases() { 3 } else { 0 };
+            assert!(packets.is_empty() && !self.client.takes(smallest + 8 * ids.len()), "it would fit");
+            return;
+        }
+        let id = id.map_or(0, DeliveryId::number);
+        let codes = Vec::new();
+        assert_eq!(packets, [Written { packet_type: PacketType::Publish, id, codes }]);
+        assert!(subscription_ids(&written).into_iter().eq(ids.iter().map(|id| id.number())));
     }
 
     /// The client has said that it received an exactly-once delivery, in an earlier connection.
@@ -230,6 +261,7 @@ impl Broker {
         let unread = std::mem::take(&mut self.unread);
         if self.phase == Phase::Connecting {
             self.version = version(&unread).unwrap_or(self.version);
+            self.client = Client::new(&unread, &self.settings);
         }
         let mut input = unread.as_slice();
         let step = self.connection.step(self.now, &mut input, &mut self.out);
@@ -250,8 +282,7 @@ impl Broker {
         self.unread = input.to_vec();
         assert!(self.unread.len() + 2 <= unread.len(), "a command takes at least a packet");
         self.record.commands += 1;
-        let pongs = self.take_written();
-        check_pongs(&pongs, self.version);
+        self.expect_pongs();
         if let Some(waiting) = waiting {
             if self.answers_at_once {
                 self.answer_one(waiting, Ok(true));
@@ -263,9 +294,8 @@ impl Broker {
     }
 
     fn check_idle(&mut self) {
-        let pongs = self.take_written();
-        assert!(self.is_open() || pongs.is_empty());
-        check_pongs(&pongs, self.version);
+        let is_silent = self.expect_pongs();
+        assert!(self.is_open() || is_silent);
         assert!(!matches!(self.phase, Phase::Closed(_)), "a connection that closed stays closed");
         if self.phase != Phase::Opening {
             assert!(self.unread.len() < self.connection.input_bytes_max(), "a packet that never fits");
@@ -282,12 +312,12 @@ impl Broker {
         let written = self.take_written();
         if self.phase == Phase::Connecting {
             if self.version == Version::V5 {
-                check_packets(&written);
+                self.client.check(&written);
             } else {
                 assert_eq!(written, self.refusal(), "a CONNECT that is refused by itself");
             }
         } else {
-            check_pongs(&written, self.version);
+            self.check_pongs(&written);
         }
         if let Some(error) = self.connection.failure() {
             assert_eq!((close.reason, close.publish_will), (error.reason(), true));
@@ -305,7 +335,7 @@ impl Broker {
     fn refusal(&self) -> Vec<u8> {
         let Some(failure) = self.connection.failure() else { return Vec::new() };
         if failure == Error::Refused(Refused::UnknownProtocolLevel)
-            && self.unknown_level == UnknownLevel::AsV5
+            && self.settings.unknown_level == UnknownLevel::AsV5
         {
             return b"\x20\x03\0\x84\0".to_vec();
         }
@@ -315,12 +345,16 @@ impl Broker {
 
     /// Checks a command and notes what it waits for.
     fn take_command(&mut self, command: Command<'_>) -> Option<Waiting> {
-        let due = if matches!(command, Command::Open(_)) { Phase::Connecting } else { Phase::Open };
+        let due = match command {
+            Command::Open(_) => Phase::Connecting,
+            Command::Authenticate(_) if self.phase == Phase::Opening => Phase::Opening,
+            _ => Phase::Open,
+        };
         assert_eq!(self.phase, due, "{command:?}");
         match command {
             Command::Open(open) => {
                 self.phase = Phase::Opening;
-                check_open(&open, self.receive_max, self.version);
+                check_open(&open, self.settings.receive_max.get(), self.version);
                 Some(Waiting::Open)
             }
             Command::Publish(publish) => {
@@ -330,11 +364,15 @@ impl Broker {
                 assert_eq!(publish.header.payload_range().end, publish.native.len());
                 assert_eq!(publish.receipt != 0, class.is_confirmed());
                 self.record.published.extend_from_slice(&publish.native);
+                self.count(publish.receipt, class);
                 class.is_confirmed().then_some(Waiting::Publish { receipt: publish.receipt, class })
             }
             Command::Complete { receipt } => Some(Waiting::Complete { receipt }),
             Command::Subscribe(subscribe) => {
-                assert!((1..=self.filters_max).contains(&subscribe.requests.len()) && subscribe.receipt != 0);
+                assert!(
+                    (1..=self.settings.filters_per_packet_max).contains(&subscribe.requests.len())
+                        && subscribe.receipt != 0
+                );
                 let granted = |request: &Result<mynah_stack::SubscribeRequest<'_>, Reason>| {
                     request.map(|request| {
                         assert!(Filter::new(request.filter.as_bytes()).is_ok());
@@ -346,22 +384,41 @@ impl Broker {
             }
             Command::Unsubscribe(unsubscribe) => {
                 let count = unsubscribe.requests.len();
-                assert!((1..=self.filters_max).contains(&count) && unsubscribe.receipt != 0);
+                assert!(
+                    (1..=self.settings.filters_per_packet_max).contains(&count) && unsubscribe.receipt != 0
+                );
                 Some(Waiting::Unsubscribe { receipt: unsubscribe.receipt, count })
             }
             Command::Settle(Settle { delivery, settlement }) => {
                 (settlement == Settlement::Received).then_some(Waiting::Received { id: delivery })
             }
-            // Another exchange of authentication, which goes on for ever.
-            Command::Authenticate(_) => None,
+            Command::Authenticate(_) => Some(Waiting::Authenticate),
             other => panic!("MQTT has no {other:?}"),
         }
     }
 
+    /// A client of MQTT 5.0 has no more publications under way than it may ([MQTT-3.3.4-7]).
+    fn count(&mut self, id: u16, class: Class) {
+        if self.version != Version::V5 || !class.is_confirmed() {
+            return;
+        }
+        let is_waiting = |waiting: &&Waiting| matches!(waiting, Waiting::Publish { receipt, class: Class::AtLeastOnce } if *receipt != 0);
+        let at_least_once = self.waiting.iter().filter(is_waiting).count();
+        if class == Class::ExactlyOnce {
+            self.unfinished.insert(id);
+        }
+        let all = at_least_once + self.unfinished.len() + usize::from(class == Class::AtLeastOnce);
+        assert!(all <= usize::from(self.settings.publications_max.get()), "{all} publications under way");
+    }
+
     /// Answers a command, and knows what that writes. A refusal takes the place of the answer where there is one.
     fn answer_one(&mut self, waiting: Waiting, result: Result<bool, Reason>) {
+        if self.version == Version::V5 {
+            return self.answer_v5(&waiting, result);
+        }
         let expected = match waiting {
             Waiting::Open => return self.answer_open(result),
+            Waiting::Authenticate => unreachable!("there is no AUTH before MQTT 5.0"),
             Waiting::Publish { receipt, class } => {
                 self.tell(Outcome::Published { receipt, class, result });
                 let kind = if class == Class::AtLeastOnce { AckType::Puback } else { AckType::Pubrec };
@@ -398,12 +455,78 @@ impl Broker {
         self.expect_written(&expected);
     }
 
+    /// Tells a client of MQTT 5.0 an outcome: at most one packet of the type that answers, and its identifier.
+    fn answer_v5(&mut self, waiting: &Waiting, result: Result<bool, Reason>) {
+        let (packet_type, id, count) = match *waiting {
+            Waiting::Open => return self.answer_open(result),
+            Waiting::Authenticate => return self.answer_authenticate(result),
+            Waiting::Publish { receipt, class } => {
+                self.tell(Outcome::Published { receipt, class, result });
+                if result.is_err() {
+                    self.unfinished.remove(&receipt);
+                }
+                let is_once = class == Class::ExactlyOnce;
+                (if is_once { PacketType::Pubrec } else { PacketType::Puback }, receipt, 1)
+            }
+            Waiting::Complete { receipt } => {
+                self.unfinished.remove(&receipt);
+                self.tell(Outcome::Completed { receipt, known: true });
+                (PacketType::Pubcomp, receipt, 1)
+            }
+            Waiting::Subscribe { receipt, ref requests } => {
+                let granted = |request: &SubscribeResult| request.and_then(|class| result.map(|_| class));
+                let results: Vec<SubscribeResult> = requests.iter().map(granted).collect();
+                self.tell(Outcome::Subscribed { receipt, results: &results });
+                (PacketType::Suback, receipt, results.len())
+            }
+            Waiting::Unsubscribe { receipt, count } => {
+                self.tell(Outcome::Unsubscribed { receipt, results: &vec![result == Ok(true); count] });
+                (PacketType::Unsuback, receipt, count)
+            }
+            Waiting::Received { id } => {
+                self.tell(Outcome::Received { id, known: true });
+                (PacketType::Pubrel, id.number(), 1)
+            }
+        };
+        let written = self.take_written();
+        let packets = self.client.check(&written);
+        let [packet] = &packets[..] else {
+            // Two bytes, an identifier, and for each filter a code.
+            return assert!(packets.is_empty() && !self.client.takes(5 + count), "{packets:?}");
+        };
+        assert_eq!((packet.packet_type, packet.id, packet.codes.len()), (packet_type, id, count));
+    }
+
+    fn answer_authenticate(&mut self, result: Result<bool, Reason>) {
+        match (self.phase, result) {
+            (_, Ok(true)) => self.tell(Outcome::Challenge(b"q")),
+            (Phase::Open, result) => self.tell(Outcome::Authenticated(result.map(|_| Some(&b"w"[..])))),
+            (_, result) => return self.answer_open(result),
+        }
+        let written = self.take_written();
+        let packets = self.client.check(&written);
+        let codes = [ReasonCode::ContinueAuthentication, ReasonCode::Success];
+        let is_answer = |packet: &Written| match packet.packet_type {
+            PacketType::Auth => packet.codes == [codes[usize::from(result != Ok(true))]],
+            packet_type => packet_type == PacketType::Disconnect,
+        };
+        assert!(packets.len() <= 1 && packets.iter().all(is_answer), "{packets:?}");
+    }
+
     fn answer_open(&mut self, result: Result<bool, Reason>) {
         let opened = |session_present| Opened::new(session_present, mynah_model::Expiry::Never);
         self.tell(Outcome::Opened(result.map(opened)));
         let session_present = result == Ok(true) && self.version.tells_session_present();
         let return_code = result.map_or_else(connect_return_code, |_| ConnectReturnCode::Accepted);
-        self.expect_written(&Connack { session_present, return_code }.encode());
+        if self.version == Version::V5 {
+            let written = self.take_written();
+            let packets = self.client.check(&written);
+            let is_accepted = |packet: &Written| packet.codes == [ReasonCode::Success];
+            assert!(packets.len() <= 1 && packets.iter().all(|p| p.packet_type == PacketType::Connack));
+            assert!(result.is_ok() || !packets.iter().any(is_accepted));
+        } else {
+            self.expect_written(&Connack { session_present, return_code }.encode());
+        }
         if result.is_ok() {
             self.phase = Phase::Open;
         }
@@ -423,9 +546,26 @@ impl Broker {
     fn expect_written(&mut self, expected: &[u8]) {
         let written = self.take_written();
         if self.version == Version::V5 {
-            return check_packets(&written);
+            self.client.check(&written);
+            return;
         }
         assert_eq!(written, expected);
+    }
+
+    /// What was written without an outcome. Returns whether that was nothing.
+    fn expect_pongs(&mut self) -> bool {
+        let written = self.take_written();
+        self.check_pongs(&written);
+        written.is_empty()
+    }
+
+    /// Nothing but PINGRESP is written without an outcome, before MQTT 5.0.
+    fn check_pongs(&mut self, written: &[u8]) {
+        if self.version == Version::V5 {
+            self.client.check(written);
+            return;
+        }
+        assert!(written.chunks(2).all(|packet| packet == [PacketType::Pingresp.first_byte(), 0]));
     }
 
     fn expect_written_if_open(&mut self, expected: &[u8]) {
@@ -442,21 +582,6 @@ fn check_open(open: &Open, receive_max: u16, version: Version) {
     if let Some(will) = &open.will {
         assert!(Topic::new(will.message.topic().as_bytes()).is_ok());
     }
-}
-
-/// Whole packets, and nothing else.
-fn check_packets(mut written: &[u8]) {
-    while !written.is_empty() {
-        assert!(next_unit(&mut written, Version::V5, usize::MAX).unwrap().is_some());
-    }
-}
-
-/// Nothing but PINGRESP is written without an outcome, before MQTT 5.0.
-fn check_pongs(written: &[u8], version: Version) {
-    if version == Version::V5 {
-        return check_packets(written);
-    }
-    assert!(written.chunks(2).all(|packet| packet == [PacketType::Pingresp.first_byte(), 0]));
 }
 
 fn ack(ack_type: AckType, number: u16) -> Vec<u8> {

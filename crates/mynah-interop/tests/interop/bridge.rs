@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mynah_interop::{Broker, Folder, PATIENCE, Process, Setup, line_buffered};
+use mynah_interop::{Broker, Certificates, Folder, PATIENCE, Process, Setup, line_buffered};
 
 /// Messages in each direction.
 const MESSAGES: usize = 300;
@@ -17,24 +17,43 @@ const MESSAGES: usize = 300;
 /// How often the connection has to break for the test to mean something.
 const CUTS_MIN: u64 = 3;
 
-/// A Mosquitto that lets everybody in and drops nothing.
+/// How often it breaks at the most: each break costs the pause before the next connection, about a second.
+const CUTS_MAX: u64 = 8;
+
+/// A Mosquitto that lets everybody in and drops nothing. Over TLS it wants to see a certificate.
 struct Mosquitto {
     address: SocketAddr,
+    secure: SocketAddr,
     _process: Process,
     _folder: Folder,
 }
 
 impl Mosquitto {
     fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    fn start_with(certificates: Option<&Certificates>) -> Self {
         let folder = Folder::new();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let file = folder.write(
-            "mosquitto.conf",
-            format!("listener {} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n", address.port()),
-        );
+        let [address, secure] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [address, secure] = [address, secure].map(|socket| socket.local_addr().unwrap());
+        // Under root it would become another user, who cannot read the key.
+        let mut text = "user root\nallow_anonymous true\nmax_queued_messages 0\n".to_owned();
+        text += &format!("listener {} 127.0.0.1\n", address.port());
+        if let Some(certificates) = certificates {
+            let file = |name: &str| certificates.folder().path(name).display().to_string();
+            text += &format!(
+                "listener {} 127.0.0.1\ncafile {}\ncertfile {}\nkeyfile {}\nrequire_certificate true\n",
+                secure.port(),
+                file("ca.pem"),
+                file("broker.pem"),
+                file("broker.key")
+            );
+        }
+        let file = folder.write("mosquitto.conf", text);
         let mut process = Process::start(Command::new("/usr/sbin/mosquitto").arg("-c").arg(file));
         process.line("that it runs", |line| line.contains(" running"));
-        Self { address, _process: process, _folder: folder }
+        Self { address, secure, _process: process, _folder: folder }
     }
 }
 
@@ -65,10 +84,13 @@ impl State {
             return Ok(count);
         }
         let passed = *budget as usize;
+        if self.cuts.fetch_add(1, Ordering::SeqCst) + 1 >= CUTS_MAX {
+            self.breaks.store(false, Ordering::SeqCst);
+        }
         let step = |random: u64| random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let random = self.random.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |r| Some(step(r))).unwrap();
-        *budget = 2_000 + (random >> 33) % 6_000;
-        self.cuts.fetch_add(1, Ordering::SeqCst);
+        // Hardly more than what waits for acknowledgements, so that it breaks again amid what is repeated.
+        *budget = 800 + (random >> 33) % 4_000;
         Err(passed)
     }
 }
@@ -142,19 +164,19 @@ fn numbers(subscriber: &mut Process, topic: &str) -> Vec<usize> {
     found
 }
 
-fn bridge(proxy: &Proxy, keys: &str, qos: u8) -> Broker {
+fn bridge(to: SocketAddr, keys: &str, qos: u8) -> Broker {
     let topics = format!(
         "topics = [{{ direction = \"out\", filter = \"up/#\", remote_prefix = \"site/\", qos = {qos} }}, \
          {{ direction = \"in\", filter = \"down/#\", local_prefix = \"hq/\", qos = {qos} }}]"
     );
-    let bridge = format!("[[bridge]]\nname = \"far\"\naddress = \"{}\"\n{keys}\n{topics}\n", proxy.address);
+    let bridge = format!("[[bridge]]\nname = \"far\"\naddress = \"{}\"\n{keys}\n{topics}\n", to);
     Setup::workers(2).more(&bridge).start()
 }
 
 fn nothing_is_lost(keys: &str, qos: u8) {
     let mosquitto = Mosquitto::start();
     let proxy = Proxy::start(mosquitto.address, u64::from(qos) + keys.len() as u64);
-    let mynah = bridge(&proxy, keys, qos);
+    let mynah = bridge(proxy.address, keys, qos);
     let mut here = subscribed(mynah.mqtt, "hq/#");
     let mut there = subscribed(mosquitto.address, "site/#");
     // Retained values tell when the bridge has subscribed on either side.
@@ -211,4 +233,27 @@ fn at_least_once_by_mqtt_5() {
 #[test]
 fn exactly_once_by_mqtt_5() {
     nothing_is_lost("version = \"5.0\"", 2);
+}
+
+#[test]
+fn over_tls_with_a_certificate_of_its_own() {
+    let certificates = Certificates::new();
+    certificates.issue("site-7", 2);
+    let mosquitto = Mosquitto::start_with(Some(&certificates));
+    let file = |name: &str| certificates.folder().path(name).display().to_string();
+    let keys = format!(
+        "tls = {{ ca = \"{}\", certificate = \"{}\", key = \"{}\", server_name = \"localhost\" }}",
+        file("ca.pem"),
+        file("site-7.pem"),
+        file("site-7.key")
+    );
+    let mynah = bridge(mosquitto.secure, &keys, 1);
+    let mut here = subscribed(mynah.mqtt, "hq/#");
+    let mut there = subscribed(mosquitto.address, "site/#");
+    let large = "x".repeat(100_000);
+    let _ = publish(mosquitto.address, &["-t", "down/n", "-r", "-m", &large], "").finish().success();
+    let _ = publish(mynah.mqtt, &["-t", "up/n", "-r", "-m", &large], "").finish().success();
+    here.line("a message of the other broker", |line| line == format!("> hq/down/n {large}"));
+    there.line("a message of this broker", |line| line == format!("> site/up/n {large}"));
+    assert!(mynah.stop().code == Some(0), "it stops with a bridge over TLS");
 }

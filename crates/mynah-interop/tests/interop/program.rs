@@ -50,6 +50,15 @@ fn its_own_client_goes_round(workers: u16) {
     let mut lines: Vec<&str> = ended.output.lines().collect();
     lines.sort_unstable();
     assert_eq!((ended.code, lines), (Some(0), vec!["own/1 one", "own/2 two"]), "{ended:?}");
+    let said =
+        ["--content-type", "text/x", "--user-property", "k=v", "--correlation", "c", "--response-topic", "r"];
+    let five = [&["pub", &url, "-V", "5", "-t", "own/5", "-m", "five", "-q", "2", "-r"][..], &said].concat();
+    assert_eq!(mynah(&five).code, Some(0));
+    let ended = mynah(&["sub", &url, "-V", "5", "-t", "own/5", "--properties", "-n", "1", "--timeout", "15"]);
+    let line = "content-type=\"text/x\" response-topic=\"r\" correlation=\"c\" \"k\"=\"v\" five\n";
+    assert_eq!((ended.code, ended.output.as_str()), (Some(0), line), "{ended:?}");
+    let refused = mynah(&["pub", &url, "-t", "own/5", "--expiry", "1"]);
+    assert!(refused.error.contains("only MQTT 5.0 has that"), "{refused:?}");
     let refused = mynah(&["pub", &broker.mqtt_url(), "-t", "own/1", "-m", "x"]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
 

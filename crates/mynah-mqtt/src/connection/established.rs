@@ -13,7 +13,7 @@ use super::{Answers, Begun, ServerConnection};
 use crate::flow::Unfinished;
 use crate::framing::{Unit, next_unit};
 use crate::mapping::NamedFilter;
-use crate::wire::properties::{Property, PropertyId, Section};
+use crate::wire::properties::{Property, PropertyId};
 use crate::wire::{
     Ack, AckType, AckV5, Disconnect, DisconnectV5, PacketId, PacketType, Pingreq, Pingresp, Publish,
     ReasonCode, Subscribe, SubscribeEntry, Unsubscribe,
@@ -50,11 +50,24 @@ impl ServerConnection {
             };
             self.heard_at = now;
             self.partial_bytes = 0;
-            // The hot path: a publication is moved once, straight into its command.
+            // The hot path: the version is asked for once, and a publication without properties goes straight into its
+            // command.
             if unit.packet_type == PacketType::Publish {
-                match self.receive_publish(now, unit, out) {
-                    Ok(Some(publish)) => return Step::Command(Command::Publish(publish)),
-                    Ok(None) => continue,
+                if !self.version.has_properties() {
+                    return match self.receive_publish(unit) {
+                        Ok(publish) => Step::Command(Command::Publish(command(&publish, unit.body, now))),
+                        Err(error) => self.fail_open(error, unit.into(), out),
+                    };
+                }
+                match self.receive_publish_v5(unit) {
+                    Ok(publish) if publish.section().is_empty() => {
+                        return Step::Command(Command::Publish(command(&publish, unit.body, now)));
+                    }
+                    Ok(publish) => match self.receive_with_properties(now, publish, unit.body, out) {
+                        Ok(Some(publish)) => return Step::Command(Command::Publish(publish)),
+                        Ok(None) => continue,
+                        Err(error) => return self.fail_open(error, unit.into(), out),
+                    },
                     Err(error) => return self.fail_open(error, unit.into(), out),
                 }
             }
@@ -100,16 +113,28 @@ impl ServerConnection {
         }
     }
 
-    /// Reads a PUBLISH. None if it is answered already.
-    #[inline]
-    fn receive_publish<'b>(
-        &mut self,
-        now: Instant,
-        unit: Unit<'b>,
-        out: &mut Outbound,
-    ) -> Result<Option<PublishCommand<'b>>, Error> {
+    /// Reads a PUBLISH before MQTT 5.0.
+    #[inline(always)]
+    fn receive_publish<'b>(&mut self, unit: Unit<'b>) -> Result<Publish<'b>, Error> {
+        let publish = Publish::decode_v3(unit.flags, unit.body, self.config.settings().text_rule)?;
+        self.check_publish(&publish, unit.body.len())?;
+        Ok(publish)
+    }
+
+    /// Reads a PUBLISH of MQTT 5.0.
+    #[inline(always)]
+    fn receive_publish_v5<'b>(&mut self, unit: Unit<'b>) -> Result<Publish<'b>, Error> {
+        let publish = Publish::decode_v5(unit.flags, unit.body, self.config.settings().text_rule)?;
+        self.check_publish(&publish, unit.body.len())?;
+        if let Some(id) = publish.packet_id {
+            self.count(publish.class, id)?;
+        }
+        Ok(publish)
+    }
+
+    #[inline(always)]
+    fn check_publish(&mut self, publish: &Publish<'_>, body_len: usize) -> Result<(), Error> {
         let settings = self.config.settings();
-        let publish = Publish::decode(unit.flags, unit.body, settings.text_rule, self.version)?;
         if publish.class > settings.qos_max {
             return Err(Refused::Qos.into());
         }
@@ -117,32 +142,22 @@ impl ServerConnection {
             return Err(Refused::Retain.into());
         }
         if publish.class == Class::ExactlyOnce {
-            self.note_begun(&publish, unit.body.len())?;
+            self.note_begun(publish.packet_id, publish.dup, body_len)?;
         }
-        if let Some(section) = publish.properties {
-            if let Some(id) = publish.packet_id {
-                self.count(publish.class, id)?;
-            }
-            if !section.is_empty() {
-                return self.receive_with_properties(now, &publish, section, unit.body, out);
-            }
-        }
-        Ok(Some(PublishCommand {
-            header: mapping::header(&publish, now),
-            native: Cow::Borrowed(unit.body),
-            receipt: publish.packet_id.map_or(0, PacketId::number),
-        }))
+        Ok(())
     }
 
-    /// Goes on with a PUBLISH that has properties.
+    /// Goes on with a PUBLISH that has properties. None if it is answered already.
+    // By value and out of line, so that a publication without properties stays in registers.
+    #[inline(never)]
     fn receive_with_properties<'b>(
         &mut self,
         now: Instant,
-        publish: &Publish<'b>,
-        section: Section<'b>,
+        publish: Publish<'b>,
         body: &'b [u8],
         out: &mut Outbound,
     ) -> Result<Option<PublishCommand<'b>>, Error> {
+        let publish = &publish;
         publish.check_from_client()?;
         let receipt = publish.packet_id.map_or(0, PacketId::number);
         let with_name = match publish.topic_alias() {
@@ -163,7 +178,7 @@ impl ServerConnection {
             }
             None => None,
         };
-        if self.config.settings().payload_format_check && !is_as_it_says(publish, section) {
+        if self.config.settings().payload_format_check && !is_as_it_says(publish) {
             return self.refuse_payload(publish, out);
         }
         let (header, native) = match with_name {
@@ -216,12 +231,12 @@ impl ServerConnection {
     /// with DUP ([MQTT-3.3.1-1]). A client that has had two answers, and sends it again as if it were new, does not
     /// listen and would do so for ever: this closes the connection, as Mosquitto does. The session still knows the
     /// identifier, so that the message is not published twice. MQTT 5.0 demands an answer each time ([MQTT-4.3.3-10]).
-    fn note_begun(&mut self, publish: &Publish<'_>, body_len: usize) -> Result<(), Error> {
+    fn note_begun(&mut self, id: Option<PacketId>, dup: bool, body_len: usize) -> Result<(), Error> {
         const TIMES_MAX: u8 = 2;
-        if publish.properties.is_some() && self.config.settings().answers == Answers::Specification {
+        if self.version.has_properties() && self.config.settings().answers == Answers::Specification {
             return Ok(());
         }
-        let Some(id) = publish.packet_id.filter(|_| !publish.dup) else { return Ok(()) };
+        let Some(id) = id.filter(|_| !dup) else { return Ok(()) };
         // The remaining length of a packet has 28 bits.
         let body_len = body_len as u32;
         let same = self.begun.filter(|begun| (begun.id, begun.body_len) == (id, body_len));
@@ -259,6 +274,7 @@ impl ServerConnection {
         Ok(Received::Command(Command::Settle(Settle { delivery, settlement })))
     }
 
+    #[inline(never)]
     fn receive_subscribe<'b>(&self, body: &'b [u8]) -> Result<Received<'b>, Error> {
         let settings = self.config.settings();
         let subscribe =
@@ -303,6 +319,7 @@ impl ServerConnection {
         Ok(mapping::subscribe_request(&entry, named, id, separate))
     }
 
+    #[inline(never)]
     fn receive_unsubscribe<'b>(&self, body: &'b [u8]) -> Result<Received<'b>, Error> {
         let settings = self.config.settings();
         let unsubscribe =
@@ -321,6 +338,7 @@ impl ServerConnection {
     }
 
     /// The will is discarded ([MQTT-3.1.2-10], [MQTT-3.14.4-3]), unless a client of MQTT 5.0 says otherwise.
+    #[cold]
     fn receive_disconnect<'b>(&mut self, body: &[u8]) -> Result<Received<'b>, Error> {
         if !self.version.has_properties() {
             return Disconnect::decode(body).map(|_| Received::GoodBye { publish_will: false });
@@ -337,8 +355,18 @@ impl ServerConnection {
     }
 }
 
+/// A publication whose packet has this body.
+#[inline(always)]
+fn command<'b>(publish: &Publish<'_>, body: &'b [u8], now: Instant) -> PublishCommand<'b> {
+    PublishCommand {
+        header: mapping::header(publish, now),
+        native: Cow::Borrowed(body),
+        receipt: publish.packet_id.map_or(0, PacketId::number),
+    }
+}
+
 /// Whether a payload that is said to be text is.
-fn is_as_it_says(publish: &Publish<'_>, section: Section<'_>) -> bool {
-    section.find(PropertyId::PayloadFormatIndicator) != Some(Property::PayloadFormatIndicator(true))
+fn is_as_it_says(publish: &Publish<'_>) -> bool {
+    publish.section().find(PropertyId::PayloadFormatIndicator) != Some(Property::PayloadFormatIndicator(true))
         || core::str::from_utf8(publish.payload).is_ok()
 }

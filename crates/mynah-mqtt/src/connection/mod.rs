@@ -163,11 +163,13 @@ impl ServerConnection {
 impl Connection for ServerConnection {
     #[inline]
     fn step<'b>(&mut self, now: Instant, input: &mut &'b [u8], out: &mut Outbound) -> Step<'b> {
+        if self.state == State::Open {
+            return self.step_open(now, input, out);
+        }
         match self.state {
-            State::Open => self.step_open(now, input, out),
+            State::Open | State::Opening => Step::Idle,
             State::AwaitingConnect => self.step_connect(input, out),
             State::Challenged => self.step_challenged(input, out),
-            State::Opening => Step::Idle,
             State::Closing { reason, publish_will } => Step::Close(self.closing(reason, publish_will)),
         }
     }

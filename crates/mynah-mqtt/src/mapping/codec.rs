@@ -8,7 +8,7 @@ use mynah_model::{Layout, MessageView, PRIORITY_DEFAULT, Properties, Topic};
 use mynah_stack::{Frame, FrameKind, LayoutCodec};
 
 use super::{LAYOUT_V3, LAYOUT_V5, NOT_FORWARDED, user_property};
-use crate::framing::encode_fixed_header;
+use crate::framing::{REMAINING_LENGTH_MAX, encode_fixed_header};
 use crate::wire::properties::{Property, PropertyId, Section};
 use crate::wire::{Publish, push_variable, read_variable, variable_len};
 
@@ -53,6 +53,9 @@ impl LayoutCodec for MqttCodec {
         kind: FrameKind,
         frame: &mut Frame,
     ) -> bool {
+        if message.header.layout == layout && write_native(message, properties, kind, frame) {
+            return true;
+        }
         // What came as MQTT was checked when it came.
         let is_checked = message.header.layout.id == LAYOUT_V3.id;
         if !is_checked && core::str::from_utf8(message.topic().as_bytes()).is_err() {
@@ -72,8 +75,43 @@ impl LayoutCodec for MqttCodec {
     }
 }
 
-/// Writes the packet up to its payload, and the payload; in MQTT 5.0 with properties.
+/// Writes a packet whose body is the native bytes, from one copy: a message goes on as it came, with an identifier or
+/// without, and has no properties. False, and nothing is written, if it does not.
 #[inline]
+fn write_native(
+    message: MessageView<'_>,
+    properties: &Properties<'_>,
+    kind: FrameKind,
+    frame: &mut Frame,
+) -> bool {
+    let header = message.header;
+    let (topic, payload) = (header.topic_range(), header.payload_range());
+    let identified = header.class.is_confirmed();
+    let hole_len = if identified { 2 } else { 0 };
+    // In MQTT 5.0 the length of no properties.
+    let rest_len = if header.layout == LAYOUT_V5 { 1 } else { 0 };
+    let is_plain = topic.start == 2 && topic.end + hole_len + rest_len == payload.start;
+    if !is_plain || kind.identified != identified || properties.remaining.is_some() {
+        return false;
+    }
+    let remaining = payload.end;
+    let is_shared = payload.len() >= Frame::SHARED_BYTES_MIN;
+    let copied = message.native.get(..if is_shared { payload.start } else { payload.end });
+    let Some(copied) = copied.filter(|_| remaining <= REMAINING_LENGTH_MAX) else { return false };
+    let head = &mut frame.head;
+    head.reserve(5 + copied.len());
+    encode_fixed_header(Publish::first_byte(header.class, false, kind.retain), remaining, head);
+    if identified {
+        frame.id_at = Some(head.len() + topic.end);
+    }
+    head.extend_from_slice(copied);
+    if is_shared {
+        frame.payload(message.payload());
+    }
+    true
+}
+
+/// Writes the packet up to its payload, and the payload; in MQTT 5.0 with properties.
 fn write(message: MessageView<'_>, properties: Option<&[u8]>, kind: FrameKind, frame: &mut Frame) -> bool {
     let (topic, payload) = (message.topic().as_bytes(), message.payload());
     let properties_len = properties.map_or(0, |encoded| variable_len(encoded.len()) + encoded.len());

@@ -62,6 +62,13 @@ impl<'b> Fields<'b> {
             self.0 = rest;
             return Ok(Section::EMPTY);
         }
+        self.section(holder, rule)
+    }
+
+    /// A section with its length before it.
+    // Out of line: the compiler would copy the checks of all properties into each decoder.
+    #[inline(never)]
+    fn section(&mut self, holder: PropertyHolder, rule: TextRule) -> Result<Section<'b>, Error> {
         let len = self.variable()? as usize;
         let (encoded, rest) = self.0.split_at_checked(len).ok_or(Malformed::Truncated)?;
         self.0 = rest;

@@ -1,4 +1,4 @@
-//! What is wrong with the files of a listener's TLS, in words for its operator.
+//! What is wrong with the files of TLS, in words for its operator.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ pub struct TlsError {
     message: String,
 }
 
-/// One of the files of [`super::TlsSettings`].
+/// One of the files of [`super::TlsSettings`] or [`super::ClientTlsSettings`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsFile {
     /// The certificate with this place in the list.
@@ -24,6 +24,8 @@ pub enum TlsFile {
     Key(usize),
     /// The authorities of clients.
     ClientCa,
+    /// The authorities of a server.
+    Ca,
     /// The certificates that were withdrawn.
     Crl,
 }
@@ -32,7 +34,9 @@ impl TlsFile {
     /// What has to be in the file.
     pub(super) const fn content(self) -> &'static str {
         match self {
-            Self::Certificate(_) | Self::ClientCa => "certificate in PEM (`-----BEGIN CERTIFICATE-----`)",
+            Self::Certificate(_) | Self::ClientCa | Self::Ca => {
+                "certificate in PEM (`-----BEGIN CERTIFICATE-----`)"
+            }
             Self::Key(_) => "private key in PEM that is not encrypted (`-----BEGIN PRIVATE KEY-----`)",
             Self::Crl => "revocation list in PEM (`-----BEGIN X509 CRL-----`)",
         }

@@ -1,7 +1,9 @@
 //! TLS by rustls with the cryptography of ring: versions 1.2 and 1.3 and the suites that rustls calls safe. What a
-//! listener is configured with is read from files, at the start and again whenever the operator asks.
+//! listener or a connection to another server is configured with is read from files, at the start and again whenever the
+//! operator asks.
 
 mod certificate;
+mod client;
 mod error;
 mod resolver;
 mod session;
@@ -21,6 +23,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
 
 pub(crate) use certificate::describe;
+pub use client::{ClientTls, ClientTlsSettings};
 pub use error::{TlsError, TlsFile};
 use resolver::Resolver;
 pub(crate) use session::Session;
@@ -197,4 +200,4 @@ fn all_of<T: PemObject>(path: &Path, file: TlsFile) -> Result<Vec<T>, TlsError> 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

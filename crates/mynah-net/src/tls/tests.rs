@@ -14,11 +14,13 @@ use rustls::{ClientConfig, ClientConnection, HandshakeKind};
 
 use super::*;
 
+mod connecting;
+
 /// A folder for the files of one test.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("mynah-tls-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
@@ -26,7 +28,7 @@ impl Folder {
         Self(path)
     }
 
-    fn write(&self, name: &str, content: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, content: &str) -> PathBuf {
         fs::write(self.0.join(name), content).unwrap();
         self.0.join(name)
     }
@@ -39,14 +41,14 @@ impl Drop for Folder {
 }
 
 /// An authority.
-struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pem: String,
+    pub(crate) pem: String,
     der: CertificateDer<'static>,
 }
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -57,7 +59,7 @@ impl Authority {
     }
 
     /// A certificate and its key, in PEM.
-    fn certify(&self, name: &str, serial: u64) -> (String, String) {
+    pub(crate) fn certify(&self, name: &str, serial: u64) -> (String, String) {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.serial_number = Some(SerialNumber::from(serial));
@@ -84,7 +86,7 @@ impl Authority {
     }
 }
 
-fn files(folder: &Folder, authority: &Authority, name: &str) -> CertificateFiles {
+pub(crate) fn files(folder: &Folder, authority: &Authority, name: &str) -> CertificateFiles {
     let (certificate, key) = authority.certify(name, 7);
     CertificateFiles {
         certificate: folder.write(&format!("{name}.pem"), &certificate),
@@ -92,7 +94,7 @@ fn files(folder: &Folder, authority: &Authority, name: &str) -> CertificateFiles
     }
 }
 
-fn settings(certificates: Vec<CertificateFiles>) -> TlsSettings {
+pub(crate) fn settings(certificates: Vec<CertificateFiles>) -> TlsSettings {
     TlsSettings {
         certificates,
         client_certificates: ClientCertificates::None,
@@ -104,7 +106,7 @@ fn settings(certificates: Vec<CertificateFiles>) -> TlsSettings {
 }
 
 /// A client that trusts one authority and shows a certificate, if it is given one.
-fn client(authority: &Authority, shown: Option<(String, String)>) -> ClientConfig {
+pub(crate) fn client(authority: &Authority, shown: Option<(String, String)>) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(authority.der.clone()).unwrap();
     let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))

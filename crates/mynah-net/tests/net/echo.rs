@@ -14,7 +14,8 @@ use mynah_stack::{
 
 const LAYOUT: Layout = Layout { id: 9, version: 1 };
 
-/// The first byte names a session, so that connections move between workers; a `q` after it ends the connection.
+/// The first byte names a session, so that connections move between workers; a `q` after it ends the connection, and
+/// an `x` is a violation.
 pub(crate) struct Echo;
 
 impl Protocol for Echo {
@@ -75,6 +76,8 @@ impl Connection for EchoConnection {
                 out.append(input);
                 if input.contains(&b'q') {
                     *self = Self::Ending(Reason::Disconnected);
+                } else if input.contains(&b'x') {
+                    *self = Self::Ending(Reason::ProtocolViolation);
                 }
                 *input = &[];
                 match self {

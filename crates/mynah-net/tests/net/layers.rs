@@ -282,6 +282,24 @@ fn a_peer_that_reads_late_gets_everything_in_order() {
 }
 
 #[test]
+fn a_peer_that_is_sending_when_it_is_ended_hears_why() {
+    for (number, way) in WAYS.into_iter().enumerate() {
+        let stage = Stage::new(2, way, 300 + number);
+        let mut peer = stage.connect();
+        peer.write_all(b"Z").unwrap();
+        assert_eq!(read(&mut *peer, 1), b"+");
+        peer.write_all(b"wrong x").unwrap();
+        for _ in 0..10 {
+            std::thread::sleep(Duration::from_millis(5));
+            peer.write_all(&[b'y'; 5_000]).unwrap();
+        }
+        assert_eq!(rest(&mut *peer), b"wrong x", "{way:?}");
+        drop(peer);
+        stage.stop();
+    }
+}
+
+#[test]
 fn what_does_not_begin_as_it_has_to_costs_its_own_connection() {
     for (number, way) in
         WAYS.into_iter().enumerate().filter(|(_, way)| way.tls || way.proxy.is_some() || way.websocket)

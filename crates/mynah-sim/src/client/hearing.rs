@@ -4,12 +4,13 @@ use std::fmt;
 use std::rc::Rc;
 
 use mynah_model::Class;
-use mynah_mqtt::framing::{Unit, next_unit};
+use mynah_mqtt::TextRule;
+use mynah_mqtt::framing::{Unit, next_unit, packet_len};
+use mynah_mqtt::wire::properties::{Property, PropertyId};
 use mynah_mqtt::wire::{
-    Ack, AckType, Connack, ConnectReturnCode, PacketId, PacketType, Publish, Suback, SubscribeReturnCode,
-    Unsuback,
+    Ack, AckType, AckV5, Connack, ConnackV5, ConnectReturnCode, DisconnectV5, PacketId, PacketType, Publish,
+    ReasonCode, Suback, SubackV5, SubscribeReturnCode, Unsuback, UnsubackV5,
 };
-use mynah_mqtt::{TextRule, Version};
 
 use super::Client;
 use crate::model::{Publication, Violation, label, violation};
@@ -27,7 +28,20 @@ pub(crate) enum Heard {
     Answered {
         id: u16,
     },
+    /// DISCONNECT.
+    Dismissed(ReasonCode),
 }
+
+/// What only a client of MQTT 5.0 is told of a message.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// Subscription identifiers, in ascending order.
+    pub(crate) ids: Vec<u32>,
+    /// Seconds that the message is still wanted.
+    pub(crate) remaining: Option<u32>,
+}
+
+const RULE: TextRule = TextRule::AcceptDiscouraged;
 
 /// A PUBLISH from the broker.
 #[derive(Debug)]
@@ -38,16 +52,21 @@ pub(crate) struct Arrival {
     pub(crate) id: Option<u16>,
     pub(crate) topic: String,
     pub(crate) payload: Vec<u8>,
+    pub(crate) told: Option<Told>,
     /// For exactly-once: whether the client hands it to its program, since it was not there yet.
     pub(crate) is_new: bool,
 }
 
 impl fmt::Display for Arrival {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { class, id, topic, payload, .. } = self;
+        let Self { class, id, topic, payload, told, .. } = self;
         write!(f, "`{}` on {topic} (QoS {}", label(payload), class.number())?;
         if let Some(id) = id {
             write!(f, ", id {id}")?;
+        }
+        if let Some(Told { ids, remaining }) = told {
+            write!(f, ", by {ids:?}")?;
+            remaining.map_or(Ok(()), |seconds| write!(f, ", for {seconds} s"))?;
         }
         f.write_str(if self.retain { ", retained" } else { "" })?;
         f.write_str(if self.dup { ", DUP)" } else { ")" })
@@ -61,7 +80,14 @@ impl Client {
         let input = std::mem::take(&mut self.input);
         let mut rest = &input[..];
         let mut heard = Vec::new();
-        while let Some(unit) = next_unit(&mut rest, Version::V3_1_1, usize::MAX).map_err(malformed)? {
+        let (version, max) = (self.profile.version, self.packet_bytes_max.unwrap_or(u32::MAX));
+        while let Some(unit) = next_unit(&mut rest, version, usize::MAX).map_err(malformed)? {
+            if packet_len(unit.body.len()) > max as usize {
+                return violation(format!(
+                    "{} gets {:?} of more than {max} bytes",
+                    self.name, unit.packet_type
+                ));
+            }
             heard.extend(self.receive(unit)?);
         }
         self.input = rest.to_vec();
@@ -72,53 +98,100 @@ impl Client {
         if self.is_open == (unit.packet_type == PacketType::Connack) {
             return violation(format!("{} gets {:?} out of turn", self.name, unit.packet_type));
         }
-        let id =
-            |ack_type| Ack::decode(ack_type, unit.body).map(|ack| ack.packet_id.number()).map_err(malformed);
         match unit.packet_type {
             PacketType::Connack => self.receive_connack(unit.body).map(Some),
             PacketType::Publish => self.receive_publish(unit).map(Some),
-            PacketType::Puback => self.receive_puback(id(AckType::Puback)?).map(Some),
-            PacketType::Pubrec => self.receive_pubrec(id(AckType::Pubrec)?).map(Some),
+            PacketType::Puback => self.receive_puback(self.ack(AckType::Puback, unit.body)?).map(Some),
+            PacketType::Pubrec => self.receive_pubrec(self.ack(AckType::Pubrec, unit.body)?).map(Some),
             PacketType::Pubrel => {
-                let id = id(AckType::Pubrel)?;
+                let id = self.ack(AckType::Pubrel, unit.body)?;
                 self.received.remove(&id);
                 self.answer(AckType::Pubcomp, id);
                 Ok(None)
             }
-            PacketType::Pubcomp => self.receive_pubcomp(id(AckType::Pubcomp)?).map(|()| None),
-            PacketType::Suback => self.receive_suback(unit.body).map(Some),
-            PacketType::Unsuback => {
-                let id = Unsuback::decode(unit.body).map_err(malformed)?.packet_id.number();
-                self.end_request(id, None).map(Some)
+            PacketType::Pubcomp => {
+                self.receive_pubcomp(self.ack(AckType::Pubcomp, unit.body)?).map(|()| None)
             }
+            PacketType::Suback => self.receive_suback(unit.body).map(Some),
+            PacketType::Unsuback => self.receive_unsuback(unit.body).map(Some),
             PacketType::Pingresp => Ok(None),
+            PacketType::Disconnect if self.profile.version.has_properties() => {
+                let disconnect = DisconnectV5::decode(unit.body, RULE).map_err(malformed)?;
+                Ok(Some(Heard::Dismissed(disconnect.reason_code)))
+            }
             other => violation(format!("{} gets {other:?}", self.name)),
         }
     }
 
-    fn receive_connack(&mut self, body: &[u8]) -> Result<Heard, Violation> {
-        let connack = Connack::decode(body, Version::V3_1_1).map_err(malformed)?;
+    /// The identifier of an acknowledgement. Nothing that the client does is refused.
+    fn ack(&self, ack_type: AckType, body: &[u8]) -> Result<u16, Violation> {
+        if !self.profile.version.has_properties() {
+            return Ok(Ack::decode(ack_type, body).map_err(malformed)?.packet_id.number());
+        }
+        let ack = AckV5::decode(ack_type, body, RULE).map_err(malformed)?;
+        match ack.reason_code {
+            ReasonCode::Success
+            | ReasonCode::NoMatchingSubscribers
+            | ReasonCode::PacketIdentifierNotFound => Ok(ack.ack.packet_id.number()),
+            code => violation(format!("{} gets {ack_type:?} with {code:?}", self.name)),
+        }
+    }
+
+    /// Whether CONNACK says that there was a session.
+    fn session_present(&self, body: &[u8]) -> Result<bool, Violation> {
+        if self.profile.version.has_properties() {
+            let connack = ConnackV5::decode(body, RULE).map_err(malformed)?;
+            return match connack.reason_code {
+                ReasonCode::Success => Ok(connack.session_present),
+                code => violation(format!("{} is refused: {code:?}", self.name)),
+            };
+        }
+        let connack = Connack::decode(body, self.profile.version).map_err(malformed)?;
         if connack.return_code != ConnectReturnCode::Accepted {
             return violation(format!("{} is refused: {}", self.name, connack.return_code));
         }
+        Ok(connack.session_present)
+    }
+
+    fn receive_connack(&mut self, body: &[u8]) -> Result<Heard, Violation> {
+        let present = self.session_present(body)?;
         self.is_open = true;
-        if self.is_clean && self.persistent {
+        let persistent = self.profile.is_persistent();
+        if persistent && self.is_clean {
             self.forget();
+        } else if persistent && self.profile.version.has_properties() && !present {
+            // What was said on this connection is the new session's already.
+            let link = self.link;
+            self.outgoing.retain(|sent| Some(sent.link) == link);
         }
-        if !connack.session_present {
+        if !present {
             // The broker will give the identifiers of its earlier messages to others.
             self.received.clear();
         }
         if let Some(link) = self.link {
             self.resend(link);
         }
-        Ok(Heard::Connected { present: connack.session_present })
+        Ok(Heard::Connected { present })
     }
 
     fn receive_publish(&mut self, unit: Unit<'_>) -> Result<Heard, Violation> {
-        let publish = Publish::decode(unit.flags, unit.body, TextRule::AcceptDiscouraged, Version::V3_1_1)
-            .map_err(malformed)?;
+        let publish =
+            Publish::decode(unit.flags, unit.body, RULE, self.profile.version).map_err(malformed)?;
+        let mut topic = String::from_utf8_lossy(publish.topic.as_bytes()).into_owned();
+        if let Some(alias) = publish.topic_alias() {
+            let resolved = self.aliases.hear(alias.get(), &topic, self.aliases_max);
+            let Some(resolved) = resolved else {
+                return violation(format!("{} gets topic alias {alias}, which was not given", self.name));
+            };
+            topic = resolved;
+        }
         let id = publish.packet_id.map(PacketId::number);
+        if let Some(id) = id {
+            self.unacknowledged.insert(id);
+            if self.unacknowledged.len() > usize::from(self.receive_max) {
+                return violation(format!("{} gets more than its Receive Maximum", self.name));
+            }
+        }
         let mut is_new = true;
         match (publish.class, id) {
             (Class::AtLeastOnce, Some(id)) => self.answer(AckType::Puback, id),
@@ -133,8 +206,9 @@ impl Client {
             class: publish.class,
             retain: publish.retain,
             id,
-            topic: String::from_utf8_lossy(publish.topic.as_bytes()).into_owned(),
+            topic,
             payload: publish.payload.to_vec(),
+            told: publish.properties.is_some().then(|| told(&publish)),
             is_new,
         }))
     }
@@ -173,13 +247,32 @@ impl Client {
     }
 
     fn receive_suback(&mut self, body: &[u8]) -> Result<Heard, Violation> {
-        let suback = Suback::decode(body).map_err(malformed)?;
-        let granted =
-            suback.return_codes.into_iter().map(SubscribeReturnCode::into).collect::<Option<Vec<_>>>();
+        let (id, granted) = if self.profile.version.has_properties() {
+            let suback = SubackV5::decode(body, RULE).map_err(malformed)?;
+            let granted = suback.reason_codes.iter().map(|code| Class::from_number(code.number()));
+            (suback.packet_id, granted.collect::<Option<Vec<_>>>())
+        } else {
+            let suback = Suback::decode(body).map_err(malformed)?;
+            let granted = suback.return_codes.into_iter().map(SubscribeReturnCode::into);
+            (suback.packet_id, granted.collect())
+        };
         match granted {
-            Some(granted) => self.end_request(suback.packet_id.number(), Some(granted)),
+            Some(granted) => self.end_request(id.number(), Some(granted)),
             None => violation(format!("{} is refused a subscription", self.name)),
         }
+    }
+
+    fn receive_unsuback(&mut self, body: &[u8]) -> Result<Heard, Violation> {
+        let id = if self.profile.version.has_properties() {
+            let unsuback = UnsubackV5::decode(body, RULE).map_err(malformed)?;
+            if let Some(code) = unsuback.reason_codes.iter().find(|code| code.number() >= 0x80) {
+                return violation(format!("{} may not unsubscribe: {code:?}", self.name));
+            }
+            unsuback.packet_id
+        } else {
+            Unsuback::decode(body).map_err(malformed)?.packet_id
+        };
+        self.end_request(id.number(), None)
     }
 
     fn end_request(&mut self, id: u16, granted: Option<Vec<Class>>) -> Result<Heard, Violation> {
@@ -193,6 +286,23 @@ impl Client {
             }
         }
     }
+}
+
+fn told(publish: &Publish<'_>) -> Told {
+    let mut ids: Vec<u32> = publish
+        .section()
+        .iter()
+        .filter_map(|property| match property {
+            Property::SubscriptionIdentifier(id) => Some(id.get()),
+            _ => None,
+        })
+        .collect();
+    ids.sort_unstable();
+    let remaining = match publish.section().find(PropertyId::MessageExpiryInterval) {
+        Some(Property::MessageExpiryInterval(seconds)) => Some(seconds),
+        _ => None,
+    };
+    Told { ids, remaining }
 }
 
 fn malformed(error: impl Into<mynah_mqtt::Error>) -> Violation {

@@ -1,24 +1,30 @@
 //! The reference: a broker of plain lists. It learns from the clients what is asked, from the witness when the engine
 //! does it, and says what every session must get.
 
+mod ending;
+mod expected;
+mod publication;
 mod replay;
 mod retained;
 mod session;
+mod shares;
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::rc::Rc;
 
 use mynah_engine::Parcel;
-use mynah_model::{Class, Reason};
-use mynah_stack::{Close, Settlement};
+use mynah_model::{Class, Instant};
 
 use crate::client::{Arrival, Heard, Opening};
-use crate::witness::Seen;
-use retained::History;
-pub(crate) use session::label;
-use session::{Expected, Session};
+use crate::shape::SHARES;
+use crate::witness::{Seen, Written};
+use expected::Expected;
+use publication::after;
+pub(crate) use publication::{Farewell, Publication, Said, label};
+use retained::{History, Value, selects};
+use session::{Session, Wanted, Way};
+use shares::{Sent, Shares, Who};
 
 /// A promise that was not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,40 +38,6 @@ impl fmt::Display for Violation {
 
 pub(crate) fn violation<T>(text: impl Into<String>) -> Result<T, Violation> {
     Err(Violation(text.into()))
-}
-
-/// What a client publishes.
-#[derive(Debug)]
-pub(crate) struct Publication {
-    pub(crate) topic: String,
-    pub(crate) payload: Vec<u8>,
-    pub(crate) class: Class,
-    pub(crate) retain: bool,
-    /// How often the broker took it in.
-    pub(crate) taken: Cell<u32>,
-}
-
-impl Publication {
-    pub(crate) fn new(topic: &str, payload: Vec<u8>, class: u8, retain: bool) -> Rc<Self> {
-        let class = Class::from_number(class).unwrap_or_default();
-        Rc::new(Self { topic: topic.to_owned(), payload, class, retain, taken: Cell::new(0) })
-    }
-
-    pub(crate) fn name(&self) -> String {
-        let retain = if self.retain { " retain" } else { "" };
-        format!("`{}` to {} (QoS {}{retain})", label(&self.payload), self.topic, self.class.number())
-    }
-}
-
-/// Something that a client said and the broker has not yet done.
-#[derive(Clone, Debug)]
-pub(crate) enum Said {
-    Publish { id: u16, publication: Rc<Publication> },
-    Complete { id: u16 },
-    Subscribe { id: u16, filters: Vec<(&'static str, Class)> },
-    Unsubscribe { id: u16, filters: Vec<&'static str> },
-    Settle { id: u16, settlement: Settlement },
-    Disconnect,
 }
 
 /// A connection as the model sees it.
@@ -82,20 +54,29 @@ struct Peer {
     is_over: bool,
     /// Requests that were carried out.
     done: Vec<u16>,
+    /// When the broker wrote the messages that are on their way.
+    written: VecDeque<(u64, Instant)>,
+}
+
+/// Who publishes: a session on a connection, which may both be gone when a will is published.
+#[derive(Clone, Copy)]
+struct Publisher {
+    link: usize,
+    who: Who,
 }
 
 /// A message on its way from one engine to another.
 struct Transit {
     publication: Rc<Publication>,
     publisher: usize,
+    deadline: Option<Instant>,
     targets: Vec<Target>,
 }
 
 /// A session that is to get a message.
 struct Target {
-    client: usize,
-    incarnation: u64,
-    class: Class,
+    who: Who,
+    wanted: Wanted,
 }
 
 /// What was checked in one run.
@@ -115,6 +96,9 @@ pub(crate) struct Tally {
 pub(crate) struct Model {
     peers: Vec<Peer>,
     sessions: Vec<Option<Session>>,
+    /// The time of the world.
+    pub(crate) clock: Instant,
+    shares: Shares,
     retained: History,
     transit: BTreeMap<(usize, usize), VecDeque<Transit>>,
     now: u64,
@@ -134,6 +118,8 @@ impl Model {
             window: usize::from(window),
             peers: Vec::new(),
             sessions: (0..clients).map(|_| None).collect(),
+            clock: Instant::ZERO,
+            shares: Shares::default(),
             retained: History::default(),
             transit: BTreeMap::new(),
             now: 0,
@@ -156,6 +142,7 @@ impl Model {
             told_ended: false,
             is_over: false,
             done: Vec::new(),
+            written: VecDeque::new(),
         });
     }
 
@@ -170,13 +157,8 @@ impl Model {
         match seen {
             Seen::Opened { present } => self.open(engine, link, *present),
             Seen::Refused(reason) => violation(format!("connection {link} is refused: {reason}")),
-            Seen::Ended(reason) if *reason != Reason::TakenOver => {
-                violation(format!("connection {link} is ended: {reason}"))
-            }
-            Seen::Ended(_) => {
-                self.peers[link].told_ended = true;
-                Ok(())
-            }
+            Seen::Ended(reason) => self.ended(engine, link, *reason),
+            Seen::Written(written) => self.written(link, written),
             Seen::Closed(close) => self.closed(engine, link, *close),
             command => self.carry_out(engine, link, command),
         }
@@ -200,140 +182,88 @@ impl Model {
                 }
                 if *class != Class::ExactlyOnce || is_first {
                     self.tally.publications += 1;
-                    self.distribute(engine, link, &publication);
+                    let who = (client, session.incarnation);
+                    self.distribute(engine, Publisher { link, who }, &publication);
                 }
                 publication.taken.set(publication.taken.get() + 1);
             }
             (Seen::Complete { receipt }, Said::Complete { id }) if *receipt == id => {
                 session.receipts.retain(|receipt| *receipt != id);
             }
-            (Seen::Subscribe { receipt }, Said::Subscribe { id, filters }) if *receipt == id => {
-                for (filter, class_max) in filters {
-                    session.subscribe(self.now, link, filter, class_max);
-                }
+            (Seen::Subscribe { receipt }, Said::Subscribe { id, wishes }) if *receipt == id => {
+                wishes.into_iter().for_each(|wish| session.subscribe(self.now, link, wish));
                 self.peers[link].done.push(id);
+                self.shares.change(self.now);
             }
-            (Seen::Unsubscribe { receipt }, Said::Unsubscribe { id, filters }) if *receipt == id => {
-                filters.into_iter().for_each(|filter| session.unsubscribe(filter));
+            (Seen::Unsubscribe { receipt }, Said::Unsubscribe { id, names }) if *receipt == id => {
+                names.into_iter().for_each(|name| session.unsubscribe(name));
                 self.peers[link].done.push(id);
+                self.shares.change(self.now);
+                self.dissolve();
             }
             (Seen::Settle(settle), Said::Settle { id, settlement })
                 if (settle.delivery.number(), settle.settlement) == (id, settlement) =>
             {
-                session.settle(id, settlement);
+                if let Some(owed) = session.settle(id, settlement) {
+                    self.shares.settle(owed);
+                }
             }
             (seen, said) => return violation(format!("connection {link} said {said:?}, done is {seen:?}")),
         }
         Ok(())
     }
 
-    /// A connection gets its session: one that uses it already is ended, with its will.
-    fn open(&mut self, engine: usize, link: usize, present: bool) -> Result<(), Violation> {
-        let (client, clean) = (self.peers[link].client, self.peers[link].opening.clean);
-        if let Some(session) = &self.sessions[client] {
-            if session.engine != engine {
-                return violation(format!("client {client} has a session on two engines: double take-over"));
-            }
-            if let Some(old) = session.link {
-                if !self.peers[old].told_ended {
-                    return violation(format!("connection {link} took over from {old}, which was not ended"));
-                }
-                self.tally.take_overs += 1;
-                self.detach(engine, old, true)?;
-            }
-        }
-        if clean {
-            self.discard(client)?;
-        }
-        let expected = self.sessions[client].is_some();
-        if expected != present {
-            return violation(format!("connection {link}: session present is {present}, not {expected}"));
-        }
-        self.incarnations += u64::from(!expected);
-        let session =
-            self.sessions[client].get_or_insert_with(|| Session::new(self.incarnations, engine, self.window));
-        (session.link, session.is_clean) = (Some(link), clean);
-        let peer = &mut self.peers[link];
-        (peer.incarnation, peer.opened_at, peer.present) = (Some(session.incarnation), self.now, present);
-        Ok(())
-    }
-
-    fn closed(&mut self, engine: usize, link: usize, close: Close) -> Result<(), Violation> {
-        let peer = &mut self.peers[link];
-        if peer.told_ended || peer.is_over {
-            return Ok(());
-        }
-        if peer.incarnation.is_none() && close.reason == Reason::OpeningTimeout {
-            peer.is_over = true;
-            return Ok(());
-        }
-        match peer.said.pop_front() {
-            Some(Said::Disconnect) => self.detach(engine, link, false),
-            said => violation(format!("connection {link} is closed: {}; it said {said:?}", close.reason)),
-        }
-    }
-
-    /// The broker finds that the peer is gone.
-    pub(crate) fn peer_gone(&mut self, engine: usize, link: usize) -> Result<(), Violation> {
-        self.now += 1;
-        let peer = &mut self.peers[link];
-        if peer.is_over || peer.incarnation.is_none() {
-            peer.is_over = true;
-            return Ok(());
-        }
-        self.detach(engine, link, true)
-    }
-
-    /// A connection ends: its session stays or goes, then its will is published.
-    fn detach(&mut self, engine: usize, link: usize, publish_will: bool) -> Result<(), Violation> {
-        let peer = &mut self.peers[link];
-        peer.is_over = true;
-        let (client, will) = (peer.client, peer.opening.will.clone().filter(|_| publish_will));
-        if let Some(session) = &mut self.sessions[client] {
-            session.link = None;
-            if session.is_clean {
-                self.discard(client)?;
-            }
-        }
-        if let Some(will) = will {
-            self.tally.wills += 1;
-            self.distribute(engine, link, &will);
-        }
-        Ok(())
-    }
-
-    fn discard(&mut self, client: usize) -> Result<(), Violation> {
-        let Some(session) = self.sessions[client].take() else { return Ok(()) };
-        self.tally.ended += session.held();
-        session.check_gaps()
-    }
-
     /// Gives a publication to all who want it: at once on the engine where it is, in a parcel on others.
-    fn distribute(&mut self, engine: usize, publisher: usize, publication: &Rc<Publication>) {
+    fn distribute(&mut self, engine: usize, publisher: Publisher, publication: &Rc<Publication>) {
         self.now += 1;
+        let Publisher { link, who } = publisher;
+        let deadline = publication.deadline(self.clock);
         if publication.retain {
-            self.retained.set(self.now, publication);
+            let value = Value { publication: Rc::clone(publication), deadline, publisher: who };
+            self.retained.set(self.now, value);
         }
+        self.owe(link, publication, deadline);
         let mut parcels: BTreeMap<usize, Vec<Target>> = BTreeMap::new();
         for client in 0..self.sessions.len() {
             let Some(session) = &self.sessions[client] else { continue };
-            let Some(class) = session.wants(publication) else { continue };
-            let target = Target { client, incarnation: session.incarnation, class };
+            let target = (client, session.incarnation);
+            let Some(wanted) = session.wants(publication, target == who) else { continue };
+            let target = Target { who: target, wanted };
             if session.engine == engine {
-                self.arrive(&target, publisher, publication);
+                self.arrive(target, link, deadline, publication);
             } else {
                 parcels.entry(session.engine).or_default().push(target);
             }
         }
         for (to, targets) in parcels {
-            let transit = Transit { publication: Rc::clone(publication), publisher, targets };
+            let publication = Rc::clone(publication);
+            let transit = Transit { publication, publisher: link, deadline, targets };
             self.transit.entry((engine, to)).or_default().push_back(transit);
         }
     }
 
+    /// Every group whose filter selects a publication is to get it once.
+    fn owe(&mut self, link: usize, publication: &Rc<Publication>, deadline: Option<Instant>) {
+        for share in SHARES {
+            let members: Vec<&Session> =
+                self.sessions.iter().flatten().filter(|session| session.shares(share)).collect();
+            let filter = crate::wish::Wish::new(share, Class::ExactlyOnce).filter();
+            if !members.is_empty() && selects(filter, &publication.topic) {
+                let all_online = members.iter().all(|session| session.link.is_some());
+                self.shares.owe(share, publication, (link, self.now), deadline, all_online);
+            }
+        }
+    }
+
     /// A message reaches a session.
-    fn arrive(&mut self, target: &Target, publisher: usize, publication: &Rc<Publication>) {
-        let Target { client, incarnation, class } = *target;
+    fn arrive(
+        &mut self,
+        target: Target,
+        publisher: usize,
+        deadline: Option<Instant>,
+        publication: &Rc<Publication>,
+    ) {
+        let Target { who: (client, incarnation), wanted: Wanted { class, retain, ids } } = target;
         let session = self.sessions[client].as_mut().filter(|session| session.incarnation == incarnation);
         let Some(session) = session else { return self.tally.ended += 1 };
         if session.link.is_none() && !class.is_confirmed() {
@@ -343,16 +273,46 @@ impl Model {
             self.fresh.push((client, incarnation, session.expected.len()));
         }
         session.expected.push(Expected {
-            publication: Rc::clone(publication),
-            class,
-            retain: false,
+            retain,
+            ids,
+            deadline,
             publisher,
             at: self.now,
-            link: session.link,
-            came_on: None,
-            is_settled: false,
-            excused: false,
+            ..Expected::live(publication, class, session.link)
         });
+    }
+
+    /// The broker writes a message to a connection.
+    fn written(&mut self, link: usize, written: &Written) -> Result<(), Violation> {
+        let peer = &mut self.peers[link];
+        peer.written.push_back((self.now, self.clock));
+        let Some(shared) = &written.shared else { return Ok(()) };
+        let Some(incarnation) = peer.incarnation else { return Ok(()) };
+        let who = (peer.client, incarnation);
+        let sent = Sent {
+            who,
+            share: shared.share,
+            class: written.class,
+            payload: &shared.payload,
+            again: written.dup,
+            remaining: shared.remaining,
+            now: self.clock,
+        };
+        let Some(at) = self.shares.send(&sent)? else { return Ok(()) };
+        let owed = self.shares.get(at);
+        let session = self.sessions[who.0].as_mut().filter(|session| session.incarnation == incarnation);
+        if let Some(session) = session {
+            session.expected.push(Expected {
+                retain: written.retain,
+                ids: vec![shared.id],
+                deadline: owed.deadline,
+                publisher: owed.publisher,
+                at: self.now,
+                owed: Some(at),
+                ..Expected::live(&owed.publication, written.class, Some(link))
+            });
+        }
+        Ok(())
     }
 
     /// An engine takes in what another sent.
@@ -366,19 +326,28 @@ impl Model {
         for parcel in parcels {
             // There is no store that others would speak of.
             let Parcel::Deliver { message, targets, .. } = parcel else { continue };
+            if targets.iter().any(|target| target.group().is_some()) {
+                continue; // where it goes is seen when it is written
+            }
             let transit = self.transit.get_mut(&(from, to)).and_then(VecDeque::pop_front);
             let is_right = |transit: &&Transit| {
                 transit.targets.len() == targets.len()
                     && transit.publication.topic.as_bytes() == message.topic().as_bytes()
                     && transit.publication.payload == message.payload()
             };
-            let Some(transit) = transit.as_ref().filter(is_right) else {
+            if !transit.as_ref().is_some_and(|transit| is_right(&transit)) {
                 let next = transit.map_or("nothing".to_owned(), |transit| transit.publication.name());
                 let sent = label(message.payload());
                 return violation(format!("engine {from} sends engine {to} `{sent}`, due is {next}"));
-            };
-            for target in &transit.targets {
-                self.arrive(target, transit.publisher, &transit.publication);
+            }
+            let Some(transit) = transit else { continue };
+            if transit.deadline.is_some_and(|deadline| deadline <= self.clock) {
+                continue; // it expired on the way
+            }
+            let (publication, publisher, deadline) =
+                (&transit.publication, transit.publisher, transit.deadline);
+            for target in transit.targets {
+                self.arrive(target, publisher, deadline, publication);
             }
         }
         Ok(())
@@ -386,7 +355,7 @@ impl Model {
 
     /// A call of an engine is over; it counted this many messages that slow readers cost.
     pub(crate) fn end_call(&mut self, dropped: u64) -> Result<(), Violation> {
-        if dropped > self.fresh.len() as u64 {
+        if dropped > self.fresh.len() as u64 + self.shares.unsent() {
             return violation(format!("{dropped} messages dropped of {}", self.fresh.len()));
         }
         self.dropped += dropped;
@@ -412,6 +381,7 @@ impl Model {
                 violation(format!("request {id} of connection {link} is answered before it is carried out"))
             }
             Heard::Message(arrival) => self.receive(link, arrival),
+            Heard::Dismissed(code) => self.dismissed(link, *code),
             _ => Ok(()),
         }
     }
@@ -426,20 +396,40 @@ impl Model {
         self.peers[link].told_ended && self.peers[link].is_over
     }
 
-    fn receive(&mut self, link: usize, arrival: &Arrival) -> Result<(), Violation> {
+    /// Whether the broker had reason to end a connection: another has its session, or it took too long to open one.
+    pub(crate) fn was_let_go(&self, link: usize) -> bool {
         let peer = &self.peers[link];
+        peer.is_over && (peer.told_ended || peer.incarnation.is_none())
+    }
+
+    fn receive(&mut self, link: usize, arrival: &Arrival) -> Result<(), Violation> {
+        let peer = &mut self.peers[link];
+        let (sent_at, sent) = peer.written.pop_front().unwrap_or((self.now, self.clock));
+        let who = (peer.client, peer.incarnation.unwrap_or_default());
         let session = self.sessions[peer.client].as_mut();
         let Some(session) = session.filter(|s| Some(s.incarnation) == peer.incarnation) else {
-            if self.was_taken_over(link) {
+            if peer.told_ended && peer.is_over {
                 return Ok(()); // the last bytes of a session that is gone
             }
             return violation(format!("connection {link} gets a message without a session"));
         };
         self.now += 1;
         self.tally.arrivals += 1;
+        let window = self.window.min(usize::from(peer.opening.receive_max));
+        let way = Way { link, opened_at: peer.opened_at, sent_at, sent, window };
         session
-            .receive(link, peer.opened_at, arrival, &self.retained)
+            .receive(way, who, arrival, &self.retained)
             .map_err(|Violation(text)| Violation(format!("connection {link}: {text}")))
+    }
+
+    /// Messages of QoS 0 that groups were owed.
+    pub(crate) fn unconfirmed_shares(&self) -> u64 {
+        self.shares.unconfirmed()
+    }
+
+    /// How many messages did not come because they were too old or too large.
+    pub(crate) fn too_old_or_large(&self) -> u64 {
+        self.sessions.iter().flatten().map(|session| session.dropped(self.clock)).sum()
     }
 
     /// Checks what must hold when everything has come to rest.
@@ -450,11 +440,12 @@ impl Model {
         for (client, session) in self.sessions.iter().enumerate() {
             if let Some(session) = session {
                 session
-                    .check_end(&self.retained)
+                    .check_end((client, session.incarnation), self.clock, &self.retained)
                     .map_err(|Violation(text)| Violation(format!("client {client}: {text}")))?;
             }
         }
-        let missing: usize = self.sessions.iter().flatten().map(Session::missing).sum();
+        self.shares.check_end(self.clock)?;
+        let missing: usize = self.sessions.iter().flatten().map(|session| session.missing(self.clock)).sum();
         if missing as u64 > self.dropped {
             return violation(format!("{missing} messages are missing, {} were counted", self.dropped));
         }

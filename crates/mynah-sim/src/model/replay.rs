@@ -3,23 +3,26 @@
 
 use std::rc::Rc;
 
-use mynah_model::Class;
+use mynah_model::{Class, Instant};
+use mynah_mqtt::wire::RetainHandling;
 
 use super::Publication;
-use super::retained::{History, selects};
+use super::retained::{History, Value, selects};
+use super::session::{Way, is_told};
+use super::shares::Who;
 use crate::client::Arrival;
+use crate::wish::Wish;
 
 /// The replays of one session and what came of them.
 #[derive(Default)]
 pub(crate) struct Replays {
     subscriptions: Vec<Subscription>,
-    values: Vec<Value>,
+    values: Vec<Came>,
 }
 
 /// A subscription that is to get the retained values.
 struct Subscription {
-    filter: &'static str,
-    class_max: Class,
+    wish: Wish,
     /// When it was made, and on which connection.
     since: u64,
     link: usize,
@@ -28,53 +31,84 @@ struct Subscription {
 }
 
 /// A value that came, and the subscriptions that it can have come for.
-struct Value {
+struct Came {
     topic: String,
     can_be_for: Vec<usize>,
 }
 
 impl Subscription {
     fn class(&self, publication: &Publication) -> Class {
-        publication.class.min(self.class_max)
+        publication.class.min(self.wish.class_max)
+    }
+
+    fn is_spared(&self, value: &Value, who: Who) -> bool {
+        self.wish.no_local && value.publisher.0 == who.0
+    }
+
+    fn can_be_named(&self, arrival: &Arrival) -> bool {
+        arrival.told.as_ref().is_none_or(|told| told.ids.iter().copied().eq(self.wish.id))
     }
 }
 
 impl Replays {
-    pub(crate) fn begin(&mut self, filter: &'static str, class_max: Class, since: u64, link: usize) {
-        self.subscriptions.push(Subscription { filter, class_max, since, link, is_over: false });
+    /// A subscription is made or renewed.
+    pub(crate) fn subscribe(&mut self, wish: Wish, is_new: bool, since: u64, link: usize) {
+        let is_replayed = match wish.handling {
+            RetainHandling::Send => true,
+            RetainHandling::SendIfNew => is_new,
+            RetainHandling::DoNotSend => false,
+        };
+        // Without a replay of its own, one that is under way goes on as the subscription is now.
+        let under_way = self.subscriptions.iter().filter(|s| s.wish.name == wish.name).map(|s| s.since);
+        let under_way: Vec<u64> = if is_new { Vec::new() } else { under_way.collect() };
+        self.end(wish.name);
+        let renewed = |since| Subscription { wish, since, link, is_over: true };
+        self.subscriptions.extend(under_way.into_iter().map(renewed));
+        if is_replayed {
+            self.subscriptions.push(Subscription { wish, since, link, is_over: false });
+        }
     }
 
     pub(crate) fn end(&mut self, filter: &'static str) {
-        for subscription in self.subscriptions.iter_mut().filter(|s| s.filter == filter) {
+        for subscription in self.subscriptions.iter_mut().filter(|s| s.wish.name == filter) {
             subscription.is_over = true;
         }
     }
 
-    /// A value came on a connection that was opened at `opened_at`. Returns what was published, unless no subscription
-    /// can have been meant: each gets one value of a topic, and only what the topic had since it was made.
+    /// A value came. Returns what was published, and until when it is wanted, unless no subscription can have been
+    /// meant: each gets one value of a topic, and only what the topic had since it was made.
     pub(crate) fn come(
         &mut self,
         arrival: &Arrival,
-        opened_at: u64,
+        way: Way,
+        who: Who,
         history: &History,
-    ) -> Option<Rc<Publication>> {
+    ) -> Option<(Rc<Publication>, Option<Instant>)> {
         let mut found = None;
         let mut can_be_for = Vec::new();
         for (at, subscription) in self.subscriptions.iter().enumerate() {
+            let is_later = subscription.since > way.sent_at;
             // What comes with DUP was sent on an earlier connection.
-            if !selects(subscription.filter, &arrival.topic) || arrival.dup && subscription.since >= opened_at
+            if !selects(subscription.wish.name, &arrival.topic)
+                || is_later
+                || arrival.dup && subscription.since >= way.opened_at
+                || !subscription.can_be_named(arrival)
             {
                 continue;
             }
-            let is_it = |value: &&Rc<Publication>| {
-                value.payload == arrival.payload && subscription.class(value) == arrival.class
+            let is_it = |value: &&Value| {
+                value.publication.payload == arrival.payload
+                    && subscription.class(&value.publication) == arrival.class
+                    && !subscription.is_spared(value, who)
+                    && (arrival.dup || value.deadline.is_none_or(|deadline| deadline > way.sent))
+                    && is_told(arrival, value.deadline, way.sent)
             };
             if let Some(value) = history.values_since(&arrival.topic, subscription.since).find(is_it) {
-                found = Some(Rc::clone(value));
+                found = Some((Rc::clone(&value.publication), value.deadline));
                 can_be_for.push(at);
             }
         }
-        self.values.push(Value { topic: arrival.topic.clone(), can_be_for });
+        self.values.push(Came { topic: arrival.topic.clone(), can_be_for });
         let came = self.values.iter().filter(|value| value.topic == arrival.topic);
         let wishes: Vec<Vec<usize>> = came.map(|value| value.can_be_for.clone()).collect();
         found.filter(|_| unmatched(&wishes, self.subscriptions.len()).is_none())
@@ -84,17 +118,28 @@ impl Replays {
     pub(crate) fn missing<'h>(
         &self,
         link: Option<usize>,
+        who: Who,
+        packet_bytes_max: Option<u32>,
         history: &'h History,
     ) -> Option<(&'static str, &'h str)> {
         history.topics().find_map(|topic| {
-            let values: Vec<&Value> = self.values.iter().filter(|value| value.topic == topic).collect();
-            let due: Vec<usize> =
-                (0..self.subscriptions.len()).filter(|&at| self.is_due(at, topic, link, history)).collect();
+            let values: Vec<&Came> = self.values.iter().filter(|value| value.topic == topic).collect();
+            let due: Vec<usize> = (0..self.subscriptions.len())
+                .filter(|&at| self.is_due(at, topic, link, history))
+                .filter(|&at| {
+                    let all = |value: &Value| {
+                        let size = value.publication.payload.len() + 60;
+                        !self.subscriptions[at].is_spared(value, who)
+                            && packet_bytes_max.is_none_or(|max| size <= max as usize)
+                    };
+                    history.values_since(topic, self.subscriptions[at].since).all(all)
+                })
+                .collect();
             let came_for = |&at: &usize| {
                 (0..values.len()).filter(|&value| values[value].can_be_for.contains(&at)).collect()
             };
             let wishes: Vec<Vec<usize>> = due.iter().map(came_for).collect();
-            unmatched(&wishes, values.len()).map(|at| (self.subscriptions[due[at]].filter, topic))
+            unmatched(&wishes, values.len()).map(|at| (self.subscriptions[due[at]].wish.name, topic))
         })
     }
 
@@ -104,10 +149,10 @@ impl Replays {
         let subscription = &self.subscriptions[at];
         let mut values = history.values_since(topic, subscription.since);
         !subscription.is_over
-            && selects(subscription.filter, topic)
+            && selects(subscription.wish.name, topic)
             && history.has_value_since(topic, subscription.since)
             && (link == Some(subscription.link)
-                || values.all(|value| subscription.class(value).is_confirmed()))
+                || values.all(|value| subscription.class(&value.publication).is_confirmed()))
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::rc::Rc;
 
-use mynah_model::Class;
+use mynah_model::{Class, Instant};
 use mynah_stack::Settlement;
 
+use super::expected::Expected;
 use super::replay::Replays;
 use super::retained::{History, selects};
-use super::{Publication, Violation, violation};
+use super::shares::Who;
+use super::{Publication, Violation, after, violation};
 use crate::client::Arrival;
+use crate::wish::Wish;
 
 /// A session from its making to its end.
 pub(crate) struct Session {
@@ -18,52 +21,45 @@ pub(crate) struct Session {
     pub(crate) engine: usize,
     /// The connection that uses it.
     pub(crate) link: Option<usize>,
-    /// Whether it ends with its connection.
-    pub(crate) is_clean: bool,
-    pub(crate) subscriptions: Vec<(&'static str, Class)>,
+    /// Seconds that it outlives its connection; for ever, if absent.
+    pub(crate) lifetime: Option<u32>,
+    /// When its last connection ended.
+    pub(crate) detached_at: Option<Instant>,
+    /// The will of that connection and when it is due, if it waits.
+    pub(crate) will: Option<Waiting>,
+    pub(crate) subscriptions: Vec<Wish>,
     pub(crate) expected: Vec<Expected>,
-    replays: Replays,
+    pub(crate) replays: Replays,
     /// Exactly-once publications of the client that are not complete.
     pub(crate) receipts: Vec<u16>,
     in_flight: Vec<InFlight>,
-    /// How many deliveries may be unsettled.
-    window: usize,
+    /// The smallest bound of a packet that any of its connections had.
+    pub(crate) packet_bytes_max: Option<u32>,
 }
 
-/// A message that the session is to get.
-pub(crate) struct Expected {
+/// A will that waits for its time.
+pub(crate) struct Waiting {
     pub(crate) publication: Rc<Publication>,
+    pub(crate) publisher: usize,
+    pub(crate) due: Instant,
+}
+
+/// How a message came: on which connection, when that was opened, and when the broker wrote it.
+#[derive(Clone, Copy)]
+pub(crate) struct Way {
+    pub(crate) link: usize,
+    pub(crate) opened_at: u64,
+    pub(crate) sent_at: u64,
+    pub(crate) sent: Instant,
+    /// How many deliveries may be unsettled on the connection.
+    pub(crate) window: usize,
+}
+
+/// What a session wants of a publication.
+pub(crate) struct Wanted {
     pub(crate) class: Class,
     pub(crate) retain: bool,
-    /// The connection that published it: within it, topic and class, order is kept.
-    pub(crate) publisher: usize,
-    /// When it reached the session, and on which connection that was.
-    pub(crate) at: u64,
-    pub(crate) link: Option<usize>,
-    /// The connection on which it came last.
-    pub(crate) came_on: Option<usize>,
-    /// The broker knows that the client has it.
-    pub(crate) is_settled: bool,
-    /// It reached the session in a moment when the engine counted messages that a slow reader costs.
-    pub(crate) excused: bool,
-}
-
-impl Expected {
-    fn is_ordered_with(&self, other: &Self) -> bool {
-        self.publisher == other.publisher
-            && self.class == other.class
-            && !self.retain
-            && !other.retain
-            && self.publication.class == other.publication.class
-            && self.publication.topic == other.publication.topic
-    }
-
-    fn is(&self, arrival: &Arrival) -> bool {
-        self.class == arrival.class
-            && self.retain == arrival.retain
-            && self.publication.topic == arrival.topic
-            && self.publication.payload == arrival.payload
-    }
+    pub(crate) ids: Vec<u32>,
 }
 
 /// A delivery that the broker does not know to be settled.
@@ -75,83 +71,140 @@ struct InFlight {
 }
 
 impl Session {
-    pub(crate) fn new(incarnation: u64, engine: usize, window: usize) -> Self {
+    pub(crate) fn new(incarnation: u64, engine: usize) -> Self {
         Self {
             incarnation,
             engine,
-            window,
             link: None,
-            is_clean: false,
+            lifetime: None,
+            detached_at: None,
+            will: None,
             subscriptions: Vec::new(),
             expected: Vec::new(),
             replays: Replays::default(),
             receipts: Vec::new(),
             in_flight: Vec::new(),
+            packet_bytes_max: None,
         }
     }
 
-    /// The class with which the session gets a publication; none if it does not want it.
-    pub(crate) fn wants(&self, publication: &Publication) -> Option<Class> {
-        let selected = self.subscriptions.iter().filter(|(filter, _)| selects(filter, &publication.topic));
-        selected.map(|(_, class_max)| publication.class.min(*class_max)).max()
+    /// When the session ends, and when its will is published, if nobody comes back.
+    pub(crate) fn due(&self) -> [Option<Instant>; 2] {
+        let end = self.detached_at.zip(self.lifetime).map(|(at, seconds)| after(at, seconds));
+        [end, self.will.as_ref().map(|will| will.due)]
     }
 
-    pub(crate) fn subscribe(&mut self, at: u64, link: usize, filter: &'static str, class_max: Class) {
-        self.unsubscribe(filter);
-        self.subscriptions.push((filter, class_max));
-        self.replays.begin(filter, class_max, at, link);
+    /// How the session gets a publication, which may be its own; none if it does not want it.
+    pub(crate) fn wants(&self, publication: &Publication, is_own: bool) -> Option<Wanted> {
+        let selected = |wish: &&Wish| {
+            !(wish.is_shared() || is_own && wish.no_local) && selects(wish.name, &publication.topic)
+        };
+        let selected: Vec<&Wish> = self.subscriptions.iter().filter(selected).collect();
+        let class = selected.iter().map(|wish| publication.class.min(wish.class_max)).max()?;
+        let retain = publication.retain && selected.iter().any(|wish| wish.as_published);
+        let mut ids: Vec<u32> = selected.iter().filter_map(|wish| wish.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        Some(Wanted { class, retain, ids })
     }
 
-    pub(crate) fn unsubscribe(&mut self, filter: &'static str) {
-        self.subscriptions.retain(|(other, _)| *other != filter);
-        self.replays.end(filter);
+    /// Whether the session is a member of a group.
+    pub(crate) fn shares(&self, share: &str) -> bool {
+        self.subscriptions.iter().any(|wish| wish.name == share)
     }
 
-    /// The broker hears what the client says of a delivery.
-    pub(crate) fn settle(&mut self, id: u16, settlement: Settlement) {
-        let Some(at) = self.in_flight.iter().position(|delivery| delivery.id == id) else { return };
+    pub(crate) fn subscribe(&mut self, at: u64, link: usize, wish: Wish) {
+        let before = self.subscriptions.iter().position(|other| other.name == wish.name);
+        match before {
+            Some(place) => self.subscriptions[place] = wish,
+            None => self.subscriptions.push(wish),
+        }
+        if !wish.is_shared() {
+            self.replays.subscribe(wish, before.is_none(), at, link);
+        }
+    }
+
+    pub(crate) fn unsubscribe(&mut self, name: &'static str) {
+        self.subscriptions.retain(|wish| wish.name != name);
+        self.replays.end(name);
+    }
+
+    /// Other members of their groups are to get these messages: for this session it is as if they were settled.
+    pub(crate) fn withdraw(&mut self, owed: &[usize]) {
+        for (at, expected) in self.expected.iter_mut().enumerate() {
+            if !expected.is_settled && expected.owed.is_some_and(|one| owed.contains(&one)) {
+                expected.withdrawn = true;
+                self.in_flight.retain(|delivery| delivery.expected != at);
+            }
+        }
+    }
+
+    /// The broker hears what the client says of a delivery. Returns which message of a group it is.
+    pub(crate) fn settle(&mut self, id: u16, settlement: Settlement) -> Option<usize> {
+        let at = self.in_flight.iter().position(|delivery| delivery.id == id)?;
         let delivery = &mut self.in_flight[at];
-        self.expected[delivery.expected].is_settled = true;
+        let expected = &mut self.expected[delivery.expected];
+        expected.is_settled = true;
+        let owed = expected.owed;
         match settlement {
             Settlement::Received => delivery.received = true,
             Settlement::Accepted | Settlement::Completed | Settlement::Rejected => {
                 self.in_flight.remove(at);
             }
         }
+        owed
     }
 
-    /// Messages that the session still holds for its client. Replayed values on their way, and those of QoS 0 that
-    /// wait, are not known here.
-    pub(crate) fn held(&self) -> u64 {
-        self.expected.iter().filter(|e| e.class.is_confirmed() && !e.is_settled).count() as u64
+    /// Messages that the session still holds for its client. Replayed values on their way, those of QoS 0 that wait, and
+    /// those of groups are not known here.
+    pub(crate) fn held(&self, clock: Instant) -> u64 {
+        let is_held = |expected: &&Expected| {
+            expected.class.is_confirmed()
+                && !expected.is_settled
+                && expected.owed.is_none()
+                && !expected.may_be_dropped(clock, self.packet_bytes_max)
+        };
+        self.expected.iter().filter(is_held).count() as u64
     }
 
-    /// A message comes on the connection `link`, which was opened at `opened_at`.
+    /// A message comes.
     pub(crate) fn receive(
         &mut self,
-        link: usize,
-        opened_at: u64,
+        way: Way,
+        who: Who,
         arrival: &Arrival,
         history: &History,
     ) -> Result<(), Violation> {
+        // What became too large for the client is not repeated, and its identifier is free.
+        let clock = way.sent;
+        self.in_flight.retain(|delivery| {
+            let expected = &self.expected[delivery.expected];
+            Some(delivery.id) != arrival.id
+                || expected.is(arrival)
+                || !expected.may_be_dropped(clock, self.packet_bytes_max)
+        });
         let known = arrival.id.and_then(|id| self.in_flight.iter().find(|delivery| delivery.id == id));
         if let Some(InFlight { expected, received, .. }) = known {
             let (expected, received) = (*expected, *received);
-            return self.receive_again(link, arrival, expected, received);
+            return self.receive_again(way, arrival, expected, received);
         }
-        let at = if arrival.retain {
-            self.find_replayed(link, arrival, opened_at, history)?
-        } else {
-            self.find_live(arrival)?
+        let at = match self.find_live(way, arrival) {
+            Ok(at) => at,
+            Err(_) if arrival.retain => self.find_replayed(way, who, arrival, history)?,
+            Err(wrong) => return Err(wrong),
         };
-        self.expected[at].came_on = Some(link);
+        self.expected[at].came_on = Some(way.link);
         if !arrival.is_new {
             return violation(format!("{} was handed to the program before", arrival));
         }
-        if arrival.dup && self.expected[at].at >= opened_at {
-            return violation(format!("{} has DUP, but is newer than the connection", arrival));
+        if self.expected[at].withdrawn {
+            return Ok(()); // the last bytes of a connection that had ended
         }
-        if arrival.id.is_some() && self.in_flight.len() >= self.window {
+        let is_kept = |delivery: &&InFlight| {
+            !self.expected[delivery.expected].may_be_dropped(way.sent, self.packet_bytes_max)
+        };
+        let unsettled = self.in_flight.iter().filter(is_kept).count();
+        if arrival.id.is_some() && !arrival.dup && unsettled >= way.window {
             return violation(format!("{arrival} is one too many that is not settled"));
         }
         if let Some(id) = arrival.id {
@@ -163,12 +216,12 @@ impl Session {
     /// A delivery comes again that the broker does not know to be settled.
     fn receive_again(
         &mut self,
-        link: usize,
+        way: Way,
         arrival: &Arrival,
         at: usize,
         received: bool,
     ) -> Result<(), Violation> {
-        let expected = &self.expected[at];
+        let (link, expected) = (way.link, &self.expected[at]);
         let wrong = if !expected.is(arrival) {
             "has the identifier of another message that is not settled"
         } else if !arrival.dup {
@@ -181,6 +234,10 @@ impl Session {
             "comes twice to the program"
         } else if self.later(at).any(|later| later.came_on == Some(link)) {
             "comes again out of order"
+        } else if !is_told(arrival, expected.deadline, way.sent)
+            && !self.twins(expected).any(|twin| is_told(arrival, twin.deadline, way.sent))
+        {
+            "comes again with a wrong remaining time"
         } else {
             self.expected[at].came_on = Some(link);
             return Ok(());
@@ -193,13 +250,25 @@ impl Session {
         self.expected[at + 1..].iter().filter(move |later| later.is_ordered_with(&self.expected[at]))
     }
 
-    fn find_live(&self, arrival: &Arrival) -> Result<usize, Violation> {
+    fn find_live(&self, way: Way, arrival: &Arrival) -> Result<usize, Violation> {
         let mut wrong = "is not expected";
-        for (at, expected) in self.expected.iter().enumerate().filter(|(_, expected)| expected.is(arrival)) {
+        // What reached the session after this was written is something else.
+        let could_be = |expected: &Expected| {
+            expected.at <= way.sent_at
+                && (!expected.withdrawn || expected.link == Some(way.link) || self.link != Some(way.link))
+        };
+        let all = self.expected.iter().enumerate();
+        for (at, expected) in all.filter(|(_, e)| e.is(arrival) && !e.replayed && could_be(e)) {
             if expected.came_on.is_some() {
                 wrong = "came before";
             } else if self.later(at).any(|later| later.came_on.is_some()) {
                 wrong = "is out of order";
+            } else if arrival.dup && expected.at >= way.opened_at {
+                wrong = "has DUP, but is newer than the connection";
+            } else if !is_told(arrival, expected.deadline, way.sent) {
+                wrong = "is told a wrong remaining time";
+            } else if !arrival.dup && expected.deadline.is_some_and(|deadline| deadline <= way.sent) {
+                wrong = "comes after its time";
             } else {
                 return Ok(at);
             }
@@ -209,32 +278,32 @@ impl Session {
 
     fn find_replayed(
         &mut self,
-        link: usize,
+        way: Way,
+        who: Who,
         arrival: &Arrival,
-        opened_at: u64,
         history: &History,
     ) -> Result<usize, Violation> {
-        let Some(publication) = self.replays.come(arrival, opened_at, history) else {
+        let Some((publication, deadline)) = self.replays.come(arrival, way, who, history) else {
             return violation(format!("{arrival} is not a retained value that is to come"));
         };
+        let ids = arrival.told.as_ref().map_or(Vec::new(), |told| told.ids.clone());
         self.expected.push(Expected {
-            publication,
-            class: arrival.class,
             retain: true,
-            publisher: 0,
-            at: 0,
-            link: Some(link),
-            came_on: None,
-            is_settled: false,
-            excused: false,
+            replayed: true,
+            ids,
+            deadline,
+            ..Expected::live(&publication, arrival.class, Some(way.link))
         });
         Ok(self.expected.len() - 1)
     }
 
     /// Of what was sent on a connection only the end can be lost with it.
-    pub(crate) fn check_gaps(&self) -> Result<(), Violation> {
+    pub(crate) fn check_gaps(&self, clock: Instant) -> Result<(), Violation> {
         for (at, missing) in self.expected.iter().enumerate() {
-            if missing.came_on.is_some() || missing.excused || missing.link.is_none() {
+            if missing.came_on.is_some() || missing.excused || missing.withdrawn || missing.link.is_none() {
+                continue;
+            }
+            if missing.may_be_dropped(clock, self.packet_bytes_max) {
                 continue;
             }
             let followed =
@@ -248,21 +317,31 @@ impl Session {
     }
 
     /// Checks that everything came that had to, at the end, when nothing is on its way any more.
-    pub(crate) fn check_end(&self, history: &History) -> Result<(), Violation> {
-        self.check_gaps()?;
-        if let Some(delivery) = self.in_flight.first() {
+    pub(crate) fn check_end(&self, who: Who, clock: Instant, history: &History) -> Result<(), Violation> {
+        self.check_gaps(clock)?;
+        let is_kept = |delivery: &&InFlight| {
+            !self.expected[delivery.expected].may_be_dropped(clock, self.packet_bytes_max)
+        };
+        if let Some(delivery) = self.in_flight.iter().find(is_kept) {
             return violation(format!("delivery {} is never settled", delivery.id));
         }
         if let Some(receipt) = self.receipts.first() {
             return violation(format!("publication {receipt} of QoS 2 is never complete"));
         }
         for expected in self.expected.iter().filter(|expected| expected.came_on.is_none()) {
+            let is_due = |e: &&Expected| !e.withdrawn && !e.may_be_dropped(clock, self.packet_bytes_max);
+            // What was sent again and came twice cannot be told apart.
+            let came = self.twins(expected).filter(|twin| twin.came_on.is_some()).count();
+            let due = self.twins(expected).filter(is_due).count();
+            if !is_due(&expected) || expected.class.is_confirmed() && came >= due {
+                continue;
+            }
             if expected.class.is_confirmed() || self.is_alive_for(expected) && !self.is_excused(expected) {
                 let topic = &expected.publication.topic;
                 return violation(format!("{} on {topic} never comes", expected.name()));
             }
         }
-        match self.replays.missing(self.link, history) {
+        match self.replays.missing(self.link, who, self.packet_bytes_max, history) {
             Some((filter, topic)) => {
                 violation(format!("the retained value of {topic} never comes to {filter}"))
             }
@@ -270,10 +349,23 @@ impl Session {
         }
     }
 
+    /// How many messages did not come and may have been dropped as too old or too large.
+    pub(crate) fn dropped(&self, clock: Instant) -> u64 {
+        let is_dropped = |expected: &&Expected| {
+            expected.came_on.is_none()
+                && !expected.withdrawn
+                && (expected.class.is_confirmed()
+                    || self.is_alive_for(expected) && !expected.excused && !self.is_excused(expected))
+                && expected.may_be_dropped(clock, self.packet_bytes_max)
+        };
+        self.expected.iter().filter(is_dropped).count() as u64
+    }
+
     /// How many messages of QoS 0 are missing although their connection lives.
-    pub(crate) fn missing(&self) -> usize {
+    pub(crate) fn missing(&self, clock: Instant) -> usize {
         let is_missing = |expected: &&Expected| {
             expected.came_on.is_none()
+                && !expected.may_be_dropped(clock, self.packet_bytes_max)
                 && self.is_alive_for(expected)
                 && !expected.class.is_confirmed()
                 && !self.came_as_another(expected)
@@ -298,119 +390,20 @@ impl Session {
 
     /// The messages that look the same: a publication that was sent again, or another without payload.
     fn twins(&self, expected: &Expected) -> impl Iterator<Item = &Expected> {
-        self.expected.iter().filter(move |other| {
-            other.class == expected.class
-                && !other.retain
-                && other.publication.topic == expected.publication.topic
-                && other.publication.payload == expected.publication.payload
-        })
+        self.expected.iter().filter(move |other| expected.is_twin_of(other))
     }
 }
 
-impl Expected {
-    pub(crate) fn name(&self) -> String {
-        format!("`{}` of QoS {}", label(&self.publication.payload), self.class.number())
-    }
+/// The seconds that a client of MQTT 5.0 is told for what is wanted until then.
+pub(super) fn remaining(deadline: Option<Instant>, sent: Instant) -> Option<u32> {
+    let micros = deadline?.saturating_since(sent).as_micros();
+    Some(u32::try_from(micros.div_ceil(1_000_000)).unwrap_or(u32::MAX))
 }
 
-/// The part of a payload that names it.
-pub(crate) fn label(payload: &[u8]) -> String {
-    String::from_utf8_lossy(payload).trim_end_matches('.').to_owned()
+/// Whether a client is told what remained of the time when the message was written.
+pub(super) fn is_told(arrival: &Arrival, deadline: Option<Instant>, sent: Instant) -> bool {
+    arrival.told.as_ref().is_none_or(|told| told.remaining == remaining(deadline, sent))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A session on connection 7, opened at 10, that is to get `one` and `two` from one publisher.
-    fn session(class: Class, reached_at: u64) -> Session {
-        let mut session = Session::new(1, 0, 2);
-        session.link = Some(7);
-        for payload in ["one", "two"] {
-            let publication = Publication::new("a", payload.as_bytes().to_vec(), class.number(), false);
-            session.expected.push(Expected {
-                publication,
-                class,
-                retain: false,
-                publisher: 3,
-                at: reached_at,
-                link: Some(7),
-                came_on: None,
-                is_settled: false,
-                excused: false,
-            });
-        }
-        session
-    }
-
-    fn arrival(payload: &str, class: Class, id: Option<u16>, dup: bool) -> Arrival {
-        let (topic, payload) = ("a".to_owned(), payload.as_bytes().to_vec());
-        Arrival { dup, class, retain: false, id, topic, payload, is_new: true }
-    }
-
-    fn receive(session: &mut Session, link: usize, arrival: &Arrival) -> Result<(), String> {
-        session.receive(link, 10, arrival, &History::default()).map_err(|Violation(text)| text)
-    }
-
-    fn assert_says<T: std::fmt::Debug>(result: Result<T, String>, words: &str) {
-        assert!(result.as_ref().is_err_and(|text| text.contains(words)), "{result:?}");
-    }
-
-    #[test]
-    fn order_is_kept_and_nothing_comes_that_was_not_published() {
-        let mut session = session(Class::AtMostOnce, 20);
-        let class = Class::AtMostOnce;
-        assert_says(receive(&mut session, 7, &arrival("six", class, None, false)), "is not expected");
-        assert_eq!(receive(&mut session, 7, &arrival("two", class, None, false)), Ok(()));
-        assert_says(receive(&mut session, 7, &arrival("one", class, None, false)), "is out of order");
-        assert_says(receive(&mut session, 7, &arrival("two", class, None, false)), "came before");
-        let gaps = session.check_gaps().map_err(|Violation(text)| text);
-        assert_says(gaps, "`one` of QoS 0 on a is missing, what follows it came");
-    }
-
-    #[test]
-    fn a_repetition_needs_another_connection_and_dup() {
-        let class = Class::AtLeastOnce;
-        let mut session = session(class, 20);
-        assert_says(
-            receive(&mut session, 7, &arrival("one", class, Some(1), true)),
-            "newer than the connection",
-        );
-        let mut session = self::session(class, 5);
-        assert_eq!(receive(&mut session, 7, &arrival("one", class, Some(1), true)), Ok(()));
-        assert_says(
-            receive(&mut session, 7, &arrival("one", class, Some(1), true)),
-            "twice on one connection",
-        );
-        assert_says(receive(&mut session, 8, &arrival("one", class, Some(1), false)), "again without DUP");
-        assert_says(receive(&mut session, 8, &arrival("two", class, Some(1), true)), "of another message");
-        assert_eq!(receive(&mut session, 8, &arrival("one", class, Some(1), true)), Ok(()));
-        session.settle(1, Settlement::Accepted);
-        assert_says(receive(&mut session, 9, &arrival("one", class, Some(1), true)), "came before");
-    }
-
-    #[test]
-    fn exactly_once_comes_once_to_the_program_and_not_after_its_pubrec() {
-        let class = Class::ExactlyOnce;
-        let mut session = session(class, 5);
-        assert_eq!(receive(&mut session, 7, &arrival("one", class, Some(1), false)), Ok(()));
-        assert_says(receive(&mut session, 8, &arrival("one", class, Some(1), true)), "twice to the program");
-        let again = Arrival { is_new: false, ..arrival("one", class, Some(1), true) };
-        assert_eq!(receive(&mut session, 8, &again), Ok(()));
-        session.settle(1, Settlement::Received);
-        assert_says(receive(&mut session, 9, &again), "after its PUBREC");
-    }
-
-    #[test]
-    fn the_end_asks_for_everything_and_the_window_is_never_passed() {
-        let class = Class::AtLeastOnce;
-        let mut session = session(class, 20);
-        session.window = 1;
-        let end = |session: &Session| session.check_end(&History::default()).map_err(|Violation(text)| text);
-        assert_eq!(receive(&mut session, 7, &arrival("one", class, Some(1), false)), Ok(()));
-        assert_says(receive(&mut session, 7, &arrival("two", class, Some(2), false)), "one too many");
-        assert_says(end(&session), "never settled");
-        session.settle(1, Settlement::Accepted);
-        assert_eq!(end(&session), Ok(()));
-    }
-}
+mod tests;

@@ -1,11 +1,12 @@
 //! Files, behind a trait: what tests replace by a disk that drops, reorders, tears and fails writes.
 
 mod real;
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 pub(crate) mod simulated;
 
 use core::any::Any;
 use core::fmt::Debug;
+use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
@@ -13,7 +14,8 @@ pub use real::RealDisk;
 
 /// Where files are.
 pub trait Disk: Debug + Send + Sync {
-    /// Makes a folder and those above it, unless they are there.
+    /// Makes a folder and those above it, unless they are there. Each lasting after [`Disk::sync_folder`] of the one
+    /// above it.
     ///
     /// # Errors
     /// What the system says.
@@ -25,7 +27,7 @@ pub trait Disk: Debug + Send + Sync {
     /// What the system says.
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
 
-    /// Makes a file that was not there.
+    /// Makes a file that was not there. Lasting after [`Disk::sync_folder`].
     ///
     /// # Errors
     /// What the system says.
@@ -37,13 +39,13 @@ pub trait Disk: Debug + Send + Sync {
     /// What the system says.
     fn open(&self, file: &Path) -> io::Result<Box<dyn DiskFile>>;
 
-    /// Gives a file or folder another name. Lasting after [`Disk::sync_folder`].
+    /// Gives a file or folder another name. Lasting after [`Disk::sync_folder`] of both folders.
     ///
     /// # Errors
     /// What the system says.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Removes a file.
+    /// Removes a file. Lasting after [`Disk::sync_folder`].
     ///
     /// # Errors
     /// What the system says.
@@ -100,6 +102,11 @@ pub trait DiskFile: Debug + Send + Sync {
     /// What the system says.
     fn truncate(&self, bytes: u64) -> io::Result<()>;
 
+    /// What stands from `from` to `to`, and is synced, is not read again soon: the system need not keep it in memory.
+    fn forget(&self, from: u64, to: u64) {
+        let _ = (from, to);
+    }
+
     /// Bytes of the file.
     ///
     /// # Errors
@@ -119,4 +126,36 @@ pub(crate) fn read_full(file: &dyn DiskFile, bytes: &mut [u8], offset: u64) -> i
         }
     }
     Ok(filled)
+}
+
+/// Makes a folder that outlives the machine, with those above it that are not there.
+pub(crate) fn create_folder(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
+    let mut made = Vec::new();
+    for path in folder.ancestors() {
+        let (Some(above), Some(name)) = (path.parent(), path.file_name().and_then(OsStr::to_str)) else {
+            break;
+        };
+        // A folder that cannot be looked into was not made here.
+        if disk.list(above).map_or(true, |names| names.iter().any(|other| other == name)) {
+            break;
+        }
+        made.push(above);
+    }
+    disk.create_folder(folder)?;
+    let Some(above) = folder.parent() else { return Ok(()) };
+    if made.is_empty() {
+        // It may have been made by a run that ended before it synced. A folder above that belongs to somebody else
+        // need not let itself be synced.
+        return match disk.sync_folder(above) {
+            Err(error) if is_refusal(&error) => Ok(()),
+            outcome => outcome,
+        };
+    }
+    made.into_iter().try_for_each(|above| disk.sync_folder(above))
+}
+
+/// Whether a folder does not let itself be synced by who asks, or not at all.
+fn is_refusal(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+    matches!(error.kind(), InvalidInput | PermissionDenied | ReadOnlyFilesystem | Unsupported)
 }

@@ -1,7 +1,8 @@
 //! The disk of this machine. What is written, synced, renamed and removed goes through the C library by way of `std`,
-//! where a preloaded library of a test can see it; only room is asked for and counted beside it.
+//! where a preloaded library of a test can see it; only room is asked for and counted, and memory given back, beside it.
 
 use core::any::Any;
+use core::num::NonZeroU64;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -19,7 +20,7 @@ impl Disk for RealDisk {
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
-        let entries = match fs::read_dir(folder) {
+        let entries = match fs::read_dir(here_if_empty(folder)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries?,
         };
@@ -50,7 +51,7 @@ impl Disk for RealDisk {
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        File::open(folder)?.sync_all()
+        File::open(here_if_empty(folder))?.sync_all()
     }
 
     fn free_bytes(&self, folder: &Path) -> io::Result<u64> {
@@ -67,6 +68,14 @@ impl Disk for RealDisk {
         }
     }
 }
+
+/// What stands above a relative name of one part is the folder of the process.
+fn here_if_empty(folder: &Path) -> &Path {
+    if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
+}
+
+/// Bytes of the largest page that is common; of a smaller one a little more stays.
+const PAGE_BYTES: u64 = 64 << 10;
 
 #[derive(Debug)]
 struct RealFile(File);
@@ -94,6 +103,15 @@ impl DiskFile for RealFile {
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {
         self.0.set_len(bytes)
+    }
+
+    fn forget(&self, from: u64, to: u64) {
+        // A page of which a part is not synced yet stays.
+        let (from, to) = (from & !(PAGE_BYTES - 1), to & !(PAGE_BYTES - 1));
+        if let Some(bytes) = to.checked_sub(from).and_then(NonZeroU64::new) {
+            // Advice that is not taken costs memory and nothing else.
+            let _ = rustix::fs::fadvise(&self.0, from, Some(bytes), rustix::fs::Advice::DontNeed);
+        }
     }
 
     fn bytes(&self) -> io::Result<u64> {

@@ -1,10 +1,11 @@
-//! A disk in memory that forgets what was not synced, sector by sector, and fails at the call a test names.
+//! A disk in memory that forgets what was not synced, sector by sector and name by name, and fails at the call a test
+//! names.
 
 use core::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Disk, DiskFile};
 
@@ -12,7 +13,7 @@ const SECTOR: usize = 512;
 
 /// What happens at a call that writes, counted from the making of the disk.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// From this call on, all fail: the machine is going down.
     HaltAt(u64),
     /// This one fails, and what it wrote is partly there.
@@ -22,9 +23,9 @@ pub(crate) enum Fault {
 }
 
 /// `EIO`.
-pub(crate) const EIO: i32 = 5;
+pub const EIO: i32 = 5;
 /// `ENOSPC`.
-pub(crate) const ENOSPC: i32 = 28;
+pub const ENOSPC: i32 = 28;
 
 #[derive(Clone, Debug, Default)]
 struct Inode {
@@ -33,18 +34,20 @@ struct Inode {
     dirty: BTreeSet<usize>,
 }
 
-#[derive(Clone, Debug)]
-enum Naming {
-    Create(PathBuf, u64),
-    Rename(PathBuf, PathBuf),
-    Remove(PathBuf),
-}
+/// What stands under a name that is a folder's.
+const FOLDER: u64 = u64::MAX;
+
+/// A change of one folder: a name and what stands under it, or that nothing does.
+type Naming = (PathBuf, Option<u64>);
+
+/// Files and folders by their paths.
+type Names = BTreeMap<PathBuf, u64>;
 
 #[derive(Debug, Default)]
 struct Inner {
     inodes: BTreeMap<u64, Inode>,
-    names: BTreeMap<PathBuf, u64>,
-    synced_names: BTreeMap<PathBuf, u64>,
+    names: Names,
+    synced_names: Names,
     unsynced: Vec<Naming>,
     locked: BTreeSet<PathBuf>,
     calls: u64,
@@ -54,41 +57,59 @@ struct Inner {
 
 /// A simulated disk. Clones share it.
 #[derive(Clone, Debug)]
-pub(crate) struct SimulatedDisk(Arc<Mutex<Inner>>);
+pub struct SimulatedDisk(Arc<Mutex<Inner>>);
+
+impl Default for SimulatedDisk {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl SimulatedDisk {
-    pub(crate) fn new() -> Self {
+    /// A disk that holds nothing, and is large.
+    #[must_use]
+    pub fn new() -> Self {
         Self(Arc::new(Mutex::new(Inner { free: 1 << 40, ..Inner::default() })))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Calls that wrote something, so far.
-    pub(crate) fn calls(&self) -> u64 {
+    #[must_use]
+    pub fn calls(&self) -> u64 {
         self.inner().calls
     }
 
-    pub(crate) fn set_fault(&self, fault: Option<Fault>) {
+    /// Says which calls fail from now on.
+    pub fn set_fault(&self, fault: Option<Fault>) {
         self.inner().fault = fault;
     }
 
-    pub(crate) fn set_free(&self, bytes: u64) {
+    /// Says how many bytes are free.
+    pub fn set_free(&self, bytes: u64) {
         self.inner().free = bytes;
     }
 
     /// The disk after a power cut: of what was not synced, `keep` says for each piece whether it arrived.
-    pub(crate) fn crash(&self, mut keep: impl FnMut() -> bool) -> Self {
+    #[must_use]
+    pub fn crash(&self, mut keep: impl FnMut() -> bool) -> Self {
         let inner = self.inner();
         let mut names = inner.synced_names.clone();
-        // Folders are journalled: their changes last in order, up to some point.
+        // Folders are journalled, each by itself: its changes last in order, up to some point.
+        let mut cut = BTreeSet::new();
         for naming in &inner.unsynced {
-            if !keep() {
-                break;
+            let folder = naming.0.parent();
+            if cut.contains(&folder) || !keep() {
+                cut.insert(folder);
+            } else {
+                apply(naming, &mut names);
             }
-            naming.apply(&mut names);
         }
+        // What is in a folder whose name was lost is lost with it.
+        let found = names.clone();
+        names.retain(|path, _| is_reachable(&found, path));
         let mut inodes = BTreeMap::new();
         for &id in names.values() {
             let Some(inode) = inner.inodes.get(&id) else { continue };
@@ -110,33 +131,33 @@ impl SimulatedDisk {
     }
 
     /// Files with their bytes.
-    pub(crate) fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+    #[must_use]
+    pub fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let inner = self.inner();
-        inner.names.iter().map(|(path, id)| (path.clone(), inner.inodes[id].current.clone())).collect()
+        let files = inner.names.iter().filter(|(_, id)| **id != FOLDER);
+        files.map(|(path, id)| (path.clone(), inner.inodes[id].current.clone())).collect()
     }
 
-    /// Turns one bit of a file.
-    pub(crate) fn flip(&self, path: &Path, bit: usize) {
+    /// Turns one bit of a file, if it is there.
+    pub fn flip(&self, path: &Path, bit: usize) {
         let mut inner = self.inner();
-        let id = inner.names[path];
-        let inode = inner.inodes.get_mut(&id).unwrap();
+        let Some(id) = inner.names.get(path).copied() else { return };
+        let Some(inode) = inner.inodes.get_mut(&id) else { return };
         inode.current[bit / 8] ^= 1 << (bit % 8);
         inode.synced[bit / 8] ^= 1 << (bit % 8);
     }
 }
 
-impl Naming {
-    fn apply(&self, names: &mut BTreeMap<PathBuf, u64>) {
-        match self {
-            Self::Create(path, id) => drop(names.insert(path.clone(), *id)),
-            Self::Remove(path) => drop(names.remove(path)),
-            Self::Rename(from, to) => {
-                if let Some(id) = names.remove(from) {
-                    names.insert(to.clone(), id);
-                }
-            }
-        }
+fn apply((path, id): &Naming, names: &mut Names) {
+    match id {
+        Some(id) => drop(names.insert(path.clone(), *id)),
+        None => drop(names.remove(path)),
     }
+}
+
+/// Whether all folders above a path are there.
+fn is_reachable(names: &Names, path: &Path) -> bool {
+    path.ancestors().skip(1).all(|above| above.parent().is_none() || names.get(above) == Some(&FOLDER))
 }
 
 impl Inner {
@@ -154,23 +175,33 @@ impl Inner {
         }
     }
 
-    fn name(&mut self, naming: Naming) -> io::Result<()> {
+    /// One call that changes names.
+    fn name(&mut self, namings: Vec<Naming>) -> io::Result<()> {
         self.call().map_err(|(error, _)| error)?;
-        naming.apply(&mut self.names);
-        self.unsynced.push(naming);
+        for naming in namings {
+            apply(&naming, &mut self.names);
+            self.unsynced.push(naming);
+        }
         Ok(())
     }
 }
 
 impl Disk for SimulatedDisk {
-    fn create_folder(&self, _: &Path) -> io::Result<()> {
+    fn create_folder(&self, folder: &Path) -> io::Result<()> {
+        let mut inner = self.inner();
+        let ancestors: Vec<&Path> = folder.ancestors().filter(|path| path.parent().is_some()).collect();
+        for path in ancestors.into_iter().rev() {
+            if !inner.names.contains_key(path) {
+                inner.name(vec![(path.to_owned(), Some(FOLDER))])?;
+            }
+        }
         Ok(())
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
         let inner = self.inner();
         let inside = inner.names.keys().filter(|path| path.parent() == Some(folder));
-        Ok(inside.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect())
+        Ok(inside.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect())
     }
 
     fn create(&self, file: &Path) -> io::Result<Box<dyn DiskFile>> {
@@ -178,8 +209,11 @@ impl Disk for SimulatedDisk {
         if inner.names.contains_key(file) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
+        if !is_reachable(&inner.names, file) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         let id = inner.inodes.last_key_value().map_or(0, |(id, _)| id + 1);
-        inner.name(Naming::Create(file.to_owned(), id))?;
+        inner.name(vec![(file.to_owned(), Some(id))])?;
         inner.inodes.insert(id, Inode::default());
         drop(inner);
         self.open(file)
@@ -191,18 +225,26 @@ impl Disk for SimulatedDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner().name(Naming::Rename(from.to_owned(), to.to_owned()))
+        let mut inner = self.inner();
+        let id = *inner.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        inner.name(vec![(to.to_owned(), Some(id)), (from.to_owned(), None)])
     }
 
     fn remove(&self, file: &Path) -> io::Result<()> {
-        self.inner().name(Naming::Remove(file.to_owned()))
+        self.inner().name(vec![(file.to_owned(), None)])
     }
 
-    fn sync_folder(&self, _: &Path) -> io::Result<()> {
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         let mut inner = self.inner();
         inner.call().map_err(|(error, _)| error)?;
-        inner.synced_names = inner.names.clone();
-        inner.unsynced.clear();
+        let unsynced = core::mem::take(&mut inner.unsynced);
+        for naming in unsynced {
+            if naming.0.parent() == Some(folder) {
+                apply(&naming, &mut inner.synced_names);
+            } else {
+                inner.unsynced.push(naming);
+            }
+        }
         Ok(())
     }
 

@@ -65,7 +65,7 @@ impl core::error::Error for SubmitError {}
 /// How the journal is written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
-    /// How long a group gathers when nothing is under way.
+    /// How long a group gathers when there is little to do.
     pub(crate) delay: Duration,
     /// Bytes that may wait to be written.
     pub(crate) waiting_max: usize,
@@ -75,6 +75,14 @@ pub(crate) struct Pace {
 
 /// Bytes that are written at once.
 const WRITE_MAX: usize = 8 << 20;
+
+/// Buffers that are kept to be used again, and the largest of them in bytes.
+const SPARE_MAX: usize = 256;
+const SPARE_BYTES_MAX: usize = 64 << 10;
+
+/// After how long without a sync the journal is idle, and how many batches are few.
+const NEARLY_IDLE: Duration = Duration::from_millis(10);
+const NEARLY_IDLE_BATCHES: usize = 4;
 
 /// How long the committer waits before it tries again to write where there was no room.
 const NO_ROOM_PAUSE: Duration = Duration::from_millis(50);
@@ -281,7 +289,8 @@ impl Producer {
 
 /// What the committer's thread does until the line is closed or the disk fails.
 pub(crate) fn run(shared: &Shared, mut writer: Writer) {
-    let mut committer = Committer { shared, writer: &mut writer, due: None, unsynced: Vec::new() };
+    let mut committer =
+        Committer { shared, writer: &mut writer, due: None, last_sync: None, unsynced: Vec::new() };
     if let Err(error) = committer.run() {
         shared.fail(format!("the journal cannot be written: {error}; nothing is acknowledged any more"));
     }
@@ -292,6 +301,8 @@ struct Committer<'c> {
     writer: &'c mut Writer,
     /// When what is written has to be synced.
     due: Option<Instant>,
+    /// When something was synced last.
+    last_sync: Option<Instant>,
     /// Whose batches are written and not synced; the last ticket.
     unsynced: Vec<(usize, u64)>,
 }
@@ -327,7 +338,7 @@ impl Committer<'_> {
             }
             line = self.shared.arrived.wait_timeout(line, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        if !self.shared.pace.delay.is_zero() && !line.closed {
+        if !line.closed && self.is_nearly_idle(line.waiting.len()) {
             drop(line);
             std::thread::sleep(self.shared.pace.delay);
             line = self.shared.line();
@@ -343,6 +354,13 @@ impl Committer<'_> {
             group.extend(line.waiting.pop_front());
         }
         Some(group)
+    }
+
+    /// Whether waiting a little is likely to save a sync: little waits, but there was something a moment ago. What
+    /// comes out of silence is synced at once, and under load a group gathers during the sync before it.
+    fn is_nearly_idle(&self, waiting: usize) -> bool {
+        let is_recent = || self.last_sync.is_some_and(|at| at.elapsed() < NEARLY_IDLE);
+        !self.shared.pace.delay.is_zero() && (1..=NEARLY_IDLE_BATCHES).contains(&waiting) && is_recent()
     }
 
     fn write(&mut self, group: Vec<Waiting>) -> io::Result<()> {
@@ -387,7 +405,7 @@ impl Committer<'_> {
         let mut line = self.shared.line();
         for mut waiting in group {
             line.bytes -= waiting.bytes.len();
-            if line.spare.len() < 16 && waiting.bytes.capacity() <= 1 << 20 {
+            if line.spare.len() < SPARE_MAX && waiting.bytes.capacity() <= SPARE_BYTES_MAX {
                 waiting.bytes.clear();
                 line.spare.push(waiting.bytes);
             }
@@ -399,7 +417,7 @@ impl Committer<'_> {
 
     fn sync(&mut self) -> io::Result<()> {
         self.writer.sync()?;
-        self.due = None;
+        (self.due, self.last_sync) = (None, Some(Instant::now()));
         let shared = self.shared;
         shared.syncs.fetch_add(1, Ordering::Relaxed);
         shared.synced_position.store(self.writer.synced().to_u64(), Ordering::Release);

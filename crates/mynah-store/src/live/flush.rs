@@ -108,17 +108,19 @@ impl Live {
         }
         let mut digest = self.digest;
         let mut changes: Vec<Change> = Vec::new();
-        for (id, recent) in core::mem::take(&mut self.payloads) {
+        let mut payloads: Vec<_> = self.payloads.drain().collect();
+        payloads.sort_unstable_by_key(|(id, _)| *id);
+        for (id, recent) in payloads {
             if recent.changed {
                 let value = recent.place.map(PayloadPlace::encode);
                 let value = value.as_ref().map(|bytes| &bytes[..]);
                 self.change(&mut changes, &mut digest, &payload_key(id), value, recent.fresh)?;
             }
         }
-        for (key, recent) in core::mem::take(&mut self.recent) {
-            self.change(&mut changes, &mut digest, &key, recent.value.as_deref(), recent.fresh)?;
-        }
-        self.recent_bytes = 0;
+        let recent = core::mem::take(&mut self.recent);
+        recent.drain(|key, recent| {
+            self.change(&mut changes, &mut digest, key, recent.value.as_deref(), recent.fresh)
+        })?;
         self.digest = digest;
         self.changes += changes.len() as u64;
         self.commit(changes)?;

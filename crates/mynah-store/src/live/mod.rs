@@ -3,11 +3,12 @@
 
 mod flush;
 mod payloads;
+mod recents;
 mod recount;
 #[cfg(test)]
 mod tests;
 
-use core::ops::{Bound, ControlFlow};
+use core::ops::ControlFlow;
 use std::collections::{BTreeMap, HashMap};
 
 use foldhash::fast::RandomState;
@@ -23,14 +24,7 @@ use crate::state::{State, StateError};
 pub(crate) use flush::{META_KEY, Meta, seal, term_of, unseal};
 pub(crate) use payloads::PayloadPlace;
 use payloads::RecentPayload;
-
-/// What is known of a key that the state does not know.
-#[derive(Debug)]
-struct Recent {
-    value: Option<Box<[u8]>>,
-    /// The state holds nothing under the key.
-    fresh: bool,
-}
+use recents::{RECENT_COST, Recents};
 
 /// What of a segment is live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,14 +36,10 @@ pub(crate) struct Use {
 /// Keys whose loss is told one by one; of further ones only the number.
 const LOST_MAX: usize = 1000;
 
-/// What the map of recent changes costs for each key beside key and value, roughly, in bytes.
-const RECENT_COST: usize = 64;
-
 pub(crate) struct Live {
     state: Box<dyn State>,
     salt: u32,
-    recent: BTreeMap<Box<[u8]>, Recent>,
-    recent_bytes: usize,
+    recent: Recents,
     payloads: HashMap<u64, RecentPayload, RandomState>,
     uses: BTreeMap<u32, Use>,
     /// What the state holds, checked when it is read from start to end.
@@ -106,8 +96,7 @@ impl Live {
         Ok(Self {
             state,
             salt,
-            recent: BTreeMap::new(),
-            recent_bytes: 0,
+            recent: Recents::default(),
             payloads: HashMap::default(),
             uses: meta.uses,
             digest: meta.digest,
@@ -162,7 +151,7 @@ impl Live {
 
     /// Bytes that changes take which the state does not know.
     pub(crate) fn recent_bytes(&self) -> usize {
-        self.recent_bytes + self.payloads.len() * RECENT_COST
+        self.recent.bytes() + self.payloads.len() * RECENT_COST
     }
 
     /// Keys that were lost since the last call because the messages they refer to are, and how many.
@@ -231,15 +220,8 @@ impl Live {
             return self.delete(key);
         }
         let fresh = self.is_fresh(key);
-        self.recent_bytes += cost(key, Some(value));
-        match self.recent.insert(key.into(), Recent { value: Some(value.into()), fresh }) {
-            Some(old) => {
-                self.recent_bytes -= cost(key, old.value.as_deref());
-                if let Some(recent) = self.recent.get_mut(key) {
-                    recent.fresh = old.fresh;
-                }
-                self.release_in(key, old.value.as_deref())
-            }
+        match self.recent.insert(key, Some(value), fresh) {
+            Some(old) => self.release_in(key, old.value.as_deref()),
             None if fresh => Ok(()),
             None => self.release_stored(key),
         }
@@ -251,11 +233,7 @@ impl Live {
         match key[0] {
             _ if self.rebuilding => false,
             tag::ENTRY => true,
-            tag::LEASE => {
-                let mut entry = key.to_vec();
-                entry[0] = tag::ENTRY;
-                self.recent.get(&entry[..]).is_some_and(|recent| recent.fresh)
-            }
+            tag::LEASE => self.recent.has_fresh_entry(key),
             _ => false,
         }
     }
@@ -264,7 +242,6 @@ impl Live {
     fn delete(&mut self, key: &[u8]) -> Result<(), StateError> {
         let fresh = match self.recent.remove(key) {
             Some(old) => {
-                self.recent_bytes -= cost(key, old.value.as_deref());
                 self.release_in(key, old.value.as_deref())?;
                 old.fresh
             }
@@ -274,8 +251,7 @@ impl Live {
             }
         };
         if !fresh {
-            self.recent_bytes += cost(key, None);
-            self.recent.insert(key.into(), Recent { value: None, fresh: false });
+            self.recent.insert(key, None, false);
         }
         Ok(())
     }
@@ -345,7 +321,7 @@ impl Live {
         let mut found: Pairs = Vec::new();
         let mut fault = None;
         self.state.scan(from, to, &mut |key, sealed| {
-            if !self.recent.contains_key(key) {
+            if !self.recent.contains(key) {
                 match unseal(self.salt, key, sealed) {
                     Ok(value) => found.push((key.into(), value.into())),
                     Err(error) => fault = Some(error),
@@ -361,25 +337,9 @@ impl Live {
             return Err(fault);
         }
         // Beyond what the state was read, recent keys would come too early.
-        let to = match found.last() {
-            Some((last, _)) if found.len() >= max => Bound::Included(last.to_vec()),
-            _ if from >= to => return Ok(found),
-            _ => Bound::Excluded(to.to_vec()),
-        };
-        let to = match &to {
-            Bound::Included(to) => Bound::Included(&to[..]),
-            Bound::Excluded(to) => Bound::Excluded(&to[..]),
-            Bound::Unbounded => Bound::Unbounded,
-        };
+        let last = found.last().filter(|_| found.len() >= max).map(|(last, _)| [&last[..], &[0]].concat());
         let stored = found.len();
-        for (key, recent) in self.recent.range::<[u8], _>((Bound::Included(from), to)) {
-            if found.len() - stored >= max {
-                break;
-            }
-            if let Some(value) = &recent.value {
-                found.push((key.clone(), value.clone()));
-            }
-        }
+        self.recent.scan(from, last.as_deref().unwrap_or(to), max, &mut found);
         if found.len() > stored && stored > 0 {
             found.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         }
@@ -398,10 +358,6 @@ impl Live {
             self.lost.push(key.into());
         }
     }
-}
-
-fn cost(key: &[u8], value: Option<&[u8]>) -> usize {
-    RECENT_COST + key.len() + value.map_or(0, <[u8]>::len)
 }
 
 /// The key of an entry or a lease, from that of its owner.

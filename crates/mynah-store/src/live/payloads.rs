@@ -1,10 +1,12 @@
 //! Messages: where each stands in the journal, and how many keys refer to it.
 
-use super::{Live, Use};
+use std::collections::hash_map::{Entry, OccupiedEntry};
+
+use super::{Live, Use, unseal};
 use crate::position::Position;
 use crate::record::fields::Fields;
 use crate::record::key::payload_key;
-use crate::state::StateError;
+use crate::state::{State, StateError};
 
 /// Where a message stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,20 +61,18 @@ impl Live {
     }
 
     fn stored_payload(&self, id: u64) -> Result<Option<PayloadPlace>, StateError> {
-        let value = self.stored(&payload_key(id))?;
-        let place = value.map(|value| PayloadPlace::decode(&value));
-        place
-            .map(|place| place.ok_or_else(|| StateError("a message's place is damaged".to_owned())))
-            .transpose()
+        stored_payload(&*self.state, self.salt, id)
     }
 
     /// What is known of a message, kept to be changed.
-    fn recent_payload(&mut self, id: u64) -> Result<&mut RecentPayload, StateError> {
-        if !self.payloads.contains_key(&id) {
-            let place = self.stored_payload(id)?;
-            self.payloads.insert(id, RecentPayload { place, fresh: place.is_none(), changed: false });
+    fn recent_payload(&mut self, id: u64) -> Result<OccupiedEntry<'_, u64, RecentPayload>, StateError> {
+        match self.payloads.entry(id) {
+            Entry::Occupied(known) => Ok(known),
+            Entry::Vacant(vacant) => {
+                let place = stored_payload(&*self.state, self.salt, id)?;
+                Ok(vacant.insert_entry(RecentPayload { place, fresh: place.is_none(), changed: false }))
+            }
         }
-        Ok(self.payloads.entry(id).or_insert(RecentPayload { place: None, fresh: true, changed: false }))
     }
 
     /// A message stands in the journal, for the first time or as a copy.
@@ -86,12 +86,13 @@ impl Live {
         self.next_payload = self.next_payload.max(id.saturating_add(1));
         let rebuilding = self.rebuilding;
         let (old, new) = if moved || rebuilding {
-            let recent = self.recent_payload(id)?;
+            let mut known = self.recent_payload(id)?;
+            let recent = known.get_mut();
             let old = recent.place;
             if old.is_none() && !rebuilding {
                 // Nobody wants it any more.
                 if recent.fresh {
-                    self.payloads.remove(&id);
+                    known.remove();
                 }
                 return Ok(());
             }
@@ -118,42 +119,42 @@ impl Live {
         if self.rebuilding {
             return Ok(true);
         }
-        let recent = self.recent_payload(id)?;
+        let mut known = self.recent_payload(id)?;
+        let recent = known.get_mut();
         let there = recent.place.is_some();
         if let Some(place) = &mut recent.place {
             place.refs = place.refs.saturating_add(1);
             recent.changed = true;
         } else if recent.fresh {
-            self.payloads.remove(&id);
+            known.remove();
         }
         Ok(there)
     }
 
     /// A key that referred to a message does not any more.
     pub(super) fn release(&mut self, id: u64) -> Result<(), StateError> {
-        let recent = self.recent_payload(id)?;
-        let Some(place) = &mut recent.place else { return Ok(()) };
-        place.refs = place.refs.saturating_sub(1);
-        recent.changed = true;
-        if place.refs > 0 {
-            return Ok(());
-        }
-        let (place, fresh) = (*place, recent.fresh);
-        recent.place = None;
-        if fresh {
-            self.payloads.remove(&id);
-        }
-        self.unuse(place);
-        Ok(())
+        self.lower(id, 1)
     }
 
     /// Nobody refers to a message.
     pub(crate) fn drop_payload(&mut self, id: u64) -> Result<(), StateError> {
-        let recent = self.recent_payload(id)?;
-        let Some(place) = recent.place.take() else { return Ok(()) };
+        self.lower(id, u32::MAX)
+    }
+
+    /// A message has so many references less; without any it is gone.
+    fn lower(&mut self, id: u64, by: u32) -> Result<(), StateError> {
+        let mut known = self.recent_payload(id)?;
+        let recent = known.get_mut();
+        let Some(place) = &mut recent.place else { return Ok(()) };
+        place.refs = place.refs.saturating_sub(by);
         recent.changed = true;
+        if place.refs > 0 {
+            return Ok(());
+        }
+        let place = *place;
+        recent.place = None;
         if recent.fresh {
-            self.payloads.remove(&id);
+            known.remove();
         }
         self.unuse(place);
         Ok(())
@@ -167,4 +168,12 @@ impl Live {
             self.uses.remove(&place.at.segment);
         }
     }
+}
+
+/// Where the state says that a message stands.
+fn stored_payload(state: &dyn State, salt: u32, id: u64) -> Result<Option<PayloadPlace>, StateError> {
+    let key = payload_key(id);
+    let Some(sealed) = state.get(&key)? else { return Ok(None) };
+    let place = PayloadPlace::decode(unseal(salt, &key, &sealed)?);
+    place.map(Some).ok_or_else(|| StateError("a message's place is damaged".to_owned()))
 }

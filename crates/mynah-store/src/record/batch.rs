@@ -62,6 +62,12 @@ impl Batch {
         self.bytes.len()
     }
 
+    /// The records as they stand in the journal.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Gives the bytes away for empty ones.
     pub(crate) fn swap(&mut self, empty: &mut Vec<u8>) {
         core::mem::swap(&mut self.bytes, empty);

@@ -13,7 +13,7 @@ pub(crate) use rebuild::rebuild;
 pub use stream::Recovered;
 pub(crate) use stream::{PayloadReader, Streamed, stream};
 
-use crate::disk::Disk;
+use crate::disk::{self, Disk};
 use crate::error::StoreError;
 use crate::live::Live;
 use crate::position::Position;
@@ -55,9 +55,9 @@ pub(crate) fn open(
     salt: u32,
     anew: bool,
 ) -> Result<Opened, StoreError> {
-    disk.create_folder(folder)?;
+    disk::create_folder(&*disk, folder)?;
     let journal = journal_folder(folder);
-    disk.create_folder(&journal)?;
+    disk::create_folder(&*disk, &journal)?;
     let lock = disk.lock(&folder.join("lock"))?.ok_or(StoreError::InUse)?;
     let segments = Arc::new(Segments::open(disk.clone(), &journal)?);
     let mut report = Report::default();

@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) use reader::{FrameReader, Step};
 pub(crate) use scan::scan;
 
-use crate::disk::{Disk, DiskFile, read_full};
+use crate::disk::{self, Disk, DiskFile, read_full};
+use crate::position::Position;
 
 /// Bytes before the first frame: two copies of the header, each in a sector of its own.
 pub(crate) const HEADER_BYTES: u32 = 1024;
@@ -151,11 +152,24 @@ impl Segments {
 
     /// Moves a segment that cannot be read out of the way.
     pub(crate) fn set_aside(&self, number: u32, to: &Path) -> io::Result<()> {
-        self.disk.create_folder(to)?;
+        disk::create_folder(&*self.disk, to)?;
         self.disk.rename(&self.folder.join(file_name(number)), &to.join(file_name(number)))?;
+        // Where it is now first: so that it is somewhere whenever the machine stops.
+        self.disk.sync_folder(to)?;
         self.disk.sync_folder(&self.folder)?;
         self.with(|open| drop(open.remove(&number)));
         Ok(())
+    }
+
+    /// What stands from one place to another was read, and is not read again soon.
+    pub(crate) fn forget(&self, from: Position, to: Position) {
+        for number in from.segment..=to.segment {
+            let start = if number == from.segment { from.offset } else { 0 };
+            let end = if number == to.segment { to.offset } else { u32::MAX };
+            if let Some(file) = self.get(number) {
+                file.forget(u64::from(start), u64::from(end));
+            }
+        }
     }
 
     /// Bytes of a segment's file; zero if it is gone.

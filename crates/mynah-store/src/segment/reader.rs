@@ -34,12 +34,20 @@ pub(crate) struct FrameReader {
     buffer: Vec<u8>,
     /// Where the buffer starts in the file.
     buffer_at: u64,
+    /// Whether the bodies of messages are summed here.
+    sums_messages: bool,
 }
 
 impl FrameReader {
     /// Reads from `at` to `end` bytes into the file.
     pub(crate) fn new(file: Arc<dyn DiskFile>, salt: u32, at: u64, end: u64) -> Self {
-        Self { file, salt, at, end, buffer: Vec::new(), buffer_at: at }
+        Self { file, salt, at, end, buffer: Vec::new(), buffer_at: at, sums_messages: true }
+    }
+
+    /// Leaves the bodies of messages to who reads them: for what this process wrote a moment ago.
+    pub(crate) fn without_messages(mut self) -> Self {
+        self.sums_messages = false;
+        self
     }
 
     pub(crate) fn file(&self) -> &dyn DiskFile {
@@ -79,7 +87,7 @@ impl FrameReader {
         loop {
             let held = self.fill(wanted)?;
             let from = (self.at - self.buffer_at) as usize;
-            match frame::check(&self.buffer[from..], self.salt) {
+            match frame::check_frame(&self.buffer[from..], self.salt, self.sums_messages) {
                 // The length of a frame that the file cannot hold is not believed.
                 Err(Fault::Short(bytes)) if held < bytes && bytes as u64 <= self.end - self.at => {
                     if wanted >= bytes {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::{Change, State, StateError, States, Visit};
+use crate::disk::{Disk, RealDisk};
 
 /// The least that fjall takes, in bytes.
 const JOURNALS_MAX: u64 = 64 << 20;
@@ -29,6 +30,13 @@ impl FjallStates {
     }
 }
 
+impl FjallStates {
+    /// Makes the name of the folder last: fjall syncs what is in it.
+    fn sync_name(&self) -> io::Result<()> {
+        self.folder.parent().map_or(Ok(()), |above| RealDisk.sync_folder(above))
+    }
+}
+
 impl States for FjallStates {
     fn open(&self) -> Result<Box<dyn State>, StateError> {
         guarded(|| {
@@ -39,6 +47,7 @@ impl States for FjallStates {
                 .open()?;
             let live = database
                 .keyspace("live", || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_MAX))?;
+            self.sync_name()?;
             Ok(Box::new(FjallState { live, database }) as Box<dyn State>)
         })
     }
@@ -52,6 +61,7 @@ impl States for FjallStates {
             .find(|path| !path.exists())
             .ok_or(io::ErrorKind::AlreadyExists)?;
         std::fs::rename(&self.folder, &aside)?;
+        self.sync_name()?;
         Ok(aside.display().to_string())
     }
 }

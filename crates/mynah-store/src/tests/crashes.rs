@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::rig::{Author, FOLDER, Model, Random, Rig, SALT, open, open_with};
+use crate::disk::Disk;
 use crate::disk::simulated::{EIO, ENOSPC, Fault, SimulatedDisk};
 use crate::report::Finding;
 use crate::state::{Change, MemoryStates, State, StateError, States, Visit};
@@ -78,6 +79,39 @@ fn after_a_power_cut_at_any_call_all_that_was_synced_is_there() {
             assert!(!rig.report.findings.iter().any(Finding::is_loss), "{:?}", rig.report);
         }
     }
+}
+
+#[test]
+fn what_was_synced_in_the_first_moments_of_a_store_outlives_the_machine() {
+    let (disk, states) = (SimulatedDisk::new(), MemoryStates::default());
+    let mut author = Author::new(3, 700);
+    let (mut rig, _) = open(&disk, &states).unwrap();
+    author.write(&mut rig.batch);
+    rig.write().unwrap();
+    rig.sync().unwrap();
+    let (_, found) = open(&disk.crash(|| false), &states.fork()).unwrap();
+    assert!(found == author.model && !found.is_empty());
+}
+
+#[test]
+fn a_segment_that_is_set_aside_is_somewhere_whatever_is_lost() {
+    let (disk, states) = (SimulatedDisk::new(), MemoryStates::default());
+    run(&disk, &states, &mut Author::new(5, 700), 20);
+    let (mut heads, path) = (disk.crash(|| true), Path::new(FOLDER).join("journal/0000000001.seg"));
+    for bit in 0..8 {
+        // Both copies of the head, in the only segment that there is.
+        heads.flip(&path, bit);
+        heads.flip(&path, 512 * 8 + bit);
+    }
+    for path in heads.files().into_iter().map(|(path, _)| path).filter(|other| *other != path) {
+        heads.remove(&path).unwrap();
+    }
+    heads = heads.crash(|| true);
+    drop(open(&heads, &MemoryStates::default()).unwrap());
+    let after = heads.crash(|| false).files();
+    assert!(
+        after.iter().any(|(path, bytes)| path.ends_with("quarantine/0000000001.seg") && bytes.len() > 1024)
+    );
 }
 
 #[test]

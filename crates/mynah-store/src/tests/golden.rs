@@ -21,6 +21,7 @@ fn image() -> PathBuf {
 /// The journal of the image as this version writes it: file names and bytes.
 fn written() -> Vec<(String, Vec<u8>)> {
     let disk = SimulatedDisk::new();
+    disk.create_folder(Path::new(FOLDER)).unwrap();
     let segments = Segments::open(std::sync::Arc::new(disk.clone()), Path::new(FOLDER)).unwrap();
     let mut writer = Writer::start(segments.into(), SALT, 4096, 1).unwrap();
     let (mut author, mut batch) = (Author::new(2, 60), Batch::new(SALT));

@@ -12,11 +12,11 @@ use super::rig::{FOLDER, Gathered, Random, SALT, SEGMENT_BYTES};
 use crate::disk::simulated::{EIO, ENOSPC, Fault, SimulatedDisk};
 use crate::error::StoreError;
 use crate::journal::{Durability, Producer, SubmitError, Ticket};
-use crate::record::{EntryValue, Key, Options, Owner, OwnerKind, PayloadId, StoredMessage, Value};
+use crate::record::{Batch, EntryValue, Key, Options, Owner, OwnerKind, PayloadId, StoredMessage, Value};
 use crate::report::Finding;
 use crate::state::MemoryStates;
 use crate::store::{Store, StoreOptions, ignore};
-use crate::testing::Folder;
+use crate::testing::{Folder, SteppedStore};
 
 fn simulated(disk: &SimulatedDisk) -> StoreOptions {
     let mut options = StoreOptions::new(Path::new(FOLDER));
@@ -29,8 +29,8 @@ fn simulated(disk: &SimulatedDisk) -> StoreOptions {
 const OWNER: Owner<'_> =
     Owner { tenant: TenantId::DEFAULT, shard: 3, kind: OwnerKind::Session, name: b"reader" };
 
-fn enqueue(store: &Store, producer: &Producer, sequence: u64, durability: Durability) -> Ticket {
-    let id = store.new_payload_id();
+/// A message and an entry that refers to it.
+fn entry(batch: &mut Batch, id: PayloadId, sequence: u64) {
     let native = format!("t{sequence:0>100}").into_bytes();
     let message = StoredMessage {
         id,
@@ -45,9 +45,13 @@ fn enqueue(store: &Store, producer: &Producer, sequence: u64, durability: Durabi
         native: &native,
     };
     let value = EntryValue { payload: id, class: Class::AtLeastOnce, retain: true, options: Options::NONE };
-    let mut batch = producer.batch();
     batch.payload(3, &message);
     batch.put(&Key::Entry(OWNER, sequence), &Value::Entry(value)).unwrap();
+}
+
+fn enqueue(store: &Store, producer: &Producer, sequence: u64, durability: Durability) -> Ticket {
+    let mut batch = producer.batch();
+    entry(&mut batch, store.new_payload_id(), sequence);
     producer.submit(&mut batch, durability).unwrap()
 }
 
@@ -276,4 +280,27 @@ fn names_of_messages_are_never_given_twice() {
         last = PayloadId(next.0 + 1);
         store.close().unwrap();
     }
+}
+
+#[test]
+fn a_store_without_threads_is_read_back_after_a_power_cut() {
+    let disk = SimulatedDisk::new();
+    let (mut store, _) = SteppedStore::open(simulated(&disk), &mut ignore).unwrap();
+    let mut batch = store.batch();
+    for sequence in 0..2 {
+        let id = store.new_payload_id();
+        entry(&mut batch, id, sequence);
+        store.write(&mut batch).unwrap();
+        if sequence == 0 {
+            store.sync().unwrap();
+        }
+    }
+    assert_eq!(store.page(OWNER, 0, 10).unwrap().len(), 1);
+    assert!(!store.keep().unwrap() && store.take_findings().is_empty());
+    store.flush().unwrap();
+    let mut found = Gathered::default();
+    let after = disk.crash(|| false);
+    let open = SteppedStore::open(simulated(&after), &mut |recovered| found.take(recovered));
+    assert_eq!(found.model.len(), 1);
+    drop(open.unwrap());
 }

@@ -1,12 +1,15 @@
 //! Bridges: which other brokers topics are exchanged with, and how.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use mynah_model::{Class, Topic};
 use mynah_mqtt::client::{Options, OptionsV5};
 use mynah_mqtt::mapping::EXPIRY_NEVER;
 use mynah_mqtt::wire::{TextRule, check_topic_filter};
 use mynah_mqtt::{Version, bridge};
+use mynah_net::{CertificateFiles, ClientTls, ClientTlsSettings, ServerName, TlsError, TlsFile};
+use toml::Spanned;
 
 use super::document::{self, BridgeVersion};
 use super::settings::Wrong;
@@ -17,6 +20,7 @@ pub(crate) struct Bridge {
     pub(crate) name: String,
     /// Host and port.
     pub(crate) address: String,
+    pub(crate) tls: Option<Arc<ClientTls>>,
     pub(crate) options: Options,
     pub(crate) receive_max: u16,
     pub(crate) bridge_bit: bool,
@@ -64,13 +68,12 @@ fn bridge(
         return Err(Wrong::at(&written.name, format!("another bridge is called `{name}` too; rename one")));
     }
     let address = written.address.get_ref();
-    let has_port = address
-        .rsplit_once(':')
-        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0));
-    if !has_port {
+    let is_place =
+        |host: &str, port: &str| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0);
+    let Some((host, _)) = address.rsplit_once(':').filter(|(host, port)| is_place(host, port)) else {
         let message = "write a host and a port, such as \"broker.example:1883\"";
         return Err(Wrong::at(&written.address, message));
-    }
+    };
     if written.bridge_bit && written.version == BridgeVersion::V5 {
         let message = "only MQTT 3.1.1 has a bridge_bit; MQTT 5.0 asks for No Local instead";
         return Err(Wrong::at(&written.name, message));
@@ -81,11 +84,53 @@ fn bridge(
     Ok(Bridge {
         name: name.clone(),
         address: address.clone(),
+        tls: written.tls.as_ref().map(|tls| self::tls(tls, host, &written.address, folder)).transpose()?,
         options: options(written, packet_bytes_max, folder)?,
         receive_max: written.receive_max.get(),
         bridge_bit: written.bridge_bit,
         topics: written.topics.get_ref().iter().map(topics).collect::<Result<_, _>>()?,
     })
+}
+
+fn tls(
+    spanned: &Spanned<document::BridgeTls>,
+    host: &str,
+    address: &Spanned<String>,
+    folder: &Path,
+) -> Result<Arc<ClientTls>, Wrong> {
+    let written = spanned.get_ref();
+    let file = |path: &Spanned<String>| folder.join(path.get_ref());
+    let certificate = match (&written.certificate, &written.key) {
+        (Some(certificate), Some(key)) => {
+            Some(CertificateFiles { certificate: file(certificate), key: file(key) })
+        }
+        (Some(certificate), None) => {
+            return Err(Wrong::at(certificate, "a certificate needs its key: set key"));
+        }
+        (None, Some(key)) => return Err(Wrong::at(key, "a key needs its certificate: set certificate")),
+        (None, None) => None,
+    };
+    let (place, name) = match &written.server_name {
+        Some(name) => (name, name.get_ref().as_str()),
+        // An IPv6 address stands in brackets.
+        None => (address, host.trim_start_matches('[').trim_end_matches(']')),
+    };
+    let server_name = ServerName::try_from(name.to_owned())
+        .map_err(|_| Wrong::at(place, format!("no certificate can be for `{name}`: set tls.server_name")))?;
+    let settings = ClientTlsSettings { ca: file(&written.ca), certificate, server_name };
+    ClientTls::load(settings).map(Arc::new).map_err(|error| wrong_file(spanned, &error))
+}
+
+/// What is wrong with a file, at the key that names it.
+fn wrong_file(spanned: &Spanned<document::BridgeTls>, error: &TlsError) -> Wrong {
+    let written = spanned.get_ref();
+    let key = match error.file {
+        Some(TlsFile::Ca) => Some(&written.ca),
+        Some(TlsFile::Certificate(_)) => written.certificate.as_ref(),
+        Some(TlsFile::Key(_)) => written.key.as_ref(),
+        Some(TlsFile::ClientCa | TlsFile::Crl) | None => None,
+    };
+    key.map_or_else(|| Wrong::at(spanned, error.to_string()), |key| Wrong::at(key, error.to_string()))
 }
 
 fn options(written: &document::Bridge, packet_bytes_max: usize, folder: &Path) -> Result<Options, Wrong> {

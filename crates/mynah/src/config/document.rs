@@ -70,6 +70,7 @@ pub(super) struct Bridge {
     pub(super) receive_max: NonZeroU16,
     #[serde(default)]
     pub(super) bridge_bit: bool,
+    pub(super) tls: Option<Spanned<BridgeTls>>,
     pub(super) topics: Spanned<Vec<BridgeTopic>>,
 }
 
@@ -79,6 +80,17 @@ const fn keep_alive() -> u16 {
 
 fn receive_max() -> NonZeroU16 {
     NonZeroU16::new(20).unwrap_or(NonZeroU16::MIN)
+}
+
+/// `bridge.tls`
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct BridgeTls {
+    pub(super) ca: Spanned<String>,
+    pub(super) certificate: Option<Spanned<String>>,
+    pub(super) key: Option<Spanned<String>>,
+    pub(super) server_name: Option<Spanned<String>>,
 }
 
 /// The version that a bridge speaks.

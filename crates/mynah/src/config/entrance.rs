@@ -147,7 +147,7 @@ fn wrong_file(spanned: &Spanned<document::Tls>, error: &TlsError) -> Wrong {
         Some(TlsFile::Key(place)) => Some(additional(place).map_or(&written.key, |pair| &pair.key)),
         Some(TlsFile::ClientCa) => written.client_ca.as_ref(),
         Some(TlsFile::Crl) => written.crl.as_ref(),
-        None => None,
+        Some(TlsFile::Ca) | None => None,
     };
     key.map_or_else(|| Wrong::at(spanned, error.to_string()), |key| Wrong::at(key, error.to_string()))
 }

@@ -328,6 +328,31 @@ fn what_is_wrong_with_a_bridge_is_told_at_its_place() {
 }
 
 #[test]
+fn what_is_wrong_with_the_tls_of_a_bridge_is_told_at_its_place() {
+    let first = |keys: &str| {
+        problems(&bridge(&format!("tls = {{ {keys} }}"), "")).remove(0).lines().next().unwrap().to_owned()
+    };
+    assert_eq!(first("ca = \"no.pem\""), "mynah.toml:4:14: no.pem: No such file or directory (os error 2)");
+    assert_eq!(first("key = \"k\""), "mynah.toml:4:7: the key `ca` is missing here");
+    assert_eq!(
+        first("ca = \"\", certificate = \"c\""),
+        "mynah.toml:4:32: a certificate needs its key: set key"
+    );
+    assert_eq!(
+        first("ca = \"\", key = \"k\""),
+        "mynah.toml:4:24: a key needs its certificate: set certificate"
+    );
+    assert_eq!(
+        first("ca = \"\", certificate = \"no.pem\", key = \"no.key\""),
+        "mynah.toml:4:32: no.pem: No such file or directory (os error 2)"
+    );
+    assert_eq!(
+        first("ca = \"\", server_name = \"a b\""),
+        "mynah.toml:4:32: no certificate can be for `a b`: set tls.server_name"
+    );
+}
+
+#[test]
 fn everything_that_is_wrong_with_values_is_told_at_once() {
     let text = "[[access]]\nidentity = \"\"\naction = \"publish\"\n[[access]]\nidentity = \"*\"\naction = \"publish\"\n\
                 allow = [\"a/+b\"]\ndeny = [\"x%u\"]\n[mqtt]\npacket_bytes_max = 1\n";
@@ -399,7 +424,7 @@ fn the_document_lists_every_key_with_its_default() {
     let text = "[[listener]]\nname = \"\"\nprotocol = \"mqtt\"\naddress = \"\"\nwebsocket = {}\nproxies = [\"\"]\n\
                 tls = { certificate = \"\", key = \"\", additional = [{ certificate = \"\", key = \"\" }] }\n\
                 [[access]]\nidentity = \"\"\naction = \"publish\"\nallow = [\"x\"]\ndeny = [\"x\"]\n\
-                [[bridge]]\nname = \"\"\naddress = \"\"\ntopics = [{ direction = \"in\", filter = \"\" }]\n";
+                [[bridge]]\nname = \"\"\naddress = \"\"\ntls = { ca = \"\" }\ntopics = [{ direction = \"in\", filter = \"\" }]\n";
     let document: Document = toml::from_str(text).unwrap();
     let mut expected = BTreeMap::new();
     keys("", &serde_json::to_value(&document).unwrap(), &mut expected);

@@ -47,11 +47,16 @@ fn a_foreign_message_becomes_a_publish() {
 }
 
 //= mqtt-3.1.1 [MQTT-4.7.3-3]
+//= mqtt-5.0 [MQTT-4.7.3-3]
 #[test]
 fn what_mqtt_cannot_spell_is_not_encoded() {
-    assert!(encode(&foreign(&[b'a'; 65_535], b""), CLASS_0).is_some());
-    assert!(encode(&foreign(&[b'a'; 65_536], b""), CLASS_0).is_none());
-    assert!(encode(&foreign(b"a\xff", b""), CLASS_0).is_none());
+    for layout in [LAYOUT_V3, LAYOUT_V5] {
+        let fits = |topic: &[u8]| {
+            let (message, frame) = (foreign(topic, b""), &mut Frame::default());
+            MqttCodec.encode(message.view(), &Properties::default(), layout, CLASS_0, frame)
+        };
+        assert!(fits(&[b'a'; 65_535]) && !fits(&[b'a'; 65_536]) && !fits(b"a\xff"));
+    }
 }
 
 #[test]
@@ -62,6 +67,34 @@ fn a_large_payload_counts_although_it_is_shared() {
     assert_eq!(frame.head, [0x30, 0xBB, 0x17, 0, 1, b'a']);
     frame.attach(&message);
     assert_eq!(frame.len(), 3 + 0xBB - 0x80 + (0x17 << 7));
+}
+
+#[test]
+fn one_copy_and_the_sum_of_the_parts_are_the_same_packet() {
+    let sizes = [0, 120, 200, Frame::SHARED_BYTES_MIN - 1, Frame::SHARED_BYTES_MIN, 20_000];
+    for (version, class, size) in [Version::V3_1_1, Version::V5].into_iter().flat_map(|version| {
+        (0..3).flat_map(move |class| sizes.map(|size| (version, Class::from_number(class).unwrap(), size)))
+    }) {
+        let mut body = b"\0\x03a/b".to_vec();
+        let identified = class.is_confirmed();
+        body.extend_from_slice(if identified { &[7, 7] } else { &[] });
+        body.extend_from_slice(if version.has_properties() { &[0] } else { &[] });
+        body.resize(body.len() + size, b'x');
+        let publish = Publish::decode(class.number() << 1, &body, TextRule::default(), version).unwrap();
+        let message = MessageView { header: &header(&publish, Instant::ZERO), native: &body };
+        let kind = FrameKind { identified, retain: size == 0 };
+        let (mut copied, mut written) = (Frame::default(), Frame::default());
+        assert!(write_native(message, &Properties::EMPTY, kind, &mut copied));
+        assert!(write(message, version.has_properties().then_some(&[][..]), kind, &mut written));
+        // What stands in the place of the identifier is overwritten for each receiver.
+        if let Some(at) = copied.id_at {
+            copied.head[at..at + 2].fill(0);
+        }
+        assert_eq!((&copied.head, copied.id_at), (&written.head, written.id_at));
+        assert_eq!(copied.wants_message(), written.wants_message());
+        let other = FrameKind { identified: !identified, ..kind };
+        assert!(!write_native(message, &Properties::EMPTY, other, &mut Frame::default()));
+    }
 }
 
 /// A message that came as MQTT 5.0 at the origin of the clock, with QoS 0, in the topic `a`.

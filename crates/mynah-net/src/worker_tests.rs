@@ -1,0 +1,144 @@
+//! Workers without threads of their own, turned by the test.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use mynah_core::AccessRules;
+use mynah_engine::{Listener, Settings, Shared};
+use mynah_model::{Limits, TenantId};
+use mynah_mqtt::{Config, Mqtt};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
+use super::*;
+use crate::tls::tests::{Authority, Folder, client, files, settings};
+use crate::tls::{ClientCertificates, Tls, TlsSettings};
+
+/// How long the test waits for its clients.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn workers(count: u16, entrance: Entrance) -> Vec<Worker> {
+    let listener = Listener {
+        name: "mqtts".into(),
+        protocol: Arc::new(Mqtt::new(Config::default())),
+        tenant: TenantId::DEFAULT,
+        anonymous: true,
+        identity: None,
+    };
+    let shared = Shared::new(Settings {
+        workers: count,
+        limits: Limits::default(),
+        listeners: vec![listener],
+        verifies_credentials: false,
+        access: AccessRules::new(Vec::new()),
+        seed: 11,
+        sys_interval: None,
+        version: "0",
+    });
+    let polls: Vec<Poll> = (0..count).map(|_| Poll::new().unwrap()).collect();
+    let mailbox =
+        |poll: &Poll| Arc::new(Mailbox::new(mio::Waker::new(poll.registry(), wake_token()).unwrap()));
+    let mailboxes: Arc<[_]> = polls.iter().map(mailbox).collect();
+    let entrances: Arc<[_]> = [Arc::new(entrance)].into();
+    let clock = Clock::start();
+    let worker = |(number, poll): (usize, Poll)| {
+        let engine = Engine::new(WorkerId(number as u16), Arc::clone(&shared), clock.now());
+        let (mailboxes, entrances) = (Arc::clone(&mailboxes), Arc::clone(&entrances));
+        let acceptor = Acceptor::default();
+        let grace = Duration::ZERO;
+        Worker::new(Parts {
+            engine,
+            poll,
+            mailboxes,
+            acceptor,
+            entrances,
+            verifier: None,
+            recorder: None,
+            clock,
+            grace,
+        })
+    };
+    polls.into_iter().enumerate().map(worker).collect()
+}
+
+/// A client of this name that is let in, tells so, and stays until the test lets it go.
+fn visit(
+    name: String,
+    stream: UnixStream,
+    config: ClientConfig,
+    is_in: Sender<String>,
+    stay: Receiver<()>,
+) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        let server = ServerName::try_from("localhost").unwrap();
+        let mut tls = StreamOwned::new(ClientConnection::new(Arc::new(config), server).unwrap(), stream);
+        let mut connect = b"\x10\0\0\x04MQTT\x04\x02\0\0\0".to_vec();
+        connect.push(name.len() as u8);
+        connect.extend_from_slice(name.as_bytes());
+        connect[1] = connect.len() as u8 - 2;
+        tls.write_all(&connect).unwrap();
+        let mut connack = [0; 4];
+        tls.read_exact(&mut connack).unwrap();
+        assert_eq!(connack, [0x20, 2, 0, 0]);
+        is_in.send(name).unwrap();
+        // Its other end is dropped.
+        assert!(stay.recv().is_err());
+    })
+}
+
+/// All come in at the first worker. Those whose sessions live with the other one are handed over.
+#[test]
+fn the_certificate_of_a_client_goes_with_it_to_the_worker_of_its_session() {
+    const CLIENTS: usize = 8;
+    let (folder, authority) = (Folder::new(), Authority::new("devices"));
+    let tls = Tls::load(TlsSettings {
+        client_certificates: ClientCertificates::Required,
+        client_ca: Some(folder.write("ca.pem", &authority.pem)),
+        ..settings(vec![files(&folder, &authority, "localhost")])
+    });
+    let entrance = Entrance { tls: Some(Arc::new(tls.unwrap())), ..Entrance::default() };
+    let mut workers = workers(2, entrance);
+    let (is_in, in_now) = channel();
+    let mut clients = Vec::new();
+    for serial in 0..CLIENTS as u64 {
+        let (near, far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        far.set_read_timeout(Some(PATIENCE)).unwrap();
+        let stream = Stream::Unix(mio::net::UnixStream::from_std(near));
+        workers[0].mailbox().post(Letter::Accepted { stream, peer: Peer::Local, listener: 0 });
+        let name = format!("device-{serial}");
+        let config = client(&authority, Some(authority.certify(&name, 100 + serial)));
+        let (go, stay) = channel();
+        clients.push((go, visit(name, far, config, is_in.clone(), stay)));
+    }
+    let (mut events, mut names) = (Events::with_capacity(64), Vec::new());
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while names.len() < CLIENTS {
+        assert!(std::time::Instant::now() < deadline, "only {names:?} came in");
+        for worker in &mut workers {
+            worker.sleep(&mut events, true).unwrap();
+            let now = worker.clock.now();
+            worker.note_events(&events);
+            worker.turn(now).unwrap();
+        }
+        names.extend(in_now.try_iter());
+    }
+    let mut shown = Vec::new();
+    for worker in &mut workers {
+        assert!(worker.engine.connections() > 0, "some live with each");
+        for slot in 0..CLIENTS {
+            let Some(socket) = worker.sockets.at(slot) else { continue };
+            let certificate = worker.engine.certificate(socket.id).unwrap();
+            shown.push(certificate.common_name.as_deref().unwrap().to_owned());
+        }
+    }
+    names.sort();
+    shown.sort();
+    assert_eq!(shown, names);
+    for (go, client) in clients {
+        drop(go);
+        client.join().unwrap();
+    }
+}

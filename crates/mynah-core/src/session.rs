@@ -47,6 +47,8 @@ pub struct Session {
     pub has_shared: bool,
     /// Whether a store keeps the session: each change of it is told then.
     pub stored: bool,
+    /// Whether a store keeps the will of a session that it does not keep.
+    pub will_stored: bool,
     subscriptions: Subscriptions,
     // Boxed because few sessions have any.
     #[allow(clippy::box_collection)]
@@ -81,6 +83,7 @@ impl Session {
             checks_deliveries: false,
             has_shared: false,
             stored: false,
+            will_stored: false,
             subscriptions: Subscriptions::default(),
             replays: None,
         }
@@ -209,9 +212,23 @@ impl Session {
         self.replays.get_or_insert_default().push_back(replay);
     }
 
+    /// Goes on with a replay that an earlier run has begun.
+    pub fn resume_replay(&mut self, filter: Filter<'_>, options: SubscriptionOptions, cursor: Cursor) {
+        self.start_replay(filter, options);
+        if let Some(replay) = self.replays.as_mut().and_then(|replays| replays.back_mut()) {
+            replay.cursor = cursor;
+        }
+    }
+
     /// The replay that is served first. It survives the connection.
     pub fn replay(&mut self) -> Option<&mut Replay> {
         self.replays.as_mut()?.front_mut()
+    }
+
+    /// The replay to a subscription, if one is under way.
+    #[must_use]
+    pub fn replay_to(&self, filter: Filter<'_>) -> Option<&Replay> {
+        self.replays.as_ref()?.iter().find(|replay| *replay.filter == *filter.as_bytes())
     }
 
     /// Whether retained values are on their way.

@@ -55,6 +55,7 @@ impl Engine {
 
     /// The peer has an exactly-once message: it is not sent again, whatever happens, and the peer may forget it.
     fn received(&mut self, now: Instant, id: ConnectionId, delivery: DeliveryId) {
+        self.lane.journal.begin();
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         let Some(session_ref) = connection.session() else { return };
         let Some(session) = self.lane.sessions.get_mut(session_ref) else { return };

@@ -22,16 +22,21 @@ impl Engine {
         publish.header.tenant = connection.tenant;
         publish.header.publisher = connection.publisher;
         let (from, class) = (connection.session(), publish.header.class);
-        let origin = Origin { connection: id, receipt: publish.receipt, word: Word::First };
         self.shared.counters(self.worker).messages_received(class).add(1);
         let result = match self.accept_publish(id, publish) {
             Ok(Received::New) => {
                 let mut item = Item::borrowed(publish.view());
-                let spread = self.distribute_from(now, &mut item, from, &origin);
-                if spread.told {
-                    return;
+                let kept = publish.header.retain || (class.is_confirmed() && self.lane.journal.is_on());
+                if kept || class == Class::ExactlyOnce {
+                    let origin = Origin { connection: id, receipt: publish.receipt, word: Word::First };
+                    let spread = self.distribute_from(now, &mut item, from, origin);
+                    if spread.told {
+                        return;
+                    }
+                    Ok(spread.wanted)
+                } else {
+                    Ok(self.fan_out(now, &mut item, from, None))
                 }
-                Ok(spread.wanted)
             }
             Ok(Received::Duplicate) => return self.confirm_again(now, id, publish.receipt),
             Ok(Received::Full) => Err(Reason::QuotaExceeded),
@@ -58,7 +63,7 @@ impl Engine {
             Ok(Received::New) => {
                 let mut item = Item::borrowed(publish.view());
                 let retained = self.retain_if(now, &mut item, &conditions);
-                retained.map(|retained| self.fan_out(now, &mut item, from, Some(&origin), retained).wanted)
+                retained.map(|retained| self.spread(now, &mut item, from, Some(origin), retained).wanted)
             }
             Ok(Received::Duplicate) => return self.confirm_again(now, id, receipt),
             Ok(Received::Full) => Err(Reason::QuotaExceeded),
@@ -171,27 +176,26 @@ impl Engine {
     /// worker, sent to the workers of others. `from` is the session whose will it is.
     pub(crate) fn distribute(&mut self, now: Instant, item: &mut Item<'_>, from: Option<SessionRef>) {
         let retained = item.view().header.retain && self.retain(now, item);
-        self.fan_out(now, item, from, None, retained);
+        self.spread(now, item, from, None, retained);
     }
 
     /// Distributes what a peer has published. One that publishes an exactly-once message and subscribes to its own topic
     /// hears the answer first and the message in the middle of the exchange: this is the order that clients of such
     /// protocols know from elsewhere. No promise is early: the message was accepted and is retained, nothing after this
     /// can fail, and no byte leaves before the end of the turn. An answer that has to wait for the store comes later.
-    #[inline(always)]
+    #[inline(never)]
     fn distribute_from(
         &mut self,
         now: Instant,
         item: &mut Item<'_>,
         from: Option<SessionRef>,
-        origin: &Origin,
+        origin: Origin,
     ) -> Spread {
         let retained = item.view().header.retain && self.retain_from(now, item, from, origin.receipt);
-        self.fan_out(now, item, from, Some(origin), retained)
+        self.spread(now, item, from, Some(origin), retained)
     }
 
     /// Makes what a peer has published the value of its topic, unless that was done before a crash.
-    #[inline(never)]
     fn retain_from(
         &mut self,
         now: Instant,
@@ -207,33 +211,49 @@ impl Engine {
 
     /// Delivers a message to the sessions that want it, and tells the publisher, if it is to hear that first. `retained`:
     /// it has become the value of its topic.
+    fn spread(
+        &mut self,
+        now: Instant,
+        item: &mut Item<'_>,
+        from: Option<SessionRef>,
+        origin: Option<Origin>,
+        retained: bool,
+    ) -> Spread {
+        let class = item.view().header.class;
+        if (class.is_confirmed() || retained) && self.lane.journal.is_on() {
+            return self.fan_out_stored(
+                now,
+                item,
+                from,
+                origin.map_or(Source::Broker, Source::Peer),
+                retained,
+            );
+        }
+        let first = origin.filter(|origin| origin.word == Word::First && class == Class::ExactlyOnce);
+        let first = first.map(|origin| (origin.connection, origin.receipt));
+        Spread { wanted: self.fan_out(now, item, from, first), told: first.is_some() }
+    }
+
+    /// Tells the publisher, if it is to hear it now, and delivers a message to the sessions that want it, where nothing is
+    /// stored. Returns whether there are any.
     fn fan_out(
         &mut self,
         now: Instant,
         item: &mut Item<'_>,
         from: Option<SessionRef>,
-        origin: Option<&Origin>,
-        retained: bool,
-    ) -> Spread {
+        told: Option<(ConnectionId, u16)>,
+    ) -> bool {
         let view = item.view();
-        let (tenant, topic, class) = (view.header.tenant, view.topic(), view.header.class);
-        if (class.is_confirmed() || retained) && self.lane.journal.is_on() {
-            let source = origin.map_or(Source::Broker, |origin| Source::Peer(*origin));
-            return self.fan_out_stored(now, item, from, source, retained);
-        }
+        let (tenant, topic) = (view.header.tenant, view.topic());
         let shared = &*self.shared;
         let route = self.routes.route(tenant, topic, &shared.generations, |found| {
             shared.read_index().matches(tenant, topic, &mut found.matches);
             shared.read_shares().matches(tenant, topic, &mut found.groups);
         });
         let counters = shared.counters(self.worker);
-        let wanted = !route.is_empty();
-        let mut told = false;
-        if class == Class::ExactlyOnce
-            && let Some(&Origin { connection, receipt, word: Word::First }) = origin
-        {
-            self.lane.tell(now, connection, Outcome::Published { receipt, class, result: Ok(wanted) });
-            told = true;
+        if let Some((id, receipt)) = told {
+            let (class, result) = (Class::ExactlyOnce, Ok(!route.is_empty()));
+            self.lane.tell(now, id, Outcome::Published { receipt, class, result });
         }
         self.lane.frames.begin();
         for target in route.local() {
@@ -259,7 +279,7 @@ impl Engine {
                 });
             }
         }
-        Spread { wanted, told }
+        !route.is_empty()
     }
 
     /// Delivers what another worker's publisher sent.

@@ -194,9 +194,17 @@ impl Engine {
 
     /// Tells a connection what became of a command: when what the command has changed is stored, and after every
     /// answer that waits for that.
+    #[inline]
     pub(crate) fn tell(&mut self, now: Instant, id: ConnectionId, outcome: Outcome<'_>) {
-        if self.lane.journal.waits()
-            && let Some(after) = self.after(id)
+        if self.lane.journal.waits() {
+            return self.tell_or_hold(now, id, outcome);
+        }
+        self.lane.tell(now, id, outcome);
+    }
+
+    #[inline(never)]
+    fn tell_or_hold(&mut self, now: Instant, id: ConnectionId, outcome: Outcome<'_>) {
+        if let Some(after) = self.after(id)
             && let Some(held) = Held::new(&outcome)
         {
             return self.hold(id, after, held);

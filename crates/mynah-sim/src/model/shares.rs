@@ -95,10 +95,10 @@ impl Shares {
             wrong = match holder {
                 _ if owed.is_done => "comes again, although it was settled",
                 Some(who) if who != sent.who => "goes to two members",
-                Some(_) if sent.again => return Ok(None),
-                Some(_) => "comes twice to one member",
+                Some(_) if !sent.again => "comes twice to one member",
                 None if sent.again => "comes again to a member that no longer holds it",
-                None if !self.is_told_rightly(at, sent) => "is told a wrong remaining time",
+                _ if !self.is_told_rightly(at, sent) => "is told a wrong remaining time",
+                Some(_) => return Ok(None),
                 None if self.overtakes(at, sent.who) => "overtakes what was published before it",
                 None => {
                     let owed = &mut self.owed[at];

@@ -257,6 +257,8 @@ impl Session {
             expected.at <= way.sent_at
                 && (!expected.withdrawn || expected.link == Some(way.link) || self.link != Some(way.link))
         };
+        // Which of its twins a group's message is was judged when it was written again.
+        let is_judged = |expected: &Expected| arrival.dup && expected.owed.is_some();
         let all = self.expected.iter().enumerate();
         for (at, expected) in all.filter(|(_, e)| e.is(arrival) && !e.replayed && could_be(e)) {
             if expected.came_on.is_some() {
@@ -265,10 +267,7 @@ impl Session {
                 wrong = "is out of order";
             } else if arrival.dup && expected.at >= way.opened_at {
                 wrong = "has DUP, but is newer than the connection";
-            } else if !is_told(arrival, expected.deadline, way.sent)
-                // Which of twins a group holds was judged when this was written.
-                && !(arrival.dup && expected.owed.is_some())
-            {
+            } else if !is_judged(expected) && !is_told(arrival, expected.deadline, way.sent) {
                 wrong = "is told a wrong remaining time";
             } else if !arrival.dup && expected.deadline.is_some_and(|deadline| deadline <= way.sent) {
                 wrong = "comes after its time";

@@ -234,7 +234,8 @@ impl Session {
             "comes twice to the program"
         } else if self.later(at).any(|later| later.came_on == Some(link)) {
             "comes again out of order"
-        } else if !is_told(arrival, expected.deadline, way.sent)
+        } else if !expected.is_judged(arrival)
+            && !is_told(arrival, expected.deadline, way.sent)
             && !self.twins(expected).any(|twin| is_told(arrival, twin.deadline, way.sent))
         {
             "comes again with a wrong remaining time"
@@ -257,8 +258,6 @@ impl Session {
             expected.at <= way.sent_at
                 && (!expected.withdrawn || expected.link == Some(way.link) || self.link != Some(way.link))
         };
-        // Which of its twins a group's message is was judged when it was written again.
-        let is_judged = |expected: &Expected| arrival.dup && expected.owed.is_some();
         let all = self.expected.iter().enumerate();
         for (at, expected) in all.filter(|(_, e)| e.is(arrival) && !e.replayed && could_be(e)) {
             if expected.came_on.is_some() {
@@ -267,7 +266,7 @@ impl Session {
                 wrong = "is out of order";
             } else if arrival.dup && expected.at >= way.opened_at {
                 wrong = "has DUP, but is newer than the connection";
-            } else if !is_judged(expected) && !is_told(arrival, expected.deadline, way.sent) {
+            } else if !expected.is_judged(arrival) && !is_told(arrival, expected.deadline, way.sent) {
                 wrong = "is told a wrong remaining time";
             } else if !arrival.dup && expected.deadline.is_some_and(|deadline| deadline <= way.sent) {
                 wrong = "comes after its time";

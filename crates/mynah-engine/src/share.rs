@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use mynah_core::{
-    DropReason, Entry, GroupKey, LeaseState, Member, Members, Session, SessionRef, Target, Withdrawal,
+    DropReason, Entry, GroupKey, LeaseState, Member, Members, Reader, Session, SessionRef, Target, Withdrawal,
 };
-use mynah_model::{Class, Instant, Message};
+use mynah_model::{Class, Instant, Message, Topic};
 
 use crate::engine::Engine;
 use crate::inbox::Parcel;
@@ -52,7 +52,9 @@ impl Engine {
         };
         let member = {
             let shares = self.shared.read_shares();
-            shares.members(key).and_then(|members| another(&self.shared, members, target.session, absence))
+            shares
+                .members(key)
+                .and_then(|members| another(&self.shared, members, target.session, absence, message.topic()))
         };
         let Some(member) = member else { return false };
         self.pass(now, message, &member);
@@ -99,7 +101,7 @@ pub(crate) fn withdraw(
                 _ => shares.members(key),
             };
             last = Some((key, group));
-            members.push(another(shared, group?, session_ref, absence)?);
+            members.push(another(shared, group?, session_ref, absence, entry.message.topic())?);
             Some(())
         };
         let leased = session.queue.leased(None).filter_map(|(id, state)| match state {
@@ -119,11 +121,22 @@ fn group_of(entry: &Entry) -> Option<&Arc<GroupKey>> {
     entry.via.as_ref()?.group.as_ref()
 }
 
-/// The member that gets a message in place of `session`.
-fn another(shared: &Shared, members: &Members, session: SessionRef, absence: Absence) -> Option<Arc<Member>> {
-    let strategy = shared.limits.share_strategy;
+/// The member that gets a message on `topic` in place of `session`.
+fn another(
+    shared: &Shared,
+    members: &Members,
+    session: SessionRef,
+    absence: Absence,
+    topic: Topic<'_>,
+) -> Option<Arc<Member>> {
+    let (strategy, may_see) = (shared.limits.share_strategy, |reader: &Reader| sees(shared, reader, topic));
     match absence {
-        Absence::Offline => members.choose_online(strategy, session).cloned(),
-        Absence::Ended => members.choose(strategy, Some(session)).cloned(),
+        Absence::Offline => members.choose_online(strategy, session, may_see).cloned(),
+        Absence::Ended => members.choose(strategy, Some(session), may_see).cloned(),
     }
+}
+
+/// Whether a member that has to be looked up may see a message on `topic`.
+pub(crate) fn sees(shared: &Shared, reader: &Reader, topic: Topic<'_>) -> bool {
+    shared.access.may_receive(&reader.identity, &reader.client_id, topic)
 }

@@ -1,6 +1,6 @@
 //! Subscribing: filters are attached to the session and to the index before the answer goes out.
 
-use mynah_core::Grant;
+use mynah_core::{Grant, Reader};
 use mynah_model::{Filter, Instant, Reason, RetainHandling};
 use mynah_stack::{Outcome, Subscribe, SubscribeRequest, SubscribeResult, Unsubscribe, UnsubscribeRequest};
 
@@ -50,7 +50,8 @@ impl Engine {
         let grant = self.may_subscribe(id, filter)?;
         let connection = self.lane.connections.get_mut(id).ok_or(Reason::Disconnected)?;
         let (tenant, session_ref) = (connection.tenant, connection.session().ok_or(Reason::Disconnected)?);
-        let session = self.lane.sessions.get_mut(session_ref).ok_or(Reason::Disconnected)?;
+        let session = self.lane.sessions.get_mut_with_key(session_ref);
+        let (session, key) = session.ok_or(Reason::Disconnected)?;
         let subscriptions_max = self.shared.limits.subscriptions_per_session_max;
         let replaced = session.subscribe(share, filter, options, subscriptions_max)?;
         if !replaced {
@@ -62,7 +63,13 @@ impl Engine {
                 let text = session.filter_text(filter).ok_or(Reason::Disconnected)?;
                 self.shared.write_index().insert_text(tenant, text, session_ref, options);
             }
-            Some(group) => self.shared.write_shares().join(tenant, group, filter, session_ref, options),
+            Some(group) => {
+                let reader = (grant == Grant::Partly).then(|| Reader {
+                    identity: session.identity.clone(),
+                    client_id: key.map(|key| key.client_id.clone()).unwrap_or_default(),
+                });
+                self.shared.write_shares().join(tenant, group, filter, session_ref, options, reader);
+            }
         }
         self.shared.generations.bump(tenant, filter);
         Ok(!replaced)

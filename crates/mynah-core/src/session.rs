@@ -47,6 +47,8 @@ pub struct Session {
     pub checks_deliveries: bool,
     /// Whether the session has been a member of a group: then it may hold messages that others can have.
     pub has_shared: bool,
+    /// Whether a store keeps the session: each change of it is told then.
+    pub stored: bool,
     subscriptions: Subscriptions,
     // Boxed because few sessions have any.
     replays: Option<Box<Replays>>,
@@ -68,6 +70,7 @@ impl Session {
             receive_max,
             checks_deliveries: false,
             has_shared: false,
+            stored: false,
             subscriptions: Subscriptions::default(),
             replays: None,
         }

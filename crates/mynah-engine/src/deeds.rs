@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use mynah_core::{Counters, GroupKey, SessionRef, Target, WorkerId, fingerprint};
+use mynah_core::{Counters, GroupKey, Reader, SessionRef, Target, WorkerId, fingerprint};
 use mynah_model::{Instant, Message, TenantId};
 
 use crate::changes::SessionName;
@@ -16,6 +16,7 @@ use crate::inbox::{Ask, Parcel};
 use crate::item::Item;
 use crate::journal::{Journal, Note, Then};
 use crate::lane::Lane;
+use crate::share::sees;
 use crate::shared::Shared;
 
 /// Stands for the value of the topic among those who get a message.
@@ -285,7 +286,8 @@ impl Engine {
         let member = {
             let shares = self.shared.read_shares();
             let members = shares.members(key).filter(|_| !is_done);
-            members.and_then(|members| members.choose(strategy, None)).cloned()
+            let may_see = |reader: &Reader| sees(&self.shared, reader, message.topic());
+            members.and_then(|members| members.choose(strategy, None, may_see)).cloned()
         };
         match member {
             Some(member)

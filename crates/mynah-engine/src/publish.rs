@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mynah_core::{DropReason, Received, SessionRef, Target};
+use mynah_core::{DropReason, Reader, Received, SessionRef, Target};
 use mynah_model::{Class, Identity, Instant, Limits, Message, Reason, Topic};
 use mynah_stack::{Outcome, Publish, PublishIf};
 
@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::inbox::{Ask, Parcel};
 use crate::item::Item;
 use crate::journal::Note;
+use crate::share::sees;
 use crate::spread::{Source, may_be_stored};
 use crate::waiting::Held;
 
@@ -266,7 +267,9 @@ impl Engine {
             self.outboxes[usize::from(worker.0)].push(Parcel::Deliver { message, targets, ask: None });
         }
         for members in route.groups() {
-            let Some(member) = members.choose(shared.limits.share_strategy, None) else { continue };
+            let may_see = |reader: &Reader| sees(shared, reader, item.view().topic());
+            let member = members.choose(shared.limits.share_strategy, None, may_see);
+            let Some(member) = member else { continue };
             let target = member.target();
             if target.session.worker == self.worker {
                 self.lane.deliver_apart(shared, counters, now, target, item);

@@ -168,7 +168,7 @@ impl Engine {
         }
         if let Some(session_ref) = session_ref.filter(|_| session.stored) {
             // With what it has brought here: after a crash it goes on from here.
-            let attached = Attached { share: None, filter };
+            let attached = Attached { share: None, filter: (*filter).into() };
             self.lane.journal.note(Note::Subscribed(session_ref, attached, options, cursor));
         }
         if options.no_local {

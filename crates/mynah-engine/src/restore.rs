@@ -87,7 +87,7 @@ impl Engine {
                 session.resume_replay(filter, options, cursor);
             }
             self.counters().subscriptions.add(1);
-            self.publish_filter(session_ref, share.as_deref(), filter, options);
+            self.publish_filter(session_ref, share.as_deref(), filter, options, grant);
         }
         self.set_online(session_ref, false);
         self.watch(session_ref);

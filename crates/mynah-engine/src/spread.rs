@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mynah_core::{Route, SessionRef, Target};
+use mynah_core::{Reader, Route, SessionRef, Target};
 use mynah_model::{Class, Instant, Message};
 use mynah_stack::Outcome;
 
@@ -14,6 +14,7 @@ use crate::item::Item;
 use crate::journal::Note;
 use crate::lane::Lane;
 use crate::publish::{Origin, Spread, Word};
+use crate::share::sees;
 use crate::shared::Shared;
 
 /// Where a message comes from.
@@ -67,7 +68,9 @@ impl Engine {
             self.outboxes[usize::from(worker.0)].push(Parcel::Deliver { message, targets, ask });
         }
         for members in route.groups() {
-            let Some(member) = members.choose(shared.limits.share_strategy, None) else { continue };
+            let may_see = |reader: &Reader| sees(shared, reader, item.view().topic());
+            let member = members.choose(shared.limits.share_strategy, None, may_see);
+            let Some(member) = member else { continue };
             let (target, worker) = (member.target(), member.target().session.worker);
             if worker == self.worker {
                 self.lane.deliver_once(shared, counters, now, target, item, &mut taking);

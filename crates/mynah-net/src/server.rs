@@ -1,15 +1,16 @@
 //! A running broker: its workers' threads, from start to drain.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use mio::Poll;
 use mynah_core::WorkerId;
 use mynah_engine::{Engine, Settings, Shared};
+use mynah_model::{Groups, Identity};
 
 use crate::acceptor::Acceptor;
 use crate::address::Address;
@@ -17,9 +18,9 @@ use crate::clock::Clock;
 use crate::entrance::Entrance;
 use crate::error::StartError;
 use crate::link::Dialer;
-use crate::mailbox::{Letter, Mailbox, Verification};
+use crate::mailbox::{Letter, Mailbox};
 use crate::stream::Listening;
-use crate::verifier::{self, Verify};
+use crate::verifier::{Verifier, Verify};
 use crate::worker::{self, Parts, Worker};
 
 /// What a server is started with.
@@ -60,6 +61,7 @@ pub struct Server {
     shared: Arc<Shared>,
     mailboxes: Arc<[Arc<Mailbox>]>,
     workers: Vec<JoinHandle<io::Result<bool>>>,
+    verifier: Option<Verifier>,
     verifiers: Vec<JoinHandle<()>>,
     addresses: Vec<LocalAddress>,
     next_link: Arc<AtomicUsize>,
@@ -113,12 +115,13 @@ impl Server {
         };
         let mailboxes: Arc<[Arc<Mailbox>]> =
             polls.iter().map(mailbox).collect::<io::Result<Vec<_>>>()?.into();
+        let clock = Clock::start();
         let (verifier, verifiers) = match verify {
             Some(verify) => {
                 let threads =
                     std::thread::available_parallelism().map_or(1, std::num::NonZero::get).div_ceil(2);
-                let (sender, handles) = verifier::start(verify, threads)?;
-                (Some(sender), handles)
+                let (verifier, handles) = Verifier::start(verify, threads, clock)?;
+                (Some(verifier), handles)
             }
             None => (None, Vec::new()),
         };
@@ -126,11 +129,12 @@ impl Server {
             shared,
             mailboxes,
             workers: Vec::new(),
+            verifier,
             verifiers,
             addresses,
             next_link: Arc::new(AtomicUsize::new(0)),
         };
-        server.start_workers(polls, bound, &entrances, verifier.as_ref(), grace)?;
+        server.start_workers(polls, bound, &entrances, clock, grace)?;
         Ok(server)
     }
 
@@ -139,10 +143,9 @@ impl Server {
         polls: Vec<Poll>,
         bound: Vec<(Listening, u16)>,
         entrances: &Arc<[Arc<Entrance>]>,
-        verifier: Option<&SyncSender<Verification>>,
+        clock: Clock,
         grace: Duration,
     ) -> io::Result<()> {
-        let clock = Clock::start();
         let mut bound = Some(bound);
         for (number, poll) in polls.into_iter().enumerate() {
             let mut acceptor = Acceptor::default();
@@ -152,7 +155,7 @@ impl Server {
                 acceptor.watch(poll.registry(), socket, listener, entrance)?;
             }
             let engine = Engine::new(WorkerId(number as u16), Arc::clone(&self.shared), clock.now());
-            let (mailboxes, verifier) = (Arc::clone(&self.mailboxes), verifier.cloned());
+            let (mailboxes, verifier) = (Arc::clone(&self.mailboxes), self.verifier.clone());
             let entrances = Arc::clone(entrances);
             let parts = Parts { engine, poll, mailboxes, acceptor, entrances, verifier, clock, grace };
             let worker = Worker::new(parts);
@@ -180,6 +183,15 @@ impl Server {
         Dialer::new(&self.mailboxes, &self.next_link, listener)
     }
 
+    /// Tells the workers how identities stand from now on: the groups that one is in, or none if nobody may be it any more;
+    /// then its connections end.
+    pub fn change_identities(&self, standings: HashMap<Identity, Option<Groups>>) {
+        let standings = Arc::new(standings);
+        for mailbox in &*self.mailboxes {
+            mailbox.post(Letter::Identities(Arc::clone(&standings)));
+        }
+    }
+
     /// Whether a worker has stopped by itself: then the broker is no longer whole.
     #[must_use]
     pub fn has_failed(&self) -> bool {
@@ -201,6 +213,9 @@ impl Server {
                 }
                 Err(_) => drained = false,
             }
+        }
+        if let Some(verifier) = self.verifier {
+            verifier.close();
         }
         for verifier in self.verifiers {
             drained &= verifier.join().is_ok();

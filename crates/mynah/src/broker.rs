@@ -9,21 +9,20 @@ use std::thread;
 use std::time::Duration;
 
 use mynah_admin::{MetricsSource, Readiness, Snapshot};
-use mynah_auth::Users;
 use mynah_core::SHARDS;
 use mynah_engine::Shared;
 use mynah_http::Http;
 use mynah_http::adapter::{Busy, Dial};
 use mynah_model::{Identity, TenantId};
 use mynah_mqtt::Mqtt;
-use mynah_net::{Address, ClientTls, Dialer, Link, Server, Socketed, StartError, Tls, Verify};
+use mynah_net::{Address, ClientTls, Dialer, Link, Server, Socketed, StartError, Tls};
 use tokio::sync::watch;
 use tokio::task::{self, JoinSet};
 
+use crate::authentication::{self, Authentication};
 use crate::bridges;
 use crate::complaint::Complaint;
 use crate::config::{Listener, Protocol, Settings};
-use crate::passwords::Passwords;
 use crate::web::{self, Bounds, Site};
 
 /// What is shown as the broker's version.
@@ -32,6 +31,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// A running broker.
 pub(crate) struct Broker {
     server: Server,
+    authentication: Option<Authentication>,
     ready: Readiness,
     sites: JoinSet<()>,
     /// The TLS of listeners, by their names.
@@ -44,7 +44,10 @@ pub(crate) struct Broker {
 
 impl Broker {
     /// Opens all listeners and starts the workers. Called inside the runtime.
-    pub(crate) fn start(settings: Settings, users: Option<Users>) -> Result<Self, Complaint> {
+    pub(crate) fn start(
+        settings: Settings,
+        authentication: Option<Authentication>,
+    ) -> Result<Self, Complaint> {
         let (grace, http) = (settings.shutdown_grace, settings.http.clone());
         let limits = settings.limits.clone();
         let sockets = web_sockets(&settings.listeners)?;
@@ -58,7 +61,7 @@ impl Broker {
         let statuses: Vec<_> =
             bridges.iter().map(|bridge| Arc::new(bridges::Status::new(&bridge.name))).collect();
         let first_bridge = place(&listeners, listeners.len());
-        let server = start_server(settings, users, &statuses)?;
+        let server = start_server(settings, authentication.as_ref(), &statuses)?;
         for (listener, socket) in &sockets {
             told(&listeners[*listener], socket.local_addr().ok().map(Address::Inet));
         }
@@ -86,7 +89,7 @@ impl Broker {
         }
         ready.set(true);
         tracing::info!(version = VERSION, workers = server.shared().workers(), "ready");
-        Ok(Self { server, ready, sites, tls, bridge_tls, stopping, grace })
+        Ok(Self { server, authentication, ready, sites, tls, bridge_tls, stopping, grace })
     }
 
     /// Whether a worker has stopped by itself.
@@ -94,9 +97,18 @@ impl Broker {
         self.server.has_failed()
     }
 
-    /// Reads the certificates again. Connections that are there stay; new ones get what is in the files now. A
-    /// listener or a bridge with a file that cannot be used goes on with what it had.
+    /// Reads users and certificates again. Connections that are there stay, but for those of users who were removed or
+    /// locked; new ones get what is in the files now. What is in a file that cannot be used stays as it was.
     pub(crate) fn reload(&self) {
+        match self.authentication.as_ref().map(Authentication::reload) {
+            Some(Ok(standings)) => {
+                let gone = standings.values().filter(|groups| groups.is_none()).count();
+                self.server.change_identities(standings);
+                tracing::info!(gone, "users were read again");
+            }
+            Some(Err(error)) => tracing::error!(%error, "the users stay as they were"),
+            None => {}
+        }
         for (listener, tls) in &self.tls {
             match tls.reload() {
                 Ok(()) => tracing::info!(listener, "certificates were read again"),
@@ -157,7 +169,7 @@ fn told(listener: &Listener, found: Option<Address>) {
 /// The last listeners of the engine are bridges: each is reached by links to the connections that it has made.
 fn start_server(
     settings: Settings,
-    users: Option<Users>,
+    authentication: Option<&Authentication>,
     statuses: &[Arc<bridges::Status>],
 ) -> Result<Server, Complaint> {
     let protocol = |config| Arc::new(Mqtt::new(config)) as Arc<dyn mynah_stack::Protocol>;
@@ -186,8 +198,9 @@ fn start_server(
         listeners.push(mynah_engine::Listener {
             name: listener.name.clone(),
             protocol: Arc::clone(protocol),
-            tenant: TenantId::DEFAULT,
-            anonymous: listener.anonymous,
+            tenant: listener.admittance.tenant,
+            anonymous: listener.admittance.anonymous,
+            certificates: listener.admittance.identity_from.is_some(),
             identity: None,
         });
     }
@@ -199,6 +212,7 @@ fn start_server(
             protocol: Arc::new(stack),
             tenant: TenantId::DEFAULT,
             anonymous: false,
+            certificates: false,
             identity: Some(Identity::user(TenantId::DEFAULT, &name)),
             name,
         });
@@ -207,13 +221,14 @@ fn start_server(
         workers: settings.workers.map_or_else(cores, std::num::NonZero::get),
         limits: settings.limits,
         listeners,
-        verifies_credentials: users.is_some(),
+        verifies_credentials: authentication.is_some(),
         access: settings.access,
         seed: seed(),
         sys_interval: settings.sys_interval,
         version: VERSION,
     };
-    let verify = users.map(|users| Arc::new(Passwords::new(users)) as Arc<dyn Verify>);
+    let doors = served.iter().map(|listener| authentication::door(listener)).collect();
+    let verify = authentication.map(|authentication| authentication.verifier(doors));
     let config = mynah_net::Config { settings: engine, sockets, verify, grace: settings.shutdown_grace };
     let server = Server::start(config)?;
     for local in server.addresses() {
@@ -240,8 +255,8 @@ struct Links(Dialer);
 impl Dial for Links {
     type Link = Link;
 
-    fn dial(&self, _peer: SocketAddr) -> Result<Link, Busy> {
-        Ok(self.0.dial())
+    fn dial(&self, peer: SocketAddr) -> Result<Link, Busy> {
+        Ok(self.0.dial(Some(peer)))
     }
 }
 

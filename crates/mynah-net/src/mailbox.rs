@@ -34,6 +34,8 @@ pub(crate) enum Letter {
     Verified { connection: ConnectionId, verdict: Verdict },
     /// How identities stand from now on.
     Identities(Arc<HashMap<Identity, Option<Groups>>>),
+    /// The store has synced something.
+    Synced,
     /// Take leave of everybody and stop.
     Shutdown,
 }
@@ -111,7 +113,8 @@ impl Mailbox {
 fn bytes_of(letter: &Letter) -> usize {
     let Letter::Parcels(parcels) = letter else { return 0 };
     let cost = |parcel: &Parcel| match parcel {
-        Parcel::Deliver { message, .. } => message.cost_bytes(),
+        Parcel::Deliver { message, .. } | Parcel::Retained { message, .. } => message.cost_bytes(),
+        Parcel::Stored { .. } => 0,
     };
     parcels.iter().map(cost).sum()
 }
@@ -135,7 +138,7 @@ mod tests {
         };
         let message = MessageView { header: &header, native: &vec![b'x'; bytes as usize] }.to_message();
         let targets: Arc<[mynah_core::Target]> = Arc::new([]);
-        Letter::Parcels(vec![Parcel::Deliver { message, targets }; count])
+        Letter::Parcels(vec![Parcel::Deliver { message, targets, ask: None }; count])
     }
 
     #[test]

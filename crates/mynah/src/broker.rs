@@ -25,7 +25,7 @@ use tokio::task::{self, JoinSet};
 use crate::authentication::{self, Authentication};
 use crate::bridges;
 use crate::complaint::Complaint;
-use crate::config::{Listener, Protocol, Settings, StoreSettings};
+use crate::config::{Bridge, Listener, Protocol, Settings, StoreSettings};
 use crate::web::{self, Bounds, Site};
 
 /// What is shown as the broker's version.
@@ -208,19 +208,8 @@ fn start_server(
         });
     }
     for (bridge, status) in settings.bridges.iter().zip(statuses) {
-        let stack = bridges::stack(bridge, status)
-            .map_err(|misuse| Complaint::Other(format!("bridge `{}`: {misuse}", bridge.name)))?;
-        let name = format!("bridge:{}", bridge.name);
-        listeners.push(mynah_engine::Listener {
-            protocol: Arc::new(stack),
-            tenant: TenantId::DEFAULT,
-            anonymous: false,
-            certificates: false,
-            identity: Some(Identity::user(TenantId::DEFAULT, &name)),
-            name,
-        });
+        listeners.push(bridge_listener(bridge, status)?);
     }
-    let storage = settings.store.as_ref().map(open_store).transpose()?;
     let engine = mynah_engine::Settings {
         workers: settings.workers.map_or_else(cores, std::num::NonZero::get),
         limits: settings.limits,
@@ -260,6 +249,24 @@ fn open_store(settings: &StoreSettings) -> Result<Storage, Complaint> {
         tracing::warn!(?interval, "what was acknowledged within this time may be lost with the machine");
     }
     Ok(storage)
+}
+
+/// Where the connections of a bridge come in.
+fn bridge_listener(
+    bridge: &Bridge,
+    status: &Arc<bridges::Status>,
+) -> Result<mynah_engine::Listener, Complaint> {
+    let stack = bridges::stack(bridge, status)
+        .map_err(|misuse| Complaint::Other(format!("bridge `{}`: {misuse}", bridge.name)))?;
+    let name = format!("bridge:{}", bridge.name);
+    Ok(mynah_engine::Listener {
+        protocol: Arc::new(stack),
+        tenant: TenantId::DEFAULT,
+        anonymous: false,
+        certificates: false,
+        identity: Some(Identity::user(TenantId::DEFAULT, &name)),
+        name,
+    })
 }
 
 /// One worker for each core.

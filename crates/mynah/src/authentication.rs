@@ -48,6 +48,18 @@ impl Authentication {
         };
         Ok(changes.map(standing).collect())
     }
+
+    /// Those of `identities` that nobody may be.
+    pub(crate) fn gone<'i>(
+        &self,
+        identities: impl Iterator<Item = &'i Identity>,
+    ) -> HashMap<Identity, Option<Groups>> {
+        let users = self.authenticator.users();
+        identities
+            .filter(|identity| !users.stands(identity))
+            .map(|identity| (identity.clone(), None))
+            .collect()
+    }
 }
 
 /// The users of the file, or nobody if there is no file.

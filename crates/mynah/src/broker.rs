@@ -31,10 +31,16 @@ use crate::web::{self, Bounds, Site};
 /// What is shown as the broker's version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// How long a login that was judged before the users were read again may be on its way to its worker.
+const NEWS_DELAY: Duration = Duration::from_secs(1);
+
 /// A running broker.
 pub(crate) struct Broker {
     server: Server,
     authentication: Option<Authentication>,
+    /// Who may not be here any more, until no login can be on its way that was judged before.
+    gone: Vec<Identity>,
+    gone_at: Instant,
     ready: Readiness,
     sites: JoinSet<()>,
     /// The TLS of listeners, by their names.
@@ -92,7 +98,18 @@ impl Broker {
         }
         ready.set(true);
         tracing::info!(version = VERSION, workers = server.shared().workers(), "ready");
-        Ok(Self { server, authentication, ready, sites, tls, bridge_tls, stopping, grace })
+        Ok(Self {
+            server,
+            authentication,
+            gone: Vec::new(),
+            gone_at: Instant::now(),
+            ready,
+            sites,
+            tls,
+            bridge_tls,
+            stopping,
+            grace,
+        })
     }
 
     /// Whether a worker has stopped by itself.
@@ -102,12 +119,14 @@ impl Broker {
 
     /// Reads users and certificates again. Connections that are there stay, but for those of users who were removed or
     /// locked; new ones get what is in the files now. What is in a file that cannot be used stays as it was.
-    pub(crate) fn reload(&self) {
+    pub(crate) fn reload(&mut self) {
         match self.authentication.as_ref().map(Authentication::reload) {
             Some(Ok(standings)) => {
-                let gone = standings.values().filter(|groups| groups.is_none()).count();
+                let gone = standings.iter().filter(|(_, groups)| groups.is_none());
+                self.gone_at = Instant::now();
+                self.gone.extend(gone.map(|(identity, _)| identity.clone()));
+                tracing::info!(gone = self.gone.len(), "users were read again");
                 self.server.change_identities(standings);
-                tracing::info!(gone, "users were read again");
             }
             Some(Err(error)) => tracing::error!(%error, "the users stay as they were"),
             None => {}
@@ -123,6 +142,18 @@ impl Broker {
                 Ok(()) => tracing::info!(bridge, "certificates were read again"),
                 Err(error) => tracing::error!(bridge, %error, "the certificates stay as they were"),
             }
+        }
+    }
+
+    /// Looks after those who may not be here any more, a while after the users were read again: a login that had been judged
+    /// by then may have come in behind the news.
+    pub(crate) fn look_after(&mut self) {
+        if self.gone_at.elapsed() < NEWS_DELAY {
+            return;
+        }
+        let late = std::mem::take(&mut self.gone);
+        if let Some(authentication) = self.authentication.as_ref().filter(|_| !late.is_empty()) {
+            self.server.change_identities(authentication.gone(late.iter()));
         }
     }
 
@@ -210,6 +241,7 @@ fn start_server(
     for (bridge, status) in settings.bridges.iter().zip(statuses) {
         listeners.push(bridge_listener(bridge, status)?);
     }
+    let storage = settings.store.as_ref().map(open_store).transpose()?;
     let engine = mynah_engine::Settings {
         workers: settings.workers.map_or_else(cores, std::num::NonZero::get),
         limits: settings.limits,

@@ -17,7 +17,7 @@ use crate::{check, logging};
 /// Threads of the runtime on which HTTP is served; what it serves is done by the workers.
 const RUNTIME_THREADS: usize = 2;
 
-/// How often it is looked whether all workers are alive.
+/// How often it is looked whether all workers are alive, and nobody is here who may not be.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs the broker until a signal ends it.
@@ -41,7 +41,7 @@ async fn serve(settings: Settings, authentication: Option<Authentication>) -> Re
         Stop::watch().map_err(|error| Complaint::System { what: "signals cannot be watched", error })?;
     let mut hangup = signal(SignalKind::hangup())
         .map_err(|error| Complaint::System { what: "signals cannot be watched", error })?;
-    let broker = Broker::start(settings, authentication)?;
+    let mut broker = Broker::start(settings, authentication)?;
     let mut watch = tokio::time::interval(WATCH_INTERVAL);
     let failed = loop {
         tokio::select! {
@@ -50,9 +50,12 @@ async fn serve(settings: Settings, authentication: Option<Authentication>) -> Re
                 break false;
             }
             _ = hangup.recv() => broker.reload(),
-            _ = watch.tick() => if broker.has_failed() {
-                tracing::error!("a worker has stopped: the broker is not whole and stops");
-                break true;
+            _ = watch.tick() => {
+                if broker.has_failed() {
+                    tracing::error!("a worker has stopped: the broker is not whole and stops");
+                    break true;
+                }
+                broker.look_after();
             }
         }
     };

@@ -157,6 +157,12 @@ impl Users {
         self.certificates.get(&(tenant, *sha256))
     }
 
+    /// Whether an identity is a user who is not locked.
+    #[must_use]
+    pub fn stands(&self, identity: &Identity) -> bool {
+        self.account(identity.tenant(), identity.name()).is_some_and(|account| !account.user.locked)
+    }
+
     /// The key that a device which names itself so shares with the broker, if it is not locked.
     #[must_use]
     pub fn pre_shared_key(&self, tenant: TenantId, name: &str) -> Option<&[u8]> {
@@ -293,6 +299,7 @@ mod tests {
         let expected = [(named("ada"), Standing::Gone), (named("bob"), Standing::Gone), (named("cid"), ops)];
         assert_eq!(old.changes(&new), expected);
         assert_eq!(new.changes(&new), []);
+        assert!(new.stands(&named("cid")) && !new.stands(&named("ada")) && !new.stands(&named("bob")));
     }
 
     #[test]

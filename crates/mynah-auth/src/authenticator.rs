@@ -186,10 +186,13 @@ impl Authenticator {
         if !self.throttle().admits(now, attempt.origin) {
             return Some(self.conclude(now, &attempt, Err(Refusal::Throttled)));
         }
-        let users = self.users();
-        let account = users.account(peer.door.tenant, &name).filter(|account| !account.user.locked)?;
-        let tag = self.tag(account, &password_bytes(password));
-        account.remembers(&tag).then(|| self.conclude(now, &attempt, Ok(account.login())))
+        let (users, tenant) = (self.users(), peer.door.tenant);
+        // The same is done for a name that is nobody's.
+        let account = users.account(tenant, &name).filter(|account| account.user.has_password());
+        let looked_at = account.or(users.stand_in(tenant, &name))?;
+        let is_remembered = looked_at.remembers(&self.tag(looked_at, &password_bytes(password)));
+        let account = account.filter(|account| !account.user.locked && is_remembered)?;
+        Some(self.conclude(now, &attempt, Ok(account.login())))
     }
 
     /// Verifies a name and a password. Takes tens of milliseconds, unless the password was verified before.
@@ -241,7 +244,8 @@ impl Authenticator {
         let account = users.account(tenant, name).filter(|account| account.user.has_password());
         let verified = account.or(stand_in).ok_or(Refusal::UnknownUser)?;
         let tag = self.tag(verified, &prepared);
-        if account.is_some_and(|account| !account.user.locked && account.remembers(&tag)) {
+        let is_remembered = verified.remembers(&tag);
+        if account.is_some_and(|account| !account.user.locked && is_remembered) {
             return Ok(verified.login());
         }
         self.hashed.fetch_add(1, Ordering::Relaxed);

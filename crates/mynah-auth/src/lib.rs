@@ -5,11 +5,14 @@
 //! serve no connection.
 
 mod file;
+mod grant;
+pub mod jwt;
 mod password;
 mod plain;
 mod users;
 
 pub use file::{FileError, LineError, PasswordFile, Warning};
+pub use grant::{GROUPS_MAX, Grant, NAME_BYTES_MAX, TokenRights};
 pub use password::{HashError, HashedPassword, PASSWORD_BYTES_MAX, PhcError};
 pub use plain::PlainMessage;
 pub use users::Users;

@@ -9,6 +9,7 @@ mod grant;
 pub mod jwt;
 mod password;
 mod plain;
+pub mod remote;
 mod users;
 
 pub use file::{FileError, LineError, PasswordFile, Warning};

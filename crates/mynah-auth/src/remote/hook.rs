@@ -112,7 +112,7 @@ impl Hook {
     /// What the hook says of a login, now or not long ago.
     ///
     /// # Errors
-    /// [`Unavailable`] if it says nothing in time, nothing that is understood, or too much.
+    /// [`Unavailable`] if it says nothing in time, nothing that is understood, or too much; at once while it is known not to.
     pub async fn ask(&self, login: &Login<'_>) -> Result<Judgement, Unavailable> {
         let question = question(login);
         let tenant = login.tenant.number().to_be_bytes();
@@ -120,6 +120,7 @@ impl Hook {
         if let Some(known) = self.cache.get(&key, Instant::now()) {
             return Ok(known);
         }
+        let _admission = self.watch.admit().ok_or(Unavailable)?;
         let asked = timeout(self.settings.timeout, async {
             // The semaphore is never closed.
             let _permit = self.permits.acquire().await;

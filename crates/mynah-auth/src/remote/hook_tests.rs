@@ -170,6 +170,21 @@ async fn a_hook_that_is_slow_or_down_lets_nobody_in_and_does_not_hold_anybody_up
     assert!(took >= Duration::from_millis(500) && took < Duration::from_secs(4), "{took:?}");
     assert!(server.most_at_once() <= 4, "{} at a time", server.most_at_once());
 
+    // Now that this is known, one question finds out whether it is still so and the others need not wait.
+    let (before, start) = (server.asked().len(), Instant::now());
+    let mut probing = tokio::task::JoinSet::new();
+    for number in 100..120_u8 {
+        let hook = Arc::clone(&hook);
+        probing.spawn(async move { (hook.ask(&login("ada", &[number])).await, start.elapsed()) });
+    }
+    let mut waited = 0;
+    while let Some(answer) = probing.join_next().await {
+        let (answer, took) = answer.unwrap();
+        assert_eq!(answer, Err(Unavailable));
+        waited += usize::from(took >= Duration::from_millis(500));
+    }
+    assert_eq!((server.asked().len() - before, waited), (1, 1));
+
     // Questions that wait for one another are all answered if that is possible in time.
     let patient = HookSettings { timeout: Duration::from_secs(10), ..settings(server.endpoint()) };
     let hook = Arc::new(Hook::new(patient).unwrap());

@@ -160,7 +160,7 @@ impl Ldap {
     /// What the directory says of a login, now or not long ago.
     ///
     /// # Errors
-    /// [`Unavailable`] if it cannot be asked in time, or its answer is of no use.
+    /// [`Unavailable`] if it cannot be asked in time, or its answer is of no use; at once while that is known.
     pub async fn ask(&self, login: &Login<'_>) -> Result<Judgement, Unavailable> {
         let password = login.password.map(std::str::from_utf8);
         // Without a password a bind proves nothing; and no password of a directory is anything but UTF-8.
@@ -174,6 +174,7 @@ impl Ldap {
         if let Some(known) = self.cache.get(&key, Instant::now()) {
             return Ok(known);
         }
+        let _admission = self.watch.admit().ok_or(Unavailable)?;
         let judged = timeout(self.settings.timeout, async {
             // The semaphore is never closed.
             let _permit = self.permits.acquire().await;

@@ -5,6 +5,7 @@
 mod bridge;
 mod crossing;
 mod curl;
+mod directory;
 mod example;
 mod mosquitto;
 mod paho;

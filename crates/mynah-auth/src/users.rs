@@ -28,6 +28,12 @@ impl Users {
         self.hashes.is_empty()
     }
 
+    /// Whether there is a user of this name.
+    #[must_use]
+    pub fn knows(&self, user: &str) -> bool {
+        self.hashes.contains_key(user)
+    }
+
     /// The identity that `user` and `password` prove, in the tenant of the listener that the peer came through. Costs
     /// what the hash says, tens of milliseconds by default.
     ///
@@ -68,6 +74,7 @@ mod tests {
         let tenant = TenantId::new(3);
         assert_eq!(users.verify(tenant, "ada", b"engine"), Ok(Identity::user(tenant, "ada")));
         assert_eq!(users.len(), 2);
+        assert!(users.knows("bob") && !users.knows("Bob"));
     }
 
     #[test]

@@ -115,8 +115,8 @@ impl Server {
             polls.iter().map(mailbox).collect::<io::Result<Vec<_>>>()?.into();
         let (verifier, verifiers) = match verify {
             Some(verify) => {
-                let threads =
-                    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).div_ceil(2);
+                let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+                let threads = verify.threads(cores);
                 let (sender, handles) = verifier::start(verify, threads)?;
                 (Some(sender), handles)
             }

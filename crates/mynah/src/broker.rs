@@ -23,6 +23,7 @@ use tokio::task::{self, JoinSet};
 use crate::bridges;
 use crate::complaint::Complaint;
 use crate::config::{Listener, Protocol, Settings};
+use crate::identity::Others;
 use crate::passwords::Passwords;
 use crate::web::{self, Bounds, Site};
 
@@ -38,6 +39,8 @@ pub(crate) struct Broker {
     tls: Vec<(String, Arc<Tls>)>,
     /// The TLS of bridges, by their names.
     bridge_tls: Vec<(String, Arc<ClientTls>)>,
+    /// Others that say who a peer is.
+    others: Option<Arc<Others>>,
     stopping: watch::Sender<bool>,
     grace: Duration,
 }
@@ -58,7 +61,8 @@ impl Broker {
         let statuses: Vec<_> =
             bridges.iter().map(|bridge| Arc::new(bridges::Status::new(&bridge.name))).collect();
         let first_bridge = place(&listeners, listeners.len());
-        let server = start_server(settings, users, &statuses)?;
+        let others = Others::start(settings.others.clone())?.map(Arc::new);
+        let server = start_server(settings, (users, others.clone()), &statuses)?;
         for (listener, socket) in &sockets {
             told(&listeners[*listener], socket.local_addr().ok().map(Address::Inet));
         }
@@ -86,7 +90,7 @@ impl Broker {
         }
         ready.set(true);
         tracing::info!(version = VERSION, workers = server.shared().workers(), "ready");
-        Ok(Self { server, ready, sites, tls, bridge_tls, stopping, grace })
+        Ok(Self { server, ready, sites, tls, bridge_tls, others, stopping, grace })
     }
 
     /// Whether a worker has stopped by itself.
@@ -94,7 +98,7 @@ impl Broker {
         self.server.has_failed()
     }
 
-    /// Reads the certificates again. Connections that are there stay; new ones get what is in the files now. A
+    /// Reads certificates and keys again. Connections that are there stay; new ones get what is in the files now. A
     /// listener or a bridge with a file that cannot be used goes on with what it had.
     pub(crate) fn reload(&self) {
         for (listener, tls) in &self.tls {
@@ -108,6 +112,9 @@ impl Broker {
                 Ok(()) => tracing::info!(bridge, "certificates were read again"),
                 Err(error) => tracing::error!(bridge, %error, "the certificates stay as they were"),
             }
+        }
+        if let Some(others) = &self.others {
+            others.reload();
         }
     }
 
@@ -157,7 +164,7 @@ fn told(listener: &Listener, found: Option<Address>) {
 /// The last listeners of the engine are bridges: each is reached by links to the connections that it has made.
 fn start_server(
     settings: Settings,
-    users: Option<Users>,
+    (users, others): (Option<Users>, Option<Arc<Others>>),
     statuses: &[Arc<bridges::Status>],
 ) -> Result<Server, Complaint> {
     let protocol = |config| Arc::new(Mqtt::new(config)) as Arc<dyn mynah_stack::Protocol>;
@@ -207,13 +214,14 @@ fn start_server(
         workers: settings.workers.map_or_else(cores, std::num::NonZero::get),
         limits: settings.limits,
         listeners,
-        verifies_credentials: users.is_some(),
+        verifies_credentials: users.is_some() || others.is_some(),
         access: settings.access,
         seed: seed(),
         sys_interval: settings.sys_interval,
         version: VERSION,
     };
-    let verify = users.map(|users| Arc::new(Passwords::new(users)) as Arc<dyn Verify>);
+    let has_any = users.is_some() || others.is_some();
+    let verify = has_any.then(|| Arc::new(Passwords::new(users, others)) as Arc<dyn Verify>);
     let config = mynah_net::Config { settings: engine, sockets, verify, grace: settings.shutdown_grace };
     let server = Server::start(config)?;
     for local in server.addresses() {

@@ -57,7 +57,18 @@ pub(crate) fn summary(settings: &Settings) -> String {
     if is_local {
         off.push("the network (all listeners are on loopback)");
     }
-    if settings.password_file.is_none() {
+    let others = &settings.others;
+    if others.tokens.is_some() {
+        text.push_str("tokens     are taken in place of passwords\n");
+    }
+    if others.hook.is_some() {
+        text.push_str("hook       is asked about users that are not in the password file\n");
+    }
+    #[cfg(feature = "ldap")]
+    if others.directory.is_some() {
+        text.push_str("directory  is asked about users that nobody else decides about\n");
+    }
+    if settings.password_file.is_none() && others.is_empty() {
         off.push("passwords");
     }
     if settings.access.is_unrestricted() {

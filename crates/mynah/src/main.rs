@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod complaint;
 mod config;
+mod identity;
 mod logging;
 mod passwd;
 mod passwords;

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mynah_model::{TenantId, WallTime};
 
-use super::EndpointError;
 use super::jwks::{Jwks, JwksSettings};
+use super::{Endpoint, EndpointError};
 use crate::Grant;
 use crate::jwt::{Algorithm, KeySet, KeySetError, Policy, SECRET_BYTES_MIN, Secret, TokenError};
 
@@ -25,6 +25,30 @@ pub struct TokensSettings {
     pub keys: Option<KeysFrom>,
     /// The file with the secret of HS256, of which a line end is no part.
     pub secret_file: Option<PathBuf>,
+}
+
+impl TokensSettings {
+    /// Whether tokens can be verified like this. Asks nobody.
+    ///
+    /// # Errors
+    /// What of the settings cannot be used, and why.
+    pub fn check(&self) -> Result<(), TokensError> {
+        let algorithms = &self.policy.algorithms;
+        if algorithms.contains(&Algorithm::Hs256) != self.secret_file.is_some() {
+            return Err(TokensError::Secret);
+        }
+        if algorithms.iter().any(|algorithm| *algorithm != Algorithm::Hs256) != self.keys.is_some() {
+            return Err(TokensError::Keys);
+        }
+        if let Some(KeysFrom::Url(jwks)) = &self.keys {
+            Endpoint::http(&jwks.endpoint).map_err(TokensError::Endpoint)?;
+        }
+        let key_file = match &self.keys {
+            Some(KeysFrom::File(path)) => Some(path.as_path()),
+            Some(KeysFrom::Url(_)) | None => None,
+        };
+        Files::read(key_file, self.secret_file.as_deref()).map(drop)
+    }
 }
 
 /// Where public keys are.
@@ -59,21 +83,29 @@ struct Files {
     secret: Option<Arc<Secret>>,
 }
 
+impl Files {
+    fn read(key_file: Option<&Path>, secret_file: Option<&Path>) -> Result<Self, TokensError> {
+        let mut files = Self::default();
+        if let Some(path) = key_file {
+            let wrong = |error| TokensError::KeySet { path: path.to_owned(), error };
+            files.keys = Arc::new(KeySet::from_file(&read(path)?).map_err(wrong)?);
+        }
+        if let Some(path) = secret_file {
+            let secret = Secret::new(read(path)?.trim_ascii_end());
+            files.secret = Some(Arc::new(secret.ok_or_else(|| TokensError::ShortSecret(path.to_owned()))?));
+        }
+        Ok(files)
+    }
+}
+
 impl Tokens {
     /// Reads the files, or begins to fetch the keys. Called inside a runtime.
     ///
     /// # Errors
     /// What of the settings cannot be used, and why.
     pub fn start(settings: TokensSettings) -> Result<Self, TokensError> {
+        settings.check()?;
         let TokensSettings { policy, keys, secret_file } = settings;
-        let uses_secret = policy.algorithms.contains(&Algorithm::Hs256);
-        let uses_keys = policy.algorithms.iter().any(|algorithm| *algorithm != Algorithm::Hs256);
-        if uses_secret != secret_file.is_some() {
-            return Err(TokensError::Secret);
-        }
-        if uses_keys != keys.is_some() {
-            return Err(TokensError::Keys);
-        }
         let source = match keys {
             None => Source::None,
             Some(KeysFrom::File(path)) => Source::File(path),
@@ -89,22 +121,12 @@ impl Tokens {
     /// # Errors
     /// Which file cannot be used, and why.
     pub fn reload(&self) -> Result<(), TokensError> {
-        let keys = match &self.source {
-            Source::File(path) => {
-                let wrong = |error| TokensError::KeySet { path: path.clone(), error };
-                KeySet::from_file(&read(path)?).map_err(wrong)?
-            }
-            Source::None | Source::Url(_) => KeySet::default(),
+        let key_file = match &self.source {
+            Source::File(path) => Some(path.as_path()),
+            Source::None | Source::Url(_) => None,
         };
-        let secret = match &self.secret_file {
-            Some(path) => {
-                let text = read(path)?;
-                let secret = Secret::new(text.trim_ascii_end());
-                Some(Arc::new(secret.ok_or_else(|| TokensError::ShortSecret(path.clone()))?))
-            }
-            None => None,
-        };
-        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = Files { keys: Arc::new(keys), secret };
+        let files = Files::read(key_file, self.secret_file.as_deref())?;
+        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = files;
         Ok(())
     }
 
@@ -123,20 +145,14 @@ impl Tokens {
         let Files { keys, secret } = self.files.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let judge = |keys: &KeySet| self.policy.verify(token, user, keys, secret.as_deref(), (tenant, now));
         let Source::Url(jwks) = &self.source else { return judge(&keys) };
-        let unavailable = Err(TokenError::KeysUnavailable);
-        let first = jwks.keys().map(|keys| judge(&keys));
-        let needs_none = || judge(&keys);
-        let doubtful = match first {
-            Some(Err(TokenError::UnknownKey)) => Err(TokenError::UnknownKey),
-            Some(judged) => return judged,
-            // What no key could help is refused at once, and HS256 needs none.
-            None => match needs_none() {
-                Err(TokenError::UnknownKey) => unavailable,
-                judged => return judged,
-            },
-        };
+        let known = jwks.keys();
+        // Without keys too, what no key could help is refused at once; and HS256 needs none.
+        match judge(known.as_deref().unwrap_or(&keys)) {
+            Err(TokenError::UnknownKey) => {}
+            judged => return judged,
+        }
         if !jwks.fetched_again().await {
-            return doubtful;
+            return Err(if known.is_some() { TokenError::UnknownKey } else { TokenError::KeysUnavailable });
         }
         jwks.keys().map_or(Err(TokenError::KeysUnavailable), |keys| judge(&keys))
     }

@@ -81,15 +81,15 @@ member: uid=b\\2cob\\2a,ou=people,dc=example,dc=org
 ";
 
 /// A directory on a port of its own, with the certificates of the broker's tests.
-struct Directory {
-    address: SocketAddr,
+pub(crate) struct Directory {
+    pub(crate) address: SocketAddr,
     process: Process,
     certificates: Certificates,
     folder: Folder,
 }
 
 impl Directory {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let (folder, certificates) = (Folder::new(), Certificates::new());
         let (data, files) = (folder.path("data"), certificates.folder());
         std::fs::create_dir(&data).unwrap();

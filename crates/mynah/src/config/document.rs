@@ -10,6 +10,8 @@ use mynah_model::Limits;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::auth::{HookTable, Jwt};
+use super::ldap::Directory;
 use super::mqtt::{Mqtt, Profile};
 
 /// The whole file.
@@ -232,6 +234,16 @@ pub(super) enum AuthMode {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Auth {
     pub(super) password_file: Option<Spanned<String>>,
+    pub(super) jwt: Option<Spanned<Jwt>>,
+    pub(super) http: Option<Spanned<HookTable>>,
+    pub(super) ldap: Option<Spanned<Directory>>,
+}
+
+impl Auth {
+    /// Whether there is anybody who can say whether a password is right.
+    pub(super) const fn has_any(&self) -> bool {
+        self.password_file.is_some() || self.jwt.is_some() || self.http.is_some() || self.ldap.is_some()
+    }
 }
 
 /// `access_check`: when the rules for subscribing are asked.

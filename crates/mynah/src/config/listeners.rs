@@ -70,7 +70,7 @@ impl Protocol {
 
 /// The listeners of the file; without any, one for each protocol on its standard port, for this machine only.
 pub(super) fn listeners(document: &Document, folder: &Path, wrongs: &mut Vec<Wrong>) -> Vec<Listener> {
-    let has_passwords = document.auth.password_file.is_some();
+    let has_passwords = document.auth.has_any();
     if document.listener.is_empty() {
         let listener = |protocol: Protocol| Listener {
             name: protocol.name().to_owned(),
@@ -119,7 +119,7 @@ fn listener(
     }
     let mode = mode(written, &address)?;
     let entrance = entrance(written, protocol, &address, folder)?;
-    let has_passwords = document.auth.password_file.is_some();
+    let has_passwords = document.auth.has_any();
     let anonymous = anonymous(written, protocol, &address, &entrance, has_passwords)?;
     let profile = profile(written, protocol, document)?;
     Ok(Listener { name: name.clone(), protocol, address, anonymous, profile, mode, entrance })

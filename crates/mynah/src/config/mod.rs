@@ -1,9 +1,11 @@
 //! The configuration: TOML as it is written ([`document`]), checked and turned into what the crates take
 //! ([`settings`]). What is wrong is told with its place, the line itself and a suggestion ([`problem`]).
 
+mod auth;
 mod bridges;
 mod document;
 mod entrance;
+mod ldap;
 mod listeners;
 mod mqtt;
 mod problem;
@@ -12,6 +14,7 @@ mod settings;
 use std::fs;
 use std::path::Path;
 
+pub(crate) use auth::Others;
 pub(crate) use bridges::Bridge;
 pub(crate) use problem::Problem;
 pub(crate) use settings::{Listener, LogFormat, Protocol, Settings};
@@ -35,5 +38,7 @@ fn parse(path: &Path, text: &str) -> Result<Settings, Vec<Problem>> {
     })
 }
 
+#[cfg(test)]
+mod auth_tests;
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ use mynah_model::Limits;
 use toml::Spanned;
 use tracing::level_filters::LevelFilter;
 
+use super::auth::{Others, others};
 use super::bridges::{Bridge, bridges};
 pub(crate) use super::document::LogFormat;
 use super::document::{self, Document, LogLevel};
@@ -28,6 +29,7 @@ pub(crate) struct Settings {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) bridges: Vec<Bridge>,
     pub(crate) password_file: Option<PathBuf>,
+    pub(crate) others: Others,
     pub(crate) access: AccessRules,
     pub(crate) limits: Limits,
     pub(crate) mqtt: mynah_mqtt::Config,
@@ -71,6 +73,7 @@ pub(super) fn settle(document: Document, path: &Path) -> Result<Settings, Vec<Wr
     });
     let (mqtt, profiles) = mqtt(&document, &mut wrongs);
     let bridges = bridges(&document.bridge, mqtt.settings().packet_bytes_max, folder, &mut wrongs);
+    let others = others(&document.auth, folder, &mut wrongs);
     let http = http(&document.http).map_err(|wrong| wrongs.push(wrong));
     let (Ok(http), true) = (http, wrongs.is_empty()) else {
         return Err(wrongs);
@@ -81,6 +84,7 @@ pub(super) fn settle(document: Document, path: &Path) -> Result<Settings, Vec<Wr
         listeners,
         bridges,
         password_file: document.auth.password_file.map(|file| folder.join(file.into_inner())),
+        others,
         access,
         limits: Limits::from(&document.limits),
         mqtt,

@@ -91,7 +91,9 @@ impl Files {
             files.keys = Arc::new(KeySet::from_file(&read(path)?).map_err(wrong)?);
         }
         if let Some(path) = secret_file {
-            let secret = Secret::new(read(path)?.trim_ascii_end());
+            let text = read(path)?;
+            let line = text.strip_suffix(b"\n").unwrap_or(&text);
+            let secret = Secret::new(line.strip_suffix(b"\r").unwrap_or(line));
             files.secret = Some(Arc::new(secret.ok_or_else(|| TokensError::ShortSecret(path.to_owned()))?));
         }
         Ok(files)

@@ -183,7 +183,7 @@ fn login<'l>(user: &'l str, password: &'l str) -> Login<'l> {
 async fn found(ldap: &Ldap, user: &str, password: &str) -> Option<(String, Vec<String>)> {
     match ldap.ask(&login(user, password)).await.unwrap() {
         Judgement::Granted(Grant { identity, groups, .. }) => {
-            Some((identity.name().to_owned(), groups.iter().map(|group| group.to_string()).collect()))
+            Some((identity.name().to_owned(), groups.into_iter().map(String::from).collect()))
         }
         Judgement::Denied => None,
         Judgement::Ignored => panic!("a directory always has an opinion"),

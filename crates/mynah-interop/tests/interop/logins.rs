@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -230,6 +230,46 @@ fn the_hook_decides_about_everybody_who_is_not_in_the_password_file() {
     site.is_down.store(true, Ordering::Relaxed);
     is_put_off(&broker, "bob", "builder");
     assert!(is_let_in(&broker, "ada", "engine"), "the file needs no hook");
+}
+
+#[test]
+fn a_hook_that_hangs_holds_up_nobody_else() {
+    let site = Site::start(|_| {
+        thread::sleep(Duration::from_secs(30));
+        String::new()
+    });
+    let table = format!("[auth.http]\nurl = \"http://{}/login\"\ntimeout_s = 8\n", site.address);
+    let broker = Setup::workers(1).user("ada", "engine").more(&table).start();
+    let waiting: Vec<_> = (0..8)
+        .map(|number| {
+            let (user, url) = (format!("user{number}:x"), broker.http_url("/v1/topics/none"));
+            let start = Instant::now();
+            thread::spawn(move || (curl(&["-u", &user, &url]).status, start.elapsed()))
+        })
+        .collect();
+    // By now they have asked.
+    while site.asked.load(Ordering::Relaxed) == 0 {
+        thread::sleep(Duration::from_millis(10));
+    }
+    let start = Instant::now();
+    assert!(is_let_in(&broker, "ada", "engine"));
+    assert!(start.elapsed() < Duration::from_secs(7), "{:?}", start.elapsed());
+    for waiting in waiting {
+        let (status, took) = waiting.join().unwrap();
+        assert_eq!(status, 503);
+        assert!(took >= Duration::from_secs(8), "{took:?}");
+    }
+    let start = Instant::now();
+    let rushed: Vec<_> = (0..4)
+        .map(|number| {
+            let (user, url) = (format!("late{number}:x"), broker.http_url("/v1/topics/none"));
+            thread::spawn(move || (curl(&["-u", &user, &url]).status, start.elapsed()))
+        })
+        .collect();
+    let ends: Vec<_> = rushed.into_iter().map(|rushed| rushed.join().unwrap()).collect();
+    assert!(ends.iter().all(|(status, _)| *status == 503), "{ends:?}");
+    let at_once = ends.iter().filter(|(_, took)| *took < Duration::from_secs(7)).count();
+    assert_eq!(at_once, 3, "all but the one that finds out: {ends:?}");
 }
 
 #[test]

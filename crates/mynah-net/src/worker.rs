@@ -3,26 +3,27 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
 use mio::{Events, Poll, Token};
 use mynah_core::WorkerId;
 use mynah_engine::websocket::CloseCode;
-use mynah_engine::{ConnectionId, Engine, Event};
+use mynah_engine::{Attempt, ConnectionId, Engine, Event};
 use mynah_model::{Instant, Reason};
 
 use crate::acceptor::Acceptor;
 use crate::address::Peer;
 use crate::buffers::Buffers;
+use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::entrance::Entrance;
 use crate::lingering::{LINGERING_MAX, Lingering};
 use crate::mailbox::{Letter, Mailbox, Verification};
 use crate::sockets::{Socket, Sockets};
+use crate::storage::Recorder;
 use crate::stream::Stream;
 use crate::transport::{Input, Output, Transport};
-use crate::verifier::Verdict;
+use crate::verifier::{Verdict, Verifier};
 
 /// Reads from one connection in one turn.
 const READS_PER_CONNECTION: usize = 4;
@@ -48,7 +49,8 @@ pub(crate) struct Parts {
     pub(crate) acceptor: Acceptor,
     /// By the number of their listener.
     pub(crate) entrances: Arc<[Arc<Entrance>]>,
-    pub(crate) verifier: Option<SyncSender<Verification>>,
+    pub(crate) verifier: Option<Verifier>,
+    pub(crate) recorder: Option<Recorder>,
     pub(crate) clock: Clock,
     pub(crate) grace: Duration,
 }
@@ -60,7 +62,8 @@ pub(crate) struct Worker {
     mailboxes: Arc<[Arc<Mailbox>]>,
     acceptor: Acceptor,
     entrances: Arc<[Arc<Entrance>]>,
-    verifier: Option<SyncSender<Verification>>,
+    verifier: Option<Verifier>,
+    recorder: Option<Recorder>,
     clock: Clock,
     grace: Duration,
     sockets: Sockets,
@@ -87,7 +90,7 @@ pub(crate) const fn listener_token(place: usize) -> Token {
 
 impl Worker {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { engine, poll, mailboxes, acceptor, entrances, verifier, clock, grace } = parts;
+        let Parts { engine, poll, mailboxes, acceptor, entrances, verifier, recorder, clock, grace } = parts;
         Self {
             engine,
             poll,
@@ -95,6 +98,7 @@ impl Worker {
             acceptor,
             entrances,
             verifier,
+            recorder,
             clock,
             grace,
             sockets: Sockets::default(),
@@ -116,7 +120,7 @@ impl Worker {
             self.sleep(&mut events, more)?;
             let now = self.clock.now();
             self.note_events(&events);
-            more = self.turn(now);
+            more = self.turn(now)?;
             if let Some(stop_at) = self.stop_at {
                 let all_gone = self.engine.connections() == 0;
                 if now >= stop_at || (all_gone && self.lingering.is_empty()) {
@@ -147,7 +151,13 @@ impl Worker {
     /// Whether another worker has so much to catch up with that this one must not bring in more.
     fn is_held_back(&self) -> bool {
         let own = usize::from(self.engine.worker().0);
-        self.mailboxes.iter().enumerate().any(|(place, mailbox)| place != own && mailbox.is_congested())
+        let storing = self.recorder.as_ref().is_some_and(Recorder::is_congested);
+        storing
+            || self
+                .mailboxes
+                .iter()
+                .enumerate()
+                .any(|(place, mailbox)| place != own && mailbox.is_congested())
     }
 
     /// How long the worker may sleep.
@@ -210,7 +220,10 @@ impl Worker {
     }
 
     /// One turn; returns whether there is more to do at once.
-    fn turn(&mut self, now: Instant) -> bool {
+    fn turn(&mut self, now: Instant) -> io::Result<bool> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.tell(&mut self.engine, now)?;
+        }
         self.read_letters(now);
         self.accept(now);
         if !self.is_held_back() {
@@ -221,11 +234,15 @@ impl Worker {
         }
         self.lingering.expire(now);
         let mut more = self.engine.pump(now);
+        // Nothing of this turn leaves before it is on its way to be stored.
+        if let Some(recorder) = &mut self.recorder {
+            recorder.record(&mut self.engine)?;
+        }
         self.flush(now);
         self.carry_out(now);
         self.send_parcels();
         more |= self.engine.is_dirty() || !self.ready.is_empty() || self.acceptor.is_ready();
-        more
+        Ok(more)
     }
 
     fn accept(&mut self, now: Instant) {
@@ -303,6 +320,9 @@ impl Worker {
                 self.note_readable(id);
             }
             Letter::Verified { connection, verdict } => self.verified(now, connection, verdict),
+            Letter::Identities(standings) => self.engine.handle_identities(now, &standings),
+            // Looked at as the turn began.
+            Letter::Synced => {}
             Letter::Shutdown => {
                 self.acceptor.stop(self.poll.registry());
                 self.lingering.hurry(now);
@@ -410,10 +430,8 @@ impl Worker {
                     // Who has taken leave is not sending any more.
                     self.drop_connection(now, connection, reason != Reason::Disconnected);
                 }
-                Event::Authenticate { connection, attempt } => {
-                    let dialogue = self.sockets.get(connection).and_then(|socket| socket.dialogue.take());
-                    let reply_to = Arc::clone(self.mailbox());
-                    self.verify(Verification { connection, attempt, dialogue, reply_to });
+                Event::Authenticate { connection, listener, attempt } => {
+                    self.verify(now, connection, listener, attempt);
                 }
                 Event::Handover { connection, to, handover } => {
                     if let Some(mut socket) = self.sockets.remove(connection) {
@@ -426,14 +444,25 @@ impl Worker {
         }
     }
 
-    fn verify(&mut self, verification: Verification) {
-        let Some(verifier) = &self.verifier else { return };
-        let (TrySendError::Full(v) | TrySendError::Disconnected(v)) = match verifier.try_send(verification) {
-            Ok(()) => return,
-            Err(error) => error,
+    fn verify(&mut self, now: Instant, connection: ConnectionId, listener: u16, attempt: Attempt) {
+        let (Some(socket), Some(verifier)) = (self.sockets.get(connection), &self.verifier) else { return };
+        let dialogue = socket.dialogue.take();
+        let peer = socket.transport.peer();
+        let is_behind_proxy =
+            self.entrances.get(usize::from(listener)).is_some_and(|e| !e.proxies.is_empty());
+        let caller = Caller {
+            listener,
+            address: peer.ip(),
+            is_local: !is_behind_proxy && peer.is_local(),
+            certificate: self.engine.certificate(connection).map(Arc::clone),
+            channel: socket.transport.layers().and_then(|layers| layers.channel_binding()),
         };
-        let verdict = Verdict::Refused(Reason::ServerBusy);
-        v.reply_to.post(Letter::Verified { connection: v.connection, verdict });
+        let reply_to = Arc::clone(self.mailbox());
+        let verification = Verification { connection, caller, attempt, dialogue, reply_to };
+        match verifier.recall(now, &verification) {
+            Some(verdict) => self.verified(now, connection, verdict),
+            None => verifier.send(verification),
+        }
     }
 
     fn verified(&mut self, now: Instant, id: ConnectionId, verdict: Verdict) {

@@ -1,283 +1,150 @@
-//! `[auth.jwt]`, `[auth.http]` and `[auth.ldap]`: others that say who a peer is.
+//! Who is let in where: the tenants, what each listener asks of its peers, and the rule that nobody is from the network
+//! without credentials.
 
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
-
-use mynah_auth::jwt::{Algorithm, LEEWAY_MAX, Policy};
-use mynah_auth::remote::{
-    EndpointError, EndpointSettings, Hook, HookSettings, JwksSettings, KeysFrom, TokensError, TokensSettings,
-};
-use serde::Deserialize;
+use mynah_auth::{DEFAULT_TENANT, IdentityFrom, Tenants, check_word};
+use mynah_model::TenantId;
+use mynah_net::{Address, Entrance};
 use toml::Spanned;
 
-use super::document::Auth;
-#[cfg(feature = "ldap")]
-use super::ldap::directory;
+use super::document::{self, AuthMode, Document};
+use super::listeners::Protocol;
 use super::settings::Wrong;
 
-/// Others that say who a peer is, in the order in which they are asked.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Others {
-    pub(crate) tokens: Option<TokensSettings>,
-    pub(crate) hook: Option<Arc<Hook>>,
-    #[cfg(feature = "ldap")]
-    pub(crate) directory: Option<Arc<mynah_auth::remote::Ldap>>,
+/// What a listener asks of its peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Admittance {
+    /// Whether a peer without credentials is let in.
+    pub(crate) anonymous: bool,
+    /// Whether a password may prove who a peer is.
+    pub(crate) passwords: bool,
+    /// Whether a password may be sent without TLS by SASL, on this machine.
+    pub(crate) plaintext_auth: bool,
+    /// What of a certificate says who a peer is.
+    pub(crate) identity_from: Option<IdentityFrom>,
+    /// Whose users come in.
+    pub(crate) tenant: TenantId,
 }
 
-impl Others {
-    /// Whether there is nobody to ask.
-    pub(crate) const fn is_empty(&self) -> bool {
-        #[cfg(feature = "ldap")]
-        let asks_directory = self.directory.is_some();
-        #[cfg(not(feature = "ldap"))]
-        let asks_directory = false;
-        self.tokens.is_none() && self.hook.is_none() && !asks_directory
-    }
-}
-
-/// `[auth.jwt]`
-#[derive(Debug, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
-#[serde(deny_unknown_fields)]
-pub(super) struct Jwt {
-    algorithms: Vec<Spanned<String>>,
-    issuer: Spanned<String>,
-    audience: Spanned<Vec<String>>,
-    jwks_url: Option<Spanned<String>>,
-    ca: Option<Spanned<String>>,
-    #[serde(default)]
-    plaintext: bool,
-    key_file: Option<Spanned<String>>,
-    secret_file: Option<Spanned<String>>,
-    #[serde(default = "refresh")]
-    refresh_s: Spanned<u64>,
-    #[serde(default = "retry")]
-    retry_s: Spanned<u64>,
-    #[serde(default = "stale")]
-    stale_s_max: Spanned<u64>,
-    #[serde(default = "timeout")]
-    timeout_s: Spanned<u64>,
-    #[serde(default = "leeway")]
-    leeway_s: Spanned<u64>,
-    #[serde(default = "identity_claim")]
-    identity_claim: String,
-    #[serde(default = "groups_claim")]
-    groups_claim: String,
-    tenant_claim: Option<String>,
-    rights_claim: Option<String>,
-    #[serde(default)]
-    user_must_match: bool,
-}
-
-/// `[auth.http]`
-#[derive(Debug, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
-#[serde(deny_unknown_fields)]
-pub(super) struct HookTable {
-    url: Spanned<String>,
-    ca: Option<Spanned<String>>,
-    #[serde(default)]
-    plaintext: bool,
-    #[serde(default = "timeout")]
-    timeout_s: Spanned<u64>,
-    #[serde(default = "concurrency")]
-    concurrency: Spanned<usize>,
-    #[serde(default = "cache")]
-    cache_s: Spanned<u64>,
-    #[serde(default = "cache_denied")]
-    cache_denied_s: Spanned<u64>,
-    #[serde(default = "cache_entries")]
-    cache_entries_max: Spanned<usize>,
-}
-
-fn refresh() -> Spanned<u64> {
-    Spanned::new(0..0, 300)
-}
-
-fn retry() -> Spanned<u64> {
-    Spanned::new(0..0, 10)
-}
-
-fn stale() -> Spanned<u64> {
-    Spanned::new(0..0, 86_400)
-}
-
-pub(super) fn timeout() -> Spanned<u64> {
-    Spanned::new(0..0, 3)
-}
-
-fn leeway() -> Spanned<u64> {
-    Spanned::new(0..0, 30)
-}
-
-fn identity_claim() -> String {
-    "sub".to_owned()
-}
-
-fn groups_claim() -> String {
-    "groups".to_owned()
-}
-
-pub(super) fn concurrency() -> Spanned<usize> {
-    Spanned::new(0..0, 16)
-}
-
-pub(super) fn cache() -> Spanned<u64> {
-    Spanned::new(0..0, 60)
-}
-
-pub(super) fn cache_denied() -> Spanned<u64> {
-    Spanned::new(0..0, 5)
-}
-
-pub(super) fn cache_entries() -> Spanned<usize> {
-    Spanned::new(0..0, 10_000)
-}
-
-/// Everybody else that is asked. Paths are taken from `folder`.
-pub(super) fn others(written: &Auth, folder: &Path, wrongs: &mut Vec<Wrong>) -> Others {
-    let mut settled = Others::default();
-    match written.jwt.as_ref().map(|jwt| tokens(jwt, folder)).transpose() {
-        Ok(tokens) => settled.tokens = tokens,
-        Err(wrong) => wrongs.push(wrong),
-    }
-    match written.http.as_ref().map(|http| hook(http.get_ref(), folder)).transpose() {
-        Ok(hook) => settled.hook = hook.map(Arc::new),
-        Err(wrong) => wrongs.push(wrong),
-    }
-    #[cfg(feature = "ldap")]
-    match written.ldap.as_ref().map(|ldap| directory(ldap, folder)).transpose() {
-        Ok(directory) => settled.directory = directory.map(Arc::new),
-        Err(wrong) => wrongs.push(wrong),
-    }
-    #[cfg(not(feature = "ldap"))]
-    if let Some(ldap) = &written.ldap {
-        let message = "this program knows no LDAP: build it with --features ldap";
-        wrongs.push(Wrong::at(ldap, message));
-    }
-    settled
-}
-
-fn tokens(spanned: &Spanned<Jwt>, folder: &Path) -> Result<TokensSettings, Wrong> {
-    let written = spanned.get_ref();
-    let keys = match (&written.jwks_url, &written.key_file) {
-        (Some(_), Some(file)) => {
-            return Err(Wrong::at(file, "keys come from jwks_url or from key_file, not from both"));
+impl Admittance {
+    /// What is asked of peers on this machine if nothing else is said.
+    pub(super) const fn local(has_users: bool, protocol: Protocol) -> Self {
+        Self {
+            anonymous: !has_users || matches!(protocol, Protocol::Management),
+            passwords: has_users,
+            plaintext_auth: false,
+            identity_from: None,
+            tenant: TenantId::DEFAULT,
         }
-        (Some(url), None) => Some(KeysFrom::Url(JwksSettings {
-            endpoint: endpoint(url, written.ca.as_ref(), written.plaintext, folder),
-            refresh: seconds(&written.refresh_s, "refresh_s", 1..=86_400)?,
-            retry: seconds(&written.retry_s, "retry_s", 1..=3_600)?,
-            stale_max: seconds(&written.stale_s_max, "stale_s_max", 1..=31_536_000)?,
-            timeout: seconds(&written.timeout_s, "timeout_s", 1..=60)?,
-        })),
-        (None, Some(file)) => Some(KeysFrom::File(folder.join(file.get_ref()))),
-        (None, None) => None,
-    };
-    let settings = TokensSettings {
-        policy: policy(written)?,
-        keys,
-        secret_file: written.secret_file.as_ref().map(|file| folder.join(file.get_ref())),
-    };
-    settings.check().map_err(|error| {
-        let place = match &error {
-            TokensError::Endpoint(error) => {
-                endpoint_key(error, written.jwks_url.as_ref(), written.ca.as_ref())
-            }
-            TokensError::KeySet { .. } => written.key_file.as_ref(),
-            TokensError::ShortSecret(_) => written.secret_file.as_ref(),
-            TokensError::File { path, .. } => [&written.key_file, &written.secret_file]
-                .into_iter()
-                .flatten()
-                .find(|file| folder.join(file.get_ref()) == *path),
-            TokensError::Secret | TokensError::Keys => None,
+    }
+}
+
+/// The tenants that are named, with their numbers.
+pub(super) fn tenants(document: &Document, wrongs: &mut Vec<Wrong>) -> Tenants {
+    let mut taken = std::collections::BTreeMap::new();
+    for (name, number) in &document.tenants {
+        let message = if name == DEFAULT_TENANT {
+            "the tenant `default` is there without being named, with the number 0".to_owned()
+        } else if let Err(wrong) = check_word(name) {
+            wrong.to_string()
+        } else if *number.get_ref() == 0 {
+            "the number 0 belongs to the tenant `default`: choose one from 1 to 65535".to_owned()
+        } else if let Some(other) = taken.insert(*number.get_ref(), name) {
+            format!("the tenant `{other}` has this number: what is stored could not be told apart")
+        } else {
+            continue;
         };
-        place.map_or_else(|| Wrong::at(spanned, error.to_string()), |key| Wrong::at(key, error.to_string()))
-    })?;
-    Ok(settings)
+        wrongs.push(Wrong::at(number, message));
+    }
+    let named = document.tenants.iter();
+    named.map(|(name, number)| (name.as_str().into(), TenantId::new(*number.get_ref()))).collect()
 }
 
-fn policy(written: &Jwt) -> Result<Policy, Wrong> {
-    let algorithm = |name: &Spanned<String>| {
-        let known = Algorithm::ALL.map(Algorithm::name).join(", ");
-        let wrong = |()| Wrong::at(name, format!("this algorithm is not taken; there are: {known}"));
-        name.get_ref().parse().map_err(wrong)
-    };
-    let algorithms = written.algorithms.iter().map(algorithm).collect::<Result<Vec<_>, _>>()?;
-    if algorithms.is_empty() || written.issuer.get_ref().is_empty() {
-        return Err(Wrong::at(&written.issuer, "name at least one algorithm, and the issuer of the tokens"));
-    }
-    if written.audience.get_ref().is_empty() {
-        return Err(Wrong::at(&written.audience, "name at least one audience that tokens may be for"));
-    }
-    Ok(Policy {
-        algorithms,
-        issuer: written.issuer.get_ref().as_str().into(),
-        audience: written.audience.get_ref().iter().map(|one| one.as_str().into()).collect(),
-        leeway: seconds(&written.leeway_s, "leeway_s", 0..=LEEWAY_MAX.as_secs())?,
-        identity_claim: written.identity_claim.as_str().into(),
-        groups_claim: written.groups_claim.as_str().into(),
-        tenant_claim: written.tenant_claim.as_deref().map(Into::into),
-        rights_claim: written.rights_claim.as_deref().map(Into::into),
-        user_must_match: written.user_must_match,
+pub(super) fn admittance(
+    written: &document::Listener,
+    protocol: Protocol,
+    (address, entrance): (&Address, &Entrance),
+    document: &Document,
+) -> Result<Admittance, Wrong> {
+    // A proxy on this machine brings in peers from elsewhere.
+    let open = !address.is_local() || !entrance.proxies.is_empty();
+    let identity_from = identity_from(written);
+    let has_users = document.auth.has_any();
+    let mode = mode(written, protocol, (address, open), has_users, identity_from)?;
+    Ok(Admittance {
+        anonymous: mode == AuthMode::Anonymous,
+        passwords: mode != AuthMode::Certificate && has_users,
+        plaintext_auth: plaintext_auth(written, open)?,
+        identity_from,
+        tenant: tenant(written, document)?,
     })
 }
 
-fn hook(written: &HookTable, folder: &Path) -> Result<Hook, Wrong> {
-    let settings = HookSettings {
-        endpoint: endpoint(&written.url, written.ca.as_ref(), written.plaintext, folder),
-        timeout: seconds(&written.timeout_s, "timeout_s", 1..=60)?,
-        concurrency: count(&written.concurrency, "concurrency", 1..=1_024)?,
-        cache: seconds(&written.cache_s, "cache_s", 0..=86_400)?,
-        cache_denied: seconds(&written.cache_denied_s, "cache_denied_s", 0..=86_400)?,
-        cache_entries_max: count(&written.cache_entries_max, "cache_entries_max", 0..=1_000_000)?,
-    };
-    Hook::new(settings).map_err(|error| {
-        let key = endpoint_key(&error, Some(&written.url), written.ca.as_ref()).unwrap_or(&written.url);
-        Wrong::at(key, error.to_string())
+fn identity_from(written: &document::Listener) -> Option<IdentityFrom> {
+    let from = written.tls.as_ref()?.get_ref().identity_from.as_ref()?;
+    Some(match from.get_ref() {
+        document::IdentityFrom::CommonName => IdentityFrom::CommonName,
+        document::IdentityFrom::SubjectAlternativeName => IdentityFrom::SubjectAlternativeName,
+        document::IdentityFrom::Fingerprint => IdentityFrom::Fingerprint,
     })
 }
 
-pub(super) fn endpoint(
-    url: &Spanned<String>,
-    ca: Option<&Spanned<String>>,
-    plaintext: bool,
-    folder: &Path,
-) -> EndpointSettings {
-    EndpointSettings { url: url.get_ref().clone(), ca: ca.map(|ca| folder.join(ca.get_ref())), plaintext }
-}
-
-/// The key that is to blame.
-pub(super) fn endpoint_key<'k>(
-    error: &EndpointError,
-    url: Option<&'k Spanned<String>>,
-    ca: Option<&'k Spanned<String>>,
-) -> Option<&'k Spanned<String>> {
-    match error {
-        EndpointError::Ca { .. } | EndpointError::UselessCa => ca.or(url),
-        EndpointError::Url { .. } | EndpointError::Plaintext | EndpointError::NoCa => url,
+/// How a listener finds out who its peers are, if it may.
+fn mode(
+    written: &document::Listener,
+    protocol: Protocol,
+    (address, open): (&Address, bool),
+    has_users: bool,
+    identity_from: Option<IdentityFrom>,
+) -> Result<AuthMode, Wrong> {
+    let place = written.auth.as_ref().map_or_else(|| written.address.span(), Spanned::span);
+    let wrong = |message: String| Err(Wrong { span: place, message });
+    let mode = written.auth.as_ref().map(|mode| *mode.get_ref());
+    if protocol == Protocol::Management {
+        if open || mode.is_some_and(|mode| mode != AuthMode::Anonymous) {
+            let message = "a management listener asks for no password: keep it anonymous, on an address of this machine";
+            return wrong(message.to_owned());
+        }
+        return Ok(AuthMode::Anonymous);
+    }
+    let default = match identity_from {
+        _ if has_users => AuthMode::Password,
+        Some(_) => AuthMode::Certificate,
+        None => AuthMode::Anonymous,
+    };
+    match mode.unwrap_or(default) {
+        AuthMode::Anonymous if open => wrong(format!(
+            "{address} is open to the network, and this listener would let anybody in: set auth = \"password\", and \
+             users_file under [auth]"
+        )),
+        AuthMode::Password if !has_users => wrong(
+            "there are no passwords to check: set users_file under [auth] (`mynah user add` makes one)"
+                .to_owned(),
+        ),
+        AuthMode::Certificate if identity_from.is_none() => wrong(
+            "no certificate says who a peer is: set client_certificates, client_ca and identity_from under \
+             listener.tls"
+                .to_owned(),
+        ),
+        mode => Ok(mode),
     }
 }
 
-pub(super) fn seconds(
-    written: &Spanned<u64>,
-    name: &str,
-    bounds: std::ops::RangeInclusive<u64>,
-) -> Result<Duration, Wrong> {
-    if bounds.contains(written.get_ref()) {
-        return Ok(Duration::from_secs(*written.get_ref()));
+fn plaintext_auth(written: &document::Listener, open: bool) -> Result<bool, Wrong> {
+    let Some(wanted) = &written.plaintext_auth else { return Ok(false) };
+    if open && *wanted.get_ref() {
+        let message = "passwords would be there for everybody on the network to read: this is for listeners on an address \
+                       of this machine, without proxies; use TLS elsewhere";
+        return Err(Wrong::at(wanted, message));
     }
-    Err(Wrong::at(written, format!("{name} has to be {} to {} seconds", bounds.start(), bounds.end())))
+    Ok(*wanted.get_ref())
 }
 
-pub(super) fn count(
-    written: &Spanned<usize>,
-    name: &str,
-    bounds: std::ops::RangeInclusive<usize>,
-) -> Result<usize, Wrong> {
-    if bounds.contains(written.get_ref()) {
-        return Ok(*written.get_ref());
-    }
-    Err(Wrong::at(written, format!("{name} has to be {} to {}", bounds.start(), bounds.end())))
+fn tenant(written: &document::Listener, document: &Document) -> Result<TenantId, Wrong> {
+    let Some(name) = &written.tenant else { return Ok(TenantId::DEFAULT) };
+    let known = document.tenants.get(name.get_ref()).map(|number| TenantId::new(*number.get_ref()));
+    let known = known.or_else(|| (name.get_ref() == DEFAULT_TENANT).then_some(TenantId::DEFAULT));
+    known.ok_or_else(|| {
+        let message = format!("there is no tenant `{0}`: add `{0} = NUMBER` under [tenants]", name.get_ref());
+        Wrong::at(name, message)
+    })
 }

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::auth::{cache, cache_denied, cache_entries, concurrency, timeout};
+use super::others::{cache, cache_denied, cache_entries, concurrency, timeout};
 
 /// `[auth.ldap]`
 #[derive(Debug, Deserialize)]
@@ -78,7 +78,7 @@ mod settled {
     use mynah_auth::remote::{GroupsFrom, Ldap, LdapError, LdapSettings, UserFrom};
     use toml::Spanned;
 
-    use super::super::auth::{count, endpoint, endpoint_key, seconds};
+    use super::super::others::{count, endpoint, endpoint_key, seconds};
     use super::super::settings::Wrong;
     use super::Directory;
 

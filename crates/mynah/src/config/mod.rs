@@ -8,16 +8,17 @@ mod entrance;
 mod ldap;
 mod listeners;
 mod mqtt;
+mod others;
 mod problem;
 mod settings;
 
 use std::fs;
 use std::path::Path;
 
-pub(crate) use auth::Others;
 pub(crate) use bridges::Bridge;
+pub(crate) use others::Others;
 pub(crate) use problem::Problem;
-pub(crate) use settings::{Listener, LogFormat, Protocol, Settings};
+pub(crate) use settings::{Listener, LogFormat, Protocol, Settings, StoreSettings};
 
 use crate::complaint::Complaint;
 
@@ -39,6 +40,6 @@ fn parse(path: &Path, text: &str) -> Result<Settings, Vec<Problem>> {
 }
 
 #[cfg(test)]
-mod auth_tests;
+mod others_tests;
 #[cfg(test)]
 mod tests;

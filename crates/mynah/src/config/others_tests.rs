@@ -44,7 +44,7 @@ fn jwt(algorithm: &str, more: &str) -> String {
 fn tokens_need_keys_that_fit() {
     let folder = Folder::new("jwt");
     let taken = folder.parse(&jwt("HS256", "secret_file = \"secret\"")).unwrap();
-    assert!(taken.others.tokens.is_some() && !taken.listeners[0].anonymous);
+    assert!(taken.others.tokens.is_some() && !taken.listeners[0].admittance.anonymous);
     let url = "jwks_url = \"http://127.0.0.1:1/keys\"";
     assert!(folder.parse(&jwt("RS256", url)).is_ok());
     for (text, problem) in [
@@ -81,7 +81,7 @@ fn tokens_need_keys_that_fit() {
 fn a_hook_is_asked_where_that_is_safe() {
     let folder = Folder::new("hook");
     let taken = folder.parse("[auth.http]\nurl = \"http://localhost:8000/login\"\n").unwrap();
-    assert!(taken.others.hook.is_some() && !taken.listeners[0].anonymous);
+    assert!(taken.others.hook.is_some() && !taken.listeners[0].admittance.anonymous);
     assert!(folder.parse("[auth.http]\nurl = \"http://hook.example/\"\nplaintext = true\n").is_ok());
     for (text, problem) in [
         ("url = \"hook.example\"", "mynah.toml:2:7: write a URL of http or https"),

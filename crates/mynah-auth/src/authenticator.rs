@@ -26,6 +26,11 @@ pub trait VerifyToken: Send + Sync {
     /// Why it proves nothing.
     fn verify(&self, now: Instant, peer: &Peer, token: &str) -> Result<Login, Reason>;
 
+    /// Whether there are tokens that it takes at all.
+    fn takes_tokens(&self) -> bool {
+        true
+    }
+
     /// Who a user is whom the users file does not have, by its password; none if nobody knows more than the file. A
     /// verifier that does not say otherwise asks nobody.
     fn verify_stranger(
@@ -365,7 +370,10 @@ impl Authenticator {
             (ScramHash::Sha256.name(), sha_256),
             (ScramHash::Sha1.plus_name(), sha_1 && binds),
             (ScramHash::Sha1.name(), sha_1),
-            (sasl::OAUTHBEARER, is_secret && self.tokens.is_some()),
+            (
+                sasl::OAUTHBEARER,
+                is_secret && self.tokens.as_ref().is_some_and(|tokens| tokens.takes_tokens()),
+            ),
             (sasl::PLAIN, is_secret && passwords),
             (sasl::ANONYMOUS, peer.door.anonymous),
         ];

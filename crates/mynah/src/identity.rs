@@ -94,6 +94,10 @@ impl VerifyToken for Others {
         Ok(proved(grant, now, wall()))
     }
 
+    fn takes_tokens(&self) -> bool {
+        self.tokens.is_some()
+    }
+
     fn verify_stranger(
         &self,
         now: Instant,

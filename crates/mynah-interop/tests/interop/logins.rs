@@ -167,7 +167,7 @@ fn a_token_lets_its_bearer_in_whatever_the_protocol() {
     let keys = published_keys(&[&first]);
     let site = Site::start(move |_| keys.clone());
     let table = format!(
-        "{RULES}[auth.jwt]\nalgorithms = [\"RS256\"]\nissuer = \"the issuer\"\naudience = [\"mynah\"]\n\
+        "{RULES}[auth]\npair_failures_max = 1000\naddress_failures_max = 1000\nidentity_failures_max = 1000\n[auth.jwt]\nalgorithms = [\"RS256\"]\nissuer = \"the issuer\"\naudience = [\"mynah\"]\n\
          jwks_url = \"http://{}/keys\"\n",
         site.address
     );

@@ -33,7 +33,7 @@ pub use error::StartError;
 pub use link::{Dialer, Link};
 pub use rustls::pki_types::ServerName;
 pub use server::{Config, LocalAddress, Server, Socketed};
-pub use storage::{Keeping, Recovered, Storage};
+pub use storage::{Keeping, Records, Recovered, Recovery, Storage, Wall};
 pub use tls::{
     CertificateFiles, ClientCertificates, ClientTls, ClientTlsSettings, Tls, TlsError, TlsFile, TlsSettings,
     TlsVersion,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use mynah_core::{Counters, DropReason, RouteCache, SessionRef, SessionTable, WorkerId};
-use mynah_model::{Instant, Reason};
+use mynah_model::{Groups, Instant, Reason};
 use mynah_stack::{Close, Command, Outbound, Step};
 
 use crate::authenticate::Attempt;
@@ -75,6 +75,8 @@ pub enum Event {
     Authenticate {
         /// Whose peer.
         connection: ConnectionId,
+        /// The place in [`crate::Settings::listeners`] where it came in.
+        listener: u16,
         /// What the peer said.
         attempt: Attempt,
     },
@@ -223,6 +225,12 @@ impl Engine {
     #[must_use]
     pub fn certificate(&self, id: ConnectionId) -> Option<&Arc<PeerCertificate>> {
         self.lane.connections.get(id)?.certificate.as_ref()
+    }
+
+    /// The groups that the peer's identity is in.
+    #[must_use]
+    pub fn groups(&self, id: ConnectionId) -> Option<&Groups> {
+        self.lane.connections.get(id).map(|connection| &connection.groups)
     }
 
     /// Takes in what another worker sent.
@@ -504,6 +512,9 @@ impl Engine {
         if connection.is_closing() {
             return self.finish(id);
         }
+        if connection.valid_until.is_some_and(|until| until <= now) {
+            return self.expel(now, id);
+        }
         if connection.stack.deadline().is_some_and(|deadline| deadline <= now) {
             self.lane.lend(id.slot);
             if let Some(connection) = self.lane.connections.get_mut(id) {
@@ -525,5 +536,8 @@ impl Engine {
 }
 
 fn wake_at(connection: &Connection) -> Option<Instant> {
-    if connection.is_closing() { None } else { connection.stack.deadline() }
+    if connection.is_closing() {
+        return None;
+    }
+    [connection.stack.deadline(), connection.valid_until].into_iter().flatten().min()
 }

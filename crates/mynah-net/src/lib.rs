@@ -7,6 +7,7 @@
 mod acceptor;
 mod address;
 mod buffers;
+mod caller;
 mod clock;
 mod entrance;
 mod error;
@@ -22,9 +23,11 @@ mod stream;
 mod tls;
 mod transport;
 mod verifier;
+mod waiting;
 mod worker;
 
 pub use address::{Address, Network};
+pub use caller::{Caller, ChannelBinding};
 pub use entrance::Entrance;
 pub use error::StartError;
 pub use link::{Dialer, Link};

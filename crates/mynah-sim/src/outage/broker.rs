@@ -263,6 +263,7 @@ fn settings(workers: u16, seed: u64) -> Settings {
         protocol: Arc::new(Mqtt::new(Config::default())),
         tenant: TenantId::DEFAULT,
         anonymous: true,
+        certificates: false,
         identity: None,
     };
     Settings {

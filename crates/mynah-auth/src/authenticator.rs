@@ -10,6 +10,7 @@ use ring::hmac;
 use crate::credential::{HashError, ScramHash, ScramVerifier, random};
 use crate::peer::{Certificate, IdentityFrom, Login, Peer};
 use crate::sasl::{self, Mechanism, Realm};
+use crate::slots::Slots;
 use crate::throttle::{Origin, Throttle, ThrottleSettings};
 use crate::users::name::{password_bytes, prepared};
 use crate::users::{Account, Standing, Users};
@@ -24,6 +25,24 @@ pub trait VerifyToken: Send + Sync {
     /// # Errors
     /// Why it proves nothing.
     fn verify(&self, now: Instant, peer: &Peer, token: &str) -> Result<Login, Reason>;
+
+    /// Whether there are tokens that it takes at all.
+    fn takes_tokens(&self) -> bool {
+        true
+    }
+
+    /// Who a user is whom the users file does not have, by its password; none if nobody knows more than the file. A
+    /// verifier that does not say otherwise asks nobody.
+    fn verify_stranger(
+        &self,
+        now: Instant,
+        peer: &Peer,
+        user: &str,
+        password: &[u8],
+    ) -> Option<Result<Login, Reason>> {
+        let _ = (now, peer, user, password);
+        None
+    }
 }
 
 /// The outcome of an attempt to log in, for a log or an audit. It holds no secret.
@@ -56,6 +75,8 @@ pub enum Refusal {
     Certificate,
     /// The token proves nothing.
     Token(Reason),
+    /// Others who were asked do not let it in.
+    Stranger(Reason),
     /// The listener takes no proof of this kind.
     Method,
 }
@@ -66,7 +87,7 @@ impl Refusal {
     pub const fn reason(self) -> Reason {
         match self {
             Self::Throttled => Reason::ServerBusy,
-            Self::Token(reason) => reason,
+            Self::Token(reason) | Self::Stranger(reason) => reason,
             Self::UnknownUser
             | Self::WrongPassword
             | Self::Locked
@@ -80,7 +101,7 @@ impl Refusal {
     const fn is_guess(self) -> bool {
         match self {
             Self::UnknownUser | Self::WrongPassword | Self::Locked | Self::Certificate => true,
-            Self::Token(reason) => matches!(reason, Reason::BadCredentials),
+            Self::Token(reason) | Self::Stranger(reason) => matches!(reason, Reason::BadCredentials),
             Self::Changed | Self::Throttled | Self::Method => false,
         }
     }
@@ -96,6 +117,7 @@ impl std::fmt::Display for Refusal {
             Self::Throttled => "too many failures",
             Self::Certificate => "certificate names nobody",
             Self::Token(_) => "token refused",
+            Self::Stranger(_) => "refused by those who were asked",
             Self::Method => "not taken here",
         })
     }
@@ -113,6 +135,8 @@ pub struct Authenticator {
     tokens: Option<Arc<dyn VerifyToken>>,
     on_login: OnLogin,
     hashed: AtomicU64,
+    /// However many threads wait for others, no more than these keep the processor busy.
+    hashing: Slots,
 }
 
 /// One attempt on its way.
@@ -141,6 +165,7 @@ impl Authenticator {
             tokens,
             on_login: Box::new(on_login),
             hashed: AtomicU64::new(0),
+            hashing: Slots::of_half_the_cores(),
         })
     }
 
@@ -239,6 +264,12 @@ impl Authenticator {
         }
         let (users, tenant) = (self.users(), attempt.peer.door.tenant);
         let prepared = password_bytes(password);
+        if users.account(tenant, name).is_none()
+            && let Some(others) = &self.tokens
+            && let Some(result) = others.verify_stranger(now, attempt.peer, name, password)
+        {
+            return result.map_err(Refusal::Stranger);
+        }
         // Both are always looked up, so that it takes the same time whether there is such a user.
         let stand_in = users.stand_in(tenant, name);
         let account = users.account(tenant, name).filter(|account| account.user.has_password());
@@ -249,7 +280,9 @@ impl Authenticator {
             return Ok(verified.login());
         }
         self.hashed.fetch_add(1, Ordering::Relaxed);
+        let slot = self.hashing.take();
         let is_right = verified.user.has_this_password(&prepared, password);
+        drop(slot);
         let account = account.ok_or(Refusal::UnknownUser)?;
         self.judge_account(account, is_right)?;
         account.remember(tag);
@@ -341,7 +374,10 @@ impl Authenticator {
             (ScramHash::Sha256.name(), sha_256),
             (ScramHash::Sha1.plus_name(), sha_1 && binds),
             (ScramHash::Sha1.name(), sha_1),
-            (sasl::OAUTHBEARER, is_secret && self.tokens.is_some()),
+            (
+                sasl::OAUTHBEARER,
+                is_secret && self.tokens.as_ref().is_some_and(|tokens| tokens.takes_tokens()),
+            ),
             (sasl::PLAIN, is_secret && passwords),
             (sasl::ANONYMOUS, peer.door.anonymous),
         ];

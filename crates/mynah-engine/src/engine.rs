@@ -51,6 +51,8 @@ pub struct Engine {
     pub(crate) since: BTreeMap<SessionRef, u64>,
     /// What an earlier run owed.
     pub(crate) errands: Vec<RestoredErrand>,
+    /// Sessions of an earlier run with a will or an end that may be due.
+    pub(crate) restored: Vec<SessionRef>,
     pub(crate) started: Instant,
     due: Vec<Timer>,
     /// When this worker looks for retained values that have expired.
@@ -64,7 +66,6 @@ pub(crate) enum Timer {
     Session(SessionRef),
     Sys,
     Retained,
-    Errands,
 }
 
 /// Something that the I/O layer has to carry out.
@@ -121,6 +122,7 @@ impl Engine {
             repeated: BTreeMap::new(),
             since: BTreeMap::new(),
             errands: Vec::new(),
+            restored: Vec::new(),
             started: now,
             due: Vec::new(),
             retained_due: None,
@@ -262,7 +264,6 @@ impl Engine {
                 Timer::Session(session) => self.session_due(now, session),
                 Timer::Sys => self.sys_due(now),
                 Timer::Retained => self.expire_retained(now),
-                Timer::Errands => self.run_errands(now),
             }
         }
         self.due = due;

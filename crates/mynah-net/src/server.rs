@@ -122,9 +122,8 @@ impl Server {
         let clock = storage.as_ref().map_or_else(Clock::start, Storage::clock);
         let (verifier, verifiers) = match verify {
             Some(verify) => {
-                let threads =
-                    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).div_ceil(2);
-                let (verifier, handles) = Verifier::start(verify, threads, clock)?;
+                let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+                let (verifier, handles) = Verifier::start(verify, verify.threads(cores), clock)?;
                 (Some(verifier), handles)
             }
             None => (None, Vec::new()),

@@ -52,6 +52,12 @@ pub trait Verify: Send + Sync {
         Err(Reason::BadCredentials)
     }
 
+    /// How many threads verify, on a machine of `cores` cores. A verifier that waits for others wants more than one that
+    /// only computes.
+    fn threads(&self, cores: usize) -> usize {
+        cores.div_ceil(2)
+    }
+
     /// Begins an exchange by the method of this name. A verifier that does not say otherwise knows none.
     ///
     /// # Errors

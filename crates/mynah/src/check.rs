@@ -24,6 +24,22 @@ pub(crate) fn run(file: Option<&Path>) -> Result<(), Complaint> {
     Ok(())
 }
 
+/// Who is asked who a peer is, beside the users file.
+fn asked(others: &config::Others) -> String {
+    let mut text = String::new();
+    if others.tokens.is_some() {
+        text.push_str("tokens     are taken in place of passwords\n");
+    }
+    if others.hook.is_some() {
+        text.push_str("hook       is asked about users that are not in the users file\n");
+    }
+    #[cfg(feature = "ldap")]
+    if others.directory.is_some() {
+        text.push_str("directory  is asked about users that nobody else decides about\n");
+    }
+    text
+}
+
 /// What listens where, what is off, and how to open up.
 pub(crate) fn summary(settings: &Settings) -> String {
     let mut text = String::new();
@@ -63,7 +79,8 @@ pub(crate) fn summary(settings: &Settings) -> String {
     if is_local {
         off.push("the network (all listeners are on loopback)");
     }
-    if settings.users_file.is_none() {
+    text.push_str(&asked(&settings.others));
+    if settings.users_file.is_none() && settings.others.is_empty() {
         off.push("passwords");
     }
     if settings.access.is_unrestricted() {

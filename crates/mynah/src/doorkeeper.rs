@@ -14,11 +14,16 @@ pub(crate) struct Doorkeeper {
     authenticator: Arc<Authenticator>,
     /// By the place of their listener among those of the engine.
     doors: Vec<Arc<Door>>,
+    /// Whether others may be asked.
+    waits: bool,
 }
 
+/// Threads that may wait for others, beside those that hash.
+const WAITING_THREADS: usize = 32;
+
 impl Doorkeeper {
-    pub(crate) fn new(authenticator: Arc<Authenticator>, doors: Vec<Door>) -> Self {
-        Self { authenticator, doors: doors.into_iter().map(Arc::new).collect() }
+    pub(crate) fn new(authenticator: Arc<Authenticator>, doors: Vec<Door>, waits: bool) -> Self {
+        Self { authenticator, doors: doors.into_iter().map(Arc::new).collect(), waits }
     }
 
     fn peer(&self, caller: &Caller) -> Result<Peer, Reason> {
@@ -34,6 +39,10 @@ impl Doorkeeper {
 }
 
 impl Verify for Doorkeeper {
+    fn threads(&self, cores: usize) -> usize {
+        cores.div_ceil(2) + if self.waits { WAITING_THREADS } else { 0 }
+    }
+
     fn recall(
         &self,
         now: Instant,
@@ -153,7 +162,7 @@ mod tests {
             plaintext_auth: true,
             identity_from: Some(mynah_auth::IdentityFrom::SubjectAlternativeName),
         };
-        Doorkeeper::new(Arc::new(authenticator), vec![door])
+        Doorkeeper::new(Arc::new(authenticator), vec![door], false)
     }
 
     #[test]

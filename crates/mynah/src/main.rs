@@ -9,6 +9,7 @@ mod client;
 mod complaint;
 mod config;
 mod doorkeeper;
+mod identity;
 mod logging;
 mod serve;
 mod stop;

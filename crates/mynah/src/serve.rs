@@ -24,15 +24,17 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) fn run(file: Option<&Path>) -> Result<(), Complaint> {
     let settings = config::load(file)?;
     logging::start(&settings);
-    let authentication = Authentication::load(&settings)?;
     raise_file_limit();
-    eprint!("{}", check::summary(&settings));
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(RUNTIME_THREADS)
         .thread_name("mynah-http")
         .enable_all()
         .build()
         .map_err(|error| Complaint::System { what: "the runtime cannot be started", error })?;
+    let entered = runtime.enter();
+    let authentication = Authentication::load(&settings)?;
+    drop(entered);
+    eprint!("{}", check::summary(&settings));
     runtime.block_on(serve(settings, authentication))
 }
 

@@ -68,7 +68,7 @@ pub(super) fn admittance(
     // A proxy on this machine brings in peers from elsewhere.
     let open = !address.is_local() || !entrance.proxies.is_empty();
     let identity_from = identity_from(written);
-    let has_users = document.auth.users_file.is_some();
+    let has_users = document.auth.has_any();
     let mode = mode(written, protocol, (address, open), has_users, identity_from)?;
     Ok(Admittance {
         anonymous: mode == AuthMode::Anonymous,

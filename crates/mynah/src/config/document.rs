@@ -11,7 +11,9 @@ use mynah_model::Limits;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::ldap::Directory;
 use super::mqtt::{Mqtt, Profile};
+use super::others::{HookTable, Jwt};
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -253,6 +255,9 @@ pub(super) struct Auth {
     pub(super) address_failures_max: u16,
     pub(super) identity_failures_max: u16,
     pub(super) failures_remembered_max: Spanned<NonZeroU32>,
+    pub(super) jwt: Option<Spanned<Jwt>>,
+    pub(super) http: Option<Spanned<HookTable>>,
+    pub(super) ldap: Option<Spanned<Directory>>,
 }
 
 impl Default for Auth {
@@ -268,7 +273,17 @@ impl Default for Auth {
                 0..0,
                 u32::try_from(throttle.entries_max).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN),
             ),
+            jwt: None,
+            http: None,
+            ldap: None,
         }
+    }
+}
+
+impl Auth {
+    /// Whether there is anybody who can say whether a password is right.
+    pub(super) const fn has_any(&self) -> bool {
+        self.users_file.is_some() || self.jwt.is_some() || self.http.is_some() || self.ldap.is_some()
     }
 }
 

@@ -69,7 +69,7 @@ impl Protocol {
 
 /// The listeners of the file; without any, one for each protocol on its standard port, for this machine only.
 pub(super) fn listeners(document: &Document, folder: &Path, wrongs: &mut Vec<Wrong>) -> Vec<Listener> {
-    let has_users = document.auth.users_file.is_some();
+    let has_users = document.auth.has_any();
     if document.listener.is_empty() {
         let listener = |protocol: Protocol| Listener {
             name: protocol.name().to_owned(),

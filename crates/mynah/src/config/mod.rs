@@ -5,8 +5,10 @@ mod auth;
 mod bridges;
 mod document;
 mod entrance;
+mod ldap;
 mod listeners;
 mod mqtt;
+mod others;
 mod problem;
 mod settings;
 
@@ -14,6 +16,7 @@ use std::fs;
 use std::path::Path;
 
 pub(crate) use bridges::Bridge;
+pub(crate) use others::Others;
 pub(crate) use problem::Problem;
 pub(crate) use settings::{Listener, LogFormat, Protocol, Settings, StoreSettings};
 
@@ -36,5 +39,7 @@ fn parse(path: &Path, text: &str) -> Result<Settings, Vec<Problem>> {
     })
 }
 
+#[cfg(test)]
+mod others_tests;
 #[cfg(test)]
 mod tests;

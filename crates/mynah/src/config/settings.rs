@@ -22,6 +22,7 @@ pub(crate) use super::document::LogFormat;
 use super::document::{self, Document, Durability, LogLevel};
 use super::listeners::listeners;
 pub(crate) use super::listeners::{Listener, Protocol};
+use super::others::{Others, others};
 
 /// Failures that can be remembered: they have their memory from the start.
 const FAILURES_REMEMBERED_MAX: u32 = 1 << 24;
@@ -33,6 +34,7 @@ pub(crate) struct Settings {
     pub(crate) workers: Option<NonZeroU16>,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) bridges: Vec<Bridge>,
+    pub(crate) others: Others,
     pub(crate) users_file: Option<PathBuf>,
     pub(crate) tenants: Tenants,
     pub(crate) throttle: ThrottleSettings,
@@ -97,6 +99,7 @@ pub(super) fn settle(document: Document, path: &Path) -> Result<Settings, Vec<Wr
     });
     let (mqtt, profiles) = mqtt(&document, &mut wrongs);
     let bridges = bridges(&document.bridge, mqtt.settings().packet_bytes_max, folder, &mut wrongs);
+    let others = others(&document.auth, folder, &mut wrongs);
     let http = http(&document.http).map_err(|wrong| wrongs.push(wrong));
     let (Ok(http), true) = (http, wrongs.is_empty()) else {
         return Err(wrongs);
@@ -106,6 +109,7 @@ pub(super) fn settle(document: Document, path: &Path) -> Result<Settings, Vec<Wr
         workers: document.workers.map(Spanned::into_inner),
         listeners,
         bridges,
+        others,
         throttle: ThrottleSettings::from(&document.auth),
         users_file: document.auth.users_file.map(|file| folder.join(file.into_inner())),
         tenants,

@@ -486,12 +486,18 @@ fn the_document_lists_every_key_with_its_default() {
     let text = "[[listener]]\nname = \"\"\nprotocol = \"mqtt\"\naddress = \"\"\nwebsocket = {}\nproxies = [\"\"]\n\
                 tls = { certificate = \"\", key = \"\", additional = [{ certificate = \"\", key = \"\" }] }\n\
                 [[access]]\nidentity = \"\"\naction = \"publish\"\nallow = [\"x\"]\ndeny = [\"x\"]\n\
-                [[bridge]]\nname = \"\"\naddress = \"\"\ntls = { ca = \"\" }\ntopics = [{ direction = \"in\", filter = \"\" }]\n";
+                [[bridge]]\nname = \"\"\naddress = \"\"\ntls = { ca = \"\" }\ntopics = [{ direction = \"in\", filter = \"\" }]\n\
+                [auth.jwt]\nalgorithms = [\"\"]\nissuer = \"\"\naudience = [\"\"]\n[auth.http]\nurl = \"\"\n\
+                [auth.ldap]\nurl = \"\"\nsearch = { bind_dn = \"\", password_file = \"\", base = \"\", filter = \"\" }\n\
+                groups_search = { base = \"\", filter = \"\" }\n";
     let document: Document = toml::from_str(text).unwrap();
     let mut expected = BTreeMap::new();
     keys("", &serde_json::to_value(&document).unwrap(), &mut expected);
-    // What a listener and a rule say has no default, or one that depends on other keys.
-    let own = |key: &str| ["listener.", "access.", "bridge."].iter().any(|table| key.starts_with(table));
+    // What these say has no default, or one that depends on other keys.
+    let own = |key: &str| {
+        let tables = ["listener.", "access.", "bridge.", "auth.jwt.", "auth.http.", "auth.ldap."];
+        tables.iter().any(|table| key.starts_with(table))
+    };
 
     let page = page();
     let mut listed = BTreeMap::new();

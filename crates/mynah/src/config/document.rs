@@ -254,7 +254,7 @@ pub(super) struct Auth {
     pub(super) pair_failures_max: u16,
     pub(super) address_failures_max: u16,
     pub(super) identity_failures_max: u16,
-    pub(super) failures_remembered_max: NonZeroU32,
+    pub(super) failures_remembered_max: Spanned<NonZeroU32>,
     pub(super) jwt: Option<Spanned<Jwt>>,
     pub(super) http: Option<Spanned<HookTable>>,
     pub(super) ldap: Option<Spanned<Directory>>,
@@ -269,10 +269,10 @@ impl Default for Auth {
             pair_failures_max: count(throttle.pair_failures),
             address_failures_max: count(throttle.address_failures),
             identity_failures_max: count(throttle.identity_failures),
-            failures_remembered_max: u32::try_from(throttle.entries_max)
-                .ok()
-                .and_then(NonZeroU32::new)
-                .unwrap_or(NonZeroU32::MIN),
+            failures_remembered_max: Spanned::new(
+                0..0,
+                u32::try_from(throttle.entries_max).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN),
+            ),
             jwt: None,
             http: None,
             ldap: None,
@@ -293,7 +293,7 @@ impl From<&Auth> for ThrottleSettings {
             pair_failures: table.pair_failures_max.into(),
             address_failures: table.address_failures_max.into(),
             identity_failures: table.identity_failures_max.into(),
-            entries_max: table.failures_remembered_max.get() as usize,
+            entries_max: table.failures_remembered_max.get_ref().get() as usize,
         }
     }
 }

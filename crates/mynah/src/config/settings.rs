@@ -24,6 +24,9 @@ use super::listeners::listeners;
 pub(crate) use super::listeners::{Listener, Protocol};
 use super::others::{Others, others};
 
+/// Failures that can be remembered: they have their memory from the start.
+const FAILURES_REMEMBERED_MAX: u32 = 1 << 24;
+
 /// Everything an operator can choose, checked.
 #[derive(Debug)]
 pub(crate) struct Settings {
@@ -81,6 +84,13 @@ pub(super) fn settle(document: Document, path: &Path) -> Result<Settings, Vec<Wr
         wrongs.push(Wrong::at(workers, format!("there are at most {SHARDS} workers")));
     }
     let folder = path.parent().unwrap_or(Path::new(""));
+    let remembered = &document.auth.failures_remembered_max;
+    if remembered.get_ref().get() > FAILURES_REMEMBERED_MAX {
+        wrongs.push(Wrong::at(
+            remembered,
+            format!("failures_remembered_max must be 1 to {FAILURES_REMEMBERED_MAX}"),
+        ));
+    }
     let tenants = tenants(&document, &mut wrongs);
     let listeners = listeners(&document, folder, &mut wrongs);
     let access = rules(&document.access, &mut wrongs).with_check(match document.access_check {

@@ -469,6 +469,8 @@ fn failures_that_are_free_can_be_chosen() {
     let chosen = settings("[auth]\npair_failures_max = 2\nfailures_remembered_max = 100\n").throttle;
     let expected = ThrottleSettings { pair_failures: 2, entries_max: 100, ..ThrottleSettings::default() };
     assert_eq!(chosen, expected);
+    let problem = problems("[auth]\nfailures_remembered_max = 16777217\n").remove(0);
+    assert!(problem.contains("failures_remembered_max must be 1 to 16777216"), "{problem}");
 }
 
 #[test]

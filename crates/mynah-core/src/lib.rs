@@ -14,6 +14,7 @@
 //! * [`Text`]: a filter that the index and a session share.
 //! * [`RetainedStore`]: the last value of each topic, walked in topic order by a [`Cursor`].
 //! * [`AccessRules`]: which identity may publish and subscribe where.
+//! * [`rules`]: who may do what where. [`rules::Rules`] are resolved to each peer's [`rules::Rights`].
 //! * [`Counters`]: what one worker counts and others read.
 #![no_std]
 
@@ -29,6 +30,7 @@ mod queue;
 mod refs;
 mod retained;
 mod route;
+pub mod rules;
 mod session;
 mod sessions;
 mod shares;

@@ -5,6 +5,7 @@ mod doorkeeper;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::num::NonZeroU64;
 
 use hashbrown::HashTable;
 use mynah_model::{TenantId, Topic};
@@ -136,6 +137,8 @@ pub struct RouteCache {
     hand: usize,
     /// Targets in all routes.
     targets: usize,
+    /// The last number that was given to a topic.
+    numbers: NonZeroU64,
     doorkeeper: Doorkeeper,
     /// How many topics wanted to come in when there was no room.
     applicants: u32,
@@ -150,6 +153,8 @@ struct Slot {
     tenant: TenantId,
     /// Empty in a vacant slot: no topic is.
     topic: Box<[u8]>,
+    /// Tells the topic from all others that had a number.
+    number: NonZeroU64,
     stamp: Stamp,
     route: Route,
     /// How often the route was asked for since it was let in, up to [`RouteCache::USES_MAX`], less once for each time that
@@ -184,6 +189,7 @@ impl RouteCache {
             last: 0,
             hand: 0,
             targets: 0,
+            numbers: NonZeroU64::MIN,
             doorkeeper: Doorkeeper::new(capacity.saturating_mul(Self::KNOWN_PER_TOPIC)),
             applicants: 0,
             passing: Route::default(),
@@ -200,16 +206,11 @@ impl RouteCache {
         generations: &Generations,
         find: impl FnOnce(&mut Found),
     ) -> &Route {
-        let slots = &self.slots;
-        let same = |&at: &u32| {
-            // A vacant slot has no topic, and so is never the same.
-            slots.get(at as usize).is_some_and(|s| s.tenant == tenant && *s.topic == *topic.as_bytes())
-        };
-        let known = if same(&self.last) {
+        let known = if self.is_at(self.last, tenant, topic) {
             self.last
         } else {
             let hash = self.hash.text(tenant, topic.as_bytes());
-            match self.table.find(hash, same) {
+            match self.table.find(hash, |&at| self.is_at(at, tenant, topic)) {
                 Some(at) => *at,
                 None => return self.find_first(hash, tenant, topic, generations, find),
             }
@@ -223,6 +224,29 @@ impl RouteCache {
         let slot = &mut self.slots[known as usize];
         slot.uses = (slot.uses + 1).min(Self::USES_MAX);
         &slot.route
+    }
+
+    /// The number of a topic whose route is remembered. No other topic ever gets it, and the topic gets another if it is
+    /// forgotten meanwhile. The route that is asked for next is found the sooner if it is this topic's.
+    #[inline]
+    pub fn number(&mut self, tenant: TenantId, topic: Topic<'_>) -> Option<NonZeroU64> {
+        if !self.is_at(self.last, tenant, topic) {
+            let hash = self.hash.text(tenant, topic.as_bytes());
+            self.last = *self.table.find(hash, |&at| self.is_at(at, tenant, topic))?;
+        }
+        Some(self.slots[self.last as usize].number)
+    }
+
+    /// A number that no topic has: for one that is asked about in passing.
+    pub fn passing_number(&mut self) -> NonZeroU64 {
+        self.numbers = self.numbers.saturating_add(1);
+        self.numbers
+    }
+
+    #[inline(always)]
+    fn is_at(&self, at: u32, tenant: TenantId, topic: Topic<'_>) -> bool {
+        // A vacant slot has no topic, and so is never the same.
+        self.slots.get(at as usize).is_some_and(|s| s.tenant == tenant && *s.topic == *topic.as_bytes())
     }
 
     #[cold]
@@ -240,9 +264,10 @@ impl RouteCache {
         }
         let stamp = generations.stamp(tenant, topic);
         let route = self.find_route(find);
-        let at = self.vacate();
+        let (at, number) = (self.vacate(), self.passing_number());
         let slot = &mut self.slots[at as usize];
         (slot.hash, slot.tenant, slot.topic) = (hash, tenant, topic.as_bytes().into());
+        slot.number = number;
         let slots = &self.slots;
         self.table.insert_unique(hash, at, |&at| slots[at as usize].hash);
         self.fill(at, stamp, route);
@@ -300,6 +325,7 @@ impl RouteCache {
             hash: 0,
             tenant: TenantId::DEFAULT,
             topic: Box::default(),
+            number: NonZeroU64::MIN,
             stamp: Stamp::default(),
             route: Route::default(),
             uses: 0,
@@ -351,6 +377,25 @@ mod tests {
 
     fn topic(text: &str) -> Topic<'_> {
         Topic::new(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_number_is_one_topic_s_for_ever() {
+        let (mut cache, generations) = (RouteCache::new(1, 2, WorkerId(1)), Generations::new(3));
+        let mut owners: alloc::collections::BTreeMap<_, alloc::string::String> = Default::default();
+        for round in 0..40_u32 {
+            let text = alloc::format!("t{}", round * 7 % 5);
+            for _ in 0..6 {
+                cache.route(TenantId::DEFAULT, topic(&text), &generations, |_| {});
+            }
+            if let Some(number) = cache.number(TenantId::DEFAULT, topic(&text)) {
+                assert_eq!(owners.entry(number).or_insert(text.clone()), &text);
+                assert_eq!(cache.number(TenantId::new(1), topic(&text)), None);
+                assert!(!owners.contains_key(&cache.passing_number()));
+            }
+        }
+        let topics: alloc::collections::BTreeSet<_> = owners.values().collect();
+        assert!(topics.len() == 5 && owners.len() > 5, "topics come again and get other numbers: {owners:?}");
     }
 
     #[test]

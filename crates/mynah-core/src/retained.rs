@@ -148,13 +148,16 @@ impl RetainedStore {
         ValueTag::from_number(self.hash.message(message.view()))
     }
 
-    /// Takes out up to `max` values whose deadlines have come. Returns how many.
-    pub fn expire(&mut self, now: Instant, max: usize) -> usize {
-        for count in 0..max {
-            let Some(message) = self.expiring.pop_due(now) else { return count };
+    /// Takes out up to `max` values whose deadlines have come.
+    pub fn expire(&mut self, now: Instant, max: usize) -> Vec<Message> {
+        let mut expired = Vec::new();
+        while expired.len() < max
+            && let Some(message) = self.expiring.pop_due(now)
+        {
             self.clear(message.header().tenant, message.topic());
+            expired.push(message);
         }
-        max
+        expired
     }
 
     /// The earliest deadline of all values.

@@ -45,6 +45,8 @@ pub struct Session {
     pub checks_deliveries: bool,
     /// Whether the session has been a member of a group: then it may hold messages that others can have.
     pub has_shared: bool,
+    /// Whether a store keeps the session: each change of it is told then.
+    pub stored: bool,
     subscriptions: Subscriptions,
     // Boxed because few sessions have any.
     #[allow(clippy::box_collection)]
@@ -78,6 +80,7 @@ impl Session {
             receive_max,
             checks_deliveries: false,
             has_shared: false,
+            stored: false,
             subscriptions: Subscriptions::default(),
             replays: None,
         }

@@ -10,6 +10,7 @@ use mynah_stack::{Connection as Stack, Open, Outbound};
 use crate::certificate::PeerCertificate;
 use crate::layouts::PLAIN;
 use crate::timer::TimerKey;
+use crate::waiting::Waiting;
 
 /// Names a connection of one worker; never used again for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -82,6 +83,8 @@ pub(crate) struct Connection {
     pub(crate) generation: u32,
     /// The delivery after which redelivery goes on, while a session is being resumed.
     pub(crate) resume: Option<Resume>,
+    /// What waits for the store.
+    pub(crate) waiting: Option<Box<Waiting>>,
     pub(crate) timer: Option<(TimerKey, Instant)>,
     /// Which list of those to be flushed the connection is in.
     pub(crate) dirty: Dirty,
@@ -115,6 +118,16 @@ impl Connection {
             Phase::Open(session) => Some(session),
             Phase::New | Phase::Opening(_) | Phase::Leaving(_) | Phase::Detached | Phase::Closing(_) => None,
         }
+    }
+
+    /// Whether so much waits for the store that nothing more is read from the peer.
+    pub(crate) fn is_held_back(&self) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.is_full())
+    }
+
+    /// Whether the peer does not know yet that its session is open.
+    pub(crate) fn is_opening(&self) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.opening)
     }
 
     pub(crate) fn is_closing(&self) -> bool {
@@ -167,6 +180,7 @@ impl Connections {
             listener,
             generation,
             resume: None,
+            waiting: None,
             timer: None,
             dirty: Dirty::No,
             blocked: false,

@@ -41,6 +41,9 @@ pub struct Engine {
     pub(crate) stopping: bool,
     /// Connections whose session lives on another worker, until the end of the turn.
     pub(crate) leaving: Vec<ConnectionId>,
+    /// Where the numbers of entries begin.
+    pub(crate) first_sequence: u64,
+    pub(crate) started: Instant,
     due: Vec<Timer>,
     /// When this worker looks for retained values that have expired.
     pub(crate) retained_due: Option<(TimerKey, Instant)>,
@@ -103,6 +106,8 @@ impl Engine {
             half_open: 0,
             stopping: false,
             leaving: Vec::new(),
+            first_sequence: 0,
+            started: now,
             due: Vec::new(),
             retained_due: None,
             shared,
@@ -160,7 +165,8 @@ impl Engine {
     pub fn wants_bytes(&self, id: ConnectionId) -> bool {
         let Some(connection) = self.lane.connections.get(id) else { return false };
         let waits = match connection.phase {
-            Phase::New | Phase::Open(_) => false,
+            Phase::New => false,
+            Phase::Open(_) => connection.is_held_back(),
             // A peer that was challenged is about to say more.
             Phase::Opening(_) => !connection.inbound.is_empty() && connection.proving != Proving::Challenged,
             Phase::Leaving(_) | Phase::Detached | Phase::Closing(_) => true,
@@ -209,7 +215,11 @@ impl Engine {
     pub fn handle_parcels(&mut self, now: Instant, parcels: Vec<Parcel>) {
         for parcel in parcels {
             match parcel {
-                Parcel::Deliver { message, targets } => self.deliver_parcel(now, &message, &targets),
+                Parcel::Deliver { message, targets, ask } => {
+                    self.deliver_parcel(now, &message, &targets, ask);
+                }
+                Parcel::Retained { message, ask } => self.store_value(&message, ask),
+                Parcel::Stored { token } => self.handle_remote_stored(now, token),
             }
         }
     }
@@ -394,15 +404,22 @@ impl Engine {
         self.lane.lend(id.slot);
         while let Some(connection) = self.lane.connections.get_mut(id) {
             let outbound_max = 2 * self.shared.limits.outbound_bytes_max;
-            if connection.is_closing() || connection.outbound.len() >= outbound_max {
+            let has_room = connection.outbound.len() < outbound_max;
+            if connection.is_closing() || connection.is_held_back() || !has_room {
                 break;
             }
             let mut step = connection.stack.step(now, input, &mut connection.outbound);
             match &mut step {
                 Step::Idle => break,
                 // In its place: a command is large, and moving it costs as much as reading it.
-                Step::Command(Command::Publish(publish)) => self.publish(now, id, publish),
-                Step::Command(Command::Settle(settle)) => self.settle(now, id, *settle),
+                Step::Command(Command::Publish(publish)) => {
+                    self.lane.journal.begin();
+                    self.publish(now, id, publish);
+                }
+                Step::Command(Command::Settle(settle)) => {
+                    self.lane.journal.begin();
+                    self.settle(now, id, *settle);
+                }
                 Step::Command(_) | Step::Close(_) => self.carry_out(now, id, step),
             }
         }
@@ -428,6 +445,7 @@ impl Engine {
     }
 
     fn execute(&mut self, now: Instant, id: ConnectionId, command: Command<'_>) {
+        self.lane.journal.begin();
         match command {
             Command::Publish(mut publish) => self.publish(now, id, &mut publish),
             Command::PublishIf(command) => self.publish_if(now, id, *command),

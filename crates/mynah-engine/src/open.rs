@@ -11,6 +11,8 @@ use crate::close::granted;
 use crate::connections::{Admission, ConnectionId, Departure, Phase, Resume};
 use crate::engine::{Engine, Event};
 use crate::inbox::Handover;
+use crate::journal::Note;
+use crate::lane::Lane;
 use crate::shared::BRIDGE_PREFIX;
 
 impl Engine {
@@ -99,6 +101,7 @@ impl Engine {
 
     /// This worker owns the session: takes it over or makes it, and tells the peer.
     pub(crate) fn attach(&mut self, now: Instant, id: ConnectionId, admission: Admission) {
+        self.lane.journal.begin();
         let Admission { mut open, identity, last_word, assigned } = admission;
         let (session_ref, present) = match self.claim(now, &open, &identity) {
             Ok(claimed) => claimed,
@@ -114,6 +117,7 @@ impl Engine {
         if let Some(timer) = session.timer.take() {
             self.timers.cancel(timer.into());
         }
+        self.store_opened(session_ref);
         self.set_online(session_ref, true);
         let client_id = open.session.as_ref().filter(|_| assigned).map(|s| &*s.client_id);
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
@@ -128,9 +132,33 @@ impl Engine {
             ..Opened::new(present, expiry)
         };
         self.tell_opened(now, id, Ok(opened));
-        if present && let Some(connection) = self.lane.connections.get_mut(id) {
+        if let Some(connection) = self.lane.connections.get_mut(id)
+            && (present || connection.is_opening())
+        {
             connection.resume = Some(Resume { after: None });
             self.lane.mark_pumping(id.slot);
+        }
+    }
+
+    /// A session has a connection: notes that, if the session outlives it.
+    fn store_opened(&mut self, session_ref: SessionRef) {
+        let Lane { sessions, journal, .. } = &mut self.lane;
+        if !journal.is_on() {
+            return;
+        }
+        let Some((session, Some(key))) = sessions.get_mut_with_key(session_ref) else { return };
+        let stored = session.expiry != Expiry::WithConnection;
+        if session.stored != stored {
+            self.shared.count_stored(self.worker, stored);
+        }
+        session.queue.skip_to(self.first_sequence);
+        match core::mem::replace(&mut session.stored, stored) {
+            _ if stored => {
+                journal.note(Note::Session(session_ref));
+                journal.note(Note::Will(session_ref, session.will.clone()));
+            }
+            true => journal.note(Note::Ended(key.clone())),
+            false => {}
         }
     }
 
@@ -201,11 +229,6 @@ impl Engine {
         if let Some(connection) = self.lane.connections.get_mut(id) {
             connection.layout = connection.stack.layout();
         }
-    }
-
-    /// Tells a connection what became of a command.
-    pub(crate) fn tell(&mut self, now: Instant, id: ConnectionId, outcome: Outcome<'_>) {
-        self.lane.tell(now, id, outcome);
     }
 
     fn random_client_id(&mut self) -> Box<[u8]> {

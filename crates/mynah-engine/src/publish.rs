@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
-use mynah_core::{DropReason, Received, SessionRef, Target};
-use mynah_model::{Class, Identity, Instant, Limits, Message, Reason, Topic};
+use mynah_core::{DropReason, Received, Route, SessionRef, Target, WorkerId};
+use mynah_model::{Class, Identity, Instant, Limits, Message, MessageView, Reason, Topic};
 use mynah_stack::{Outcome, Publish, PublishIf};
 
 use crate::connections::ConnectionId;
 use crate::engine::Engine;
-use crate::inbox::Parcel;
+use crate::inbox::{Ask, Parcel};
 use crate::item::Item;
+use crate::journal::{Note, Then};
+use crate::lane::Lane;
+use crate::shared::Shared;
+use crate::waiting::Held;
 
 impl Engine {
     /// A peer publishes: checks that it may, distributes the message, and confirms it if its class wants that.
@@ -17,18 +21,19 @@ impl Engine {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         publish.header.tenant = connection.tenant;
         publish.header.publisher = connection.publisher;
-        let (from, class, receipt) = (connection.session(), publish.header.class, publish.receipt);
+        let (from, class) = (connection.session(), publish.header.class);
+        let origin = Origin { connection: id, receipt: publish.receipt, word: Word::First };
         self.shared.counters(self.worker).messages_received(class).add(1);
         let result = match self.accept_publish(id, publish) {
             Ok(Received::New) => {
-                let told = (class == Class::ExactlyOnce).then_some((id, receipt));
-                let wanted = self.distribute_telling(now, &mut Item::borrowed(publish.view()), from, told);
-                if told.is_some() {
+                let mut item = Item::borrowed(publish.view());
+                let spread = self.distribute_from(now, &mut item, from, origin);
+                if spread.told {
                     return;
                 }
-                Ok(wanted)
+                Ok(spread.wanted)
             }
-            Ok(Received::Duplicate) => Ok(true),
+            Ok(Received::Duplicate) => return self.confirm_again(now, id, publish.receipt),
             Ok(Received::Full) => Err(Reason::QuotaExceeded),
             Err(reason) => Err(reason),
         };
@@ -36,7 +41,7 @@ impl Engine {
             self.counters().publications_refused.add(1);
         }
         if class.is_confirmed() {
-            self.tell(now, id, Outcome::Published { receipt, class, result });
+            self.tell(now, id, Outcome::Published { receipt: publish.receipt, class, result });
         }
     }
 
@@ -47,13 +52,15 @@ impl Engine {
         publish.header.tenant = connection.tenant;
         publish.header.publisher = connection.publisher;
         let (from, class, receipt) = (connection.session(), publish.header.class, publish.receipt);
+        let origin = Origin { connection: id, receipt, word: Word::Last };
         self.shared.counters(self.worker).messages_received(class).add(1);
         let result = match self.accept_publish(id, &publish) {
             Ok(Received::New) => {
                 let mut item = Item::borrowed(publish.view());
-                self.retain_if(now, &mut item, &conditions).map(|()| self.fan_out(now, &mut item, from, None))
+                let retained = self.retain_if(now, &mut item, &conditions);
+                retained.map(|()| self.fan_out(now, &mut item, from, Some(origin)).wanted)
             }
-            Ok(Received::Duplicate) => Ok(true),
+            Ok(Received::Duplicate) => return self.confirm_again(now, id, receipt),
             Ok(Received::Full) => Err(Reason::QuotaExceeded),
             Err(reason) => Err(reason),
         };
@@ -63,16 +70,41 @@ impl Engine {
         self.tell(now, id, Outcome::Published { receipt, class, result });
     }
 
+    /// A peer repeats an exactly-once publication that is under way: it is not told before what it said first is stored.
+    fn confirm_again(&mut self, now: Instant, id: ConnectionId, receipt: u16) {
+        let (class, result) = (Class::ExactlyOnce, Ok(true));
+        let after = self.lane.journal.after_all();
+        if !self.lane.journal.waits() || self.lane.journal.is_past(after) {
+            return self.tell(now, id, Outcome::Published { receipt, class, result });
+        }
+        self.hold(id, after, Held::Published { receipt, class, result });
+    }
+
     /// Whether a peer may publish this, and whether it is new.
     #[inline(always)]
     fn accept_publish(&mut self, id: ConnectionId, publish: &Publish<'_>) -> Result<Received, Reason> {
         if let Err(reason) = self.may_publish(id, publish.view().topic()) {
             return self.refuse_publish(reason);
         }
+        if self.lane.journal.full && self.has_to_be_stored(publish.view()) {
+            return Err(Reason::QuotaExceeded);
+        }
         if publish.header.class != Class::ExactlyOnce {
             return Ok(Received::New);
         }
         self.remember(id, publish)
+    }
+
+    /// Whether somebody would have to store this message.
+    #[cold]
+    fn has_to_be_stored(&mut self, view: MessageView<'_>) -> bool {
+        let (tenant, topic, shared) = (view.header.tenant, view.topic(), &*self.shared);
+        let route = self.routes.route(tenant, topic, &shared.generations, |found| {
+            shared.read_index().matches(tenant, topic, &mut found.matches);
+            shared.read_shares().matches(tenant, topic, &mut found.groups);
+        });
+        let wanted = view.header.class.is_confirmed() && may_be_stored(&self.lane, shared, route);
+        wanted || view.header.retain
     }
 
     /// Nothing is remembered of what was refused: its exchange ends with the answer, where the protocol has one that says
@@ -117,50 +149,57 @@ impl Engine {
     }
 
     /// Gives a message to all who want it: retained, delivered to the sessions of this worker, sent to the workers of
-    /// others. `from` is the session that publishes it; none if that is the broker. Returns whether anybody wants it.
+    /// others. `from` is the session that publishes it; none if that is the broker.
     #[inline]
-    pub(crate) fn distribute(&mut self, now: Instant, item: &mut Item<'_>, from: Option<SessionRef>) -> bool {
-        self.distribute_telling(now, item, from, None)
+    pub(crate) fn distribute(&mut self, now: Instant, item: &mut Item<'_>, from: Option<SessionRef>) {
+        if item.view().header.retain {
+            self.retain(now, item);
+        }
+        self.fan_out(now, item, from, None);
     }
 
-    /// Distributes, and tells the publisher of an exactly-once message before the first delivery: one that subscribes
-    /// to its own topic hears the answer first and the message in the middle of the exchange, which is the order that
-    /// clients of such protocols know from elsewhere. No promise is early: the message was accepted and is retained,
-    /// nothing after this can fail, and no byte leaves before the end of the turn.
+    /// Distributes what a peer has published. One that publishes an exactly-once message and subscribes to its own topic
+    /// hears the answer first and the message in the middle of the exchange: this is the order that clients of such
+    /// protocols know from elsewhere. No promise is early: the message was accepted and is retained, nothing after this
+    /// can fail, and no byte leaves before the end of the turn. An answer that has to wait for the store comes later.
     #[inline(always)]
-    fn distribute_telling(
+    fn distribute_from(
         &mut self,
         now: Instant,
         item: &mut Item<'_>,
         from: Option<SessionRef>,
-        told: Option<(ConnectionId, u16)>,
-    ) -> bool {
+        origin: Origin,
+    ) -> Spread {
         if item.view().header.retain {
             self.retain(now, item);
         }
-        self.fan_out(now, item, from, told)
+        self.fan_out(now, item, from, Some(origin))
     }
 
-    /// Tells the publisher, if it is to hear it now, and delivers a message to the sessions that want it. Returns
-    /// whether there are any.
+    /// Delivers a message to the sessions that want it, and tells the publisher, if it is to hear that first.
     fn fan_out(
         &mut self,
         now: Instant,
         item: &mut Item<'_>,
         from: Option<SessionRef>,
-        told: Option<(ConnectionId, u16)>,
-    ) -> bool {
+        origin: Option<Origin>,
+    ) -> Spread {
         let view = item.view();
-        let (tenant, topic) = (view.header.tenant, view.topic());
+        let (tenant, topic, class) = (view.header.tenant, view.topic(), view.header.class);
         let shared = &*self.shared;
         let route = self.routes.route(tenant, topic, &shared.generations, |found| {
             shared.read_index().matches(tenant, topic, &mut found.matches);
             shared.read_shares().matches(tenant, topic, &mut found.groups);
         });
         let counters = shared.counters(self.worker);
-        if let Some((id, receipt)) = told {
-            let (class, result) = (Class::ExactlyOnce, Ok(!route.is_empty()));
-            self.lane.tell(now, id, Outcome::Published { receipt, class, result });
+        let wanted = !route.is_empty();
+        let mut told = false;
+        if let Some(Origin { connection, receipt, word: Word::First }) = origin
+            && class == Class::ExactlyOnce
+            && !(self.lane.journal.waits() && has_to_wait(&self.lane, shared, connection, from, route))
+        {
+            self.lane.tell(now, connection, Outcome::Published { receipt, class, result: Ok(wanted) });
+            told = true;
         }
         self.lane.frames.begin();
         for target in route.local() {
@@ -168,9 +207,17 @@ impl Engine {
                 self.lane.deliver(shared, counters, now, target, item);
             }
         }
-        for (worker, targets) in route.remote() {
+        let asks = class.is_confirmed() && self.lane.journal.waits();
+        let ask = Ask { from: self.worker, token: self.lane.journal.next_token() };
+        let mut answers = 0;
+        let mut send = |item: &mut Item<'_>, worker: WorkerId, targets: &Arc<[Target]>| {
+            let ask = (asks && shared.stores(worker)).then_some(ask);
+            answers += usize::from(ask.is_some());
             let (message, targets) = (item.message().clone(), Arc::clone(targets));
-            self.outboxes[usize::from(worker.0)].push(Parcel::Deliver { message, targets });
+            self.outboxes[usize::from(worker.0)].push(Parcel::Deliver { message, targets, ask });
+        };
+        for (worker, targets) in route.remote() {
+            send(item, *worker, targets);
         }
         for members in route.groups() {
             let Some(member) = members.choose(shared.limits.share_strategy, None) else { continue };
@@ -178,24 +225,61 @@ impl Engine {
             if target.session.worker == self.worker {
                 self.lane.deliver_apart(shared, counters, now, target, item);
             } else {
-                let (message, targets) = (item.message().clone(), Arc::clone(member.targets()));
-                self.outboxes[usize::from(target.session.worker.0)]
-                    .push(Parcel::Deliver { message, targets });
+                send(item, target.session.worker, member.targets());
             }
         }
-        !route.is_empty()
+        if self.lane.journal.is_on() {
+            self.promise(class, from, origin, answers);
+        }
+        Spread { wanted, told }
+    }
+
+    /// Notes that an exactly-once publication has arrived: together with what it has brought here, after what it has
+    /// brought elsewhere. So a repetition after a crash is never lost.
+    fn promise(&mut self, class: Class, from: Option<SessionRef>, origin: Option<Origin>, answers: usize) {
+        let stored = |session: &SessionRef| self.lane.sessions.get(*session).is_some_and(|s| s.stored);
+        let received = origin.filter(|_| class == Class::ExactlyOnce);
+        let received = received.and_then(|o| Some((o, from.filter(stored)?)));
+        match received {
+            None if answers == 0 => {}
+            None => {
+                self.lane.journal.ask(answers, Then::Nothing);
+            }
+            Some((Origin { receipt, .. }, session)) if answers == 0 => {
+                self.lane.journal.note(Note::Received(session, receipt));
+            }
+            Some((Origin { connection, receipt, .. }, session)) => {
+                let then = Then::Received { connection, session, receipt };
+                self.lane.journal.ask(answers, then);
+            }
+        }
     }
 
     /// Delivers what another worker's publisher sent.
-    pub(crate) fn deliver_parcel(&mut self, now: Instant, message: &Message, targets: &[Target]) {
+    pub(crate) fn deliver_parcel(
+        &mut self,
+        now: Instant,
+        message: &Message,
+        targets: &[Target],
+        mut ask: Option<Ask>,
+    ) {
+        self.lane.journal.begin();
         // Its time may have come on the way.
         if message.header().deadline.is_some_and(|deadline| deadline <= now) {
-            return self.count_dropped(DropReason::Expired, targets.len());
+            self.count_dropped(DropReason::Expired, targets.len());
+        } else {
+            self.deliver_to(now, message, targets, &mut ask);
         }
+        if let Some(ask) = ask {
+            self.answer(ask);
+        }
+    }
+
+    fn deliver_to(&mut self, now: Instant, message: &Message, targets: &[Target], ask: &mut Option<Ask>) {
         let mut item = Item::shared(message);
         self.lane.frames.begin();
         for target in targets {
-            if target.via.is_some() && self.goes_to_another(now, message, target) {
+            if target.via.is_some() && self.goes_to_another(now, message, target, ask) {
                 continue;
             }
             let shared = &*self.shared;
@@ -205,11 +289,60 @@ impl Engine {
 
     /// The publisher of an exactly-once publication has seen that it arrived.
     pub(crate) fn complete(&mut self, now: Instant, id: ConnectionId, receipt: u16) {
-        let session = self.lane.connections.get_mut(id).and_then(|c| c.session());
-        let session = session.and_then(|s| self.lane.sessions.get_mut(s));
-        let known = session.is_some_and(|session| session.received.complete(receipt));
+        let Some(session_ref) = self.lane.connections.get_mut(id).and_then(|c| c.session()) else { return };
+        let Some(session) = self.lane.sessions.get_mut(session_ref) else { return };
+        let known = session.received.complete(receipt);
+        if known && session.stored {
+            self.lane.journal.note(Note::Completed(session_ref, receipt));
+        }
         self.tell(now, id, Outcome::Completed { receipt, known });
     }
+}
+
+/// Whose publication it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Origin {
+    connection: ConnectionId,
+    receipt: u16,
+    word: Word,
+}
+
+/// When a publisher is told: before the first delivery, if nothing is to be stored, or after the last.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Word {
+    First,
+    Last,
+}
+
+/// What became of a publication.
+struct Spread {
+    /// Whether anybody wants it.
+    wanted: bool,
+    /// Whether the publisher has been told.
+    told: bool,
+}
+
+/// Whether a message on this route may have to be stored.
+fn may_be_stored(lane: &Lane, shared: &Shared, route: &Route) -> bool {
+    let stored = |target: &Target| lane.sessions.get(target.session).is_some_and(|s| s.stored);
+    route.local().iter().any(stored)
+        || route.remote().iter().any(|(worker, _)| shared.stores(*worker))
+        || !route.groups().is_empty()
+}
+
+/// Whether the answer to a publication may have to wait for the store.
+fn has_to_wait(
+    lane: &Lane,
+    shared: &Shared,
+    connection: ConnectionId,
+    from: Option<SessionRef>,
+    route: &Route,
+) -> bool {
+    let waiting = lane.connections.get(connection).and_then(|c| c.waiting.as_ref());
+    from.and_then(|s| lane.sessions.get(s)).is_some_and(|s| s.stored)
+        || waiting.is_some_and(|w| w.has_answers())
+        || lane.journal.after().is_some()
+        || may_be_stored(lane, shared, route)
 }
 
 /// Whether a topic or filter is longer or has more segments than it may.

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mynah_core::DropReason;
-use mynah_model::{Condition, Filter, Instant, Reason, Topic};
+use mynah_core::{DropReason, owner};
+use mynah_model::{Condition, Filter, Instant, Message, Reason, Topic};
 use mynah_stack::{Outcome, Value};
 
 use crate::connections::ConnectionId;
 use crate::engine::{Engine, Timer};
+use crate::inbox::{Ask, Parcel};
 use crate::item::Item;
+use crate::journal::{Note, Then};
 
 /// How often a worker looks for values whose deadlines have come, at most.
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
@@ -21,7 +23,10 @@ impl Engine {
     pub(crate) fn retain(&mut self, now: Instant, item: &mut Item<'_>) {
         let result = self.shared.write_retained().set(item.message(), now);
         match result {
-            Ok(()) => self.await_deadline(now, item.view().header.deadline),
+            Ok(()) => {
+                self.await_deadline(now, item.view().header.deadline);
+                self.note_value(item.message());
+            }
             Err(_) => self.count_dropped(DropReason::RetainedQuota, 1),
         }
     }
@@ -38,10 +43,44 @@ impl Engine {
         if header.retain {
             self.shared.write_retained().set_if(item.message(), conditions, now)?;
             self.await_deadline(now, header.deadline);
+            self.note_value(item.message());
             return Ok(());
         }
         let holds = self.shared.read_retained().holds(header.tenant, item.view().topic(), conditions, now);
         if holds { Ok(()) } else { Err(Reason::ConditionFailed) }
+    }
+
+    /// The value of the message's topic has changed. One worker stores all values of a topic, so that what is stored
+    /// last is what was set last.
+    fn note_value(&mut self, message: &Message) {
+        // What the broker says of itself is said anew.
+        if !self.lane.journal.is_on() || message.topic().is_broker_owned() {
+            return;
+        }
+        let topic = message.topic().as_bytes();
+        let to = owner(message.header().tenant, topic, self.shared.workers(), self.shared.seed);
+        if to == self.worker {
+            return self.store_value(message, None);
+        }
+        let token = self.lane.journal.ask(1, Then::Nothing);
+        let ask = Some(Ask { from: self.worker, token });
+        self.outboxes[usize::from(to.0)].push(Parcel::Retained { message: message.clone(), ask });
+    }
+
+    /// Notes the value that the message's topic has now: whoever changes it later says so later.
+    pub(crate) fn store_value(&mut self, message: &Message, ask: Option<Ask>) {
+        if ask.is_some() {
+            self.lane.journal.begin();
+        }
+        let (tenant, topic) = (message.header().tenant, message.topic());
+        let value = self.shared.read_retained().get(tenant, topic, Instant::ZERO).cloned();
+        self.lane.journal.note(match value {
+            Some(value) => Note::Retained(value),
+            None => Note::Cleared(tenant, topic.as_bytes().into()),
+        });
+        if let Some(ask) = ask {
+            self.answer(ask);
+        }
     }
 
     /// A peer reads the last value of a topic.
@@ -72,7 +111,10 @@ impl Engine {
         let due = self.shared.read_retained().next_deadline();
         if due.is_some_and(|deadline| deadline <= now) {
             let expired = self.shared.write_retained().expire(now, EXPIRE_MAX);
-            if expired == EXPIRE_MAX {
+            for message in &expired {
+                self.note_value(message);
+            }
+            if expired.len() == EXPIRE_MAX {
                 return self.arm_retained(now);
             }
         }
@@ -81,7 +123,7 @@ impl Engine {
     }
 
     /// Wakes up for a deadline, but not more often than once in an interval.
-    fn await_deadline(&mut self, now: Instant, deadline: Option<Instant>) {
+    pub(crate) fn await_deadline(&mut self, now: Instant, deadline: Option<Instant>) {
         if let Some(deadline) = deadline {
             self.arm_retained(deadline.max(now + EXPIRE_INTERVAL));
         }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use mynah_core::{
     DropReason, Entry, GroupKey, LeaseState, Member, Members, Session, SessionRef, Target, Withdrawal,
+    WorkerId,
 };
 use mynah_model::{Class, Instant, Message};
 
 use crate::engine::Engine;
-use crate::inbox::Parcel;
+use crate::inbox::{Ask, Parcel};
 use crate::item::Item;
+use crate::journal::Then;
 use crate::shared::Shared;
 
 /// What has become of a member of a group.
@@ -33,15 +35,33 @@ impl Engine {
     }
 
     /// Gives the messages that a member held to others of its groups, in their order.
-    pub(crate) fn pass_on(&mut self, now: Instant, messages: Vec<(Message, Arc<Member>)>) {
-        for (message, member) in messages {
-            self.pass(now, &message, &member);
+    /// If the former one is `stored`, that the messages are gone there is stored after they are where they go.
+    pub(crate) fn pass_on(&mut self, now: Instant, passed: Vec<Passed>, stored: Option<SessionRef>) {
+        for Passed { message, sequence, member } in passed {
+            let to = member.target().session.worker;
+            let Some(session) = stored else {
+                self.pass(now, &message, &member, None);
+                continue;
+            };
+            if to != self.worker && self.asks(to) {
+                let token = self.lane.journal.ask(1, Then::Settled { session, sequence });
+                self.pass(now, &message, &member, Some(Ask { from: self.worker, token }));
+            } else {
+                self.pass(now, &message, &member, None);
+                self.lane.journal.note_settled(session, sequence, sequence + 1);
+            }
         }
     }
 
     /// A message has come for a member that was chosen by another worker. If the member cannot take it by now, it goes
-    /// to another.
-    pub(crate) fn goes_to_another(&mut self, now: Instant, message: &Message, target: &Target) -> bool {
+    /// to another, with the question of who wants to hear when it is stored, if it is not answered here.
+    pub(crate) fn goes_to_another(
+        &mut self,
+        now: Instant,
+        message: &Message,
+        target: &Target,
+        ask: &mut Option<Ask>,
+    ) -> bool {
         let Some(key) = target.group() else { return false };
         if self.lane.is_online(target.session) {
             return false;
@@ -55,13 +75,18 @@ impl Engine {
             shares.members(key).and_then(|members| another(&self.shared, members, target.session, absence))
         };
         let Some(member) = member else { return false };
-        self.pass(now, message, &member);
+        let onward = ask.take_if(|_| member.target().session.worker != self.worker);
+        if let Some(unasked) = self.pass(now, message, &member, onward) {
+            *ask = Some(unasked);
+        }
         true
     }
 
-    fn pass(&mut self, now: Instant, message: &Message, member: &Member) {
+    /// Gives a message to a member. Gives the question back if nobody was asked.
+    fn pass(&mut self, now: Instant, message: &Message, member: &Member, ask: Option<Ask>) -> Option<Ask> {
         if message.header().deadline.is_some_and(|deadline| deadline <= now) {
-            return self.count_dropped(DropReason::Expired, 1);
+            self.count_dropped(DropReason::Expired, 1);
+            return ask;
         }
         let target = member.target();
         let to = target.session.worker;
@@ -69,11 +94,26 @@ impl Engine {
             let shared = &*self.shared;
             self.lane.frames.begin();
             self.lane.deliver_apart(shared, shared.counters(to), now, target, &mut Item::shared(message));
+            ask
         } else {
             let (message, targets) = (message.clone(), Arc::clone(member.targets()));
-            self.outboxes[usize::from(to.0)].push(Parcel::Deliver { message, targets });
+            self.outboxes[usize::from(to.0)].push(Parcel::Deliver { message, targets, ask });
+            None
         }
     }
+
+    /// Whether a worker has to be asked when it has stored a message.
+    pub(crate) fn asks(&self, worker: WorkerId) -> bool {
+        self.lane.journal.is_on() && self.shared.stores(worker)
+    }
+}
+
+/// A message that goes from one member of a group to another.
+pub(crate) struct Passed {
+    message: Message,
+    /// The number that it had with the former one.
+    sequence: u64,
+    member: Arc<Member>,
 }
 
 /// Takes out of a session what other members of its groups can have, and says who. An exactly-once message that was
@@ -83,7 +123,7 @@ pub(crate) fn withdraw(
     session: &mut Session,
     session_ref: SessionRef,
     absence: Absence,
-) -> Vec<(Message, Arc<Member>)> {
+) -> Vec<Passed> {
     if !session.has_shared {
         return Vec::new();
     }
@@ -112,7 +152,11 @@ pub(crate) fn withdraw(
         Withdrawal { leased, ready }
     };
     let entries = session.queue.withdraw(&withdrawal);
-    entries.into_iter().map(|entry| entry.message).zip(members).collect()
+    let passed = |(entry, member): (Entry, _)| {
+        let Entry { message, sequence, .. } = entry;
+        Passed { message, sequence, member }
+    };
+    entries.into_iter().zip(members).map(passed).collect()
 }
 
 fn group_of(entry: &Entry) -> Option<&Arc<GroupKey>> {

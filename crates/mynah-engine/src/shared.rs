@@ -1,5 +1,6 @@
 //! What all workers of a broker share: the topic index, retained values, rules, layouts, counters.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -62,6 +63,8 @@ pub struct Shared {
     pub(crate) sys_interval: Option<Duration>,
     pub(crate) version: &'static str,
     counters: Box<[Counters]>,
+    /// How many sessions of each worker are stored.
+    stored: Box<[AtomicUsize]>,
 }
 
 /// A listener with the identity of its anonymous peers.
@@ -105,6 +108,7 @@ impl Shared {
             sys_interval,
             version,
             counters: (0..workers.max(1)).map(|_| Counters::default()).collect(),
+            stored: (0..workers.max(1)).map(|_| AtomicUsize::new(0)).collect(),
         })
     }
 
@@ -124,6 +128,22 @@ impl Shared {
     #[must_use]
     pub fn all_counters(&self) -> &[Counters] {
         &self.counters
+    }
+
+    /// Whether a worker has sessions that are stored.
+    #[inline]
+    pub(crate) fn stores(&self, worker: WorkerId) -> bool {
+        self.stored[usize::from(worker.0)].load(Ordering::Acquire) > 0
+    }
+
+    /// A worker has one more session that is stored, or one less.
+    pub(crate) fn count_stored(&self, worker: WorkerId, more: bool) {
+        let count = &self.stored[usize::from(worker.0)];
+        if more {
+            count.fetch_add(1, Ordering::Release);
+        } else {
+            count.fetch_sub(1, Ordering::Release);
+        }
     }
 
     /// How many filters are attached, and how many values are retained with how many bytes.

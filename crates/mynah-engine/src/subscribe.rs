@@ -1,11 +1,12 @@
 //! Subscribing: filters are attached to the session and to the index before the answer goes out.
 
-use mynah_core::Grant;
-use mynah_model::{Filter, Instant, Reason, RetainHandling};
+use mynah_core::{Grant, SessionRef};
+use mynah_model::{Filter, Instant, Reason, RetainHandling, SubscriptionOptions};
 use mynah_stack::{Outcome, Subscribe, SubscribeRequest, SubscribeResult, Unsubscribe, UnsubscribeRequest};
 
 use crate::connections::ConnectionId;
 use crate::engine::Engine;
+use crate::journal::Note;
 use crate::publish::exceeds;
 
 impl Engine {
@@ -49,7 +50,7 @@ impl Engine {
         }
         let grant = self.may_subscribe(id, filter)?;
         let connection = self.lane.connections.get_mut(id).ok_or(Reason::Disconnected)?;
-        let (tenant, session_ref) = (connection.tenant, connection.session().ok_or(Reason::Disconnected)?);
+        let session_ref = connection.session().ok_or(Reason::Disconnected)?;
         let session = self.lane.sessions.get_mut(session_ref).ok_or(Reason::Disconnected)?;
         let subscriptions_max = self.shared.limits.subscriptions_per_session_max;
         let replaced = session.subscribe(share, filter, options, subscriptions_max)?;
@@ -57,15 +58,32 @@ impl Engine {
             self.shared.counters(self.worker).subscriptions.add(1);
         }
         session.checks_deliveries |= grant == Grant::Partly;
+        if session.stored {
+            let (share, filter) = (share.map(Box::from), filter.as_bytes().into());
+            self.lane.journal.note(Note::Subscribed(session_ref, share, filter, options));
+        }
+        self.publish_filter(session_ref, share, filter, options);
+        Ok(!replaced)
+    }
+
+    /// Lets all workers see a subscription that the session has.
+    pub(crate) fn publish_filter(
+        &self,
+        session_ref: SessionRef,
+        share: Option<&[u8]>,
+        filter: Filter<'_>,
+        options: SubscriptionOptions,
+    ) {
+        let Some(session) = self.lane.sessions.get(session_ref) else { return };
+        let tenant = session.identity.tenant();
         match share {
             None => {
-                let text = session.filter_text(filter).ok_or(Reason::Disconnected)?;
+                let Some(text) = session.filter_text(filter) else { return };
                 self.shared.write_index().insert_text(tenant, text, session_ref, options);
             }
             Some(group) => self.shared.write_shares().join(tenant, group, filter, session_ref, options),
         }
         self.shared.generations.bump(tenant, filter);
-        Ok(!replaced)
     }
 
     pub(crate) fn may_subscribe(&mut self, id: ConnectionId, filter: Filter<'_>) -> Result<Grant, Reason> {
@@ -98,6 +116,10 @@ impl Engine {
             return false;
         }
         self.shared.counters(self.worker).subscriptions.sub(1);
+        if session.stored {
+            let (share, filter) = (share.map(Box::from), filter.as_bytes().into());
+            self.lane.journal.note(Note::Unsubscribed(session_ref, share, filter));
+        }
         match share {
             None => self.shared.write_index().remove(tenant, filter, session_ref),
             Some(group) => self.shared.write_shares().leave(tenant, group, filter, session_ref),

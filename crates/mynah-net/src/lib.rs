@@ -17,6 +17,7 @@ mod mailbox;
 mod proxy;
 mod server;
 mod sockets;
+mod storage;
 mod stream;
 mod tls;
 mod transport;
@@ -29,6 +30,7 @@ pub use error::StartError;
 pub use link::{Dialer, Link};
 pub use rustls::pki_types::ServerName;
 pub use server::{Config, LocalAddress, Server, Socketed};
+pub use storage::{Keeping, Recovered, Storage};
 pub use tls::{
     CertificateFiles, ClientCertificates, ClientTls, ClientTlsSettings, Tls, TlsError, TlsFile, TlsSettings,
     TlsVersion,

@@ -29,6 +29,8 @@ pub(crate) enum Letter {
     Handover { transport: Transport, handover: Box<Handover> },
     /// What a peer said of who it is was verified.
     Verified { connection: ConnectionId, verdict: Verdict },
+    /// The store has synced something.
+    Synced,
     /// Take leave of everybody and stop.
     Shutdown,
 }
@@ -105,7 +107,8 @@ impl Mailbox {
 fn bytes_of(letter: &Letter) -> usize {
     let Letter::Parcels(parcels) = letter else { return 0 };
     let cost = |parcel: &Parcel| match parcel {
-        Parcel::Deliver { message, .. } => message.cost_bytes(),
+        Parcel::Deliver { message, .. } | Parcel::Retained { message, .. } => message.cost_bytes(),
+        Parcel::Stored { .. } => 0,
     };
     parcels.iter().map(cost).sum()
 }
@@ -129,7 +132,7 @@ mod tests {
         };
         let message = MessageView { header: &header, native: &vec![b'x'; bytes as usize] }.to_message();
         let targets: Arc<[mynah_core::Target]> = Arc::new([]);
-        Letter::Parcels(vec![Parcel::Deliver { message, targets }; count])
+        Letter::Parcels(vec![Parcel::Deliver { message, targets, ask: None }; count])
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::entrance::Entrance;
 use crate::error::StartError;
 use crate::link::Dialer;
 use crate::mailbox::{Letter, Mailbox, Verification};
+use crate::storage::Storage;
 use crate::stream::Listening;
 use crate::verifier::{self, Verify};
 use crate::worker::{self, Parts, Worker};
@@ -30,6 +31,8 @@ pub struct Config {
     pub sockets: Vec<Socketed>,
     /// Verifies credentials, if `settings.verifies_credentials` is set.
     pub verify: Option<Arc<dyn Verify>>,
+    /// Where what is durable is kept; nowhere, if absent. `settings.seed` has to be [`Storage::seed`].
+    pub storage: Option<Storage>,
     /// How long peers may take to read their last bytes when the server stops.
     pub grace: Duration,
 }
@@ -71,7 +74,7 @@ impl Server {
     /// # Errors
     /// An address cannot be used, or the system refuses a thread or an epoll.
     pub fn start(config: Config) -> Result<Self, StartError> {
-        let Config { settings, sockets, verify, grace } = config;
+        let Config { settings, sockets, verify, storage, grace } = config;
         let mut bound = Vec::new();
         let bare = Arc::new(Entrance::default());
         let mut entrances = vec![bare; settings.listeners.len()];
@@ -91,7 +94,7 @@ impl Server {
             bound.push((socket, listener));
         }
         let shared = Shared::new(settings);
-        Self::start_bound(shared, bound, entrances.into(), verify.as_ref(), grace)
+        Self::start_bound(shared, bound, entrances.into(), verify.as_ref(), storage, grace)
             .map_err(|error| StartError::System { what: "the server's threads cannot be started", error })
     }
 
@@ -100,6 +103,7 @@ impl Server {
         bound: Vec<(Listening, u16)>,
         entrances: Arc<[Arc<Entrance>]>,
         verify: Option<&Arc<dyn Verify>>,
+        storage: Option<Storage>,
         grace: Duration,
     ) -> io::Result<Self> {
         let mut addresses = Vec::new();
@@ -130,7 +134,7 @@ impl Server {
             addresses,
             next_link: Arc::new(AtomicUsize::new(0)),
         };
-        server.start_workers(polls, bound, &entrances, verifier.as_ref(), grace)?;
+        server.start_workers(polls, bound, &entrances, verifier.as_ref(), storage, grace)?;
         Ok(server)
     }
 
@@ -140,21 +144,30 @@ impl Server {
         bound: Vec<(Listening, u16)>,
         entrances: &Arc<[Arc<Entrance>]>,
         verifier: Option<&SyncSender<Verification>>,
+        mut storage: Option<Storage>,
         grace: Duration,
     ) -> io::Result<()> {
-        let clock = Clock::start();
+        let clock = storage.as_ref().map_or_else(Clock::start, Storage::clock);
+        let engine = |number| Engine::new(WorkerId(number), Arc::clone(&self.shared), clock.now());
+        let mut engines: Vec<Engine> = (0..self.shared.workers()).map(engine).collect();
+        if let Some(storage) = &mut storage {
+            storage.restore(&mut engines);
+        }
         let mut bound = Some(bound);
-        for (number, poll) in polls.into_iter().enumerate() {
+        for ((number, poll), engine) in polls.into_iter().enumerate().zip(engines) {
             let mut acceptor = Acceptor::default();
             // The first worker accepts for all.
             for (socket, listener) in bound.take().unwrap_or_default() {
                 let entrance = Arc::clone(&entrances[usize::from(listener)]);
                 acceptor.watch(poll.registry(), socket, listener, entrance)?;
             }
-            let engine = Engine::new(WorkerId(number as u16), Arc::clone(&self.shared), clock.now());
+            let mailbox = Arc::clone(&self.mailboxes[number]);
+            let recorder =
+                storage.as_ref().map(|s| s.recorder(Box::new(move || mailbox.post(Letter::Synced))));
             let (mailboxes, verifier) = (Arc::clone(&self.mailboxes), verifier.cloned());
             let entrances = Arc::clone(entrances);
-            let parts = Parts { engine, poll, mailboxes, acceptor, entrances, verifier, clock, grace };
+            let parts =
+                Parts { engine, poll, mailboxes, acceptor, entrances, verifier, recorder, clock, grace };
             let worker = Worker::new(parts);
             let builder = std::thread::Builder::new().name(format!("mynah-worker-{number}"));
             self.workers.push(builder.spawn(move || worker.run())?);
@@ -196,7 +209,7 @@ impl Server {
             match worker.join() {
                 Ok(Ok(all_gone)) => drained &= all_gone,
                 Ok(Err(error)) => {
-                    tracing::error!(%error, "a worker's epoll failed");
+                    tracing::error!(%error, "a worker has failed");
                     drained = false;
                 }
                 Err(_) => drained = false,

@@ -20,6 +20,7 @@ use crate::entrance::Entrance;
 use crate::lingering::{LINGERING_MAX, Lingering};
 use crate::mailbox::{Letter, Mailbox, Verification};
 use crate::sockets::{Socket, Sockets};
+use crate::storage::Recorder;
 use crate::stream::Stream;
 use crate::transport::{Input, Output, Transport};
 use crate::verifier::Verdict;
@@ -49,6 +50,7 @@ pub(crate) struct Parts {
     /// By the number of their listener.
     pub(crate) entrances: Arc<[Arc<Entrance>]>,
     pub(crate) verifier: Option<SyncSender<Verification>>,
+    pub(crate) recorder: Option<Recorder>,
     pub(crate) clock: Clock,
     pub(crate) grace: Duration,
 }
@@ -61,6 +63,7 @@ pub(crate) struct Worker {
     acceptor: Acceptor,
     entrances: Arc<[Arc<Entrance>]>,
     verifier: Option<SyncSender<Verification>>,
+    recorder: Option<Recorder>,
     clock: Clock,
     grace: Duration,
     sockets: Sockets,
@@ -87,7 +90,7 @@ pub(crate) const fn listener_token(place: usize) -> Token {
 
 impl Worker {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { engine, poll, mailboxes, acceptor, entrances, verifier, clock, grace } = parts;
+        let Parts { engine, poll, mailboxes, acceptor, entrances, verifier, recorder, clock, grace } = parts;
         Self {
             engine,
             poll,
@@ -95,6 +98,7 @@ impl Worker {
             acceptor,
             entrances,
             verifier,
+            recorder,
             clock,
             grace,
             sockets: Sockets::default(),
@@ -116,7 +120,7 @@ impl Worker {
             self.sleep(&mut events, more)?;
             let now = self.clock.now();
             self.note_events(&events);
-            more = self.turn(now);
+            more = self.turn(now)?;
             if let Some(stop_at) = self.stop_at {
                 let all_gone = self.engine.connections() == 0;
                 if now >= stop_at || (all_gone && self.lingering.is_empty()) {
@@ -147,7 +151,13 @@ impl Worker {
     /// Whether another worker has so much to catch up with that this one must not bring in more.
     fn is_held_back(&self) -> bool {
         let own = usize::from(self.engine.worker().0);
-        self.mailboxes.iter().enumerate().any(|(place, mailbox)| place != own && mailbox.is_congested())
+        let storing = self.recorder.as_ref().is_some_and(Recorder::is_congested);
+        storing
+            || self
+                .mailboxes
+                .iter()
+                .enumerate()
+                .any(|(place, mailbox)| place != own && mailbox.is_congested())
     }
 
     /// How long the worker may sleep.
@@ -210,7 +220,10 @@ impl Worker {
     }
 
     /// One turn; returns whether there is more to do at once.
-    fn turn(&mut self, now: Instant) -> bool {
+    fn turn(&mut self, now: Instant) -> io::Result<bool> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.tell(&mut self.engine, now)?;
+        }
         self.read_letters(now);
         self.accept(now);
         if !self.is_held_back() {
@@ -221,11 +234,15 @@ impl Worker {
         }
         self.lingering.expire(now);
         let mut more = self.engine.pump(now);
+        // Nothing of this turn leaves before it is on its way to be stored.
+        if let Some(recorder) = &mut self.recorder {
+            recorder.record(&mut self.engine)?;
+        }
         self.flush(now);
         self.carry_out(now);
         self.send_parcels();
         more |= self.engine.is_dirty() || !self.ready.is_empty() || self.acceptor.is_ready();
-        more
+        Ok(more)
     }
 
     fn accept(&mut self, now: Instant) {
@@ -303,6 +320,8 @@ impl Worker {
                 self.note_readable(id);
             }
             Letter::Verified { connection, verdict } => self.verified(now, connection, verdict),
+            // Looked at as the turn began.
+            Letter::Synced => {}
             Letter::Shutdown => {
                 self.acceptor.stop(self.poll.registry());
                 self.lingering.hurry(now);

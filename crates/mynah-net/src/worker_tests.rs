@@ -48,7 +48,17 @@ fn workers(count: u16, entrance: Entrance) -> Vec<Worker> {
         let (mailboxes, entrances) = (Arc::clone(&mailboxes), Arc::clone(&entrances));
         let acceptor = Acceptor::default();
         let grace = Duration::ZERO;
-        Worker::new(Parts { engine, poll, mailboxes, acceptor, entrances, verifier: None, clock, grace })
+        Worker::new(Parts {
+            engine,
+            poll,
+            mailboxes,
+            acceptor,
+            entrances,
+            verifier: None,
+            recorder: None,
+            clock,
+            grace,
+        })
     };
     polls.into_iter().enumerate().map(worker).collect()
 }
@@ -111,7 +121,7 @@ fn the_certificate_of_a_client_goes_with_it_to_the_worker_of_its_session() {
             worker.sleep(&mut events, true).unwrap();
             let now = worker.clock.now();
             worker.note_events(&events);
-            worker.turn(now);
+            worker.turn(now).unwrap();
         }
         names.extend(in_now.try_iter());
     }

@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mynah_admin::{MetricsSource, Readiness, Snapshot};
 use mynah_auth::Users;
@@ -16,13 +16,16 @@ use mynah_http::Http;
 use mynah_http::adapter::{Busy, Dial};
 use mynah_model::{Identity, TenantId};
 use mynah_mqtt::Mqtt;
-use mynah_net::{Address, ClientTls, Dialer, Link, Server, Socketed, StartError, Tls, Verify};
+use mynah_net::{
+    Address, ClientTls, Dialer, Keeping, Link, Recovered, Server, Socketed, StartError, Storage, Tls, Verify,
+};
+use mynah_store::StoreOptions;
 use tokio::sync::watch;
 use tokio::task::{self, JoinSet};
 
 use crate::bridges;
 use crate::complaint::Complaint;
-use crate::config::{Listener, Protocol, Settings};
+use crate::config::{Listener, Protocol, Settings, StoreSettings};
 use crate::passwords::Passwords;
 use crate::web::{self, Bounds, Site};
 
@@ -203,23 +206,45 @@ fn start_server(
             name,
         });
     }
+    let storage = settings.store.as_ref().map(open_store).transpose()?;
     let engine = mynah_engine::Settings {
         workers: settings.workers.map_or_else(cores, std::num::NonZero::get),
         limits: settings.limits,
         listeners,
         verifies_credentials: users.is_some(),
         access: settings.access,
-        seed: seed(),
+        seed: storage.as_ref().map_or_else(seed, Storage::seed),
         sys_interval: settings.sys_interval,
         version: VERSION,
     };
     let verify = users.map(|users| Arc::new(Passwords::new(users)) as Arc<dyn Verify>);
-    let config = mynah_net::Config { settings: engine, sockets, verify, grace: settings.shutdown_grace };
+    let grace = settings.shutdown_grace;
+    let config = mynah_net::Config { settings: engine, sockets, verify, storage, grace };
     let server = Server::start(config)?;
     for local in server.addresses() {
         told(served[usize::from(local.listener)], Some(local.address.clone()));
     }
     Ok(server)
+}
+
+/// Opens the store and reads what is in it.
+fn open_store(settings: &StoreSettings) -> Result<Storage, Complaint> {
+    let folder = &settings.folder;
+    let options = StoreOptions { free_bytes_min: settings.free_bytes_min, ..StoreOptions::new(folder) };
+    let begun = Instant::now();
+    let progress = |done, all| tracing::info!(done, all, "reading the store");
+    let failed = |error| Complaint::Other(format!("the store in {}: {error}", folder.display()));
+    let (storage, report) = Storage::open(options, settings.keeping, seed(), progress).map_err(failed)?;
+    for finding in &report.findings {
+        tracing::warn!("the store: {finding}");
+    }
+    let Recovered { sessions, messages, values } = storage.recovered();
+    let (folder, took) = (folder.display(), begun.elapsed());
+    tracing::info!(%folder, sessions, messages, values, ?took, "the store is open");
+    if let Keeping::Interval(interval) = settings.keeping {
+        tracing::warn!(?interval, "what was acknowledged within this time may be lost with the machine");
+    }
+    Ok(storage)
 }
 
 /// One worker for each core.

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use mynah_auth::PasswordFile;
+use mynah_net::Keeping;
 
 use crate::complaint::Complaint;
 use crate::config::{self, Settings};
@@ -66,7 +67,18 @@ pub(crate) fn summary(settings: &Settings) -> String {
     if settings.listeners.iter().all(|listener| listener.entrance.tls.is_none()) {
         off.push("TLS");
     }
-    off.push("storage (all state is in memory and gone at a restart)");
+    match &settings.store {
+        Some(store) => {
+            let kept = match store.keeping {
+                Keeping::Sync => "on the disk before it is acknowledged",
+                Keeping::Interval(_) => "on the disk some time after it is acknowledged",
+            };
+            let _ = writeln!(text, "store      in {:<21} {kept}", store.folder.display());
+        }
+        None => {
+            off.push("storage (all state is in memory and gone at a restart; set `store.path` to keep it)");
+        }
+    }
     let _ = writeln!(text, "off: {}", off.join(", "));
     if is_local {
         text.push_str(

@@ -212,6 +212,55 @@ fn a_value_has_properties_and_expires_and_is_changed_by_who_knows_it() {
     assert!(broker.stop());
 }
 
+/// A connection of the client `s` with a session that stays; says whether the session was there.
+fn staying(broker: &Broker) -> (TcpStream, bool) {
+    let mut stream = TcpStream::connect(broker.mqtt).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(b"\x10\x0d\0\x04MQTT\x04\0\0\0\0\x01s").unwrap();
+    let mut connack = [0; 4];
+    stream.read_exact(&mut connack).unwrap();
+    assert_eq!((&connack[..2], connack[3]), (&b"\x20\x02"[..], 0));
+    (stream, connack[2] == 1)
+}
+
+fn read(stream: &mut TcpStream, count: usize) -> Vec<u8> {
+    let mut bytes = vec![0; count];
+    stream.read_exact(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_the_process_was_killed() {
+    let folder = Folder::new("killed");
+    let config = folder.write("mynah.toml", &format!("{LISTENERS}[store]\npath = \"kept\"\n"));
+    let broker = Broker::start(&config);
+    let (mut stream, present) = staying(&broker);
+    stream.write_all(b"\x82\x06\0\x01\0\x01t\x02").unwrap();
+    assert_eq!((present, read(&mut stream, 5)), (false, b"\x90\x03\0\x01\x02".to_vec()));
+    drop(stream);
+    for message in ["one", "two"] {
+        assert!(output(&["pub", &broker.url(), "-t", "t", "-m", message, "-q", "2", "-r"]).0);
+    }
+    let (ended_well, _, complaint) = output(&["serve", "-c", config.to_str().unwrap()]);
+    assert!(!ended_well && complaint.contains("another process uses this folder"), "{complaint}");
+    drop(broker); // kills it
+
+    let broker = Broker::start(&config);
+    assert!(broker.get(broker.http, "/v1/topics/t").ends_with("two"));
+    let (mut stream, present) = staying(&broker);
+    let heard = read(&mut stream, 20);
+    assert_eq!((present, &heard[..]), (true, &b"\x34\x08\0\x01t\0\x01one\x34\x08\0\x01t\0\x02two"[..]));
+    stream.write_all(b"\x50\x02\0\x01").unwrap();
+    assert_eq!(read(&mut stream, 4), b"\x62\x02\0\x01");
+    drop((stream, broker));
+
+    let broker = Broker::start(&config);
+    let (mut stream, _) = staying(&broker);
+    let heard = read(&mut stream, 14);
+    assert_eq!(&heard, b"\x62\x02\0\x01\x3c\x08\0\x01t\0\x02two", "each goes on where it was");
+    assert!(broker.stop());
+}
+
 //= mqtt-3.1.1 [MQTT-7.1.1-1] [MQTT-7.1.2-1]
 #[test]
 fn a_message_crosses_the_broker_and_the_broker_drains() {

@@ -5,6 +5,8 @@
 
 mod bridge;
 mod broker;
+mod disk;
+mod durable;
 mod identity;
 mod lines;
 mod mqtt;

@@ -29,6 +29,7 @@ pub(super) struct Document {
     pub(super) http: Http,
     pub(super) log: Log,
     pub(super) sys: Sys,
+    pub(super) store: StoreTable,
     pub(super) shutdown: Shutdown,
 }
 
@@ -336,6 +337,34 @@ impl Default for Sys {
     fn default() -> Self {
         Self { interval_s: 10 }
     }
+}
+
+/// `[store]`
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct StoreTable {
+    pub(super) path: Option<Spanned<String>>,
+    pub(super) durability: Durability,
+    pub(super) interval_ms: u32,
+    pub(super) free_bytes_min: u64,
+}
+
+impl Default for StoreTable {
+    fn default() -> Self {
+        Self { path: None, durability: Durability::Sync, interval_ms: 100, free_bytes_min: 256 << 20 }
+    }
+}
+
+/// When what was acknowledged is on the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Durability {
+    #[default]
+    Sync,
+    Interval,
+    Memory,
 }
 
 /// `[shutdown]`

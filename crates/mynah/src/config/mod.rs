@@ -14,7 +14,7 @@ use std::path::Path;
 
 pub(crate) use bridges::Bridge;
 pub(crate) use problem::Problem;
-pub(crate) use settings::{Listener, LogFormat, Protocol, Settings};
+pub(crate) use settings::{Listener, LogFormat, Protocol, Settings, StoreSettings};
 
 use crate::complaint::Complaint;
 

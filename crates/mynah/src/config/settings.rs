@@ -11,12 +11,13 @@ use mynah_core::access::{Action, Check, Effect, Rule, Subject};
 use mynah_core::{AccessRules, SHARDS};
 use mynah_http::HttpConfig;
 use mynah_model::Limits;
+use mynah_net::Keeping;
 use toml::Spanned;
 use tracing::level_filters::LevelFilter;
 
 use super::bridges::{Bridge, bridges};
 pub(crate) use super::document::LogFormat;
-use super::document::{self, Document, LogLevel};
+use super::document::{self, Document, Durability, LogLevel};
 use super::listeners::listeners;
 pub(crate) use super::listeners::{Listener, Protocol};
 
@@ -37,7 +38,17 @@ pub(crate) struct Settings {
     pub(crate) log_level: LevelFilter,
     pub(crate) log_format: LogFormat,
     pub(crate) sys_interval: Option<Duration>,
+    /// Where what is durable is kept; nowhere, if absent.
+    pub(crate) store: Option<StoreSettings>,
     pub(crate) shutdown_grace: Duration,
+}
+
+/// Where and how what is durable is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreSettings {
+    pub(crate) folder: PathBuf,
+    pub(crate) keeping: Keeping,
+    pub(crate) free_bytes_min: u64,
 }
 
 /// Profiles of listeners, by name.
@@ -95,7 +106,22 @@ pub(super) fn settle(document: Document, path: &Path) -> Result<Settings, Vec<Wr
         },
         log_format: document.log.format,
         sys_interval: Some(seconds(document.sys.interval_s)).filter(|interval| !interval.is_zero()),
+        store: store(&document.store, folder),
         shutdown_grace: seconds(document.shutdown.grace_s),
+    })
+}
+
+fn store(written: &document::StoreTable, folder: &Path) -> Option<StoreSettings> {
+    let keeping = match written.durability {
+        Durability::Sync => Keeping::Sync,
+        Durability::Interval => Keeping::Interval(Duration::from_millis(written.interval_ms.into())),
+        Durability::Memory => return None,
+    };
+    let path = written.path.as_ref()?;
+    Some(StoreSettings {
+        folder: folder.join(path.get_ref()),
+        keeping,
+        free_bytes_min: written.free_bytes_min,
     })
 }
 

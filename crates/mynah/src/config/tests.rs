@@ -38,7 +38,7 @@ fn an_unknown_key_is_shown_with_what_was_meant() {
     check(
         "colour = 4",
         "mynah.toml:1:1: unknown key `colour`; there are: workers, listener, bridge, auth, access_check, access, limits, mqtt, profile, http, log, sys, \
-         shutdown\n  1 | colour = 4\n    | ^^^^^^",
+         store, shutdown\n  1 | colour = 4\n    | ^^^^^^",
     );
     check(
         "\n[[listner]]\nname = \"x\"\n",

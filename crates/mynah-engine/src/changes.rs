@@ -1,0 +1,221 @@
+//! The changes of a turn as who stores them sees them: facts about sessions by their names, and about topics.
+
+use std::sync::Arc;
+
+use mynah_core::{SessionKey, SessionRef, Via, shard};
+use mynah_model::{
+    Class, DeliveryId, Expiry, Identity, Instant, Message, SubscriptionOptions, TenantId, Will,
+};
+
+use crate::engine::Engine;
+use crate::journal::{Mark, Note, Promise};
+
+/// The name of a session, and the shard that it is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionName<'c> {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The partition of durable state.
+    pub shard: u16,
+    /// The client identifier.
+    pub client_id: &'c [u8],
+}
+
+/// A change that is to be stored. Facts, not operations: stored twice or late, the last one about something holds.
+#[derive(Clone, Debug)]
+pub enum Change<'c> {
+    /// A session is there.
+    Session {
+        /// Which.
+        session: SessionName<'c>,
+        /// Whose it is.
+        identity: &'c Identity,
+        /// How long it outlives its connection.
+        expiry: Expiry,
+        /// How many unconfirmed deliveries its peer takes at a time.
+        receive_max: u16,
+        /// When its last connection ended; none while there is one.
+        detached_at: Option<Instant>,
+        /// The number of the next entry.
+        next_sequence: u64,
+    },
+    /// A session and everything of it is gone.
+    SessionEnded(SessionName<'c>),
+    /// A session has a subscription with these options; none: it has not.
+    Subscription {
+        /// Which session.
+        session: SessionName<'c>,
+        /// The group that shares it.
+        share: Option<&'c [u8]>,
+        /// Its filter.
+        filter: &'c [u8],
+        /// Its options.
+        options: Option<SubscriptionOptions>,
+    },
+    /// An exactly-once publication of a session's peer has arrived, or is complete.
+    Received {
+        /// Which session.
+        session: SessionName<'c>,
+        /// The publication's identifier.
+        id: u16,
+        /// Whether it is complete.
+        complete: bool,
+    },
+    /// A session has a will; none: it has not.
+    Will {
+        /// Which session.
+        session: SessionName<'c>,
+        /// The will.
+        will: Option<&'c Will>,
+    },
+    /// A message is in a session's queue.
+    Entry {
+        /// Which session.
+        session: SessionName<'c>,
+        /// Its number there.
+        sequence: u64,
+        /// The message.
+        message: &'c Message,
+        /// The guarantee of this delivery.
+        class: Class,
+        /// Whether the receiver sees it as a retained value.
+        retain: bool,
+        /// The subscriptions that it came by.
+        via: Option<&'c Arc<Via>>,
+        /// The identifier under which it was handed out at once, if it was.
+        delivery: Option<DeliveryId>,
+    },
+    /// An entry was handed out.
+    Lease {
+        /// Which session.
+        session: SessionName<'c>,
+        /// The entry's number.
+        sequence: u64,
+        /// Under which identifier.
+        delivery: DeliveryId,
+        /// Whether the receiver has it and will not take it again: the entry is gone, the identifier is not.
+        received: bool,
+    },
+    /// Entries are gone, and what was known of their delivery.
+    Settled {
+        /// Which session.
+        session: SessionName<'c>,
+        /// From this number on.
+        from: u64,
+        /// Up to this one, which is not among them.
+        to: u64,
+    },
+    /// A message is the value of its topic.
+    Retained {
+        /// The partition of durable state.
+        shard: u16,
+        /// The message.
+        message: &'c Message,
+    },
+    /// A topic has no value.
+    Cleared {
+        /// The tenant.
+        tenant: TenantId,
+        /// The partition of durable state.
+        shard: u16,
+        /// The topic.
+        topic: &'c [u8],
+    },
+}
+
+impl Engine {
+    /// From here on changes are noted for a store: the I/O layer takes them with [`Engine::take_changes`] at the end of
+    /// each turn, before it writes anything. The numbers of entries begin at `first_sequence`, above those that an earlier
+    /// run has given, so that none is given twice.
+    pub fn store_changes(&mut self, promise: Promise, first_sequence: u64) {
+        self.first_sequence = first_sequence;
+        self.lane.journal.start(promise);
+    }
+
+    /// Hands over the changes since the last call, in their order: they are to be stored all together or not at all.
+    /// [`Engine::handle_stored`] is to be called with the mark that is returned; none if nothing has changed.
+    pub fn take_changes(&mut self, mut each: impl FnMut(Change<'_>)) -> Option<Mark> {
+        if self.lane.journal.notes.is_empty() {
+            return None;
+        }
+        let (notes, mark) = self.lane.journal.take();
+        for note in &notes {
+            // What concerns a session that has ended since is followed by that.
+            if let Some(change) = self.change(note) {
+                each(change);
+            }
+        }
+        self.lane.journal.give_back(notes);
+        Some(mark)
+    }
+
+    fn change<'c>(&'c self, note: &'c Note) -> Option<Change<'c>> {
+        Some(match *note {
+            Note::Session(session_ref) => {
+                let session = self.lane.sessions.get(session_ref)?;
+                Change::Session {
+                    session: self.name(session_ref)?,
+                    identity: &session.identity,
+                    expiry: session.expiry,
+                    receive_max: session.receive_max,
+                    detached_at: session.detached_at,
+                    next_sequence: session.queue.next_sequence(),
+                }
+            }
+            Note::Ended(ref key) => Change::SessionEnded(self.name_of(key)),
+            Note::Subscribed(session, ref share, ref filter, options) => {
+                let session = self.name(session)?;
+                Change::Subscription { session, share: share.as_deref(), filter, options: Some(options) }
+            }
+            Note::Unsubscribed(session, ref share, ref filter) => {
+                let session = self.name(session)?;
+                Change::Subscription { session, share: share.as_deref(), filter, options: None }
+            }
+            Note::Received(session, id) => {
+                Change::Received { session: self.name(session)?, id, complete: false }
+            }
+            Note::Completed(session, id) => {
+                Change::Received { session: self.name(session)?, id, complete: true }
+            }
+            Note::Will(session, ref will) => {
+                Change::Will { session: self.name(session)?, will: will.as_deref() }
+            }
+            Note::Enqueued(session, ref entry) => Change::Entry {
+                session: self.name(session)?,
+                sequence: entry.sequence,
+                message: &entry.message,
+                class: entry.class,
+                retain: entry.retain,
+                via: entry.via.as_ref(),
+                delivery: entry.delivery,
+            },
+            Note::Leased(session, sequence, delivery) => {
+                Change::Lease { session: self.name(session)?, sequence, delivery, received: false }
+            }
+            Note::Taken(session, sequence, delivery) => {
+                Change::Lease { session: self.name(session)?, sequence, delivery, received: true }
+            }
+            Note::Settled(session, from, to) => Change::Settled { session: self.name(session)?, from, to },
+            Note::Retained(ref message) => {
+                let shard = self.shard(message.header().tenant, message.topic().as_bytes());
+                Change::Retained { shard, message }
+            }
+            Note::Cleared(tenant, ref topic) => {
+                Change::Cleared { tenant, shard: self.shard(tenant, topic), topic }
+            }
+        })
+    }
+
+    fn name(&self, session: SessionRef) -> Option<SessionName<'_>> {
+        self.lane.sessions.key(session).map(|key| self.name_of(key))
+    }
+
+    fn name_of<'c>(&self, key: &'c SessionKey) -> SessionName<'c> {
+        let SessionKey { tenant, ref client_id } = *key;
+        SessionName { tenant, shard: self.shard(tenant, client_id), client_id }
+    }
+
+    fn shard(&self, tenant: TenantId, name: &[u8]) -> u16 {
+        shard(tenant, name, self.shared.seed)
+    }
+}

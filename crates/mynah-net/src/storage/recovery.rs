@@ -1,0 +1,196 @@
+//! What an earlier run has left in the store, put together for the engines.
+
+use core::ops::ControlFlow;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use mynah_core::{Entry, GroupKey, Kept, SessionKey, Via, owner};
+use mynah_engine::{Engine, Restored, RestoredSubscription};
+use mynah_model::{DeliveryId, Identity, Instant, Message, SubscriptionId, TenantId, Will};
+use mynah_store::{
+    EntryValue, Key, LeaseValue, Options, Owner, OwnerKind, OwnerValue, PayloadId, Recovered as Item,
+    SubscriptionValue, Value, WillValue,
+};
+
+use super::Wall;
+use super::records::entry;
+
+/// How much was read from a store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Sessions.
+    pub sessions: usize,
+    /// Messages in their queues.
+    pub messages: usize,
+    /// Retained values.
+    pub values: usize,
+}
+
+/// What was read so far.
+#[derive(Debug)]
+pub(super) struct Recovery {
+    wall: Wall,
+    messages: HashMap<PayloadId, Message>,
+    sessions: BTreeMap<(TenantId, Box<[u8]>), Reading>,
+    values: Vec<Message>,
+    setting: Option<(u64, u64)>,
+    entries: usize,
+}
+
+/// A session as far as it was read.
+#[derive(Debug)]
+struct Reading {
+    restored: Restored,
+    /// Leases whose entries have not come yet, or never will, by their numbers.
+    leases: BTreeMap<u64, (DeliveryId, bool)>,
+}
+
+impl Recovery {
+    pub(super) fn new(wall: Wall) -> Self {
+        let (messages, sessions, values) = (HashMap::new(), BTreeMap::new(), Vec::new());
+        Self { wall, messages, sessions, values, setting: None, entries: 0 }
+    }
+
+    /// The seed and the number of the last run.
+    pub(super) const fn setting(&self) -> Option<(u64, u64)> {
+        self.setting
+    }
+
+    pub(super) fn recovered(&self) -> Recovered {
+        let (sessions, messages, values) = (self.sessions.len(), self.entries, self.values.len());
+        Recovered { sessions, messages, values }
+    }
+
+    /// Takes what the store hands over.
+    pub(super) fn take(&mut self, item: Item<'_>, progress: &mut impl FnMut(u64, u64)) -> ControlFlow<()> {
+        match item {
+            Item::Restart => *self = Self::new(self.wall),
+            Item::Payload(message) => {
+                let deadline = message.deadline.map(|deadline| self.wall.instant(deadline));
+                self.messages.insert(message.id, message.to_message(deadline));
+            }
+            Item::Progress(done, all) => progress(done, all),
+            Item::Item(key, value) => drop(self.item(key, value)),
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// What does not fit is what a later version has written, or belongs to nothing: it stays where it is.
+    fn item(&mut self, key: Key<'_>, value: Value<'_>) -> Option<()> {
+        match (key, value) {
+            (Key::Setting { name: b"broker", .. }, Value::Bytes(bytes)) => {
+                let (seed, rest) = bytes.split_first_chunk()?;
+                self.setting = Some((u64::from_le_bytes(*seed), u64::from_le_bytes(*rest.first_chunk()?)));
+            }
+            (Key::Owner(owner), Value::Owner(value)) if owner.kind == OwnerKind::Session => {
+                self.session(owner, &value)?;
+            }
+            (Key::Subscription(owner, key), Value::Subscription(SubscriptionValue { options, .. })) => {
+                let (share, filter) = match key.split_first() {
+                    Some((0, rest)) => {
+                        let end = rest.iter().position(|&byte| byte == 0)?;
+                        (Some(rest[..end].into()), rest[end + 1..].into())
+                    }
+                    _ => (None, key.into()),
+                };
+                let subscription = RestoredSubscription { share, filter, options };
+                self.reading(owner)?.restored.subscriptions.push(subscription);
+            }
+            (Key::Received(owner, id), Value::Received) => self.reading(owner)?.restored.received.push(id),
+            (Key::Will(owner), Value::Will(WillValue { payload, delay, lifetime, .. })) => {
+                let message = self.messages.get(&payload)?.clone();
+                self.reading(owner)?.restored.will = Some(Will { message, delay, lifetime });
+            }
+            (Key::Lease(owner, sequence), Value::Lease(LeaseValue { delivery, received, .. })) => {
+                self.reading(owner)?.leases.insert(sequence, (DeliveryId::new(delivery)?, received));
+            }
+            (Key::Entry(owner, sequence), Value::Entry(value)) => self.entry(owner, sequence, &value)?,
+            (Key::Retained { .. }, Value::Retained(payload)) => {
+                let message = self.messages.get(&payload)?.clone();
+                self.values.push(message);
+            }
+            _ => {}
+        }
+        Some(())
+    }
+
+    fn session(&mut self, owner: Owner<'_>, value: &OwnerValue<'_>) -> Option<()> {
+        let name = core::str::from_utf8(value.identity).ok()?;
+        let identity = if value.anonymous {
+            Identity::anonymous(owner.tenant, name)
+        } else {
+            Identity::user(owner.tenant, name)
+        };
+        let key = SessionKey { tenant: owner.tenant, client_id: owner.name.into() };
+        // A session that had its connection until the crash counts from now.
+        let now = self.wall.here();
+        let restored = Restored {
+            key,
+            identity,
+            expiry: value.expiry,
+            receive_max: value.receive_max,
+            detached_at: value.detached_at.map_or(now, |time| self.wall.instant(time)),
+            subscriptions: Vec::new(),
+            received: Vec::new(),
+            will: None,
+            queue: Vec::new(),
+            next_sequence: value.head,
+        };
+        let reading = Reading { restored, leases: BTreeMap::new() };
+        self.sessions.insert((owner.tenant, owner.name.into()), reading);
+        Some(())
+    }
+
+    fn entry(&mut self, owner: Owner<'_>, sequence: u64, value: &EntryValue<'_>) -> Option<()> {
+        let message = self.messages.get(&value.payload)?.clone();
+        let via = via(owner.tenant, value.options);
+        let entry = Entry { sequence, ..Entry::new(message, value.class, value.retain, via) };
+        let at_once = value.options.get(entry::DELIVERY).and_then(|bytes| bytes.first_chunk());
+        let at_once = at_once.and_then(|bytes| DeliveryId::new(u16::from_le_bytes(*bytes)));
+        let reading = self.reading(owner)?;
+        let leased = reading.leases.remove(&sequence).map(|(id, _)| id).or(at_once);
+        reading.restored.queue.push(match leased {
+            Some(id) => Kept::Sent(id, entry),
+            None => Kept::Ready(entry),
+        });
+        self.entries += 1;
+        Some(())
+    }
+
+    fn reading(&mut self, owner: Owner<'_>) -> Option<&mut Reading> {
+        self.sessions.get_mut(&(owner.tenant, owner.name.into()))
+    }
+
+    /// Gives each engine what is its own.
+    pub(super) fn hand_over(&mut self, engines: &mut [Engine], seed: u64, now: Instant) {
+        self.messages = HashMap::new();
+        let workers = u16::try_from(engines.len()).unwrap_or(u16::MAX);
+        for ((tenant, client_id), reading) in core::mem::take(&mut self.sessions) {
+            let Reading { mut restored, leases } = reading;
+            let taken = leases.into_iter().filter(|(_, (_, received))| *received);
+            restored.queue.extend(taken.map(|(sequence, (id, _))| Kept::Received(id, sequence)));
+            let to = owner(tenant, &client_id, workers, seed);
+            if let Err(reason) = engines[usize::from(to.0)].restore_session(restored) {
+                let client_id = String::from_utf8_lossy(&client_id);
+                tracing::error!(%reason, %client_id, "a session does not fit; it stays in the store");
+            }
+        }
+        for message in core::mem::take(&mut self.values) {
+            let to = owner(message.header().tenant, message.topic().as_bytes(), workers, seed);
+            engines[usize::from(to.0)].restore_value(now, &message);
+        }
+    }
+}
+
+/// The subscriptions that an entry came by.
+fn via(tenant: TenantId, options: Options<'_>) -> Option<Arc<Via>> {
+    let number = |bytes: &[u8]| SubscriptionId::new(u32::from_le_bytes(*bytes.first_chunk()?));
+    let ids = options.iter().filter(|(option, _)| *option == entry::SUBSCRIPTION_ID);
+    let ids: Box<[SubscriptionId]> = ids.filter_map(|(_, bytes)| number(bytes)).collect();
+    let group = options.get(entry::GROUP).and_then(|bytes| {
+        let (length, rest) = bytes.split_first_chunk()?;
+        let (group, filter) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
+        Some(Arc::new(GroupKey { tenant, group: group.into(), filter: filter.into() }))
+    });
+    (!ids.is_empty() || group.is_some()).then(|| Arc::new(Via { ids, group }))
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mynah_core::{AccessRules, WorkerId};
+use mynah_core::WorkerId;
 use mynah_engine::{ConnectionId, Engine, Listener, Settings, Shared};
 use mynah_model::{Instant, Limits, TenantId};
 use mynah_mqtt::{Config, Mqtt};
@@ -29,7 +29,7 @@ impl Default for Broker {
             limits: Limits::default(),
             listeners: vec![listener],
             verifies_credentials: false,
-            access: AccessRules::new(Vec::new()),
+            rules: Arc::default(),
             seed: 1,
             sys_interval: None,
             version: "bench",

@@ -385,7 +385,7 @@ mod tests {
         let mut owners: alloc::collections::BTreeMap<_, alloc::string::String> = Default::default();
         for round in 0..40_u32 {
             let text = alloc::format!("t{}", round * 7 % 5);
-            for _ in 0..6 {
+            for _ in 0..40 {
                 cache.route(TenantId::DEFAULT, topic(&text), &generations, |_| {});
             }
             if let Some(number) = cache.number(TenantId::DEFAULT, topic(&text)) {

@@ -1,8 +1,8 @@
 //! Proving who a peer is: what it says goes out as an event and comes back as a verdict or a challenge, while it opens
 //! and, if it proves itself again, later.
 
-use mynah_model::{Identity, Instant, Reason};
-use mynah_stack::{Credentials, Exchange, Outcome};
+use mynah_model::{Groups, Identity, Instant, Reason};
+use mynah_stack::{Close, Credentials, Exchange, Outcome};
 
 use crate::connections::{ConnectionId, Phase, Proving};
 use crate::engine::{Engine, Event};
@@ -23,13 +23,15 @@ pub enum Attempt {
 pub struct Authenticated {
     /// Who it is.
     pub identity: Identity,
+    /// The groups that it is in.
+    pub groups: Groups,
     /// What the method says last, if it has a last word.
     pub last_word: Option<Box<[u8]>>,
 }
 
 impl From<Identity> for Authenticated {
     fn from(identity: Identity) -> Self {
-        Self { identity, last_word: None }
+        Self { identity, groups: Groups::NONE, last_word: None }
     }
 }
 
@@ -50,8 +52,11 @@ impl Engine {
             phase => {
                 connection.phase = phase;
                 let same = |proved: Authenticated| {
-                    let is_same = connection.identity.as_ref() == Some(&proved.identity);
-                    if is_same { Ok(proved.last_word) } else { Err(Reason::NotAuthorized) }
+                    if connection.identity.as_ref() != Some(&proved.identity) {
+                        return Err(Reason::NotAuthorized);
+                    }
+                    (connection.groups, connection.rights) = (proved.groups, None);
+                    Ok(proved.last_word)
                 };
                 let result = result.and_then(same);
                 if result.is_err() {
@@ -95,5 +100,12 @@ impl Engine {
             connection.proving = Proving::Verifying;
             self.events.push_back(Event::Authenticate { connection: id, attempt });
         }
+    }
+
+    /// Ends a connection whose peer may not be here any more, as if it had broken.
+    pub(crate) fn expel(&mut self, now: Instant, id: ConnectionId) {
+        self.tell(now, id, Outcome::Ended(Reason::NotAuthorized));
+        self.run(now, id, &mut &[][..]);
+        self.end(now, id, Close::new(Reason::NotAuthorized, true));
     }
 }

@@ -45,14 +45,14 @@ impl Engine {
         open: Box<Open>,
         result: Result<Authenticated, Reason>,
     ) {
-        let Authenticated { identity, last_word } = match result {
+        let Authenticated { identity, groups, last_word } = match result {
             Ok(authenticated) => authenticated,
             Err(reason) => {
                 self.counters().logins_refused.add(1);
                 return self.tell_opened(now, id, Err(reason));
             }
         };
-        let mut admission = Admission { open, identity, last_word, assigned: false };
+        let mut admission = Admission { open, identity, groups, last_word, assigned: false };
         let Some(session) = &mut admission.open.session else { return self.attach(now, id, admission) };
         if session.client_id.starts_with(BRIDGE_PREFIX.as_bytes()) && !self.is_own(id) {
             self.counters().logins_refused.add(1);
@@ -94,7 +94,8 @@ impl Engine {
             let (stack, outbound) = (connection.stack, connection.outbound);
             let (inbound, listener, certificate) =
                 (connection.inbound, connection.listener, connection.certificate);
-            let handover = Handover { stack, outbound, inbound, listener, certificate, admission };
+            let address = connection.address;
+            let handover = Handover { stack, outbound, inbound, listener, certificate, address, admission };
             self.events.push_back(Event::Handover { connection: id, to, handover: Box::new(handover) });
         }
     }
@@ -102,10 +103,17 @@ impl Engine {
     /// This worker owns the session: takes it over or makes it, and tells the peer.
     pub(crate) fn attach(&mut self, now: Instant, id: ConnectionId, admission: Admission) {
         self.lane.journal.begin();
-        let Admission { mut open, identity, last_word, assigned } = admission;
+        let Admission { mut open, identity, groups, last_word, assigned } = admission;
+        if let Err(reason) = self.let_in(id, &open, &identity, groups) {
+            self.counters().logins_refused.add(1);
+            return self.tell_opened(now, id, Err(reason));
+        }
         let (session_ref, present) = match self.claim(now, &open, &identity) {
             Ok(claimed) => claimed,
-            Err(reason) => return self.tell_opened(now, id, Err(reason)),
+            Err(reason) => {
+                self.leave_crowd(id);
+                return self.tell_opened(now, id, Err(reason));
+            }
         };
         let (tenant, publisher) = (identity.tenant(), self.lane.sessions.publisher(session_ref));
         let will = open.will.take().map(|will| will_of(will, tenant, publisher));
@@ -123,9 +131,9 @@ impl Engine {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         connection.phase = Phase::Open(session_ref);
         connection.tenant = tenant;
-        connection.identity = Some(identity);
         connection.publisher = publisher;
         self.count_half_open(-1);
+        self.resume_rights(session_ref);
         let opened = Opened {
             assigned_client_id: client_id,
             authentication: last_word.as_deref(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mynah_core::{DropReason, Received, Route, SessionRef, Target, WorkerId};
-use mynah_model::{Class, Identity, Instant, Limits, Message, MessageView, Reason, Topic};
+use mynah_model::{Class, Instant, Limits, Message, MessageView, Reason};
 use mynah_stack::{Outcome, Publish, PublishIf};
 
 use crate::connections::ConnectionId;
@@ -24,7 +24,7 @@ impl Engine {
         let (from, class) = (connection.session(), publish.header.class);
         let origin = Origin { connection: id, receipt: publish.receipt, word: Word::First };
         self.shared.counters(self.worker).messages_received(class).add(1);
-        let result = match self.accept_publish(id, publish) {
+        let result = match self.accept_publish(now, id, publish) {
             Ok(Received::New) => {
                 let mut item = Item::borrowed(publish.view());
                 let spread = self.distribute_from(now, &mut item, from, origin);
@@ -54,7 +54,7 @@ impl Engine {
         let (from, class, receipt) = (connection.session(), publish.header.class, publish.receipt);
         let origin = Origin { connection: id, receipt, word: Word::Last };
         self.shared.counters(self.worker).messages_received(class).add(1);
-        let result = match self.accept_publish(id, &publish) {
+        let result = match self.accept_publish(now, id, &publish) {
             Ok(Received::New) => {
                 let mut item = Item::borrowed(publish.view());
                 let retained = self.retain_if(now, &mut item, &conditions);
@@ -82,8 +82,13 @@ impl Engine {
 
     /// Whether a peer may publish this, and whether it is new.
     #[inline(always)]
-    fn accept_publish(&mut self, id: ConnectionId, publish: &Publish<'_>) -> Result<Received, Reason> {
-        if let Err(reason) = self.may_publish(id, publish.view().topic()) {
+    fn accept_publish(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        publish: &Publish<'_>,
+    ) -> Result<Received, Reason> {
+        if let Err(reason) = self.may_publish(now, id, publish.view()) {
             return self.refuse_publish(reason);
         }
         if self.lane.journal.full && self.has_to_be_stored(publish.view()) {
@@ -124,28 +129,15 @@ impl Engine {
     }
 
     #[inline(always)]
-    fn may_publish(&mut self, id: ConnectionId, topic: Topic<'_>) -> Result<(), Reason> {
+    fn may_publish(&mut self, now: Instant, id: ConnectionId, view: MessageView<'_>) -> Result<(), Reason> {
+        let topic = view.topic();
         if exceeds(topic.as_bytes(), &self.shared.limits) {
             return Err(Reason::TopicInvalid);
         }
         if topic.is_broker_owned() {
             return Err(Reason::NotAuthorized);
         }
-        if self.shared.access.is_unrestricted() { Ok(()) } else { self.may_publish_by_rules(id, topic) }
-    }
-
-    #[inline(never)]
-    fn may_publish_by_rules(&mut self, id: ConnectionId, topic: Topic<'_>) -> Result<(), Reason> {
-        let (identity, client_id) = self.actor(id).ok_or(Reason::Disconnected)?;
-        let allowed = self.shared.access.may_publish(identity, client_id, topic);
-        if allowed { Ok(()) } else { Err(Reason::NotAuthorized) }
-    }
-
-    /// Who acts on a connection: the identity, and the client identifier if the session has one.
-    pub(crate) fn actor(&self, id: ConnectionId) -> Option<(&Identity, &[u8])> {
-        let connection = self.lane.connections.get(id)?;
-        let key = self.lane.sessions.key(connection.session()?);
-        Some((connection.identity.as_ref()?, key.map_or(&[], |k| &k.client_id)))
+        if self.lane.judge.is_idle() { Ok(()) } else { self.may_publish_by_rules(now, id, view) }
     }
 
     /// Gives a message to all who want it: retained, delivered to the sessions of this worker, sent to the workers of
@@ -187,6 +179,8 @@ impl Engine {
         let view = item.view();
         let (tenant, topic, class) = (view.header.tenant, view.topic(), view.header.class);
         let shared = &*self.shared;
+        // Nobody asks for it where no delivery is looked at.
+        let number = if self.lane.judge.is_looking() { self.routes.number(tenant, topic) } else { None };
         let route = self.routes.route(tenant, topic, &shared.generations, |found| {
             shared.read_index().matches(tenant, topic, &mut found.matches);
             shared.read_shares().matches(tenant, topic, &mut found.groups);
@@ -201,7 +195,7 @@ impl Engine {
             self.lane.tell(now, connection, Outcome::Published { receipt, class, result: Ok(wanted) });
             told = true;
         }
-        self.lane.frames.begin();
+        self.lane.begin(number);
         for target in route.local() {
             if target.hears(from) {
                 self.lane.deliver(shared, counters, now, target, item);
@@ -277,7 +271,7 @@ impl Engine {
 
     fn deliver_to(&mut self, now: Instant, message: &Message, targets: &[Target], ask: &mut Option<Ask>) {
         let mut item = Item::shared(message);
-        self.lane.frames.begin();
+        self.lane.begin(self.lane.judge.is_looking().then(|| self.routes.passing_number()));
         for target in targets {
             if target.via.is_some() && self.goes_to_another(now, message, target, ask) {
                 continue;

@@ -1,6 +1,6 @@
 //! What an earlier run of the broker left: sessions and values from a store, before the first peer comes.
 
-use mynah_core::{Grant, Kept, QueueBounds, Received, Session, SessionKey};
+use mynah_core::{Kept, QueueBounds, Received, Session, SessionKey};
 use mynah_model::{Expiry, Filter, Identity, Instant, Message, Reason, SubscriptionOptions, Will};
 
 use crate::engine::Engine;
@@ -71,9 +71,9 @@ impl Engine {
             if session.subscribe(share.as_deref(), filter, *options, usize::MAX).is_err() {
                 continue;
             }
-            // The rules may have changed meanwhile: then each message is looked at.
-            let grant = self.shared.access.grant(&identity, &key.client_id, filter);
-            session.checks_deliveries |= grant != Grant::Whole;
+            // The rules may have changed meanwhile: each message is looked at.
+            session.checks_deliveries = true;
+            self.lane.judge.note_looking();
             self.counters().subscriptions.add(1);
             self.publish_filter(session_ref, share.as_deref(), filter, *options);
         }

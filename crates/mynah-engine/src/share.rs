@@ -92,7 +92,7 @@ impl Engine {
         let to = target.session.worker;
         if to == self.worker {
             let shared = &*self.shared;
-            self.lane.frames.begin();
+            self.lane.begin(None);
             self.lane.deliver_apart(shared, shared.counters(to), now, target, &mut Item::shared(message));
             ask
         } else {

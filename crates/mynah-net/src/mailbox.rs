@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use mynah_core::rules::Rules;
 use mynah_engine::{Attempt, ConnectionId, Handover, Parcel};
 
 use crate::address::Peer;
@@ -29,6 +30,8 @@ pub(crate) enum Letter {
     Handover { transport: Transport, handover: Box<Handover> },
     /// What a peer said of who it is was verified.
     Verified { connection: ConnectionId, verdict: Verdict },
+    /// Other rules hold.
+    Rules(Arc<Rules>),
     /// The store has synced something.
     Synced,
     /// Take leave of everybody and stop.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use mynah_admin::{MetricsSource, Readiness, Snapshot};
 use mynah_auth::Users;
 use mynah_core::SHARDS;
+use mynah_core::rules::Rules;
 use mynah_engine::Shared;
 use mynah_http::Http;
 use mynah_http::adapter::{Busy, Dial};
@@ -25,7 +27,8 @@ use tokio::task::{self, JoinSet};
 
 use crate::bridges;
 use crate::complaint::Complaint;
-use crate::config::{Listener, Protocol, Settings, StoreSettings};
+use crate::config::{self, Listener, Protocol, Settings, StoreSettings};
+use crate::management;
 use crate::passwords::Passwords;
 use crate::web::{self, Bounds, Site};
 
@@ -41,6 +44,8 @@ pub(crate) struct Broker {
     tls: Vec<(String, Arc<Tls>)>,
     /// The TLS of bridges, by their names.
     bridge_tls: Vec<(String, Arc<ClientTls>)>,
+    /// The rules of the moment, for those who do not come to the workers.
+    rules: watch::Sender<Arc<Rules>>,
     stopping: watch::Sender<bool>,
     grace: Duration,
 }
@@ -50,6 +55,7 @@ impl Broker {
     pub(crate) fn start(settings: Settings, users: Option<Users>) -> Result<Self, Complaint> {
         let (grace, http) = (settings.shutdown_grace, settings.http.clone());
         let limits = settings.limits.clone();
+        let (rules, _) = watch::channel(Arc::clone(&settings.rules.rules));
         let sockets = web_sockets(&settings.listeners)?;
         let listeners = settings.listeners.clone();
         let tls =
@@ -72,7 +78,8 @@ impl Broker {
             let router = match listeners[listener].protocol {
                 Protocol::Management => {
                     let metrics = Metrics { shared: Arc::clone(server.shared()), bridges: statuses.clone() };
-                    mynah_admin::router(metrics, ready.clone())
+                    let router = mynah_admin::router(metrics, ready.clone());
+                    management::guarded(router, &listeners[listener].name, rules.subscribe())
                 }
                 _ => {
                     let links = Links(server.dialer(place(&listeners, listener)));
@@ -89,7 +96,7 @@ impl Broker {
         }
         ready.set(true);
         tracing::info!(version = VERSION, workers = server.shared().workers(), "ready");
-        Ok(Self { server, ready, sites, tls, bridge_tls, stopping, grace })
+        Ok(Self { server, ready, sites, tls, bridge_tls, rules, stopping, grace })
     }
 
     /// Whether a worker has stopped by itself.
@@ -97,9 +104,22 @@ impl Broker {
         self.server.has_failed()
     }
 
+    /// Reads the rules of the configuration file and the certificates again. What cannot be used stays as it was.
+    pub(crate) fn reload(&self, file: Option<&Path>) {
+        match config::load_rules(file) {
+            Ok(set) => {
+                self.server.set_rules(&set.rules);
+                tracing::info!(rules = set.rules.len(), "rules were read again");
+                self.rules.send_replace(set.rules);
+            }
+            Err(complaint) => tracing::error!(%complaint, "the rules stay as they were"),
+        }
+        self.reload_certificates();
+    }
+
     /// Reads the certificates again. Connections that are there stay; new ones get what is in the files now. A
     /// listener or a bridge with a file that cannot be used goes on with what it had.
-    pub(crate) fn reload(&self) {
+    fn reload_certificates(&self) {
         for (listener, tls) in &self.tls {
             match tls.reload() {
                 Ok(()) => tracing::info!(listener, "certificates were read again"),
@@ -212,7 +232,7 @@ fn start_server(
         limits: settings.limits,
         listeners,
         verifies_credentials: users.is_some(),
-        access: settings.access,
+        rules: Arc::clone(&settings.rules.rules),
         seed: storage.as_ref().map_or_else(seed, Storage::seed),
         sys_interval: settings.sys_interval,
         version: VERSION,
@@ -265,8 +285,8 @@ struct Links(Dialer);
 impl Dial for Links {
     type Link = Link;
 
-    fn dial(&self, _peer: SocketAddr) -> Result<Link, Busy> {
-        Ok(self.0.dial())
+    fn dial(&self, peer: SocketAddr) -> Result<Link, Busy> {
+        Ok(self.0.dial(Some(peer)))
     }
 }
 

@@ -61,8 +61,10 @@ pub(crate) fn summary(settings: &Settings) -> String {
     if settings.password_file.is_none() {
         off.push("passwords");
     }
-    if settings.access.is_unrestricted() {
-        off.push("access rules (everybody may publish and subscribe everywhere)");
+    if settings.rules.rules.is_empty() {
+        off.push("rules (everybody may publish and subscribe everywhere)");
+    } else {
+        let _ = writeln!(text, "rules      {}", settings.rules.rules.len());
     }
     if settings.listeners.iter().all(|listener| listener.entrance.tls.is_none()) {
         off.push("TLS");

@@ -8,8 +8,10 @@ mod client;
 mod complaint;
 mod config;
 mod logging;
+mod management;
 mod passwd;
 mod passwords;
+mod rules;
 mod serve;
 mod stop;
 mod web;
@@ -18,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, Rules};
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
         Command::Check { config } => check::run(config.as_deref()),
         Command::Pub(arguments) => client::publish(&arguments),
         Command::Sub(arguments) => client::subscribe(&arguments),
+        Command::Rules { command: Rules::Test(arguments) } => rules::test(&arguments),
         Command::Passwd { command } => passwd::run(&command),
     };
     match result {

@@ -33,10 +33,10 @@ pub(crate) fn run(file: Option<&Path>) -> Result<(), Complaint> {
         .enable_all()
         .build()
         .map_err(|error| Complaint::System { what: "the runtime cannot be started", error })?;
-    runtime.block_on(serve(settings, users))
+    runtime.block_on(serve(settings, users, file))
 }
 
-async fn serve(settings: Settings, users: Option<Users>) -> Result<(), Complaint> {
+async fn serve(settings: Settings, users: Option<Users>, file: Option<&Path>) -> Result<(), Complaint> {
     let mut stop =
         Stop::watch().map_err(|error| Complaint::System { what: "signals cannot be watched", error })?;
     let mut hangup = signal(SignalKind::hangup())
@@ -49,7 +49,7 @@ async fn serve(settings: Settings, users: Option<Users>) -> Result<(), Complaint
                 tracing::info!(signal, "stopping; a second signal stops at once");
                 break false;
             }
-            _ = hangup.recv() => broker.reload(),
+            _ = hangup.recv() => broker.reload(file),
             _ = watch.tick() => if broker.has_failed() {
                 tracing::error!("a worker has stopped: the broker is not whole and stops");
                 break true;

@@ -200,7 +200,7 @@ impl Index {
                 extend(self.certificates.get(&certificate));
             }
         }
-        for group in peer.groups {
+        for group in peer.groups.iter() {
             extend(self.groups.get(group));
         }
         if let Some(address) = peer.address {

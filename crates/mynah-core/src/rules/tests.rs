@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use core::num::{NonZeroU32, NonZeroU64};
 
-use mynah_model::{Filter, FilterError, Identity, TenantId, Topic};
+use mynah_model::{Filter, FilterError, Groups, Identity, TenantId, Topic};
 
 use super::*;
 use Action::{Connect, Publish, Retain, Subscribe};
@@ -164,7 +164,8 @@ fn every_criterion_of_a_rule_has_to_fit() {
         anonymous: Some(false),
     };
     let rules = Arc::new(Rules::new(vec![Rule { who, ..rule("*", &[Publish], &[], &["**"]) }]));
-    let (ann, eve, groups) = (user("ann"), user("eve"), ["g".into(), "h".into()]);
+    let (ann, eve) = (user("ann"), user("eve"));
+    let (groups, others) = (Groups::from_iter(["g", "h"]), Groups::from_iter(["h"]));
     let fitting = Peer {
         groups: &groups,
         sha256: Some(&[7; 32]),
@@ -176,7 +177,7 @@ fn every_criterion_of_a_rule_has_to_fit() {
     let mapped = Peer { address: Some(Address::v6(0xFFFF_0A00_0001)), ..fitting };
     let misfits = [
         Peer { identity: &eve, ..fitting },
-        Peer { groups: &groups[1..], ..fitting },
+        Peer { groups: &others, ..fitting },
         Peer { sha256: Some(&[8; 32]), ..fitting },
         Peer { common_name: Some("other"), sha256: None, ..fitting },
         Peer { address: Some(Address::v4(0x0B01_0203)), ..fitting },
@@ -199,11 +200,12 @@ fn the_narrowest_rule_sets_a_limit() {
         ..rule(who, &[], &[], &[])
     };
     let rules = [limits("*", 5, 50), limits("@g", 0, 70), limits("@h", 0, 60), limits("ann", 9, 0)];
-    let (ann, bob, groups) = (user("ann"), user("bob"), ["g".into(), "h".into()]);
+    let (ann, bob) = (user("ann"), user("bob"));
     for (identity, groups, messages, subscriptions) in
-        [(&ann, &groups[..], 9, 60), (&ann, &groups[..1], 9, 70), (&bob, &[][..], 5, 50)]
+        [(&ann, &["g", "h"][..], 9, 60), (&ann, &["g"], 9, 70), (&bob, &[], 5, 50)]
     {
-        let rights = rights(&rules, &Peer { groups, ..Peer::new(identity, "p") });
+        let groups = Groups::from_iter(groups.iter().copied());
+        let rights = rights(&rules, &Peer { groups: &groups, ..Peer::new(identity, "p") });
         let quota = rights.quota();
         assert_eq!(
             (quota.messages_per_s, quota.subscriptions),

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
-use mynah_model::Identity;
+use mynah_model::{Groups, Identity};
 
 /// Whom a rule is about: everybody who fits all criteria that are there. A criterion that is a list fits whoever fits one
 /// of its entries; an empty one fits everybody.
@@ -107,7 +107,7 @@ pub struct Peer<'p> {
     /// Who the peer was found to be.
     pub identity: &'p Identity,
     /// The groups of the identity.
-    pub groups: &'p [Box<str>],
+    pub groups: &'p Groups,
     /// The SHA-256 of the certificate that the peer has shown.
     pub sha256: Option<&'p [u8; 32]>,
     /// The common name of the certificate that the peer has shown.
@@ -122,7 +122,7 @@ impl<'p> Peer<'p> {
     /// A peer of whom nothing is known but who it is and what it speaks.
     #[must_use]
     pub const fn new(identity: &'p Identity, protocol: &'p str) -> Self {
-        Self { identity, groups: &[], sha256: None, common_name: None, address: None, protocol }
+        Self { identity, groups: &Groups::NONE, sha256: None, common_name: None, address: None, protocol }
     }
 
     /// The name of the user: that of an anonymous identity is a listener's and must not pass for one.

@@ -21,8 +21,8 @@ fn decide(broker: &mut Broker, said: &str, result: Result<(&str, Option<&str>), 
     let (worker, id, what) = asked(broker);
     assert_eq!(what, said);
     let result = result.map(|(user, last_word)| Authenticated {
-        identity: Identity::user(TenantId::DEFAULT, user),
         last_word: last_word.map(|word| word.as_bytes().into()),
+        ..Authenticated::from(Identity::user(TenantId::DEFAULT, user))
     });
     broker.engines[worker].handle_authenticated(broker.now, id, result);
     broker.settle();

@@ -83,7 +83,7 @@ fn a_link_is_a_connection_like_any_other() {
     let dialer = server.dialer(1);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
-        let (mut reader, mut writer) = tokio::io::split(dialer.dial());
+        let (mut reader, mut writer) = tokio::io::split(dialer.dial(None));
         let sent: Vec<u8> = (0..2_000_000u32).map(|i| b'a' + (i % 11) as u8).collect();
         writer.write_all(b"Q").await.unwrap();
         let mut got = vec![0; sent.len() + 1];
@@ -97,7 +97,7 @@ fn a_link_is_a_connection_like_any_other() {
         assert_eq!(rest, b"q");
     });
     for _ in 0..50 {
-        drop(dialer.dial());
+        drop(dialer.dial(None));
     }
     assert!(server.stop());
 }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::mqtt::{Mqtt, Profile};
+use super::rules::RuleTable;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -21,8 +22,8 @@ pub(super) struct Document {
     pub(super) listener: Vec<Listener>,
     pub(super) bridge: Vec<Bridge>,
     pub(super) auth: Auth,
-    pub(super) access_check: AccessCheck,
-    pub(super) access: Vec<Access>,
+    pub(super) rules_file: Option<Spanned<String>>,
+    pub(super) rule: Vec<Spanned<RuleTable>>,
     pub(super) limits: LimitsTable,
     pub(super) mqtt: Mqtt,
     pub(super) profile: BTreeMap<String, Profile>,
@@ -233,37 +234,6 @@ pub(super) enum AuthMode {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Auth {
     pub(super) password_file: Option<Spanned<String>>,
-}
-
-/// `access_check`: when the rules for subscribing are asked.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
-#[serde(rename_all = "lowercase")]
-pub(super) enum AccessCheck {
-    #[default]
-    Subscription,
-    Delivery,
-}
-
-/// `[[access]]`: who may publish or subscribe where.
-#[derive(Debug, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
-#[serde(deny_unknown_fields)]
-pub(super) struct Access {
-    pub(super) identity: Spanned<String>,
-    pub(super) action: Action,
-    #[serde(default)]
-    pub(super) allow: Vec<Spanned<String>>,
-    #[serde(default)]
-    pub(super) deny: Vec<Spanned<String>>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Action {
-    Publish,
-    Subscribe,
 }
 
 /// `[http]`

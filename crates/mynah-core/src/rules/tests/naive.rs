@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
-use mynah_model::{Filter, Identity, Segment, TenantId, Topic};
+use mynah_model::{Filter, Groups, Identity, Segment, TenantId, Topic};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
@@ -23,7 +23,7 @@ const ADDRESSES: [u32; 4] = [0x0A00_0001, 0x0A01_0001, 0x0A01_0002, 0xC0A8_0001]
 struct Asker {
     name: &'static str,
     anonymous: bool,
-    groups: Vec<Box<str>>,
+    groups: Groups,
     sha256: Option<[u8; 32]>,
     common_name: Option<&'static str>,
     address: Option<u32>,
@@ -39,7 +39,7 @@ fn asker() -> impl Strategy<Value = Asker> {
         |(name, anonymous, groups, (sha256, common_name), address, other)| Asker {
             name,
             anonymous,
-            groups: groups.into_iter().map(Into::into).collect(),
+            groups: groups.into_iter().collect(),
             sha256: sha256.map(|n| [n; 32]),
             common_name,
             address,

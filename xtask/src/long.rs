@@ -21,6 +21,7 @@ const STAGES: &[Stage<Long>] = &[
     Stage { name: "fuzz",       about: "each target for `--minutes`",                      run: fuzz },
     Stage { name: "soak",       about: "a release build under hostile clients",            run: soak },
     Stage { name: "index",      about: "a million filters: bytes for each, and a match",   run: index },
+    Stage { name: "rules",      about: "10,000 rules: a decision, and a change of them",   run: rules },
 ];
 
 /// What the stages share.
@@ -108,6 +109,12 @@ fn soak(long: &Long) -> Result<Tally, String> {
     let mut soak = cargo();
     soak.args(["run", "--release", "--quiet", "-p", "mynah-bench", "--bin", "hostile", "--", "--mynah"]);
     check(soak.arg(long.target.join("release/mynah")), "the broker does not hold what it promises: see above")
+}
+
+fn rules(_: &Long) -> Result<Tally, String> {
+    let mut rules = cargo();
+    rules.args(["run", "--release", "--quiet", "-p", "mynah-bench", "--bin", "rules"]);
+    check(&mut rules, "see the errors above")
 }
 
 fn index(_: &Long) -> Result<Tally, String> {

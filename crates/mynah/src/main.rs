@@ -7,6 +7,8 @@ mod check;
 mod client;
 mod complaint;
 mod config;
+#[cfg(test)]
+mod denials;
 mod logging;
 mod management;
 mod passwd;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 
 use mynah_core::rules::{
     Address, Basis, Certificate, Explanation, Grant, Names, Object, Peer, Resolver, Verdict,
@@ -53,10 +54,10 @@ fn report(set: &RuleSet, arguments: &RulesTest) -> Result<String, Complaint> {
     let quota = *Resolver::new(set.rules.clone()).resolve(&peer).quota();
     let limits = [
         ("messages_per_s", quota.messages_per_s.map(|n| u64::from(n.get()))),
-        ("bytes_per_s", quota.bytes_per_s.map(|n| n.get())),
+        ("bytes_per_s", quota.bytes_per_s.map(NonZeroU64::get)),
         ("connections", quota.connections.map(|n| u64::from(n.get()))),
         ("subscriptions", quota.subscriptions.map(|n| u64::from(n.get()))),
-        ("message_bytes", quota.message_bytes.map(|n| n.get())),
+        ("message_bytes", quota.message_bytes.map(NonZeroU64::get)),
     ];
     for (name, limit) in limits.into_iter().filter_map(|(name, limit)| Some((name, limit?))) {
         // Writing to a string does not fail.

@@ -28,6 +28,8 @@ pub(super) struct Party {
 pub(super) struct Clause {
     pub(super) allow: Scope,
     pub(super) deny: Scope,
+    /// For subscribing: what is denied by rules that are asked when a peer subscribes.
+    pub(super) deny_at_once: Scope,
 }
 
 /// Where.
@@ -95,6 +97,11 @@ impl Party {
             let clause = Clause {
                 allow: Scope::of(of_action().map(|rule| &rule.allow)),
                 deny: Scope::of(of_action().map(|rule| &rule.deny)),
+                deny_at_once: Scope::of(
+                    of_action()
+                        .filter(|rule| action == Action::Subscribe && rule.check == Check::Subscription)
+                        .map(|rule| &rule.deny),
+                ),
             };
             if !clause.allow.is_nothing() || !clause.deny.is_nothing() {
                 party.clauses[action as usize] = Some(Box::new(clause));

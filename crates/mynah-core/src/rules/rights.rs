@@ -119,7 +119,7 @@ impl Rights {
     }
 
     /// Whether the peer of these names may subscribe to `filter`: it has to lie inside what is allowed by one filter,
-    /// and to meet no denied one.
+    /// and to meet no denied one. See [`Check`] for the others.
     #[must_use]
     pub fn grant(&self, names: Names<'_>, filter: Filter<'_>) -> Grant {
         if self.is_free(Action::Subscribe) {
@@ -131,10 +131,12 @@ impl Rights {
             || clauses().any(|clause| clause.allow.covers(names, &filter));
         if is_allowed && !clauses().any(|clause| clause.deny.meets(names, &filter)) {
             Grant::Whole
-        } else if self.shape.check == Check::Delivery {
-            Grant::Partly
-        } else {
+        } else if self.shape.check == Check::Subscription
+            || clauses().any(|clause| clause.deny_at_once.covers(names, &filter))
+        {
             Grant::Refused
+        } else {
+            Grant::Partly
         }
     }
 

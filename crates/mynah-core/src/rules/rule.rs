@@ -123,7 +123,8 @@ pub enum Check {
     /// When a peer subscribes: a filter that reaches beyond what the peer may see is refused.
     #[default]
     Subscription,
-    /// Any subscription is granted, and where it reaches beyond what the peer may see each message is looked at.
+    /// A subscription is granted, and where it reaches beyond what the peer may see each message is looked at; but one that
+    /// lies inside what a rule with the other check denies is refused.
     Delivery,
 }
 

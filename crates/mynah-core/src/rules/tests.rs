@@ -95,13 +95,19 @@ fn a_subscription_that_reaches_too_far_is_refused_or_looked_at_message_by_messag
     let rules = [rule("*", &[Subscribe], &["a/#"], &["a/secret/#"])];
     let mut checked = rules.to_vec();
     checked.push(Rule { check: Check::Delivery, ..Rule::default() });
-    for (filter, whole) in
-        [("a/b", true), ("a/secret/#", false), ("a/+/x", false), ("#", false), ("b", false)]
-    {
-        let (at_once, later) =
-            if whole { (Grant::Whole, Grant::Whole) } else { (Grant::Refused, Grant::Partly) };
+    let mut all_checked = rules.to_vec();
+    all_checked[0].check = Check::Delivery;
+    use Grant::{Partly, Refused, Whole};
+    for (filter, at_once, later, always) in [
+        ("a/b", Whole, Whole, Whole),
+        ("a/secret/#", Refused, Refused, Partly),
+        ("a/+/x", Refused, Partly, Partly),
+        ("#", Refused, Partly, Partly),
+        ("b", Refused, Partly, Partly),
+    ] {
         assert_eq!(grant(&rules, &user("ann"), "c", filter), at_once, "{filter}");
         assert_eq!(grant(&checked, &user("ann"), "c", filter), later, "{filter}");
+        assert_eq!(grant(&all_checked, &user("ann"), "c", filter), always, "{filter}");
     }
     for (at, seen) in [("a", true), ("a/x", true), ("a/secret", false), ("a/secret/x", false), ("b", false)] {
         assert_eq!(permits(&checked, Subscribe, &user("ann"), "c", at), seen, "{at}");

@@ -309,3 +309,28 @@ fn a_review_takes_a_part_of_each_turn() {
     broker.settle();
     assert_eq!((connected(&broker), broker.shared.sizes().filters), (0, 0));
 }
+
+/// Bytes that a client of MQTT hears when its subscription is no longer permitted.
+fn heard_at_the_end(connect: &[u8], subscribe: &[u8]) -> Vec<u8> {
+    let mut settings = settings(1, Limits::default());
+    for listener in &mut settings.listeners {
+        listener.protocol = Arc::new(mynah_mqtt::Mqtt::new(mynah_mqtt::Config::default()));
+    }
+    let mut broker = Broker::with(settings);
+    let peer = broker.accept(0);
+    broker.send(peer, connect);
+    broker.send(peer, subscribe);
+    broker.settle();
+    broker.hear_bytes(peer);
+    broker.change_rules(vec![rule("*", &[Subscribe], &[], &["a"])]);
+    assert!(!broker.is_connected(peer));
+    broker.hear_bytes(peer)
+}
+
+#[test]
+fn each_version_of_mqtt_says_in_its_way_that_a_subscription_has_ended() {
+    let v3 = heard_at_the_end(b"\x10\x0d\0\x04MQTT\x04\x02\0\0\0\x01c", b"\x82\x06\0\x01\0\x01a\0");
+    assert!(v3.is_empty(), "{v3:?}");
+    let v5 = heard_at_the_end(b"\x10\x0e\0\x04MQTT\x05\x02\0\0\0\0\x01c", b"\x82\x07\0\x01\0\0\x01a\0");
+    assert_eq!((v5[0], v5[2]), (0xE0, 0x87), "{v5:?}");
+}

@@ -178,7 +178,15 @@ proptest! {
                     |reach| hits(reach, names, |own| cover::covers(own, &segments)),
                 );
                 let checks = rules.iter().any(|r| r.check == Check::Delivery && concerns(&r.who, asker));
-                let expected = match (is_whole, checks) {
+                let denies_at_once = |r: &&Rule| {
+                    r.check == Check::Subscription
+                        && r.actions.contains(&Action::Subscribe)
+                        && concerns(&r.who, asker)
+                };
+                let mut denying = rules.iter().filter(denies_at_once);
+                let is_denied = denying
+                    .any(|rule| hits(&rule.deny, names, |own| cover::covers(own, &segments)));
+                let expected = match (is_whole, checks && !is_denied) {
                     (true, _) => Grant::Whole,
                     (false, true) => Grant::Partly,
                     (false, false) => Grant::Refused,

@@ -11,9 +11,9 @@ use mynah_mqtt::wire::PacketType;
 
 /// What is denied, and which packets of MQTT 5.0 tell it.
 const DENIALS: [(&str, Reason, &[PacketType]); 6] = [
-    ("`connect`", Reason::NotAuthorized, &[PacketType::Connack]),
-    ("`publish`, `retain`", Reason::NotAuthorized, &[PacketType::Puback, PacketType::Pubrec]),
-    ("`subscribe`", Reason::NotAuthorized, &[PacketType::Suback]),
+    ("to connect", Reason::NotAuthorized, &[PacketType::Connack]),
+    ("to publish, to retain", Reason::NotAuthorized, &[PacketType::Puback, PacketType::Pubrec]),
+    ("to subscribe", Reason::NotAuthorized, &[PacketType::Suback]),
     ("more `connections`", Reason::QuotaExceeded, &[PacketType::Connack]),
     ("more `subscriptions`", Reason::QuotaExceeded, &[PacketType::Suback]),
     ("more `message_bytes`", Reason::TooLarge, &[PacketType::Puback, PacketType::Pubrec]),
@@ -52,6 +52,6 @@ fn the_document_shows_what_each_protocol_says_when_a_rule_denies() {
     let ended = reason_code(Reason::NotAuthorized, PacketType::Disconnect).number();
     table +=
         &format!("| what is there, by a change | DISCONNECT 0x{ended:02X} | closed | the stream ends |\n");
-    table += "| `messages_per_s`, `bytes_per_s` | read no faster | read no faster | - |\n";
+    table += "| faster than a limit | read no faster | read no faster | - |\n";
     assert!(page.contains(&table), "docs/configuration.md is to have:\n{table}");
 }

@@ -330,14 +330,10 @@ fn rules_are_read_again_while_clients_are_there() {
     };
     let published = || output(&["pub", &broker.url(), "-t", "a/b", "-q", "1", "-V", "5", "-m", "x"]);
     let mut heard = BufReader::new(subscriber.stdout.unwrap()).lines();
-    while {
+    while !broker.get(broker.management, "/metrics").contains("subscriptions 1\n") {
         thread::sleep(Duration::from_millis(50));
-        published().0
-    } {
-        if broker.get(broker.management, "/metrics").contains("subscriptions 1\n") {
-            break;
-        }
     }
+    assert!(published().0);
     assert_eq!(heard.next().unwrap().unwrap(), "x");
     let reload = |rules: &str| {
         folder.write("rules.toml", rules);

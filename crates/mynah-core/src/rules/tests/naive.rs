@@ -135,6 +135,22 @@ fn permits(
         && (!is_closed || concerning().any(|rule| allows(&rule.allow)))
 }
 
+fn granted(rules: &[Rule], asker: &Asker, names: Names<'_>, asked: &[Segment<'_>]) -> Grant {
+    let meets = |reach: &Reach| hits(reach, names, |own| cover::meets(own, asked));
+    let covers = |reach: &Reach| hits(reach, names, |own| cover::covers(own, asked));
+    let concerning = || rules.iter().filter(|rule| concerns(&rule.who, asker));
+    let is_asked_at_once =
+        |rule: &&Rule| rule.check == Check::Subscription && rule.actions.contains(&Action::Subscribe);
+    let is_denied = concerning().filter(is_asked_at_once).any(|rule| covers(&rule.deny));
+    if permits(rules, asker, Action::Subscribe, meets, covers) {
+        Grant::Whole
+    } else if concerning().any(|rule| rule.check == Check::Delivery) && !is_denied {
+        Grant::Partly
+    } else {
+        Grant::Refused
+    }
+}
+
 fn text() -> impl Strategy<Value = String> {
     mqtt_filter(&["a", "b", "ann", "$s", "+"])
 }
@@ -172,25 +188,7 @@ proptest! {
             for text in &asked {
                 let filter = Filter::new(text.as_bytes()).unwrap();
                 let segments: Vec<_> = filter.segments().collect();
-                let is_whole = permits(
-                    &rules, asker, Action::Subscribe,
-                    |reach| hits(reach, names, |own| cover::meets(own, &segments)),
-                    |reach| hits(reach, names, |own| cover::covers(own, &segments)),
-                );
-                let checks = rules.iter().any(|r| r.check == Check::Delivery && concerns(&r.who, asker));
-                let denies_at_once = |r: &&Rule| {
-                    r.check == Check::Subscription
-                        && r.actions.contains(&Action::Subscribe)
-                        && concerns(&r.who, asker)
-                };
-                let mut denying = rules.iter().filter(denies_at_once);
-                let is_denied = denying
-                    .any(|rule| hits(&rule.deny, names, |own| cover::covers(own, &segments)));
-                let expected = match (is_whole, checks && !is_denied) {
-                    (true, _) => Grant::Whole,
-                    (false, true) => Grant::Partly,
-                    (false, false) => Grant::Refused,
-                };
+                let expected = granted(&rules, asker, names, &segments);
                 prop_assert_eq!(rights.grant(names, filter), expected, "{}", text);
                 prop_assert_eq!(
                     compiled.explain(&peer, names, Action::Subscribe, Object::Filter(filter)).grant, expected

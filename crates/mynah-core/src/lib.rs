@@ -46,6 +46,6 @@ pub use retained::{Cursor, RetainedStore};
 pub use route::{Found, Route, RouteCache};
 pub use session::{Mutation, Received, ReceivedIds, Replay, Session};
 pub use sessions::{SHARDS, SessionKey, SessionTable, owner, shard};
-pub use shares::{Member, Members, Shares};
+pub use shares::{Member, Members, Reader, Shares};
 pub use target::{GroupKey, Publishers, Target, Via};
 pub use text::Text;

@@ -100,7 +100,7 @@ impl RetainedStore {
             return Err(Reason::TooLarge);
         }
         let values = self.tenants.entry(tenant).or_default();
-        let place = values.by_topic.place(message.topic().as_bytes());
+        let place = values.by_topic.place_to_put(message.topic().as_bytes());
         let replaced = values.by_topic.at(place).map_or(0, Message::cost_bytes);
         let bytes = values.bytes - replaced + cost;
         if bytes > self.bytes_max || (replaced == 0 && values.by_topic.len() >= self.messages_max) {

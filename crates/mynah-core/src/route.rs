@@ -1,6 +1,10 @@
 //! Routes: what a worker remembers of a match, so that a topic that is published again costs one probe.
 
 mod doorkeeper;
+mod numbers;
+#[cfg(test)]
+mod tests;
+mod window;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -15,6 +19,8 @@ use crate::shares::Members;
 use crate::target::{Publishers, Target};
 use crate::{Generations, Match, Stamp, WorkerId};
 use doorkeeper::Doorkeeper;
+use numbers::Numbers;
+use window::Window;
 
 /// What a search for a topic's subscribers finds, in any order.
 #[derive(Debug, Default)]
@@ -118,10 +124,12 @@ impl Route {
     }
 }
 
-/// Routes by topic, bounded in topics and in targets. A topic comes in when it is asked for the second time, and what is
-/// used again stays: once there are as many as fit, only some of those that are asked for again may try to come in, and
-/// each of them meets one of those inside and takes its place if that was not used of late. So more topics than fit,
-/// all of them used alike, do not push each other out all the time.
+/// Routes by topic, bounded in topics and in targets.
+///
+/// What was asked for last stands in a window: so what comes several times in short order is found once. A topic comes
+/// in when it is asked for the second time, and what is used again stays: once there are as many as fit, only some of
+/// those that are asked for again may try to come in, and each of them meets one of those inside and takes its place if
+/// that was not used of late. So more topics than fit, all of them used alike, do not push each other out all the time.
 #[derive(Debug)]
 pub struct RouteCache {
     hash: KeyedHash,
@@ -137,12 +145,13 @@ pub struct RouteCache {
     hand: usize,
     /// Targets in all routes.
     targets: usize,
-    /// The last number that was given to a topic.
-    numbers: NonZeroU64,
+    numbers: Numbers,
     doorkeeper: Doorkeeper,
+    window: Window,
     /// How many topics wanted to come in when there was no room.
     applicants: u32,
-    /// The last answer about a topic that was not let in.
+    /// The last answer about a topic that was not let in, if it was too large for the window or nobody
+    /// has ever wanted it.
     passing: Route,
     scratch: Found,
 }
@@ -170,6 +179,11 @@ impl RouteCache {
     /// Topics that the doorkeeper knows, for each that fits: so topics that come round again are known even if they are
     /// more than fit.
     const KNOWN_PER_TOPIC: usize = 4;
+    /// One topic stands in the window for so many that the cache holds: so the window stays in the processor's caches.
+    const TOPICS_PER_RECENT: usize = 128;
+    /// A topic that is in no slot has a number beside as long as no more than one for so many that the cache holds have
+    /// one.
+    const TOPICS_PER_NUMBER: usize = 4;
     /// So often the hand has to pass before it evicts what was in use: few enough that a cache whose topics are out of
     /// use has others soon.
     const USES_MAX: u8 = 3;
@@ -189,8 +203,9 @@ impl RouteCache {
             last: 0,
             hand: 0,
             targets: 0,
-            numbers: NonZeroU64::MIN,
+            numbers: Numbers::new(capacity / Self::TOPICS_PER_NUMBER),
             doorkeeper: Doorkeeper::new(capacity.saturating_mul(Self::KNOWN_PER_TOPIC)),
+            window: Window::new(capacity / Self::TOPICS_PER_RECENT),
             applicants: 0,
             passing: Route::default(),
             scratch: Found::default(),
@@ -226,21 +241,23 @@ impl RouteCache {
         &slot.route
     }
 
-    /// The number of a topic whose route is remembered. No other topic ever gets it, and the topic gets another if it is
-    /// forgotten meanwhile. The route that is asked for next is found the sooner if it is this topic's.
+    /// The number of a topic. No other topic ever gets it, and the topic gets another if it is forgotten meanwhile. The
+    /// route that is asked for next is found the sooner if it is this topic's.
     #[inline]
-    pub fn number(&mut self, tenant: TenantId, topic: Topic<'_>) -> Option<NonZeroU64> {
+    pub fn number(&mut self, tenant: TenantId, topic: Topic<'_>) -> NonZeroU64 {
         if !self.is_at(self.last, tenant, topic) {
             let hash = self.hash.text(tenant, topic.as_bytes());
-            self.last = *self.table.find(hash, |&at| self.is_at(at, tenant, topic))?;
+            let Some(at) = self.table.find(hash, |&at| self.is_at(at, tenant, topic)) else {
+                return self.numbers.number(hash, tenant, topic);
+            };
+            self.last = *at;
         }
-        Some(self.slots[self.last as usize].number)
+        self.slots[self.last as usize].number
     }
 
     /// A number that no topic has: for one that is asked about in passing.
     pub fn passing_number(&mut self) -> NonZeroU64 {
-        self.numbers = self.numbers.saturating_add(1);
-        self.numbers
+        self.numbers.fresh()
     }
 
     #[inline(always)]
@@ -249,7 +266,8 @@ impl RouteCache {
         self.slots.get(at as usize).is_some_and(|s| s.tenant == tenant && *s.topic == *topic.as_bytes())
     }
 
-    #[cold]
+    /// The route of a topic that is not in the table.
+    #[inline(never)]
     fn find_first(
         &mut self,
         hash: u64,
@@ -258,13 +276,39 @@ impl RouteCache {
         generations: &Generations,
         find: impl FnOnce(&mut Found),
     ) -> &Route {
-        if !self.doorkeeper.knows(hash) || !self.has_room() {
-            self.passing = self.find_route(find);
-            return &self.passing;
+        let recent = self.window.at(hash);
+        if recent.is(hash, tenant, topic) {
+            let stamp = generations.again(recent.stamp);
+            let is_current = stamp == recent.stamp;
+            if self.table.len() < self.capacity {
+                let remembered = recent.take().1;
+                let route = if is_current { remembered } else { self.find_route(find) };
+                return self.admit(hash, tenant, topic, stamp, route);
+            }
+            if is_current {
+                return &self.window.at(hash).route;
+            }
         }
         let stamp = generations.stamp(tenant, topic);
+        if stamp.is_untouched() {
+            self.passing = Route::default();
+            return &self.passing;
+        }
+        let is_let_in = self.doorkeeper.knows(hash) && self.has_room();
         let route = self.find_route(find);
-        let (at, number) = (self.vacate(), self.passing_number());
+        if is_let_in {
+            return self.admit(hash, tenant, topic, stamp, route);
+        }
+        if route.len() > Self::TARGETS_PER_TOPIC {
+            self.passing = route;
+            return &self.passing;
+        }
+        self.window.at(hash).fill(hash, tenant, topic, stamp, route)
+    }
+
+    /// Takes a topic into the table, where there is room for it.
+    fn admit(&mut self, hash: u64, tenant: TenantId, topic: Topic<'_>, stamp: Stamp, route: Route) -> &Route {
+        let (at, number) = (self.vacate(), self.numbers.fresh());
         let slot = &mut self.slots[at as usize];
         (slot.hash, slot.tenant, slot.topic) = (hash, tenant, topic.as_bytes().into());
         slot.number = number;
@@ -357,147 +401,5 @@ impl RouteCache {
         }
         self.vacant.push(at as u32);
         true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::SessionRef;
-    use mynah_model::{Class, Filter, SubscriptionOptions};
-
-    fn at(worker: u16, slot: u32) -> SessionRef {
-        SessionRef { worker: WorkerId(worker), slot, generation: 0 }
-    }
-
-    /// Options whose two flags about retained values are the same.
-    fn options(class_max: Class, retained: bool) -> SubscriptionOptions {
-        SubscriptionOptions { retain_as_published: retained, ..SubscriptionOptions::new(class_max) }
-    }
-
-    fn topic(text: &str) -> Topic<'_> {
-        Topic::new(text.as_bytes()).unwrap()
-    }
-
-    #[test]
-    fn a_number_is_one_topic_s_for_ever() {
-        let (mut cache, generations) = (RouteCache::new(1, 2, WorkerId(1)), Generations::new(3));
-        let mut owners: alloc::collections::BTreeMap<_, alloc::string::String> = Default::default();
-        for round in 0..40_u32 {
-            let text = alloc::format!("t{}", round * 7 % 5);
-            for _ in 0..40 {
-                cache.route(TenantId::DEFAULT, topic(&text), &generations, |_| {});
-            }
-            if let Some(number) = cache.number(TenantId::DEFAULT, topic(&text)) {
-                assert_eq!(owners.entry(number).or_insert(text.clone()), &text);
-                assert_eq!(cache.number(TenantId::new(1), topic(&text)), None);
-                assert!(!owners.contains_key(&cache.passing_number()));
-            }
-        }
-        let topics: alloc::collections::BTreeSet<_> = owners.values().collect();
-        assert!(topics.len() == 5 && owners.len() > 5, "topics come again and get other numbers: {owners:?}");
-    }
-
-    #[test]
-    fn overlapping_subscriptions_merge_in_favour_of_the_session_and_workers_are_kept_apart() {
-        let mut cache = RouteCache::new(1, 4, WorkerId(1));
-        let route = cache.route(TenantId::DEFAULT, topic("a"), &Generations::new(3), |found| {
-            for (session, class, rap) in [
-                (at(2, 5), Class::AtMostOnce, false),
-                (at(1, 9), Class::AtLeastOnce, false),
-                (at(2, 5), Class::ExactlyOnce, false),
-                (at(0, 1), Class::AtMostOnce, false),
-                (at(1, 9), Class::AtMostOnce, true),
-            ] {
-                found.matches.push(Match { session, options: options(class, rap) });
-            }
-        });
-        let target = |session, class_max, retain_as_published| Target {
-            session,
-            class_max,
-            retain_as_published,
-            publishers: Publishers::All,
-            via: None,
-        };
-        assert_eq!(route.local(), [target(at(1, 9), Class::AtLeastOnce, true)]);
-        let remote: Vec<_> = route.remote().iter().map(|(w, t)| (w.0, t.to_vec())).collect();
-        let expected = [
-            (0, [target(at(0, 1), Class::AtMostOnce, false)].to_vec()),
-            (2, [target(at(2, 5), Class::ExactlyOnce, false)].to_vec()),
-        ];
-        assert_eq!(remote, expected);
-    }
-
-    #[test]
-    fn a_route_is_found_once_for_each_stamp() {
-        let generations = Generations::new(3);
-        let mut cache = RouteCache::new(1, 4, WorkerId(0));
-        let mut finds = 0;
-        for _ in 0..4 {
-            cache.route(TenantId::DEFAULT, topic("a/b"), &generations, |_| finds += 1);
-        }
-        // Once in passing, and once to be remembered.
-        assert_eq!(finds, 2);
-        generations.bump(TenantId::DEFAULT, Filter::new(b"a/+").unwrap());
-        let route = cache.route(TenantId::DEFAULT, topic("a/b"), &generations, |found| {
-            found.matches.push(Match { session: at(0, 0), options: options(Class::AtMostOnce, false) });
-        });
-        assert_eq!(route.len(), 1);
-    }
-
-    #[test]
-    fn the_cache_stays_within_its_bounds_and_keeps_what_is_used() {
-        let mut cache = RouteCache::new(1, 8, WorkerId(0));
-        let mut finds_of_hot = 0;
-        for i in 0..1000_u32 {
-            let cold = alloc::format!("cold/{i}");
-            let route = cache.route(TenantId::DEFAULT, topic(&cold), &Generations::new(3), |found| {
-                let m = Match { session: at(0, i), options: options(Class::AtMostOnce, false) };
-                found.matches.push(m);
-            });
-            assert_eq!(route.local()[0].session.slot, i);
-            cache.route(TenantId::DEFAULT, topic("hot"), &Generations::new(3), |_| finds_of_hot += 1);
-            assert!(cache.table.len() <= 8 && cache.slots.len() <= 8);
-        }
-        // The doorkeeper forgets now and then; what was let in before that stays.
-        assert_eq!(finds_of_hot, 2);
-    }
-
-    #[test]
-    fn more_topics_than_fit_do_not_push_each_other_out() {
-        let mut cache = RouteCache::new(1, 64, WorkerId(0));
-        let mut finds = 0;
-        let mut walk = |cache: &mut RouteCache, from: u32| {
-            finds = 0;
-            for i in from..from + 100 {
-                let name = alloc::format!("t/{i}");
-                cache.route(TenantId::DEFAULT, topic(&name), &Generations::new(3), |_| finds += 1);
-            }
-            finds
-        };
-        assert_eq!(walk(&mut cache, 0), 100);
-        let of_old = (0..10).map(|_| walk(&mut cache, 0)).last();
-        assert!(of_old < Some(60), "as many as fit stay: {of_old:?}");
-        // Others come in when the first are out of use.
-        let of_new = (0..40).map(|_| walk(&mut cache, 1_000)).last();
-        assert!(of_new < Some(60), "{of_new:?}");
-    }
-
-    #[test]
-    fn large_routes_push_others_out() {
-        let mut cache = RouteCache::new(1, 8, WorkerId(0));
-        for i in 0..100_u32 {
-            let name = alloc::format!("t/{i}");
-            let size = 100 * (i % 5);
-            for _asked_again in [false, true] {
-                let route = cache.route(TenantId::DEFAULT, topic(&name), &Generations::new(3), |found| {
-                    let one =
-                        |slot| Match { session: at(0, slot), options: options(Class::AtMostOnce, false) };
-                    found.matches.extend((0..size).map(one));
-                });
-                assert_eq!(route.len(), size as usize);
-            }
-            assert!(cache.targets <= 8 * RouteCache::TARGETS_PER_TOPIC || cache.table.len() == 1);
-        }
     }
 }

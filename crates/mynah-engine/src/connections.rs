@@ -233,6 +233,13 @@ impl Connections {
         }
     }
 
+    pub(crate) fn peek(&self, slot: u32) -> Option<&Connection> {
+        match self.slots.get(slot as usize) {
+            Some(Slot::Used(connection)) => Some(connection),
+            _ => None,
+        }
+    }
+
     #[inline]
     pub(crate) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
         self.at(id.slot).filter(|c| c.generation == id.generation)

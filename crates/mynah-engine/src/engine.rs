@@ -298,13 +298,18 @@ impl Engine {
     /// The next connection with bytes to be written. Its bytes are in [`Engine::outbound`]; what became of them is
     /// told by [`Engine::handle_written`].
     pub fn poll_dirty(&mut self) -> Option<ConnectionId> {
-        self.poll_urgent().or_else(|| self.poll_listed(Dirty::Answers))
+        self.poll_urgent().or_else(|| self.poll_answered())
     }
 
     /// The next connection with a delivery to be written. What has answers only can wait for a turn: under load the
     /// answers of two turns go out with one write.
     pub fn poll_urgent(&mut self) -> Option<ConnectionId> {
         self.poll_listed(Dirty::Deliveries)
+    }
+
+    /// The next connection with answers to be written and no delivery.
+    pub fn poll_answered(&mut self) -> Option<ConnectionId> {
+        self.poll_listed(Dirty::Answers)
     }
 
     fn poll_listed(&mut self, kind: Dirty) -> Option<ConnectionId> {
@@ -323,6 +328,18 @@ impl Engine {
     #[must_use]
     pub fn is_dirty(&self) -> bool {
         !self.lane.dirty.is_empty() || !self.lane.answered.is_empty()
+    }
+
+    /// How many connections have bytes to be written, at most.
+    #[must_use]
+    pub fn dirty(&self) -> usize {
+        self.lane.dirty.len() + self.lane.answered.len()
+    }
+
+    /// Whether there may be connections with answers to be written and no delivery.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        !self.lane.answered.is_empty()
     }
 
     /// The bytes that wait to be written to a peer.

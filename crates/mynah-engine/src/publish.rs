@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mynah_core::{DropReason, Received, Route, SessionRef, Target, WorkerId};
+use mynah_core::{DropReason, Reader, Received, Route, SessionRef, Target, WorkerId};
 use mynah_model::{Class, Instant, Limits, Message, MessageView, Reason};
 use mynah_stack::{Outcome, Publish, PublishIf};
 
@@ -180,7 +180,7 @@ impl Engine {
         let (tenant, topic, class) = (view.header.tenant, view.topic(), view.header.class);
         let shared = &*self.shared;
         // Nobody asks for it where no delivery is looked at.
-        let number = if self.lane.judge.is_looking() { self.routes.number(tenant, topic) } else { None };
+        let number = self.lane.judge.is_looking().then(|| self.routes.number(tenant, topic));
         let route = self.routes.route(tenant, topic, &shared.generations, |found| {
             shared.read_index().matches(tenant, topic, &mut found.matches);
             shared.read_shares().matches(tenant, topic, &mut found.groups);
@@ -214,7 +214,9 @@ impl Engine {
             send(item, *worker, targets);
         }
         for members in route.groups() {
-            let Some(member) = members.choose(shared.limits.share_strategy, None) else { continue };
+            let may_see = |reader: &Reader| reader.may_see(item.view().topic());
+            let member = members.choose(shared.limits.share_strategy, None, may_see);
+            let Some(member) = member else { continue };
             let target = member.target();
             if target.session.worker == self.worker {
                 self.lane.deliver_apart(shared, counters, now, target, item);

@@ -1,5 +1,6 @@
 //! What an earlier run of the broker left: sessions and values from a store, before the first peer comes.
 
+use mynah_core::rules::Grant;
 use mynah_core::{Kept, QueueBounds, Received, Session, SessionKey};
 use mynah_model::{Expiry, Filter, Identity, Instant, Message, Reason, SubscriptionOptions, Will};
 
@@ -71,11 +72,11 @@ impl Engine {
             if session.subscribe(share.as_deref(), filter, *options, usize::MAX).is_err() {
                 continue;
             }
-            // The rules may have changed meanwhile: each message is looked at.
+            // Who it is for is not known before it comes: then its subscriptions are looked at, and each message.
             session.checks_deliveries = true;
             self.lane.judge.note_looking();
             self.counters().subscriptions.add(1);
-            self.publish_filter(session_ref, share.as_deref(), filter, *options);
+            self.publish_filter(session_ref, share.as_deref(), filter, *options, Grant::Partly);
         }
         self.set_online(session_ref, false);
         self.watch(session_ref);

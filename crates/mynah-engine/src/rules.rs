@@ -99,7 +99,7 @@ impl Judge {
     /// Whether deliveries to some session are looked at.
     #[inline]
     pub(crate) const fn is_looking(&self) -> bool {
-        self.looks_at_deliveries
+        self.looks_at_deliveries && !self.is_idle
     }
 
     pub(crate) fn forget(&mut self, session_ref: SessionRef) {
@@ -236,8 +236,8 @@ impl Engine {
             return Ok(());
         }
         let topic = view.topic();
-        let number = self.routes.number(view.header.tenant, topic);
-        if !retains && number.is_some() && number == connection.permitted {
+        let number = Some(self.routes.number(view.header.tenant, topic));
+        if !retains && number == connection.permitted {
             return Ok(());
         }
         let Some(identity) = &connection.identity else { return Err(Reason::Disconnected) };
@@ -357,13 +357,13 @@ impl Engine {
     /// A session has a connection again: what its subscriptions may see is now for who came.
     pub(crate) fn resume_rights(&mut self, session_ref: SessionRef) {
         self.lane.judge.forget(session_ref);
-        if self.lane.judge.is_idle {
-            return;
-        }
+        let is_idle = self.lane.judge.is_idle;
         if let Some(session) = self.lane.sessions.get_mut(session_ref) {
-            session.checks_deliveries |= !session.queue.is_drained();
+            session.checks_deliveries = !is_idle && !session.queue.is_drained();
         }
-        self.review_subscriptions(session_ref);
+        if !is_idle {
+            self.review_subscriptions(session_ref);
+        }
     }
 
     /// Looks at some of the sessions after the rules have changed. Returns whether there are more.
@@ -386,8 +386,8 @@ impl Engine {
 
     fn review_session(&mut self, now: Instant, session_ref: SessionRef) {
         let Some(session) = self.lane.sessions.get_mut(session_ref) else { return };
+        session.checks_deliveries = !self.lane.judge.is_idle;
         let Some(slot) = session.connection else {
-            session.checks_deliveries |= !self.lane.judge.is_idle;
             self.ensure_standing(session_ref);
             let standing = self.lane.judge.standings.get(&session_ref);
             if standing.is_some_and(Standing::is_known) {
@@ -415,8 +415,40 @@ impl Engine {
         }
     }
 
+    /// The rights of whoever a session is for, as far as they are known.
+    pub(crate) fn known_rights(&self, session_ref: SessionRef) -> Option<Rights> {
+        let Lane { judge, connections, sessions, .. } = &self.lane;
+        match sessions.get(session_ref)?.connection {
+            Some(slot) => connections.peek(slot)?.rights.clone(),
+            None => judge.standings.get(&session_ref).filter(|s| s.is_known())?.rights.clone(),
+        }
+    }
+
+    /// Tells the groups of a session how much its peer may see now.
+    fn review_shares(&mut self, session_ref: SessionRef) {
+        let Some(session) = self.lane.sessions.get(session_ref).filter(|session| session.has_shared) else {
+            return;
+        };
+        let (is_online, rights) = (session.connection.is_some(), self.known_rights(session_ref));
+        let names =
+            Names::new(&session.identity, self.lane.sessions.key(session_ref).map_or(&[], |k| &k.client_id));
+        let grant = |filter| rights.as_ref().map_or(Grant::Whole, |rights| rights.grant(names, filter));
+        for (group, filter, options) in session.subscriptions() {
+            if let Some(group) = group {
+                self.publish_filter(session_ref, Some(group), filter, options, grant(filter));
+            }
+        }
+        self.set_online(session_ref, is_online);
+    }
+
     /// Ends the subscriptions of a session that are not permitted. Returns whether there were any.
     fn review_subscriptions(&mut self, session_ref: SessionRef) -> bool {
+        let ended = self.end_subscriptions(session_ref);
+        self.review_shares(session_ref);
+        ended
+    }
+
+    fn end_subscriptions(&mut self, session_ref: SessionRef) -> bool {
         let Lane { judge, connections, sessions, .. } = &mut self.lane;
         let Some((session, key)) = sessions.get_mut_with_key(session_ref) else { return false };
         let rights = match session.connection {

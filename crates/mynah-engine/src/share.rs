@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use mynah_core::{
-    DropReason, Entry, GroupKey, LeaseState, Member, Members, Session, SessionRef, Target, Withdrawal,
-    WorkerId,
+    DropReason, Entry, GroupKey, LeaseState, Member, Members, Reader, Session, SessionRef, Target,
+    Withdrawal, WorkerId,
 };
-use mynah_model::{Class, Instant, Message};
+use mynah_model::{Class, Instant, Message, Topic};
 
 use crate::engine::Engine;
 use crate::inbox::{Ask, Parcel};
@@ -72,7 +72,9 @@ impl Engine {
         };
         let member = {
             let shares = self.shared.read_shares();
-            shares.members(key).and_then(|members| another(&self.shared, members, target.session, absence))
+            shares
+                .members(key)
+                .and_then(|members| another(&self.shared, members, target.session, absence, message.topic()))
         };
         let Some(member) = member else { return false };
         let onward = ask.take_if(|_| member.target().session.worker != self.worker);
@@ -139,7 +141,7 @@ pub(crate) fn withdraw(
                 _ => shares.members(key),
             };
             last = Some((key, group));
-            members.push(another(shared, group?, session_ref, absence)?);
+            members.push(another(shared, group?, session_ref, absence, entry.message.topic())?);
             Some(())
         };
         let leased = session.queue.leased(None).filter_map(|(id, state)| match state {
@@ -163,11 +165,17 @@ fn group_of(entry: &Entry) -> Option<&Arc<GroupKey>> {
     entry.via.as_ref()?.group.as_ref()
 }
 
-/// The member that gets a message in place of `session`.
-fn another(shared: &Shared, members: &Members, session: SessionRef, absence: Absence) -> Option<Arc<Member>> {
-    let strategy = shared.limits.share_strategy;
+/// The member that gets a message on `topic` in place of `session`.
+fn another(
+    shared: &Shared,
+    members: &Members,
+    session: SessionRef,
+    absence: Absence,
+    topic: Topic<'_>,
+) -> Option<Arc<Member>> {
+    let (strategy, may_see) = (shared.limits.share_strategy, |reader: &Reader| reader.may_see(topic));
     match absence {
-        Absence::Offline => members.choose_online(strategy, session).cloned(),
-        Absence::Ended => members.choose(strategy, Some(session)).cloned(),
+        Absence::Offline => members.choose_online(strategy, session, may_see).cloned(),
+        Absence::Ended => members.choose(strategy, Some(session), may_see).cloned(),
     }
 }

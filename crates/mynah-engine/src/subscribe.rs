@@ -1,7 +1,7 @@
 //! Subscribing: filters are attached to the session and to the index before the answer goes out.
 
-use mynah_core::SessionRef;
 use mynah_core::rules::{Action, Grant};
+use mynah_core::{Reader, SessionRef};
 use mynah_model::{Filter, Instant, Reason, RetainHandling, SubscriptionOptions, Topic};
 use mynah_stack::{Outcome, Subscribe, SubscribeRequest, SubscribeResult, Unsubscribe, UnsubscribeRequest};
 
@@ -68,17 +68,18 @@ impl Engine {
             let (share, filter) = (share.map(Box::from), filter.as_bytes().into());
             self.lane.journal.note(Note::Subscribed(session_ref, share, filter, options));
         }
-        self.publish_filter(session_ref, share, filter, options);
+        self.publish_filter(session_ref, share, filter, options, grant);
         Ok(!replaced)
     }
 
-    /// Lets all workers see a subscription that the session has.
+    /// Lets all workers see a subscription that the session has, and how much of it the peer may see.
     pub(crate) fn publish_filter(
         &self,
         session_ref: SessionRef,
         share: Option<&[u8]>,
         filter: Filter<'_>,
         options: SubscriptionOptions,
+        grant: Grant,
     ) {
         let Some(session) = self.lane.sessions.get(session_ref) else { return };
         let tenant = session.identity.tenant();
@@ -87,7 +88,15 @@ impl Engine {
                 let Some(text) = session.filter_text(filter) else { return };
                 self.shared.write_index().insert_text(tenant, text, session_ref, options);
             }
-            Some(group) => self.shared.write_shares().join(tenant, group, filter, session_ref, options),
+            Some(group) => {
+                let key = self.lane.sessions.key(session_ref);
+                let reader = (grant != Grant::Whole).then(|| Reader {
+                    identity: session.identity.clone(),
+                    client_id: key.map(|key| key.client_id.clone()).unwrap_or_default(),
+                    rights: self.known_rights(session_ref),
+                });
+                self.shared.write_shares().join(tenant, group, filter, session_ref, options, reader);
+            }
         }
         self.shared.generations.bump(tenant, filter);
     }

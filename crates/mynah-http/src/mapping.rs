@@ -32,7 +32,7 @@ use crate::codec::NATIVE_LAYOUT;
 use crate::wire::{Credentials, Method, RequestHead, Target, target};
 use crate::{HttpConfig, Problem};
 
-pub(crate) use properties::{Fields, validator_fields, value_fields};
+pub(crate) use properties::{Fields, media_type, validator_fields, value_fields};
 
 /// Where topics are.
 const TOPICS: &str = "/v1/topics";

@@ -130,7 +130,7 @@ impl Layered {
         }
         let Buffers { scratch, plain, answers, .. } = &mut *buffers;
         let bytes = if self.tls.is_some() { &mut plain[..] } else { &mut scratch[start..end] };
-        let mut payload = bytes.len();
+        let mut payload = 0..bytes.len();
         if let Some(websocket) = &mut self.websocket {
             answers.clear();
             let received = websocket.receive(bytes, answers);
@@ -140,8 +140,8 @@ impl Layered {
         }
         self.flush(buffers)?;
         let Buffers { scratch, plain, .. } = buffers;
-        let bytes = if self.tls.is_some() { &plain[..payload] } else { &scratch[start..start + payload] };
-        Ok(Input { bytes, more, ended })
+        let bytes = if self.tls.is_some() { &plain[..] } else { &scratch[start..end] };
+        Ok(Input { bytes: &bytes[payload], more, ended })
     }
 
     /// Takes in the header of the PROXY protocol, if it is still to come. Returns where the peer's own bytes begin;

@@ -29,8 +29,14 @@ use crate::verifier::Verdict;
 const READS_PER_CONNECTION: usize = 4;
 /// Connections read in one turn.
 const READS_PER_TURN: usize = 256;
-/// Connections flushed in one turn: fewer, larger writes when many are waiting (measured: half the cost of a fan-out).
-const FLUSHES_PER_TURN: usize = 64;
+/// One in so many of the connections that have something to be written is flushed in one turn. The others gather more,
+/// for fewer, larger writes (measured: half the cost of a fan-out).
+const FLUSH_PARTS: usize = 16;
+/// So many at least: to look for what has come costs something too.
+const FLUSHES_MIN: usize = 6;
+const FLUSHES_MAX: usize = 64;
+/// For so many turns deliveries go before answers.
+const ANSWERS_WAIT_MAX: u8 = 16;
 const EVENTS_PER_TURN: usize = 1_024;
 /// How long a worker waits for another to catch up before it looks again.
 const HELD_BACK: Duration = Duration::from_millis(1);
@@ -72,8 +78,8 @@ pub(crate) struct Worker {
     ready: VecDeque<ConnectionId>,
     buffers: Buffers,
     letters: Vec<Letter>,
-    /// Answers were left for this turn.
-    answers_waited: bool,
+    /// For how many turns some answers have been left.
+    answers_waited: u8,
     /// When stopping is to be over.
     stop_at: Option<Instant>,
 }
@@ -106,7 +112,7 @@ impl Worker {
             ready: VecDeque::new(),
             buffers: Buffers::new(),
             letters: Vec::new(),
-            answers_waited: false,
+            answers_waited: 0,
             stop_at: None,
         }
     }
@@ -393,14 +399,29 @@ impl Worker {
         self.drop_connection(now, id, is_layered);
     }
 
+    /// Writes to some of the connections that have something to be written, those with deliveries first. The others
+    /// gather more until the next turn, which comes at once.
     fn flush(&mut self, now: Instant) {
-        for _ in 0..FLUSHES_PER_TURN {
-            // Answers wait for those of one more turn: if there is nothing more to do, that turn comes at once.
-            let next = if self.answers_waited { self.engine.poll_dirty() } else { self.engine.poll_urgent() };
-            let Some(id) = next else { break };
+        let mut left = (self.engine.dirty() / FLUSH_PARTS).clamp(FLUSHES_MIN, FLUSHES_MAX);
+        while left > 0
+            && let Some(id) = self.engine.poll_urgent()
+        {
             self.flush_connection(now, id);
+            left -= 1;
         }
-        self.answers_waited = self.engine.is_dirty();
+        if self.answers_waited >= ANSWERS_WAIT_MAX {
+            left = FLUSHES_MAX;
+        }
+        // Answers wait for those of one more turn at least.
+        while left > 0
+            && self.answers_waited > 0
+            && let Some(id) = self.engine.poll_answered()
+        {
+            self.flush_connection(now, id);
+            left -= 1;
+        }
+        self.answers_waited =
+            if self.engine.is_answered() { self.answers_waited.saturating_add(1) } else { 0 };
     }
 
     fn flush_connection(&mut self, now: Instant, id: ConnectionId) {

@@ -357,6 +357,13 @@ fn rules_are_read_again_while_clients_are_there() {
     reload("[[rule]]\naction = \"administer\"\ndeny = true\n");
     assert!(broker.get(broker.management, "/metrics").starts_with("HTTP/1.1 403"));
     assert!(published().0);
+    for (network, status) in [("127.0.0.0/8", "403"), ("10.0.0.0/8", "204")] {
+        let rule = "action = \"publish\"\ndeny = true\nprotocol = \"http\"\naddress";
+        reload(&format!("[[rule]]\n{rule} = \"{network}\"\n"));
+        assert!(published().0, "the rule is about another protocol");
+        let answer = ask(broker.http, "POST", "/v1/topics/a/b", "", "x");
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{network}");
+    }
     assert!(broker.stop());
 }
 

@@ -45,7 +45,7 @@ pub use refs::{SessionRef, WorkerId};
 pub use retained::{Cursor, RetainedStore};
 pub use route::{Found, Route, RouteCache};
 pub use session::{Mutation, Received, ReceivedIds, Replay, Session};
-pub use sessions::{SHARDS, SessionKey, SessionTable, owner, shard};
+pub use sessions::{SHARDS, SessionKey, SessionTable, fingerprint, owner, shard};
 pub use shares::{Member, Members, Reader, Shares};
 pub use target::{GroupKey, Publishers, Target, Via};
 pub use text::Text;

@@ -36,6 +36,18 @@ impl Cursor {
         cursor
     }
 
+    /// The cursor that has these bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        Self { from: bytes.into() }
+    }
+
+    /// What a store keeps of the cursor.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.from
+    }
+
     /// Moves to the place right after `topic`: no byte ranks lower than `/`.
     fn move_after(&mut self, topic: Topic<'_>) {
         self.from.clear();

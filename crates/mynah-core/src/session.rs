@@ -17,7 +17,7 @@ pub use mutation::Mutation;
 pub use received::{Received, ReceivedIds};
 pub use replays::Replay;
 
-use crate::{Queue, QueueBounds, Text};
+use crate::{Cursor, Queue, QueueBounds, Text};
 use replays::Replays;
 use subscriptions::Subscriptions;
 
@@ -49,6 +49,8 @@ pub struct Session {
     pub has_shared: bool,
     /// Whether a store keeps the session: each change of it is told then.
     pub stored: bool,
+    /// Whether a store keeps the will of a session that it does not keep.
+    pub will_stored: bool,
     subscriptions: Subscriptions,
     // Boxed because few sessions have any.
     replays: Option<Box<Replays>>,
@@ -71,6 +73,7 @@ impl Session {
             checks_deliveries: false,
             has_shared: false,
             stored: false,
+            will_stored: false,
             subscriptions: Subscriptions::default(),
             replays: None,
         }
@@ -182,7 +185,7 @@ impl Session {
 
     /// A replay that is under way goes on as the subscription is now.
     fn update_replay(&mut self, filter: Filter<'_>, options: SubscriptionOptions) {
-        if let Some(replay) = self.replays.as_mut().and_then(|replays| replays.get(filter.as_bytes())) {
+        if let Some(replay) = self.replays.as_mut().and_then(|replays| replays.get_mut(filter.as_bytes())) {
             replay.options = options;
         }
     }
@@ -195,9 +198,23 @@ impl Session {
         }
     }
 
+    /// Goes on with a replay that an earlier run has begun.
+    pub fn resume_replay(&mut self, filter: Filter<'_>, options: SubscriptionOptions, cursor: Cursor) {
+        self.start_replay(filter, options);
+        if let Some(replay) = self.replays.as_mut().and_then(|replays| replays.get_mut(filter.as_bytes())) {
+            replay.cursor = cursor;
+        }
+    }
+
     /// The replay that is served first. It survives the connection.
     pub fn replay(&mut self) -> Option<&mut Replay> {
         self.replays.as_mut()?.first()
+    }
+
+    /// The replay to a subscription, if one is under way.
+    #[must_use]
+    pub fn replay_to(&self, filter: Filter<'_>) -> Option<&Replay> {
+        self.replays.as_ref()?.get(filter.as_bytes())
     }
 
     /// Whether retained values are on their way.

@@ -83,8 +83,8 @@ pub(crate) struct Connection {
     pub(crate) address: Option<Address>,
     /// What the rules say of the peer; absent until they are asked.
     pub(crate) rights: Option<Rights>,
-    /// The last topic that the peer was found to have the right to publish to.
-    pub(crate) permitted: Option<NonZeroU64>,
+    /// The last topic that the peer was found to have the right to publish to; empty if there is none.
+    pub(crate) permitted: Vec<u8>,
     /// What the rules limit.
     pub(crate) restraint: Option<Box<Restraint>>,
     /// The peer has published more than it may: until then nothing is taken from it.
@@ -193,7 +193,7 @@ impl Connections {
             certificate: None,
             address: None,
             rights: None,
-            permitted: None,
+            permitted: Vec::new(),
             restraint: None,
             paused: None,
             counted: false,

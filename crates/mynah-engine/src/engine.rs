@@ -1,6 +1,6 @@
 //! One worker's engine: the state, and what the I/O layer calls.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use mynah_stack::{Close, Command, Outbound, Step};
 use crate::authenticate::Attempt;
 use crate::certificate::PeerCertificate;
 use crate::connections::{Connection, ConnectionId, Dirty, Phase, Proving};
+use crate::deeds::{Parts, RestoredErrand};
 use crate::inbox::{Handover, Parcel};
 use crate::lane::Lane;
 use crate::random::Random;
@@ -48,6 +49,13 @@ pub struct Engine {
     pub(crate) leaving: Vec<ConnectionId>,
     /// Where the numbers of entries begin.
     pub(crate) first_sequence: u64,
+    /// What an earlier run has left of exactly-once publications that it did not answer.
+    pub(crate) repeated: BTreeMap<(SessionRef, u16), Parts>,
+    /// Sessions that have begun while publications of an earlier session of the name were under way: parts with lower
+    /// numbers are not theirs.
+    pub(crate) since: BTreeMap<SessionRef, u64>,
+    /// What an earlier run owed.
+    pub(crate) errands: Vec<RestoredErrand>,
     pub(crate) started: Instant,
     due: Vec<Timer>,
     /// When this worker looks for retained values that have expired.
@@ -61,6 +69,7 @@ pub(crate) enum Timer {
     Session(SessionRef),
     Sys,
     Retained,
+    Errands,
 }
 
 /// Something that the I/O layer has to carry out.
@@ -115,6 +124,9 @@ impl Engine {
             stopping: false,
             leaving: Vec::new(),
             first_sequence: 0,
+            repeated: BTreeMap::new(),
+            since: BTreeMap::new(),
+            errands: Vec::new(),
             started: now,
             due: Vec::new(),
             retained_due: None,
@@ -234,7 +246,7 @@ impl Engine {
                 Parcel::Deliver { message, targets, ask } => {
                     self.deliver_parcel(now, &message, &targets, ask);
                 }
-                Parcel::Retained { message, ask } => self.store_value(&message, ask),
+                Parcel::Retained { message, ask } => self.store_for_another(&message, ask),
                 Parcel::Stored { token } => self.handle_remote_stored(now, token),
             }
         }
@@ -258,6 +270,7 @@ impl Engine {
                 Timer::Session(session) => self.session_due(now, session),
                 Timer::Sys => self.sys_due(now),
                 Timer::Retained => self.expire_retained(now),
+                Timer::Errands => self.run_errands(now),
             }
         }
         self.due = due;
@@ -446,14 +459,8 @@ impl Engine {
             match &mut step {
                 Step::Idle => break,
                 // In its place: a command is large, and moving it costs as much as reading it.
-                Step::Command(Command::Publish(publish)) => {
-                    self.lane.journal.begin();
-                    self.publish(now, id, publish);
-                }
-                Step::Command(Command::Settle(settle)) => {
-                    self.lane.journal.begin();
-                    self.settle(now, id, *settle);
-                }
+                Step::Command(Command::Publish(publish)) => self.publish(now, id, publish),
+                Step::Command(Command::Settle(settle)) => self.settle(now, id, *settle),
                 Step::Command(_) | Step::Close(_) => self.carry_out(now, id, step),
             }
         }

@@ -148,25 +148,32 @@ impl Engine {
         }
     }
 
-    /// A session has a connection: notes that, if the session outlives it.
+    /// A session has a connection: notes that, if the session outlives it, or has a will to be published after a crash.
     fn store_opened(&mut self, session_ref: SessionRef) {
         let Lane { sessions, journal, .. } = &mut self.lane;
         if !journal.is_on() {
             return;
         }
         let Some((session, Some(key))) = sessions.get_mut_with_key(session_ref) else { return };
-        let stored = session.expiry != Expiry::WithConnection;
+        // What is stored stays so to its end: others may get what it holds then.
+        let stored = session.stored || session.expiry != Expiry::WithConnection;
         if session.stored != stored {
             self.shared.count_stored(self.worker, stored);
+            if journal.is_under_way(key) {
+                self.since.insert(session_ref, journal.next_number());
+            }
         }
         session.queue.skip_to(self.first_sequence);
-        match core::mem::replace(&mut session.stored, stored) {
-            _ if stored => {
-                journal.note(Note::Session(session_ref));
-                journal.note(Note::Will(session_ref, session.will.clone()));
-            }
-            true => journal.note(Note::Ended(key.clone())),
-            false => {}
+        // After a crash nobody is there who would take a will that needs no confirmation and is not retained.
+        let header = session.will.as_ref().map(|will| will.message.header());
+        let will = header.is_some_and(|header| header.class.is_confirmed() || header.retain);
+        if session.will_stored && !stored && !will {
+            journal.note(Note::Ended(key.clone()));
+        }
+        (session.stored, session.will_stored) = (stored, will && !stored);
+        if stored || will {
+            journal.note(Note::Session(session_ref));
+            journal.note(Note::Will(session_ref, session.will.clone()));
         }
     }
 

@@ -1,9 +1,10 @@
 //! What an earlier run of the broker left: sessions and values from a store, before the first peer comes.
 
 use mynah_core::rules::Grant;
-use mynah_core::{Kept, QueueBounds, Received, Session, SessionKey};
+use mynah_core::{Cursor, Kept, QueueBounds, Received, Session, SessionKey};
 use mynah_model::{Expiry, Filter, Identity, Instant, Message, Reason, SubscriptionOptions, Will};
 
+use crate::deeds::Parts;
 use crate::engine::Engine;
 use crate::journal::Note;
 
@@ -24,6 +25,8 @@ pub struct Restored {
     pub subscriptions: Vec<RestoredSubscription>,
     /// The exactly-once publications of its peer that are not complete.
     pub received: Vec<u16>,
+    /// The parts of those that had not arrived everywhere, with their identifiers.
+    pub repeated: Vec<(u16, Parts)>,
     /// Its will, which waits for its delay from when the connection ended.
     pub will: Option<Will>,
     /// What is in its queue.
@@ -41,6 +44,8 @@ pub struct RestoredSubscription {
     pub filter: Box<[u8]>,
     /// Its options.
     pub options: SubscriptionOptions,
+    /// How far the replay of retained values had come, if one was under way.
+    pub replay: Option<Cursor>,
 }
 
 impl Engine {
@@ -65,18 +70,25 @@ impl Engine {
             let _: Received = session.received.receive(id, u16::MAX);
         }
         session.queue.restore(restored.queue, restored.next_sequence.max(self.first_sequence));
+        for (receipt, mut parts) in restored.repeated {
+            parts.receivers.sort_unstable();
+            self.repeated.insert((session_ref, receipt), parts);
+        }
         self.shared.count_stored(self.worker, true);
-        for RestoredSubscription { share, filter, options } in &restored.subscriptions {
-            let filter = Filter::from_checked(filter);
+        for RestoredSubscription { share, filter, options, replay } in restored.subscriptions {
+            let filter = Filter::from_checked(&filter);
             let Some(session) = self.lane.sessions.get_mut(session_ref) else { break };
-            if session.subscribe(share.as_deref(), filter, *options, usize::MAX).is_err() {
+            if session.subscribe(share.as_deref(), filter, options, usize::MAX).is_err() {
                 continue;
             }
             // Who it is for is not known before it comes: then its subscriptions are looked at, and each message.
             session.checks_deliveries = true;
+            if let Some(cursor) = replay {
+                session.resume_replay(filter, options, cursor);
+            }
             self.lane.judge.note_looking();
             self.counters().subscriptions.add(1);
-            self.publish_filter(session_ref, share.as_deref(), filter, *options, Grant::Partly);
+            self.publish_filter(session_ref, share.as_deref(), filter, options, Grant::Partly);
         }
         self.set_online(session_ref, false);
         self.watch(session_ref);

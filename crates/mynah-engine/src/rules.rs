@@ -16,6 +16,8 @@ use crate::lane::Lane;
 use crate::restraint::Restraint;
 use crate::shared::Shared;
 
+/// A connection does not remember a longer topic.
+const PERMITTED_BYTES_MAX: usize = 256;
 /// Sessions and subscriptions that are looked at in one turn after the rules have changed.
 const REVIEW_BUDGET: usize = 512;
 
@@ -129,7 +131,7 @@ impl Judge {
             )
         };
         let rights = self.resolver.resolve(&peer);
-        connection.permitted = None;
+        connection.permitted.clear();
         connection.restraint = Restraint::new(rights.quota(), connection.restraint.as_deref()).map(Box::new);
         connection.rights = Some(rights);
         Some(())
@@ -236,10 +238,11 @@ impl Engine {
             return Ok(());
         }
         let topic = view.topic();
-        let number = Some(self.routes.number(view.header.tenant, topic));
-        if !retains && number == connection.permitted {
+        // Most peers stay with their topic.
+        if !retains && connection.permitted == topic.as_bytes() {
             return Ok(());
         }
+        let number = Some(self.routes.number(view.header.tenant, topic));
         let Some(identity) = &connection.identity else { return Err(Reason::Disconnected) };
         let session = connection.session();
         let mut permits = |action| {
@@ -252,7 +255,10 @@ impl Engine {
         if !permits(Action::Publish) || (retains && !permits(Action::Retain)) {
             return Err(Reason::NotAuthorized);
         }
-        connection.permitted = number;
+        connection.permitted.clear();
+        if topic.as_bytes().len() <= PERMITTED_BYTES_MAX {
+            connection.permitted.extend_from_slice(topic.as_bytes());
+        }
         Ok(())
     }
 

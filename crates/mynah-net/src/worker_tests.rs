@@ -147,7 +147,7 @@ fn turn(worker: &mut Worker) {
     worker.sleep(&mut events, true).unwrap();
     let now = worker.clock.now();
     worker.note_events(&events);
-    worker.turn(now);
+    worker.turn(now).unwrap();
 }
 
 /// The far end of a connection at this worker, over which these bytes were sent and answered with some.

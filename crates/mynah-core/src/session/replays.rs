@@ -44,7 +44,12 @@ impl Replays {
     }
 
     /// The replay of a filter.
-    pub(super) fn get(&mut self, filter: &[u8]) -> Option<&mut Replay> {
+    pub(super) fn get(&self, filter: &[u8]) -> Option<&Replay> {
+        self.running.get(self.numbers.get(filter)?)
+    }
+
+    /// The replay of a filter, to change it.
+    pub(super) fn get_mut(&mut self, filter: &[u8]) -> Option<&mut Replay> {
         self.running.get_mut(self.numbers.get(filter)?)
     }
 
@@ -91,7 +96,7 @@ mod tests {
                         list.retain(|(other, _)| *other != filter);
                     }
                     _ => {
-                        let found = replays.get(&[filter]).map(|replay| replay.options = options(class));
+                        let found = replays.get_mut(&[filter]).map(|replay| replay.options = options(class));
                         let known = list.iter_mut().find(|(other, _)| *other == filter);
                         prop_assert_eq!(found, known.map(|known| known.1 = class));
                     }

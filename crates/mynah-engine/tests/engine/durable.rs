@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::broker::Broker;
 
 /// A broker with a store that stores nothing before it is told to, and what came before that is stored.
-fn held(workers: u16, openings: &[&str]) -> (Broker, Vec<usize>) {
+pub(crate) fn held(workers: u16, openings: &[&str]) -> (Broker, Vec<usize>) {
     let mut broker = Broker::durable(workers);
     let mut peers = Vec::new();
     for lines in openings {

@@ -1,8 +1,8 @@
 //! Changes as records of the store. `recovery` reads what this writes.
 
-use mynah_core::Via;
+use mynah_core::{GroupKey, Via};
 use mynah_engine::{Change, SessionName};
-use mynah_model::{Message, WallTime};
+use mynah_model::{Message, TenantId, WallTime};
 use mynah_store::{
     Batch, BatchError, EntryValue, Key, LeaseValue, Options, OptionsBuf, Owner, OwnerKind, OwnerValue,
     PayloadId, Store, StoredMessage, SubscriptionValue, Value, WillValue,
@@ -18,6 +18,23 @@ pub(super) mod entry {
     pub(crate) const GROUP: u8 = 2;
     /// The identifier under which it was handed out at once.
     pub(crate) const DELIVERY: u8 = 3;
+}
+
+/// Options of a session.
+pub(super) mod session {
+    /// Parts with lower numbers are not its own.
+    pub(crate) const SINCE: u8 = 1;
+}
+
+/// Options of a subscription.
+pub(super) mod subscription {
+    /// Retained values are on their way to it: how far they have come.
+    pub(crate) const REPLAY: u8 = 1;
+}
+
+/// What the broker owes stands like the queue of a session without a name, which no client has.
+const fn outbox(tenant: TenantId, shard: u16) -> Owner<'static> {
+    Owner { tenant, shard, kind: OwnerKind::Session, name: b"" }
 }
 
 /// The key of a subscription: its filter; one that is shared has the group's name with a NUL on either side before it,
@@ -49,7 +66,10 @@ impl Records {
         change: &Change<'_>,
     ) -> Result<(), BatchError> {
         match *change {
-            Change::Session { session, identity, expiry, receive_max, detached_at, next_sequence } => {
+            Change::Apart => Ok(()),
+            Change::Session { session, identity, expiry, receive_max, detached_at, next_sequence, since } => {
+                self.options = OptionsBuf::new();
+                self.options.push(session::SINCE, &since.to_le_bytes());
                 let value = OwnerValue {
                     identity: identity.name().as_bytes(),
                     anonymous: identity.is_anonymous(),
@@ -57,18 +77,22 @@ impl Records {
                     receive_max,
                     detached_at: detached_at.map(|instant| self.wall.time(instant)),
                     head: next_sequence,
-                    options: Options::NONE,
+                    options: self.options.as_options(),
                 };
                 batch.put(&Key::Owner(owner(session)), &Value::Owner(value))
             }
             Change::SessionEnded(session) => batch.remove(owner(session)),
-            Change::Subscription { session, share, filter, options } => {
+            Change::Subscription { session, share, filter, options, replay } => {
                 let key = subscription_key(share, filter);
                 let key = Key::Subscription(owner(session), &key);
                 match options {
                     None => batch.delete(&key),
                     Some(options) => {
-                        let value = SubscriptionValue { options, more: Options::NONE };
+                        self.options = OptionsBuf::new();
+                        if let Some(cursor) = replay {
+                            self.options.push(subscription::REPLAY, cursor.as_bytes());
+                        }
+                        let value = SubscriptionValue { options, more: self.options.as_options() };
                         batch.put(&key, &Value::Subscription(value))
                     }
                 }
@@ -85,6 +109,8 @@ impl Records {
                 batch.put(&Key::Will(owner(session)), &Value::Will(value))
             }
             Change::Entry { .. } => self.entry(batch, store, change),
+            Change::Part { .. } | Change::PartGone { .. } => part(batch, change),
+            Change::Errand { .. } | Change::ErrandDone { .. } => self.errand(batch, store, change),
             Change::Lease { session, sequence, delivery, received } => {
                 let (delivery, count) = (delivery.number(), 1);
                 let value = LeaseValue { delivery, received, count, options: Options::NONE };
@@ -123,9 +149,32 @@ impl Records {
             self.options.push(entry::SUBSCRIPTION_ID, &id.number().to_le_bytes());
         }
         if let Some(key) = &via.group {
-            let length = u16::try_from(key.group.len()).unwrap_or(u16::MAX);
-            let group = [&length.to_le_bytes(), &key.group[..usize::from(length)], &key.filter].concat();
-            self.options.push(entry::GROUP, &group);
+            self.push_group(key);
+        }
+    }
+
+    fn push_group(&mut self, key: &GroupKey) {
+        let length = u16::try_from(key.group.len()).unwrap_or(u16::MAX);
+        let group = [&length.to_le_bytes(), &key.group[..usize::from(length)], &key.filter].concat();
+        self.options.push(entry::GROUP, &group);
+    }
+
+    fn errand(&mut self, batch: &mut Batch, store: &Store, change: &Change<'_>) -> Result<(), BatchError> {
+        match *change {
+            Change::Errand { tenant, shard, number, message, group } => {
+                let payload = self.payload(batch, store, shard, message);
+                self.options = OptionsBuf::new();
+                if let Some(key) = group {
+                    self.push_group(key);
+                }
+                let (class, retain) = (message.header().class, message.header().retain);
+                let value = EntryValue { payload, class, retain, options: self.options.as_options() };
+                batch.put(&Key::Entry(outbox(tenant, shard), number), &Value::Entry(value))
+            }
+            Change::ErrandDone { tenant, shard, number } => {
+                batch.delete(&Key::Entry(outbox(tenant, shard), number))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -143,6 +192,17 @@ impl Records {
         batch.payload(shard, &StoredMessage::new(id, message.view(), deadline));
         self.last = Some((place, id));
         id
+    }
+}
+
+fn part(batch: &mut Batch, change: &Change<'_>) -> Result<(), BatchError> {
+    match *change {
+        Change::Part { session, of, number, receivers } => {
+            let bytes: Vec<u8> = receivers.iter().flat_map(|receiver| receiver.to_le_bytes()).collect();
+            batch.put(&Key::Part(owner(session), of, number), &Value::Bytes(&bytes))
+        }
+        Change::PartGone { session, of, number } => batch.delete(&Key::Part(owner(session), of, number)),
+        _ => Ok(()),
     }
 }
 

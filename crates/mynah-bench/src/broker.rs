@@ -31,6 +31,7 @@ impl Broker {
             protocol: Arc::new(Mqtt::new(Config::default())),
             tenant: TenantId::DEFAULT,
             anonymous: true,
+            certificates: false,
             identity: None,
         };
         let shared = Shared::new(Settings {

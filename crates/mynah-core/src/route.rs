@@ -267,7 +267,7 @@ impl RouteCache {
     }
 
     /// The route of a topic that is not in the table.
-    #[inline(never)]
+    #[cold]
     fn find_first(
         &mut self,
         hash: u64,

@@ -1,6 +1,8 @@
 //! Proving who a peer is: what it says goes out as an event and comes back as a verdict or a challenge, while it opens
 //! and, if it proves itself again, later.
 
+use std::collections::HashMap;
+
 use mynah_model::{Groups, Identity, Instant, Reason};
 use mynah_stack::{Close, Credentials, Exchange, Outcome};
 
@@ -16,6 +18,11 @@ pub enum Attempt {
     Begin(Exchange),
     /// The answer to the last challenge of an exchange. The method is the one that the peer names now.
     Continue(Exchange),
+    /// Nothing that would prove it, or a name at most: its certificate ([`Engine::certificate`]) is to say.
+    Certificate {
+        /// The name that the peer gives.
+        user: Option<Box<str>>,
+    },
 }
 
 /// A peer has proved who it is.
@@ -25,13 +32,15 @@ pub struct Authenticated {
     pub identity: Identity,
     /// The groups that it is in.
     pub groups: Groups,
+    /// When the proof ends, and the connection with it, unless the peer has proved itself again.
+    pub valid_until: Option<Instant>,
     /// What the method says last, if it has a last word.
     pub last_word: Option<Box<[u8]>>,
 }
 
 impl From<Identity> for Authenticated {
     fn from(identity: Identity) -> Self {
-        Self { identity, groups: Groups::NONE, last_word: None }
+        Self { identity, groups: Groups::NONE, valid_until: None, last_word: None }
     }
 }
 
@@ -55,7 +64,8 @@ impl Engine {
                     if connection.identity.as_ref() != Some(&proved.identity) {
                         return Err(Reason::NotAuthorized);
                     }
-                    (connection.groups, connection.rights) = (proved.groups, None);
+                    (connection.groups, connection.valid_until) = (proved.groups, proved.valid_until);
+                    connection.rights = None;
                     Ok(proved.last_word)
                 };
                 let result = result.and_then(same);
@@ -98,7 +108,33 @@ impl Engine {
     pub(crate) fn verify(&mut self, id: ConnectionId, attempt: Attempt) {
         if let Some(connection) = self.lane.connections.get_mut(id) {
             connection.proving = Proving::Verifying;
-            self.events.push_back(Event::Authenticate { connection: id, attempt });
+            let listener = connection.listener;
+            self.events.push_back(Event::Authenticate { connection: id, listener, attempt });
+        }
+    }
+
+    /// Hears how identities stand from now on: the groups that one is in, or none if nobody may be it any more; then its
+    /// connections end, and are told so. Those that are not named stay as they are.
+    pub fn handle_identities(&mut self, now: Instant, standings: &HashMap<Identity, Option<Groups>>) {
+        for id in self.lane.connections.ids() {
+            let Some(connection) = self.lane.connections.get_mut(id) else { continue };
+            match connection.identity.as_ref().and_then(|identity| standings.get(identity)) {
+                Some(Some(groups)) => self.change_groups(now, id, groups),
+                Some(None) => self.expel(now, id),
+                None => {}
+            }
+        }
+    }
+
+    /// An identity is in other groups: what it may do is asked again.
+    fn change_groups(&mut self, now: Instant, id: ConnectionId, groups: &Groups) {
+        let Some(connection) = self.lane.connections.get_mut(id) else { return };
+        if connection.groups == *groups {
+            return;
+        }
+        (connection.groups, connection.rights) = (groups.clone(), None);
+        if let Some(session_ref) = connection.session() {
+            self.review_session(now, session_ref);
         }
     }
 

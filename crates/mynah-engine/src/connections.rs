@@ -44,6 +44,7 @@ pub(crate) struct Admission {
     pub(crate) open: Box<Open>,
     pub(crate) identity: Identity,
     pub(crate) groups: Groups,
+    pub(crate) valid_until: Option<Instant>,
     /// The last word of the method by which the peer has proved who it is.
     pub(crate) last_word: Option<Box<[u8]>>,
     /// Whether the broker chose the client identifier.
@@ -77,6 +78,8 @@ pub(crate) struct Connection {
     pub(crate) identity: Option<Identity>,
     /// The groups that the identity is in.
     pub(crate) groups: Groups,
+    /// When the proof of the identity ends.
+    pub(crate) valid_until: Option<Instant>,
     /// The certificate that the peer has shown, if its transport asks for one.
     pub(crate) certificate: Option<Arc<PeerCertificate>>,
     /// Where the peer is, if that is an address of the internet.
@@ -190,6 +193,7 @@ impl Connections {
             phase: Phase::New,
             identity: None,
             groups: Groups::NONE,
+            valid_until: None,
             certificate: None,
             address: None,
             rights: None,

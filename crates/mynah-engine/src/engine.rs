@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mynah_core::rules::Address;
 use mynah_core::{Counters, DropReason, RouteCache, SessionRef, SessionTable, WorkerId};
-use mynah_model::{Instant, Reason};
+use mynah_model::{Groups, Instant, Reason};
 use mynah_stack::{Close, Command, Outbound, Step};
 
 use crate::authenticate::Attempt;
@@ -79,6 +79,8 @@ pub enum Event {
     Authenticate {
         /// Whose peer.
         connection: ConnectionId,
+        /// The place in [`crate::Settings::listeners`] where it came in.
+        listener: u16,
         /// What the peer said.
         attempt: Attempt,
     },
@@ -237,6 +239,12 @@ impl Engine {
     #[must_use]
     pub fn certificate(&self, id: ConnectionId) -> Option<&Arc<PeerCertificate>> {
         self.lane.connections.get(id)?.certificate.as_ref()
+    }
+
+    /// The groups that the peer's identity is in.
+    #[must_use]
+    pub fn groups(&self, id: ConnectionId) -> Option<&Groups> {
+        self.lane.connections.get(id).map(|connection| &connection.groups)
     }
 
     /// Takes in what another worker sent.
@@ -532,6 +540,9 @@ impl Engine {
         if connection.is_closing() {
             return self.finish(id);
         }
+        if connection.valid_until.is_some_and(|until| until <= now) {
+            return self.expel(now, id);
+        }
         if connection.paused.is_some_and(|until| until <= now) {
             return self.go_on(now, id);
         }
@@ -559,5 +570,6 @@ fn wake_at(connection: &Connection) -> Option<Instant> {
     if connection.is_closing() {
         return None;
     }
-    connection.paused.or_else(|| connection.stack.deadline())
+    let own = connection.paused.or_else(|| connection.stack.deadline());
+    [own, connection.valid_until].into_iter().flatten().min()
 }

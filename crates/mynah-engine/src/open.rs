@@ -21,8 +21,13 @@ impl Engine {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         let door = &self.shared.listeners[usize::from(connection.listener)];
         let verifies = self.shared.verifies_credentials;
+        let certifies = door.certificates && connection.certificate.is_some();
         let attempt = match (open.exchange.take(), open.credentials.take()) {
             (Some(exchange), _) => Some(Attempt::Begin(exchange)),
+            (None, None) if certifies => Some(Attempt::Certificate { user: None }),
+            (None, Some(named)) if certifies && named.password.is_none() => {
+                Some(Attempt::Certificate { user: Some(named.user) })
+            }
             (None, credentials) => credentials.filter(|_| verifies).map(Attempt::Credentials),
         };
         let result = match (attempt, &door.anonymous) {
@@ -45,14 +50,14 @@ impl Engine {
         open: Box<Open>,
         result: Result<Authenticated, Reason>,
     ) {
-        let Authenticated { identity, groups, last_word } = match result {
+        let Authenticated { identity, groups, valid_until, last_word } = match result {
             Ok(authenticated) => authenticated,
             Err(reason) => {
                 self.counters().logins_refused.add(1);
                 return self.tell_opened(now, id, Err(reason));
             }
         };
-        let mut admission = Admission { open, identity, groups, last_word, assigned: false };
+        let mut admission = Admission { open, identity, groups, valid_until, last_word, assigned: false };
         let Some(session) = &mut admission.open.session else { return self.attach(now, id, admission) };
         if session.client_id.starts_with(BRIDGE_PREFIX.as_bytes()) && !self.is_own(id) {
             self.counters().logins_refused.add(1);
@@ -103,7 +108,7 @@ impl Engine {
     /// This worker owns the session: takes it over or makes it, and tells the peer.
     pub(crate) fn attach(&mut self, now: Instant, id: ConnectionId, admission: Admission) {
         self.lane.journal.begin();
-        let Admission { mut open, identity, groups, last_word, assigned } = admission;
+        let Admission { mut open, identity, groups, valid_until, last_word, assigned } = admission;
         if let Err(reason) = self.let_in(id, &open, &identity, groups) {
             self.counters().logins_refused.add(1);
             return self.tell_opened(now, id, Err(reason));
@@ -131,6 +136,7 @@ impl Engine {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         connection.phase = Phase::Open(session_ref);
         connection.tenant = tenant;
+        connection.valid_until = valid_until;
         connection.publisher = publisher;
         self.count_half_open(-1);
         self.resume_rights(session_ref);

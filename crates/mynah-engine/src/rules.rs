@@ -390,7 +390,8 @@ impl Engine {
         true
     }
 
-    fn review_session(&mut self, now: Instant, session_ref: SessionRef) {
+    /// Ends what a session has and may not have any more.
+    pub(crate) fn review_session(&mut self, now: Instant, session_ref: SessionRef) {
         let Some(session) = self.lane.sessions.get_mut(session_ref) else { return };
         session.checks_deliveries = !self.lane.judge.is_idle;
         let Some(slot) = session.connection else {

@@ -75,6 +75,11 @@ impl Peer {
             IpAddr::V6(ip) => rules::Address::v6(ip.to_bits()),
         })
     }
+
+    /// Whether it is on this machine.
+    pub(crate) fn is_local(self) -> bool {
+        self.ip().is_none_or(|address| address.is_loopback())
+    }
 }
 
 impl fmt::Display for Peer {

@@ -10,6 +10,7 @@ use mynah_stack::Outbound;
 
 use crate::address::Peer;
 use crate::buffers::Buffers;
+use crate::caller::ChannelBinding;
 use crate::entrance::Entrance;
 use crate::proxy;
 use crate::stream::Stream;
@@ -99,6 +100,11 @@ impl Layered {
     /// The peer, once after a proxy has named it.
     pub(crate) fn take_named(&mut self) -> Option<Peer> {
         core::mem::take(&mut self.named).then_some(self.peer)
+    }
+
+    /// What ties what the peer says to its TLS; none without TLS.
+    pub(crate) fn channel_binding(&self) -> Option<ChannelBinding> {
+        self.tls.as_ref().map(|tls| tls.binding().clone())
     }
 
     /// Whether answers of the layers wait to be sent: then no more is to be read.

@@ -1,12 +1,15 @@
 //! Mailboxes: how anything outside a worker's thread reaches it.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mynah_core::rules::Rules;
 use mynah_engine::{Attempt, ConnectionId, Handover, Parcel};
+use mynah_model::{Groups, Identity};
 
 use crate::address::Peer;
+use crate::caller::Caller;
 use crate::link::LinkState;
 use crate::stream::Stream;
 use crate::transport::Transport;
@@ -32,6 +35,8 @@ pub(crate) enum Letter {
     Verified { connection: ConnectionId, verdict: Verdict },
     /// Other rules hold.
     Rules(Arc<Rules>),
+    /// How identities stand from now on.
+    Identities(Arc<HashMap<Identity, Option<Groups>>>),
     /// The store has synced something.
     Synced,
     /// Take leave of everybody and stop.
@@ -41,6 +46,7 @@ pub(crate) enum Letter {
 /// What a peer says of who it is, on its way to be verified.
 pub(crate) struct Verification {
     pub(crate) connection: ConnectionId,
+    pub(crate) caller: Caller,
     pub(crate) attempt: Attempt,
     /// The exchange that the peer goes on with.
     pub(crate) dialogue: Option<Box<Dialogue>>,

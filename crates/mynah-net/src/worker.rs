@@ -3,18 +3,18 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
 use mio::{Events, Poll, Token};
 use mynah_core::WorkerId;
 use mynah_engine::websocket::CloseCode;
-use mynah_engine::{ConnectionId, Engine, Event};
+use mynah_engine::{Attempt, ConnectionId, Engine, Event};
 use mynah_model::{Instant, Reason};
 
 use crate::acceptor::Acceptor;
 use crate::address::Peer;
 use crate::buffers::Buffers;
+use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::entrance::Entrance;
 use crate::lingering::{LINGERING_MAX, Lingering};
@@ -23,7 +23,7 @@ use crate::sockets::{Socket, Sockets};
 use crate::storage::Recorder;
 use crate::stream::Stream;
 use crate::transport::{Input, Output, Transport};
-use crate::verifier::Verdict;
+use crate::verifier::{Verdict, Verifier};
 
 /// Reads from one connection in one turn.
 const READS_PER_CONNECTION: usize = 4;
@@ -55,7 +55,7 @@ pub(crate) struct Parts {
     pub(crate) acceptor: Acceptor,
     /// By the number of their listener.
     pub(crate) entrances: Arc<[Arc<Entrance>]>,
-    pub(crate) verifier: Option<SyncSender<Verification>>,
+    pub(crate) verifier: Option<Verifier>,
     pub(crate) recorder: Option<Recorder>,
     pub(crate) clock: Clock,
     pub(crate) grace: Duration,
@@ -68,7 +68,7 @@ pub(crate) struct Worker {
     mailboxes: Arc<[Arc<Mailbox>]>,
     acceptor: Acceptor,
     entrances: Arc<[Arc<Entrance>]>,
-    verifier: Option<SyncSender<Verification>>,
+    verifier: Option<Verifier>,
     recorder: Option<Recorder>,
     clock: Clock,
     grace: Duration,
@@ -330,6 +330,7 @@ impl Worker {
             }
             Letter::Rules(rules) => self.engine.handle_rules(rules),
             Letter::Verified { connection, verdict } => self.verified(now, connection, verdict),
+            Letter::Identities(standings) => self.engine.handle_identities(now, &standings),
             // Looked at as the turn began.
             Letter::Synced => {}
             Letter::Shutdown => {
@@ -459,10 +460,8 @@ impl Worker {
                     // Who has taken leave is not sending any more.
                     self.drop_connection(now, connection, reason != Reason::Disconnected);
                 }
-                Event::Authenticate { connection, attempt } => {
-                    let dialogue = self.sockets.get(connection).and_then(|socket| socket.dialogue.take());
-                    let reply_to = Arc::clone(self.mailbox());
-                    self.verify(Verification { connection, attempt, dialogue, reply_to });
+                Event::Authenticate { connection, listener, attempt } => {
+                    self.verify(now, connection, listener, attempt);
                 }
                 Event::Handover { connection, to, handover } => {
                     if let Some(mut socket) = self.sockets.remove(connection) {
@@ -475,14 +474,25 @@ impl Worker {
         }
     }
 
-    fn verify(&mut self, verification: Verification) {
-        let Some(verifier) = &self.verifier else { return };
-        let (TrySendError::Full(v) | TrySendError::Disconnected(v)) = match verifier.try_send(verification) {
-            Ok(()) => return,
-            Err(error) => error,
+    fn verify(&mut self, now: Instant, connection: ConnectionId, listener: u16, attempt: Attempt) {
+        let (Some(socket), Some(verifier)) = (self.sockets.get(connection), &self.verifier) else { return };
+        let dialogue = socket.dialogue.take();
+        let peer = socket.transport.peer();
+        let is_behind_proxy =
+            self.entrances.get(usize::from(listener)).is_some_and(|e| !e.proxies.is_empty());
+        let caller = Caller {
+            listener,
+            address: peer.ip(),
+            is_local: !is_behind_proxy && peer.is_local(),
+            certificate: self.engine.certificate(connection).map(Arc::clone),
+            channel: socket.transport.layers().and_then(|layers| layers.channel_binding()),
         };
-        let verdict = Verdict::Refused(Reason::ServerBusy);
-        v.reply_to.post(Letter::Verified { connection: v.connection, verdict });
+        let reply_to = Arc::clone(self.mailbox());
+        let verification = Verification { connection, caller, attempt, dialogue, reply_to };
+        match verifier.recall(now, &verification) {
+            Some(verdict) => self.verified(now, connection, verdict),
+            None => verifier.send(verification),
+        }
     }
 
     fn verified(&mut self, now: Instant, id: ConnectionId, verdict: Verdict) {

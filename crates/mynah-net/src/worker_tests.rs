@@ -24,6 +24,7 @@ fn workers(count: u16, entrance: Entrance) -> Vec<Worker> {
         protocol: Arc::new(Mqtt::new(Config::default())),
         tenant: TenantId::DEFAULT,
         anonymous: true,
+        certificates: false,
         identity: None,
     };
     let shared = Shared::new(Settings {

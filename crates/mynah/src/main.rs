@@ -1,6 +1,7 @@
 //! The binary: command line, configuration, and the wiring of stacks, engine, sockets and runtime into one broker.
 
 mod arguments;
+mod authentication;
 mod bridges;
 mod broker;
 mod check;
@@ -9,13 +10,14 @@ mod complaint;
 mod config;
 #[cfg(test)]
 mod denials;
+mod doorkeeper;
+mod identity;
 mod logging;
 mod management;
-mod passwd;
-mod passwords;
 mod rules;
 mod serve;
 mod stop;
+mod user;
 mod web;
 
 use std::process::ExitCode;
@@ -31,7 +33,7 @@ fn main() -> ExitCode {
         Command::Pub(arguments) => client::publish(&arguments),
         Command::Sub(arguments) => client::subscribe(&arguments),
         Command::Rules { command: Rules::Test(arguments) } => rules::test(&arguments),
-        Command::Passwd { command } => passwd::run(&command),
+        Command::User { command } => user::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

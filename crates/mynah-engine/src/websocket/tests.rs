@@ -190,6 +190,15 @@ fn what_comes_before_a_fault_counts_and_what_comes_after_it_does_not() {
 }
 
 #[test]
+fn the_payload_of_a_read_is_one_piece_and_its_first_frame_is_not_moved() {
+    let key = [7; 4];
+    let mut bytes =
+        [frame(0x82, b"first", key), frame(0x89, b"?", key), frame(0x82, b"second", key)].concat();
+    let payload = open().receive(&mut bytes, &mut Vec::new()).payload;
+    assert_eq!((payload.start, &bytes[payload]), (6, &b"firstsecond"[..]));
+}
+
+#[test]
 fn control_frames_are_answered_between_fragments() {
     let key = [5; 4];
     let bytes = [

@@ -163,6 +163,27 @@ fn a_subscription_that_is_no_longer_permitted_ends_and_its_peer_is_told() {
 }
 
 #[test]
+fn who_leaves_a_group_loses_its_rights() {
+    let who = Who { groups: vec!["g".into()], ..Who::default() };
+    let mut broker = broker(1, vec![Rule { who, ..rule("*", &[Publish, Subscribe], &["a/#"], &[]) }]);
+    let (subscriber, _) = broker.log_in(0, "ann", &["g"], "open @s stay");
+    let (publisher, _) = broker.log_in(0, "ann", &["g"], "open @p go");
+    broker.say(subscriber, "sub a/b 1");
+    let standings = |groups: &[&str]| {
+        let groups = Groups::from_iter(groups.iter().copied());
+        [(Identity::user(TenantId::DEFAULT, "ann"), Some(groups))].into()
+    };
+    broker.engines[0].handle_identities(broker.now, &standings(&["g", "h"]));
+    broker.say(publisher, "pub a/b 1 - x");
+    assert_eq!(broker.hear(publisher), "published 2\n");
+    broker.engines[0].handle_identities(broker.now, &standings(&["h"]));
+    broker.settle();
+    assert!(broker.hear(subscriber).ends_with("ended not authorized\n") && !broker.is_connected(subscriber));
+    broker.say(publisher, "pub a/b 1 - x");
+    assert_eq!(broker.hear(publisher), "refused 3 not authorized\n");
+}
+
+#[test]
 fn what_waits_for_a_peer_that_is_away_is_looked_at_when_it_is_back() {
     let mut broker = broker(2, Vec::new());
     let away = broker.open(0, "open away stay");

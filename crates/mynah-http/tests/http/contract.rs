@@ -179,6 +179,12 @@ fn credentials_go_to_the_core_as_they_are() {
         assert!(open.session.is_none() && open.will.is_none());
         assert_eq!(open.receive_max, 0);
     });
+    let mut link = Link::with("GET", "/v1/topics/a", &[("authorization", "bearer  eyJ.a_-.b")]);
+    link.command(|command| {
+        let Command::Open(open) = command else { panic!("{command:?}") };
+        let credentials = open.credentials.unwrap();
+        assert_eq!((&*credentials.user, credentials.password.as_deref()), ("", Some(&b"eyJ.a_-.b"[..])));
+    });
     let mut link = Link::with("GET", "/v1/topics/a", &[]);
     link.command(|command| {
         let Command::Open(open) = command else { panic!("{command:?}") };

@@ -57,7 +57,7 @@ impl Recorder {
                     outcome = producer.submit(batch, durability).map(drop);
                     batch.begin_group();
                 }
-            } else if let Err(error) = records.add(batch, &self.store, &change) {
+            } else if let Err(error) = records.add(batch, &mut || self.store.new_payload_id(), &change) {
                 tracing::error!(%error, "something cannot be stored");
             }
         });

@@ -5,7 +5,7 @@ use mynah_engine::{Change, SessionName};
 use mynah_model::{Message, TenantId, WallTime};
 use mynah_store::{
     Batch, BatchError, EntryValue, Key, LeaseValue, Options, OptionsBuf, Owner, OwnerKind, OwnerValue,
-    PayloadId, Store, StoredMessage, SubscriptionValue, Value, WillValue,
+    PayloadId, StoredMessage, SubscriptionValue, Value, WillValue,
 };
 
 use super::Wall;
@@ -47,7 +47,8 @@ pub(super) fn subscription_key(share: Option<&[u8]>, filter: &[u8]) -> Vec<u8> {
 }
 
 /// The changes of one turn on their way into a batch.
-pub(super) struct Records {
+#[derive(Debug)]
+pub struct Records {
     wall: Wall,
     /// The message that was stored last: mostly it goes to several.
     last: Option<(*const u8, PayloadId)>,
@@ -55,14 +56,20 @@ pub(super) struct Records {
 }
 
 impl Records {
-    pub(super) const fn new(wall: Wall) -> Self {
+    /// The next turn's changes.
+    #[must_use]
+    pub const fn new(wall: Wall) -> Self {
         Self { wall, last: None, options: OptionsBuf::new() }
     }
 
-    pub(super) fn add(
+    /// Adds a change. `ids` gives names to messages, each once.
+    ///
+    /// # Errors
+    /// It cannot be stored, see [`BatchError`].
+    pub fn add(
         &mut self,
         batch: &mut Batch,
-        store: &Store,
+        ids: &mut dyn FnMut() -> PayloadId,
         change: &Change<'_>,
     ) -> Result<(), BatchError> {
         match *change {
@@ -103,14 +110,14 @@ impl Records {
             }
             Change::Will { session, will: None } => batch.delete(&Key::Will(owner(session))),
             Change::Will { session, will: Some(will) } => {
-                let payload = self.payload(batch, store, session.shard, &will.message);
+                let payload = self.payload(batch, ids, session.shard, &will.message);
                 let (delay, lifetime) = (will.delay, will.lifetime);
                 let value = WillValue { payload, delay, lifetime, due: None, options: Options::NONE };
                 batch.put(&Key::Will(owner(session)), &Value::Will(value))
             }
-            Change::Entry { .. } => self.entry(batch, store, change),
+            Change::Entry { .. } => self.entry(batch, ids, change),
             Change::Part { .. } | Change::PartGone { .. } => part(batch, change),
-            Change::Errand { .. } | Change::ErrandDone { .. } => self.errand(batch, store, change),
+            Change::Errand { .. } | Change::ErrandDone { .. } => self.errand(batch, ids, change),
             Change::Lease { session, sequence, delivery, received } => {
                 let (delivery, count) = (delivery.number(), 1);
                 let value = LeaseValue { delivery, received, count, options: Options::NONE };
@@ -119,7 +126,7 @@ impl Records {
             }
             Change::Settled { session, from, to } => batch.truncate(owner(session), from..to),
             Change::Retained { shard, message } => {
-                let payload = self.payload(batch, store, shard, message);
+                let payload = self.payload(batch, ids, shard, message);
                 let (tenant, topic) = (message.header().tenant, message.topic());
                 let key = Key::Retained { tenant, shard, topic: topic.as_bytes() };
                 batch.put(&key, &Value::Retained(payload))
@@ -128,11 +135,16 @@ impl Records {
         }
     }
 
-    fn entry(&mut self, batch: &mut Batch, store: &Store, change: &Change<'_>) -> Result<(), BatchError> {
+    fn entry(
+        &mut self,
+        batch: &mut Batch,
+        ids: &mut dyn FnMut() -> PayloadId,
+        change: &Change<'_>,
+    ) -> Result<(), BatchError> {
         let Change::Entry { session, sequence, message, class, retain, via, delivery } = *change else {
             return Ok(());
         };
-        let payload = self.payload(batch, store, session.shard, message);
+        let payload = self.payload(batch, ids, session.shard, message);
         self.options = OptionsBuf::new();
         if let Some(via) = via {
             self.push_via(via);
@@ -159,10 +171,15 @@ impl Records {
         self.options.push(entry::GROUP, &group);
     }
 
-    fn errand(&mut self, batch: &mut Batch, store: &Store, change: &Change<'_>) -> Result<(), BatchError> {
+    fn errand(
+        &mut self,
+        batch: &mut Batch,
+        ids: &mut dyn FnMut() -> PayloadId,
+        change: &Change<'_>,
+    ) -> Result<(), BatchError> {
         match *change {
             Change::Errand { tenant, shard, number, message, group } => {
-                let payload = self.payload(batch, store, shard, message);
+                let payload = self.payload(batch, ids, shard, message);
                 self.options = OptionsBuf::new();
                 if let Some(key) = group {
                     self.push_group(key);
@@ -179,7 +196,13 @@ impl Records {
     }
 
     /// The name of a message in the store, where it is put if it was not the last one that was.
-    fn payload(&mut self, batch: &mut Batch, store: &Store, shard: u16, message: &Message) -> PayloadId {
+    fn payload(
+        &mut self,
+        batch: &mut Batch,
+        ids: &mut dyn FnMut() -> PayloadId,
+        shard: u16,
+        message: &Message,
+    ) -> PayloadId {
         // While a turn's changes are there, so are their messages: no other has the same place in memory.
         let place = message.view().native.as_ptr();
         if let Some((last, id)) = self.last
@@ -187,7 +210,7 @@ impl Records {
         {
             return id;
         }
-        let id = store.new_payload_id();
+        let id = ids();
         let deadline: Option<WallTime> = message.header().deadline.map(|deadline| self.wall.time(deadline));
         batch.payload(shard, &StoredMessage::new(id, message.view(), deadline));
         self.last = Some((place, id));

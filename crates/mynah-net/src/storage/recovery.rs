@@ -26,9 +26,9 @@ pub struct Recovered {
     pub values: usize,
 }
 
-/// What was read so far.
+/// What was read so far, put together item by item.
 #[derive(Debug)]
-pub(super) struct Recovery {
+pub struct Recovery {
     wall: Wall,
     messages: HashMap<PayloadId, Message>,
     sessions: BTreeMap<(TenantId, Box<[u8]>), Reading>,
@@ -61,7 +61,9 @@ struct Stale {
 }
 
 impl Recovery {
-    pub(super) fn new(wall: Wall) -> Self {
+    /// Nothing was read.
+    #[must_use]
+    pub fn new(wall: Wall) -> Self {
         let (messages, sessions, values, errands) =
             (HashMap::new(), BTreeMap::new(), Vec::new(), BTreeMap::new());
         let stale = Vec::new();
@@ -79,7 +81,7 @@ impl Recovery {
     }
 
     /// Takes what the store hands over.
-    pub(super) fn take(&mut self, item: Item<'_>, progress: &mut impl FnMut(u64, u64)) -> ControlFlow<()> {
+    pub fn take(&mut self, item: Item<'_>, progress: &mut impl FnMut(u64, u64)) -> ControlFlow<()> {
         match item {
             Item::Restart => *self = Self::new(self.wall),
             Item::Payload(message) => {
@@ -222,7 +224,7 @@ impl Recovery {
     }
 
     /// Gives each engine what is its own.
-    pub(super) fn hand_over(&mut self, engines: &mut [Engine], seed: u64, now: Instant) {
+    pub fn hand_over(&mut self, engines: &mut [Engine], seed: u64, now: Instant) {
         self.messages = HashMap::new();
         let workers = u16::try_from(engines.len()).unwrap_or(u16::MAX);
         for ((tenant, client_id), reading) in core::mem::take(&mut self.sessions) {

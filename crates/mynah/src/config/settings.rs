@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use mynah_auth::{Tenants, ThrottleSettings};
 use mynah_core::SHARDS;
 use mynah_http::HttpConfig;
 use mynah_model::Limits;
@@ -14,11 +15,13 @@ use mynah_net::Keeping;
 use toml::Spanned;
 use tracing::level_filters::LevelFilter;
 
+use super::auth::tenants;
 use super::bridges::{Bridge, bridges};
 pub(crate) use super::document::LogFormat;
 use super::document::{self, Document, Durability, LogLevel};
 use super::listeners::listeners;
 pub(crate) use super::listeners::{Listener, Protocol};
+use super::others::{Others, others};
 use super::rules::RuleSet;
 
 /// Everything an operator can choose, checked.
@@ -28,7 +31,10 @@ pub(crate) struct Settings {
     pub(crate) workers: Option<NonZeroU16>,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) bridges: Vec<Bridge>,
-    pub(crate) password_file: Option<PathBuf>,
+    pub(crate) others: Others,
+    pub(crate) users_file: Option<PathBuf>,
+    pub(crate) tenants: Tenants,
+    pub(crate) throttle: ThrottleSettings,
     pub(crate) rules: RuleSet,
     pub(crate) limits: Limits,
     pub(crate) mqtt: mynah_mqtt::Config,
@@ -75,9 +81,11 @@ pub(super) fn settle(document: Document, rules: RuleSet, path: &Path) -> Result<
         wrongs.push(Wrong::at(workers, format!("there are at most {SHARDS} workers")));
     }
     let folder = path.parent().unwrap_or(Path::new(""));
+    let tenants = tenants(&document, &mut wrongs);
     let listeners = listeners(&document, folder, &mut wrongs);
     let (mqtt, profiles) = mqtt(&document, &mut wrongs);
     let bridges = bridges(&document.bridge, mqtt.settings().packet_bytes_max, folder, &mut wrongs);
+    let others = others(&document.auth, folder, &mut wrongs);
     let http = http(&document.http).map_err(|wrong| wrongs.push(wrong));
     let (Ok(http), true) = (http, wrongs.is_empty()) else {
         return Err(wrongs);
@@ -87,7 +95,10 @@ pub(super) fn settle(document: Document, rules: RuleSet, path: &Path) -> Result<
         workers: document.workers.map(Spanned::into_inner),
         listeners,
         bridges,
-        password_file: document.auth.password_file.map(|file| folder.join(file.into_inner())),
+        others,
+        throttle: ThrottleSettings::from(&document.auth),
+        users_file: document.auth.users_file.map(|file| folder.join(file.into_inner())),
+        tenants,
         rules,
         limits: Limits::from(&document.limits),
         mqtt,

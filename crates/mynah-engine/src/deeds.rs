@@ -11,7 +11,7 @@ use mynah_core::{Counters, GroupKey, Reader, SessionRef, Target, WorkerId, finge
 use mynah_model::{Instant, Message, TenantId};
 
 use crate::changes::SessionName;
-use crate::engine::{Engine, Timer};
+use crate::engine::Engine;
 use crate::inbox::{Ask, Parcel};
 use crate::item::Item;
 use crate::journal::{Journal, Note, Then};
@@ -255,11 +255,8 @@ impl Engine {
         self.lane.journal.note(Note::PartGone(Arc::new(deed), number));
     }
 
-    /// Takes in what an earlier run owed, which is done when [`Engine::handle_time`] is called next.
-    pub fn restore_errand(&mut self, now: Instant, errand: RestoredErrand) {
-        if self.errands.is_empty() {
-            self.timers.arm(now, Timer::Errands);
-        }
+    /// Takes in what an earlier run owed, which [`Engine::begin`] does.
+    pub fn restore_errand(&mut self, errand: RestoredErrand) {
         self.errands.push(errand);
     }
 

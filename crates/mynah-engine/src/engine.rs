@@ -56,6 +56,8 @@ pub struct Engine {
     pub(crate) since: BTreeMap<SessionRef, u64>,
     /// What an earlier run owed.
     pub(crate) errands: Vec<RestoredErrand>,
+    /// Sessions of an earlier run with a will or an end that may be due.
+    pub(crate) restored: Vec<SessionRef>,
     pub(crate) started: Instant,
     due: Vec<Timer>,
     /// When this worker looks for retained values that have expired.
@@ -69,7 +71,6 @@ pub(crate) enum Timer {
     Session(SessionRef),
     Sys,
     Retained,
-    Errands,
 }
 
 /// Something that the I/O layer has to carry out.
@@ -129,6 +130,7 @@ impl Engine {
             repeated: BTreeMap::new(),
             since: BTreeMap::new(),
             errands: Vec::new(),
+            restored: Vec::new(),
             started: now,
             due: Vec::new(),
             retained_due: None,
@@ -278,7 +280,6 @@ impl Engine {
                 Timer::Session(session) => self.session_due(now, session),
                 Timer::Sys => self.sys_due(now),
                 Timer::Retained => self.expire_retained(now),
-                Timer::Errands => self.run_errands(now),
             }
         }
         self.due = due;

@@ -49,8 +49,17 @@ pub struct RestoredSubscription {
 }
 
 impl Engine {
+    /// Everything that an earlier run left was handed over, to all workers: does what is due of it, before the first peer
+    /// comes.
+    pub fn begin(&mut self, now: Instant) {
+        for session_ref in core::mem::take(&mut self.restored) {
+            self.session_due(now, session_ref);
+        }
+        self.run_errands(now);
+    }
+
     /// Takes in a session that this worker owns (see [`mynah_core::owner`]). What is due of it since its connection
-    /// ended, a will or its end, is done when [`Engine::handle_time`] is called next.
+    /// ended, a will or its end, [`Engine::begin`] does.
     ///
     /// # Errors
     /// There is no room for it, see [`mynah_core::SessionTable::open`].
@@ -92,6 +101,10 @@ impl Engine {
         }
         self.set_online(session_ref, false);
         self.watch(session_ref);
+        let session = self.lane.sessions.get(session_ref);
+        if session.is_some_and(|session| session.will_due().is_some() || session.expiry_due().is_some()) {
+            self.restored.push(session_ref);
+        }
         Ok(())
     }
 

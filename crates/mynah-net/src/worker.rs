@@ -121,7 +121,8 @@ impl Worker {
     /// everybody had gone.
     pub(crate) fn run(mut self) -> io::Result<bool> {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
-        let mut more = false;
+        // There may be something that an earlier run has left to be done.
+        let mut more = true;
         loop {
             self.sleep(&mut events, more)?;
             let now = self.clock.now();

@@ -77,7 +77,10 @@ impl Disk {
             let (message, group) = (message.clone(), group.clone());
             let parts = self.state.parts_of(b"", *number, 0);
             let errand = RestoredErrand { shard: *shard, number: *number, message, group, parts };
-            engines[usize::from(shard % workers)].restore_errand(now, errand);
+            engines[usize::from(shard % workers)].restore_errand(errand);
+        }
+        for engine in engines {
+            engine.begin(now);
         }
     }
 

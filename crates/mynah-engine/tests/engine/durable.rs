@@ -192,3 +192,15 @@ fn without_room_only_what_would_be_stored_is_refused() {
     broker.store_all();
     assert_eq!(broker.hear(peers[1]), "published 6\n");
 }
+
+#[test]
+fn what_is_due_at_the_start_is_done_before_the_first_peer_comes() {
+    for workers in 1..4 {
+        let (mut broker, _) = held(workers, &["open s stay\nsub exact 2", "open w go exact"]);
+        broker.store_all();
+        let mut broker = broker.crash(workers);
+        assert!(!broker.disk().state.sessions.contains_key(&b"w"[..]), "it has ended with its connection");
+        let (_, heard) = broker.open_heard(0, "open s stay");
+        assert_eq!(heard, "opened again\nmsg 1 2 exact gone\n", "{workers}");
+    }
+}

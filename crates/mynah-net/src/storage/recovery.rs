@@ -248,7 +248,10 @@ impl Recovery {
         }
         for errand in core::mem::take(&mut self.errands).into_values() {
             let worker = usize::from(errand.shard) % engines.len();
-            engines[worker].restore_errand(now, errand);
+            engines[worker].restore_errand(errand);
+        }
+        for engine in engines {
+            engine.begin(now);
         }
     }
 }

@@ -8,9 +8,13 @@ mod check;
 mod client;
 mod complaint;
 mod config;
+#[cfg(test)]
+mod denials;
 mod doorkeeper;
 mod identity;
 mod logging;
+mod management;
+mod rules;
 mod serve;
 mod stop;
 mod user;
@@ -20,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, Rules};
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
@@ -28,6 +32,7 @@ fn main() -> ExitCode {
         Command::Check { config } => check::run(config.as_deref()),
         Command::Pub(arguments) => client::publish(&arguments),
         Command::Sub(arguments) => client::subscribe(&arguments),
+        Command::Rules { command: Rules::Test(arguments) } => rules::test(&arguments),
         Command::User { command } => user::run(&command),
     };
     match result {

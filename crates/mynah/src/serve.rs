@@ -35,10 +35,14 @@ pub(crate) fn run(file: Option<&Path>) -> Result<(), Complaint> {
     let authentication = Authentication::load(&settings)?;
     drop(entered);
     eprint!("{}", check::summary(&settings));
-    runtime.block_on(serve(settings, authentication))
+    runtime.block_on(serve(settings, authentication, file))
 }
 
-async fn serve(settings: Settings, authentication: Option<Authentication>) -> Result<(), Complaint> {
+async fn serve(
+    settings: Settings,
+    authentication: Option<Authentication>,
+    file: Option<&Path>,
+) -> Result<(), Complaint> {
     let mut stop =
         Stop::watch().map_err(|error| Complaint::System { what: "signals cannot be watched", error })?;
     let mut hangup = signal(SignalKind::hangup())
@@ -51,7 +55,7 @@ async fn serve(settings: Settings, authentication: Option<Authentication>) -> Re
                 tracing::info!(signal, "stopping; a second signal stops at once");
                 break false;
             }
-            _ = hangup.recv() => broker.reload(),
+            _ = hangup.recv() => broker.reload(file),
             _ = watch.tick() => {
                 if broker.has_failed() {
                     tracing::error!("a worker has stopped: the broker is not whole and stops");

@@ -14,6 +14,7 @@ use toml::Spanned;
 use super::ldap::Directory;
 use super::mqtt::{Mqtt, Profile};
 use super::others::{HookTable, Jwt};
+use super::rules::RuleTable;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -25,8 +26,8 @@ pub(super) struct Document {
     pub(super) bridge: Vec<Bridge>,
     pub(super) auth: Auth,
     pub(super) tenants: BTreeMap<String, Spanned<u16>>,
-    pub(super) access_check: AccessCheck,
-    pub(super) access: Vec<Access>,
+    pub(super) rules_file: Option<Spanned<String>>,
+    pub(super) rule: Vec<Spanned<RuleTable>>,
     pub(super) limits: LimitsTable,
     pub(super) mqtt: Mqtt,
     pub(super) profile: BTreeMap<String, Profile>,
@@ -296,37 +297,6 @@ impl From<&Auth> for ThrottleSettings {
             entries_max: table.failures_remembered_max.get_ref().get() as usize,
         }
     }
-}
-
-/// `access_check`: when the rules for subscribing are asked.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
-#[serde(rename_all = "lowercase")]
-pub(super) enum AccessCheck {
-    #[default]
-    Subscription,
-    Delivery,
-}
-
-/// `[[access]]`: who may publish or subscribe where.
-#[derive(Debug, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
-#[serde(deny_unknown_fields)]
-pub(super) struct Access {
-    pub(super) identity: Spanned<String>,
-    pub(super) action: Action,
-    #[serde(default)]
-    pub(super) allow: Vec<Spanned<String>>,
-    #[serde(default)]
-    pub(super) deny: Vec<Spanned<String>>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Action {
-    Publish,
-    Subscribe,
 }
 
 /// `[http]`

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mynah_auth::{Tenants, ThrottleSettings};
-use mynah_core::access::{Action, Check, Effect, Rule, Subject};
-use mynah_core::{AccessRules, SHARDS};
+use mynah_core::SHARDS;
 use mynah_http::HttpConfig;
 use mynah_model::Limits;
 use mynah_net::Keeping;
@@ -23,6 +22,7 @@ use super::document::{self, Document, Durability, LogLevel};
 use super::listeners::listeners;
 pub(crate) use super::listeners::{Listener, Protocol};
 use super::others::{Others, others};
+use super::rules::RuleSet;
 
 /// Failures that can be remembered: they have their memory from the start.
 const FAILURES_REMEMBERED_MAX: u32 = 1 << 24;
@@ -38,7 +38,7 @@ pub(crate) struct Settings {
     pub(crate) users_file: Option<PathBuf>,
     pub(crate) tenants: Tenants,
     pub(crate) throttle: ThrottleSettings,
-    pub(crate) access: AccessRules,
+    pub(crate) rules: RuleSet,
     pub(crate) limits: Limits,
     pub(crate) mqtt: mynah_mqtt::Config,
     /// What is spoken otherwise at listeners that name one.
@@ -76,8 +76,8 @@ impl Wrong {
     }
 }
 
-/// Checks a document that was read from `path`, and completes it with defaults.
-pub(super) fn settle(document: Document, path: &Path) -> Result<Settings, Vec<Wrong>> {
+/// Checks a document that was read from `path`, and completes it with defaults and with the rules that were read.
+pub(super) fn settle(document: Document, rules: RuleSet, path: &Path) -> Result<Settings, Vec<Wrong>> {
     let mut wrongs = Vec::new();
     // More workers than shards would have no session to own.
     if let Some(workers) = document.workers.as_ref().filter(|workers| workers.get_ref().get() > SHARDS) {
@@ -93,10 +93,6 @@ pub(super) fn settle(document: Document, path: &Path) -> Result<Settings, Vec<Wr
     }
     let tenants = tenants(&document, &mut wrongs);
     let listeners = listeners(&document, folder, &mut wrongs);
-    let access = rules(&document.access, &mut wrongs).with_check(match document.access_check {
-        document::AccessCheck::Subscription => Check::Subscription,
-        document::AccessCheck::Delivery => Check::Delivery,
-    });
     let (mqtt, profiles) = mqtt(&document, &mut wrongs);
     let bridges = bridges(&document.bridge, mqtt.settings().packet_bytes_max, folder, &mut wrongs);
     let others = others(&document.auth, folder, &mut wrongs);
@@ -113,7 +109,7 @@ pub(super) fn settle(document: Document, path: &Path) -> Result<Settings, Vec<Wr
         throttle: ThrottleSettings::from(&document.auth),
         users_file: document.auth.users_file.map(|file| folder.join(file.into_inner())),
         tenants,
-        access,
+        rules,
         limits: Limits::from(&document.limits),
         mqtt,
         profiles,
@@ -144,35 +140,6 @@ fn store(written: &document::StoreTable, folder: &Path) -> Option<StoreSettings>
         keeping,
         free_bytes_min: written.free_bytes_min,
     })
-}
-
-fn rules(written: &[document::Access], wrongs: &mut Vec<Wrong>) -> AccessRules {
-    let mut rules = Vec::new();
-    for access in written {
-        let subject = match access.identity.get_ref().as_str() {
-            "" => {
-                wrongs.push(Wrong::at(&access.identity, "write the name of a user, or \"*\" for everybody"));
-                continue;
-            }
-            "*" => Subject::Everyone,
-            name => Subject::Named(name.into()),
-        };
-        let action = match access.action {
-            document::Action::Publish => Action::Publish,
-            document::Action::Subscribe => Action::Subscribe,
-        };
-        if access.allow.is_empty() && access.deny.is_empty() {
-            wrongs.push(Wrong::at(&access.identity, "this rule says nothing: give it `allow` or `deny`"));
-        }
-        let allowed = access.allow.iter().map(|filter| (Effect::Allow, filter));
-        for (effect, filter) in allowed.chain(access.deny.iter().map(|filter| (Effect::Deny, filter))) {
-            match Rule::new(subject.clone(), action, effect, filter.get_ref()) {
-                Ok(rule) => rules.push(rule),
-                Err(error) => wrongs.push(Wrong::at(filter, error.to_string())),
-            }
-        }
-    }
-    AccessRules::new(rules)
 }
 
 /// What is spoken at listeners without a profile, and with each.

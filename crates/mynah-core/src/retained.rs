@@ -36,6 +36,18 @@ impl Cursor {
         cursor
     }
 
+    /// The cursor that has these bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        Self { from: bytes.into() }
+    }
+
+    /// What a store keeps of the cursor.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.from
+    }
+
     /// Moves to the place right after `topic`: no byte ranks lower than `/`.
     fn move_after(&mut self, topic: Topic<'_>) {
         self.from.clear();
@@ -100,7 +112,7 @@ impl RetainedStore {
             return Err(Reason::TooLarge);
         }
         let values = self.tenants.entry(tenant).or_default();
-        let place = values.by_topic.place(message.topic().as_bytes());
+        let place = values.by_topic.place_to_put(message.topic().as_bytes());
         let replaced = values.by_topic.at(place).map_or(0, Message::cost_bytes);
         let bytes = values.bytes - replaced + cost;
         if bytes > self.bytes_max || (replaced == 0 && values.by_topic.len() >= self.messages_max) {
@@ -148,13 +160,16 @@ impl RetainedStore {
         ValueTag::from_number(self.hash.message(message.view()))
     }
 
-    /// Takes out up to `max` values whose deadlines have come. Returns how many.
-    pub fn expire(&mut self, now: Instant, max: usize) -> usize {
-        for count in 0..max {
-            let Some(message) = self.expiring.pop_due(now) else { return count };
+    /// Takes out up to `max` values whose deadlines have come.
+    pub fn expire(&mut self, now: Instant, max: usize) -> Vec<Message> {
+        let mut expired = Vec::new();
+        while expired.len() < max
+            && let Some(message) = self.expiring.pop_due(now)
+        {
             self.clear(message.header().tenant, message.topic());
+            expired.push(message);
         }
-        max
+        expired
     }
 
     /// The earliest deadline of all values.

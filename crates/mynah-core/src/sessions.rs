@@ -17,8 +17,20 @@ pub const SHARDS: u16 = 256;
 /// all workers and, once sessions are stored, in all runs.
 #[must_use]
 pub fn owner(tenant: TenantId, client_id: &[u8], workers: u16, seed: u64) -> WorkerId {
-    let shard = KeyedHash::new(seed).text(tenant, client_id) % u64::from(SHARDS);
-    WorkerId((shard % u64::from(workers.max(1))) as u16)
+    WorkerId(shard(tenant, client_id, seed) % workers.max(1))
+}
+
+/// The shard that the session of a client is in, or the value of a topic.
+#[must_use]
+pub fn shard(tenant: TenantId, name: &[u8], seed: u64) -> u16 {
+    (KeyedHash::new(seed).text(tenant, name) % u64::from(SHARDS)) as u16
+}
+
+/// The number of a name, by which it is known where names are long: the same in all workers and, once sessions are
+/// stored, in all runs.
+#[must_use]
+pub fn fingerprint(tenant: TenantId, name: &[u8], seed: u64) -> u64 {
+    KeyedHash::new(seed).text(tenant, name)
 }
 
 /// What a session is found by.
@@ -282,7 +294,7 @@ mod tests {
     #[test]
     fn an_idle_session_is_small() {
         // The allocations of the client identifier and of the session itself, and the index by name come on top.
-        assert!(size_of::<Occupant>() <= 232 && size_of::<Slot>() == 16, "{}", size_of::<Occupant>());
+        assert!(size_of::<Occupant>() <= 248 && size_of::<Slot>() == 16, "{}", size_of::<Occupant>());
     }
 
     #[test]

@@ -9,7 +9,8 @@ use mynah_stack::Close;
 use crate::connections::{Connection, ConnectionId, Phase, Proving};
 use crate::engine::{Engine, Event, Timer};
 use crate::item::Item;
-use crate::share::{Absence, withdraw};
+use crate::journal::Note;
+use crate::share::{Absence, Former, withdraw};
 
 /// How long a connection that has ended may take to read its last bytes.
 const LINGER: Duration = Duration::from_secs(5);
@@ -64,17 +65,24 @@ impl Engine {
         if !close.publish_will {
             session.will = None;
         }
+        let stored = session.stored;
         if session.expiry_due().is_some_and(|due| due <= now) {
             return self.discard_session(now, session_ref);
         }
         let messages = withdraw(&self.shared, session, session_ref, Absence::Offline);
-        self.pass_on(now, messages);
+        self.pass_on(now, messages, if stored { Former::Stored(session_ref) } else { Former::Forgotten });
         self.publish_due_will(now, session_ref);
+        if stored {
+            let will = self.lane.sessions.get(session_ref).and_then(|session| session.will.clone());
+            self.lane.journal.note(Note::Session(session_ref));
+            self.lane.journal.note(Note::Will(session_ref, will));
+        }
         self.watch(session_ref);
     }
 
     /// Ends a session: nothing of it is left, here or in the index. Its will is published if it still waited for that.
     pub(crate) fn discard_session(&mut self, now: Instant, session_ref: SessionRef) {
+        let key = self.lane.sessions.key(session_ref).cloned();
         let Some(mut session) = self.lane.sessions.remove(session_ref) else { return };
         if let Some(timer) = session.timer {
             self.timers.cancel(timer.into());
@@ -93,7 +101,15 @@ impl Engine {
         }
         self.counters().subscriptions.sub(session.subscriptions_len() as u64);
         let messages = withdraw(&self.shared, &mut session, session_ref, Absence::Ended);
-        self.pass_on(now, messages);
+        self.pass_on(now, messages, if session.stored { Former::Ended } else { Former::Forgotten });
+        if session.stored {
+            self.shared.count_stored(self.worker, false);
+        }
+        if let Some(key) = key.filter(|_| session.stored || session.will_stored) {
+            self.repeated.retain(|(repeated, _), _| *repeated != session_ref);
+            self.since.remove(&session_ref);
+            self.lane.journal.note(Note::Ended(key));
+        }
         self.count_dropped(DropReason::SessionEnded, session.queue.clear());
         self.count_sessions();
         if let Some(will) = session.will {
@@ -102,7 +118,7 @@ impl Engine {
     }
 
     /// Arms the one timer that looks at a session when its will or its end is due.
-    fn watch(&mut self, session_ref: SessionRef) {
+    pub(crate) fn watch(&mut self, session_ref: SessionRef) {
         let Some(session) = self.lane.sessions.get_mut(session_ref) else { return };
         if let Some(timer) = session.timer.take() {
             self.timers.cancel(timer.into());
@@ -126,6 +142,9 @@ impl Engine {
         if session.will_due().is_some_and(|due| due <= now)
             && let Some(will) = session.will.take()
         {
+            if session.stored {
+                self.lane.journal.note(Note::Will(session_ref, None));
+            }
             self.publish_will(now, session_ref, &will);
         }
     }

@@ -4,12 +4,13 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use mynah_core::{SessionRef, WorkerId};
-use mynah_model::{DeliveryId, Identity, Instant, Layout, Reason, TenantId};
+use mynah_model::{DeliveryId, Groups, Identity, Instant, Layout, Reason, TenantId};
 use mynah_stack::{Connection as Stack, Open, Outbound};
 
 use crate::certificate::PeerCertificate;
 use crate::layouts::PLAIN;
 use crate::timer::TimerKey;
+use crate::waiting::Waiting;
 
 /// Names a connection of one worker; never used again for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +41,8 @@ pub(crate) enum Phase {
 pub(crate) struct Admission {
     pub(crate) open: Box<Open>,
     pub(crate) identity: Identity,
+    pub(crate) groups: Groups,
+    pub(crate) valid_until: Option<Instant>,
     /// The last word of the method by which the peer has proved who it is.
     pub(crate) last_word: Option<Box<[u8]>>,
     /// Whether the broker chose the client identifier.
@@ -71,6 +74,10 @@ pub(crate) struct Connection {
     pub(crate) inbound: Vec<u8>,
     pub(crate) phase: Phase,
     pub(crate) identity: Option<Identity>,
+    /// The groups that the identity is in.
+    pub(crate) groups: Groups,
+    /// When the proof of the identity ends.
+    pub(crate) valid_until: Option<Instant>,
     /// The certificate that the peer has shown, if its transport asks for one.
     pub(crate) certificate: Option<Arc<PeerCertificate>>,
     pub(crate) proving: Proving,
@@ -82,6 +89,8 @@ pub(crate) struct Connection {
     pub(crate) generation: u32,
     /// The delivery after which redelivery goes on, while a session is being resumed.
     pub(crate) resume: Option<Resume>,
+    /// What waits for the store.
+    pub(crate) waiting: Option<Box<Waiting>>,
     pub(crate) timer: Option<(TimerKey, Instant)>,
     /// Which list of those to be flushed the connection is in.
     pub(crate) dirty: Dirty,
@@ -115,6 +124,16 @@ impl Connection {
             Phase::Open(session) => Some(session),
             Phase::New | Phase::Opening(_) | Phase::Leaving(_) | Phase::Detached | Phase::Closing(_) => None,
         }
+    }
+
+    /// Whether so much waits for the store that nothing more is read from the peer.
+    pub(crate) fn is_held_back(&self) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.is_full())
+    }
+
+    /// Whether the peer does not know yet that its session is open.
+    pub(crate) fn is_opening(&self) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.opening)
     }
 
     pub(crate) fn is_closing(&self) -> bool {
@@ -159,6 +178,8 @@ impl Connections {
             inbound: Vec::new(),
             phase: Phase::New,
             identity: None,
+            groups: Groups::NONE,
+            valid_until: None,
             certificate: None,
             proving: Proving::No,
             publisher: None,
@@ -167,6 +188,7 @@ impl Connections {
             listener,
             generation,
             resume: None,
+            waiting: None,
             timer: None,
             dirty: Dirty::No,
             blocked: false,

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use mynah_core::Target;
+use mynah_core::{Target, WorkerId};
 use mynah_model::Message;
 use mynah_stack::{Connection as Stack, Outbound};
 
 use crate::certificate::PeerCertificate;
 use crate::connections::Admission;
+use crate::deeds::Part;
 
 /// A command from one worker's engine to another's.
 #[derive(Clone, Debug)]
@@ -18,7 +19,32 @@ pub enum Parcel {
         message: Message,
         /// The sessions, with the options of their subscriptions.
         targets: Arc<[Target]>,
+        /// Who wants to hear when it is stored for those of them that are.
+        ask: Option<Ask>,
     },
+    /// The value of the message's topic has changed, which the receiving worker stores.
+    Retained {
+        /// The message.
+        message: Message,
+        /// Who wants to hear when that is stored.
+        ask: Option<Ask>,
+    },
+    /// What was asked for is stored.
+    Stored {
+        /// The token of the [`Ask`].
+        token: u64,
+    },
+}
+
+/// Asks to be told when something is stored.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// Who asks.
+    pub(crate) from: WorkerId,
+    /// What the answer is to name.
+    pub(crate) token: u64,
+    /// What is to be stored together with it.
+    pub(crate) part: Option<Part>,
 }
 
 /// A connection on its way to the worker that owns its session: everything but the socket.

@@ -4,12 +4,15 @@ use std::collections::VecDeque;
 
 use std::sync::Arc;
 
-use mynah_core::{Counters, DropReason, Entry, Session, SessionKey, SessionRef, SessionTable, Target, Via};
+use mynah_core::{
+    Counters, DropReason, Entry, LeaseState, Session, SessionKey, SessionRef, SessionTable, Target, Via,
+};
 use mynah_model::{Class, DeliveryId, Instant, SubscriptionId, Topic};
 use mynah_stack::{Delivery, FrameKind, Outbound, Outcome};
 
 use crate::connections::{Connection, ConnectionId, Connections, Dirty};
 use crate::item::Item;
+use crate::journal::{After, Journal};
 use crate::layouts::Frames;
 use crate::shared::Shared;
 
@@ -23,6 +26,7 @@ pub(crate) struct Lane {
     pub(crate) connections: Connections,
     pub(crate) sessions: SessionTable,
     pub(crate) frames: Frames,
+    pub(crate) journal: Journal,
     /// Connections with deliveries to be written, in the order in which they got them.
     pub(crate) dirty: VecDeque<u32>,
     /// Connections with answers to be written; those that got a delivery since are in the other list.
@@ -54,6 +58,7 @@ impl Lane {
             connections: Connections::default(),
             sessions,
             frames: Frames::default(),
+            journal: Journal::default(),
             dirty: VecDeque::new(),
             answered: VecDeque::new(),
             pumps: VecDeque::new(),
@@ -83,20 +88,28 @@ impl Lane {
         let class = header.class.min(target.class_max);
         let retain = header.retain && target.retain_as_published;
         let Some(slot) = session.connection else {
-            return enqueue_offline(session, counters, target, item, class, retain);
+            return enqueue_offline(&mut self.journal, session, counters, target, item, class, retain);
         };
         let Some(connection) = self.connections.at(slot) else { return };
         let room = connection.outbound.len() < shared.limits.outbound_bytes_max;
         let live = connection.resume.is_none() && session.queue.is_drained();
         let mut manner = Manner { class, id: None, retain, redelivered: false, via: target.via.as_ref() };
         if class.is_confirmed() || !live {
-            let entry = Entry { message: item.message().clone(), class, retain, via: target.via.clone() };
+            let entry = Entry::new(item.message().clone(), class, retain, target.via.clone());
             if !live || !room {
-                return enqueue(session, counters, entry);
+                return enqueue(&mut self.journal, target.session, session, counters, entry);
             }
             match session.queue.lease_new(entry, session.receive_max) {
                 Ok(id) => manner.id = Some(id),
-                Err(entry) => return enqueue(session, counters, entry),
+                Err(entry) => {
+                    return enqueue(&mut self.journal, target.session, session, counters, entry);
+                }
+            }
+            if session.stored
+                && let Some(id) = manner.id
+                && note_leased(&mut self.journal, target.session, session, (slot, connection), id)
+            {
+                return;
             }
         } else if !room {
             return counters.dropped(DropReason::SlowConsumer).add(1);
@@ -107,7 +120,9 @@ impl Lane {
                 counters.messages_sent(class).add(1);
                 mark_dirty(&mut self.dirty, slot, connection);
             }
-            Err(reason) => undeliverable(session, counters, manner.id, reason),
+            Err(reason) => {
+                undeliverable(&mut self.journal, target.session, session, counters, manner.id, reason);
+            }
         }
     }
 
@@ -234,12 +249,19 @@ pub(crate) fn write(
 /// A message that cannot be written is dropped for this receiver, and counted; its lease stops nothing.
 #[cold]
 pub(crate) fn undeliverable(
+    journal: &mut Journal,
+    session_ref: SessionRef,
     session: &mut Session,
     counters: &Counters,
     id: Option<DeliveryId>,
     reason: DropReason,
 ) {
     if let Some(id) = id {
+        if session.stored
+            && let Some(sequence) = session.queue.leased_sequence(id)
+        {
+            journal.note_settled(session_ref, sequence, sequence + 1);
+        }
         session.queue.settle(id);
     }
     counters.dropped(reason).add(1);
@@ -247,6 +269,7 @@ pub(crate) fn undeliverable(
 
 #[cold]
 fn enqueue_offline(
+    journal: &mut Journal,
     session: &mut Session,
     counters: &Counters,
     target: &Target,
@@ -255,19 +278,77 @@ fn enqueue_offline(
     retain: bool,
 ) {
     if class.is_confirmed() {
-        let (message, via) = (item.message().clone(), target.via.clone());
-        enqueue(session, counters, Entry { message, class, retain, via });
+        let entry = Entry::new(item.message().clone(), class, retain, target.via.clone());
+        enqueue(journal, target.session, session, counters, entry);
     } else {
         counters.dropped(DropReason::Offline).add(1);
     }
 }
 
+/// Puts an entry into the backlog; what the bounds drop for it is counted.
 #[inline(never)]
-fn enqueue(session: &mut Session, counters: &Counters, entry: Entry) {
+pub(crate) fn enqueue(
+    journal: &mut Journal,
+    session_ref: SessionRef,
+    session: &mut Session,
+    counters: &Counters,
+    entry: Entry,
+) {
+    let kept = (session.stored && entry.class.is_confirmed()).then(|| entry.clone());
+    let (front, sequence) = (session.queue.front_sequence(), session.queue.next_sequence());
     let dropped = session.queue.push(entry);
     if dropped > 0 {
         counters.dropped(DropReason::BacklogFull).add(dropped as u64);
     }
+    if !session.stored {
+        return;
+    }
+    let new_front = session.queue.front_sequence();
+    if let Some(entry) = kept
+        && session.queue.next_sequence() > sequence
+        && new_front <= sequence
+    {
+        journal.note_entry(session_ref, &Entry { sequence, ..entry }, None);
+    }
+    journal.note_settled(session_ref, front, new_front.min(sequence));
+}
+
+/// Notes an entry that a stored session was just handed. Returns whether its delivery has to wait for the store.
+#[inline(never)]
+pub(crate) fn note_leased(
+    journal: &mut Journal,
+    session_ref: SessionRef,
+    session: &Session,
+    connection: (u32, &mut Connection),
+    id: DeliveryId,
+) -> bool {
+    let Some(LeaseState::Sent(entry)) = session.queue.lease(id) else { return false };
+    journal.note_entry(session_ref, entry, Some(id));
+    // What waits is not overtaken.
+    let overtakes = connection.1.waiting.as_ref().is_some_and(|waiting| waiting.first_delivery().is_some());
+    (overtakes || is_exact(entry)) && postpone(journal, connection, id)
+}
+
+/// Whether a delivery has to wait for the store: until its publisher's identifier is stored with it, a publication may
+/// come again after a crash, whatever the class of the delivery.
+fn is_exact(entry: &Entry) -> bool {
+    entry.message.header().class == Class::ExactlyOnce
+}
+
+/// Lets a delivery wait until its identifier is stored: after a crash it is repeated under the same one, and marked.
+/// Returns whether it waits.
+pub(crate) fn postpone(
+    journal: &mut Journal,
+    (slot, connection): (u32, &mut Connection),
+    id: DeliveryId,
+) -> bool {
+    if !journal.waits() {
+        return false;
+    }
+    let (mark, generation) = (journal.mark(), connection.generation);
+    connection.waiting.get_or_insert_default().push_delivery(mark, id);
+    journal.await_after(After { mark, token: 0 }, ConnectionId { slot, generation });
+    true
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use crate::close::granted;
 use crate::connections::{Admission, ConnectionId, Departure, Phase, Resume};
 use crate::engine::{Engine, Event};
 use crate::inbox::Handover;
+use crate::journal::Note;
+use crate::lane::Lane;
 use crate::shared::BRIDGE_PREFIX;
 
 impl Engine {
@@ -19,8 +21,13 @@ impl Engine {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         let door = &self.shared.listeners[usize::from(connection.listener)];
         let verifies = self.shared.verifies_credentials;
+        let certifies = door.certificates && connection.certificate.is_some();
         let attempt = match (open.exchange.take(), open.credentials.take()) {
             (Some(exchange), _) => Some(Attempt::Begin(exchange)),
+            (None, None) if certifies => Some(Attempt::Certificate { user: None }),
+            (None, Some(named)) if certifies && named.password.is_none() => {
+                Some(Attempt::Certificate { user: Some(named.user) })
+            }
             (None, credentials) => credentials.filter(|_| verifies).map(Attempt::Credentials),
         };
         let result = match (attempt, &door.anonymous) {
@@ -43,14 +50,14 @@ impl Engine {
         open: Box<Open>,
         result: Result<Authenticated, Reason>,
     ) {
-        let Authenticated { identity, last_word } = match result {
+        let Authenticated { identity, groups, valid_until, last_word } = match result {
             Ok(authenticated) => authenticated,
             Err(reason) => {
                 self.counters().logins_refused.add(1);
                 return self.tell_opened(now, id, Err(reason));
             }
         };
-        let mut admission = Admission { open, identity, last_word, assigned: false };
+        let mut admission = Admission { open, identity, groups, valid_until, last_word, assigned: false };
         let Some(session) = &mut admission.open.session else { return self.attach(now, id, admission) };
         if session.client_id.starts_with(BRIDGE_PREFIX.as_bytes()) && !self.is_own(id) {
             self.counters().logins_refused.add(1);
@@ -99,7 +106,8 @@ impl Engine {
 
     /// This worker owns the session: takes it over or makes it, and tells the peer.
     pub(crate) fn attach(&mut self, now: Instant, id: ConnectionId, admission: Admission) {
-        let Admission { mut open, identity, last_word, assigned } = admission;
+        self.lane.journal.begin();
+        let Admission { mut open, identity, groups, valid_until, last_word, assigned } = admission;
         let (session_ref, present) = match self.claim(now, &open, &identity) {
             Ok(claimed) => claimed,
             Err(reason) => return self.tell_opened(now, id, Err(reason)),
@@ -114,12 +122,14 @@ impl Engine {
         if let Some(timer) = session.timer.take() {
             self.timers.cancel(timer.into());
         }
+        self.store_opened(session_ref);
         self.set_online(session_ref, true);
         let client_id = open.session.as_ref().filter(|_| assigned).map(|s| &*s.client_id);
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         connection.phase = Phase::Open(session_ref);
         connection.tenant = tenant;
         connection.identity = Some(identity);
+        (connection.groups, connection.valid_until) = (groups, valid_until);
         connection.publisher = publisher;
         self.count_half_open(-1);
         let opened = Opened {
@@ -128,9 +138,40 @@ impl Engine {
             ..Opened::new(present, expiry)
         };
         self.tell_opened(now, id, Ok(opened));
-        if present && let Some(connection) = self.lane.connections.get_mut(id) {
+        if let Some(connection) = self.lane.connections.get_mut(id)
+            && (present || connection.is_opening())
+        {
             connection.resume = Some(Resume { after: None });
             self.lane.mark_pumping(id.slot);
+        }
+    }
+
+    /// A session has a connection: notes that, if the session outlives it, or has a will to be published after a crash.
+    fn store_opened(&mut self, session_ref: SessionRef) {
+        let Lane { sessions, journal, .. } = &mut self.lane;
+        if !journal.is_on() {
+            return;
+        }
+        let Some((session, Some(key))) = sessions.get_mut_with_key(session_ref) else { return };
+        // What is stored stays so to its end: others may get what it holds then.
+        let stored = session.stored || session.expiry != Expiry::WithConnection;
+        if session.stored != stored {
+            self.shared.count_stored(self.worker, stored);
+            if journal.is_under_way(key) {
+                self.since.insert(session_ref, journal.next_number());
+            }
+        }
+        session.queue.skip_to(self.first_sequence);
+        // After a crash nobody is there who would take a will that needs no confirmation and is not retained.
+        let header = session.will.as_ref().map(|will| will.message.header());
+        let will = header.is_some_and(|header| header.class.is_confirmed() || header.retain);
+        if session.will_stored && !stored && !will {
+            journal.note(Note::Ended(key.clone()));
+        }
+        (session.stored, session.will_stored) = (stored, will && !stored);
+        if stored || will {
+            journal.note(Note::Session(session_ref));
+            journal.note(Note::Will(session_ref, session.will.clone()));
         }
     }
 
@@ -201,11 +242,6 @@ impl Engine {
         if let Some(connection) = self.lane.connections.get_mut(id) {
             connection.layout = connection.stack.layout();
         }
-    }
-
-    /// Tells a connection what became of a command.
-    pub(crate) fn tell(&mut self, now: Instant, id: ConnectionId, outcome: Outcome<'_>) {
-        self.lane.tell(now, id, outcome);
     }
 
     fn random_client_id(&mut self) -> Box<[u8]> {

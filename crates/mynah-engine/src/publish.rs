@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
-use mynah_core::{DropReason, Received, SessionRef, Target};
+use mynah_core::{DropReason, Reader, Received, SessionRef, Target};
 use mynah_model::{Class, Identity, Instant, Limits, Message, Reason, Topic};
 use mynah_stack::{Outcome, Publish, PublishIf};
 
 use crate::connections::ConnectionId;
+use crate::deeds::{Taking, VALUE};
 use crate::engine::Engine;
-use crate::inbox::Parcel;
+use crate::inbox::{Ask, Parcel};
 use crate::item::Item;
+use crate::journal::Note;
+use crate::share::sees;
+use crate::spread::{Source, may_be_stored};
+use crate::waiting::Held;
 
 impl Engine {
     /// A peer publishes: checks that it may, distributes the message, and confirms it if its class wants that.
@@ -17,26 +22,32 @@ impl Engine {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         publish.header.tenant = connection.tenant;
         publish.header.publisher = connection.publisher;
-        let (from, class, receipt) = (connection.session(), publish.header.class, publish.receipt);
+        let (from, class) = (connection.session(), publish.header.class);
         self.shared.counters(self.worker).messages_received(class).add(1);
         let result = match self.accept_publish(id, publish) {
             Ok(Received::New) => {
-                let told = (class == Class::ExactlyOnce).then_some((id, receipt));
-                let wanted = self.distribute_telling(now, &mut Item::borrowed(publish.view()), from, told);
-                if told.is_some() {
-                    return;
+                let mut item = Item::borrowed(publish.view());
+                let kept = publish.header.retain || (class.is_confirmed() && self.lane.journal.is_on());
+                if kept || class == Class::ExactlyOnce {
+                    let origin = Origin { connection: id, receipt: publish.receipt, word: Word::First };
+                    let spread = self.distribute_from(now, &mut item, from, origin);
+                    if spread.told {
+                        return;
+                    }
+                    Ok(spread.wanted)
+                } else {
+                    Ok(self.fan_out(now, &mut item, from, None))
                 }
-                Ok(wanted)
             }
-            Ok(Received::Duplicate) => Ok(true),
+            Ok(Received::Duplicate) => return self.confirm_again(now, id, publish.receipt),
             Ok(Received::Full) => Err(Reason::QuotaExceeded),
             Err(reason) => Err(reason),
         };
         if result.is_err() {
-            self.counters().publications_refused.add(1);
+            self.count_refused(from, publish);
         }
         if class.is_confirmed() {
-            self.tell(now, id, Outcome::Published { receipt, class, result });
+            self.tell(now, id, Outcome::Published { receipt: publish.receipt, class, result });
         }
     }
 
@@ -47,13 +58,15 @@ impl Engine {
         publish.header.tenant = connection.tenant;
         publish.header.publisher = connection.publisher;
         let (from, class, receipt) = (connection.session(), publish.header.class, publish.receipt);
+        let origin = Origin { connection: id, receipt, word: Word::Last };
         self.shared.counters(self.worker).messages_received(class).add(1);
         let result = match self.accept_publish(id, &publish) {
             Ok(Received::New) => {
                 let mut item = Item::borrowed(publish.view());
-                self.retain_if(now, &mut item, &conditions).map(|()| self.fan_out(now, &mut item, from, None))
+                let retained = self.retain_if(now, &mut item, &conditions);
+                retained.map(|retained| self.spread(now, &mut item, from, Some(origin), retained).wanted)
             }
-            Ok(Received::Duplicate) => Ok(true),
+            Ok(Received::Duplicate) => return self.confirm_again(now, id, receipt),
             Ok(Received::Full) => Err(Reason::QuotaExceeded),
             Err(reason) => Err(reason),
         };
@@ -63,16 +76,60 @@ impl Engine {
         self.tell(now, id, Outcome::Published { receipt, class, result });
     }
 
+    /// A peer repeats an exactly-once publication that is under way: it is not told before what it said first is stored.
+    fn confirm_again(&mut self, now: Instant, id: ConnectionId, receipt: u16) {
+        let (class, result) = (Class::ExactlyOnce, Ok(true));
+        let after = self.lane.journal.after_all();
+        if !self.lane.journal.waits() || self.lane.journal.is_past(after) {
+            return self.tell(now, id, Outcome::Published { receipt, class, result });
+        }
+        self.hold(id, after, Held::Published { receipt, class, result });
+    }
+
+    /// A refused identifier is free for another publication.
+    #[cold]
+    fn count_refused(&mut self, from: Option<SessionRef>, publish: &Publish<'_>) {
+        self.counters().publications_refused.add(1);
+        if publish.header.class == Class::ExactlyOnce {
+            self.forget_repeated(from, publish.receipt);
+        }
+    }
+
     /// Whether a peer may publish this, and whether it is new.
     #[inline(always)]
     fn accept_publish(&mut self, id: ConnectionId, publish: &Publish<'_>) -> Result<Received, Reason> {
         if let Err(reason) = self.may_publish(id, publish.view().topic()) {
             return self.refuse_publish(reason);
         }
+        if !publish.header.class.is_confirmed() && !publish.header.retain {
+            return Ok(Received::New); // nothing is stored
+        }
+        self.lane.journal.begin();
+        if self.lane.journal.full && self.has_to_be_stored(id, publish) {
+            return Err(Reason::QuotaExceeded);
+        }
         if publish.header.class != Class::ExactlyOnce {
             return Ok(Received::New);
         }
         self.remember(id, publish)
+    }
+
+    /// Whether somebody would have to store this message, who has not yet.
+    #[cold]
+    fn has_to_be_stored(&mut self, id: ConnectionId, publish: &Publish<'_>) -> bool {
+        let (view, shared) = (publish.view(), &*self.shared);
+        let session = self.lane.connections.get(id).and_then(|c| self.lane.sessions.get(c.session()?));
+        let received = session.is_some_and(|s| s.received.as_slice().binary_search(&publish.receipt).is_ok());
+        if received && view.header.class == Class::ExactlyOnce {
+            return false;
+        }
+        let (tenant, topic) = (view.header.tenant, view.topic());
+        let route = self.routes.route(tenant, topic, &shared.generations, |found| {
+            shared.read_index().matches(tenant, topic, &mut found.matches);
+            shared.read_shares().matches(tenant, topic, &mut found.groups);
+        });
+        let wanted = view.header.class.is_confirmed() && may_be_stored(&self.lane, shared, route);
+        wanted || view.header.retain
     }
 
     /// Nothing is remembered of what was refused: its exchange ends with the answer, where the protocol has one that says
@@ -116,33 +173,70 @@ impl Engine {
         Some((connection.identity.as_ref()?, key.map_or(&[], |k| &k.client_id)))
     }
 
-    /// Gives a message to all who want it: retained, delivered to the sessions of this worker, sent to the workers of
-    /// others. `from` is the session that publishes it; none if that is the broker. Returns whether anybody wants it.
-    #[inline]
-    pub(crate) fn distribute(&mut self, now: Instant, item: &mut Item<'_>, from: Option<SessionRef>) -> bool {
-        self.distribute_telling(now, item, from, None)
+    /// Gives a message of the broker's own, or a will, to all who want it: retained, delivered to the sessions of this
+    /// worker, sent to the workers of others. `from` is the session whose will it is.
+    pub(crate) fn distribute(&mut self, now: Instant, item: &mut Item<'_>, from: Option<SessionRef>) {
+        let retained = item.view().header.retain && self.retain(now, item);
+        self.spread(now, item, from, None, retained);
     }
 
-    /// Distributes, and tells the publisher of an exactly-once message before the first delivery: one that subscribes
-    /// to its own topic hears the answer first and the message in the middle of the exchange, which is the order that
-    /// clients of such protocols know from elsewhere. No promise is early: the message was accepted and is retained,
-    /// nothing after this can fail, and no byte leaves before the end of the turn.
-    #[inline(always)]
-    fn distribute_telling(
+    /// Distributes what a peer has published. One that publishes an exactly-once message and subscribes to its own topic
+    /// hears the answer first and the message in the middle of the exchange: this is the order that clients of such
+    /// protocols know from elsewhere. No promise is early: the message was accepted and is retained, nothing after this
+    /// can fail, and no byte leaves before the end of the turn. An answer that has to wait for the store comes later.
+    #[inline(never)]
+    fn distribute_from(
         &mut self,
         now: Instant,
         item: &mut Item<'_>,
         from: Option<SessionRef>,
-        told: Option<(ConnectionId, u16)>,
-    ) -> bool {
-        if item.view().header.retain {
-            self.retain(now, item);
-        }
-        self.fan_out(now, item, from, told)
+        origin: Origin,
+    ) -> Spread {
+        let retained = item.view().header.retain && self.retain_from(now, item, from, origin.receipt);
+        self.spread(now, item, from, Some(origin), retained)
     }
 
-    /// Tells the publisher, if it is to hear it now, and delivers a message to the sessions that want it. Returns
-    /// whether there are any.
+    /// Makes what a peer has published the value of its topic, unless that was done before a crash.
+    fn retain_from(
+        &mut self,
+        now: Instant,
+        item: &mut Item<'_>,
+        from: Option<SessionRef>,
+        receipt: u16,
+    ) -> bool {
+        let repeated = from.and_then(|session| self.repeated.get(&(session, receipt)));
+        let had = repeated.is_some_and(|parts| parts.receivers.contains(&VALUE));
+        let is_exact = item.view().header.class == Class::ExactlyOnce;
+        !(had && is_exact) && self.retain(now, item)
+    }
+
+    /// Delivers a message to the sessions that want it, and tells the publisher, if it is to hear that first. `retained`:
+    /// it has become the value of its topic.
+    fn spread(
+        &mut self,
+        now: Instant,
+        item: &mut Item<'_>,
+        from: Option<SessionRef>,
+        origin: Option<Origin>,
+        retained: bool,
+    ) -> Spread {
+        let class = item.view().header.class;
+        if (class.is_confirmed() || retained) && self.lane.journal.is_on() {
+            return self.fan_out_stored(
+                now,
+                item,
+                from,
+                origin.map_or(Source::Broker, Source::Peer),
+                retained,
+            );
+        }
+        let first = origin.filter(|origin| origin.word == Word::First && class == Class::ExactlyOnce);
+        let first = first.map(|origin| (origin.connection, origin.receipt));
+        Spread { wanted: self.fan_out(now, item, from, first), told: first.is_some() }
+    }
+
+    /// Tells the publisher, if it is to hear it now, and delivers a message to the sessions that want it, where nothing is
+    /// stored. Returns whether there are any.
     fn fan_out(
         &mut self,
         now: Instant,
@@ -170,46 +264,108 @@ impl Engine {
         }
         for (worker, targets) in route.remote() {
             let (message, targets) = (item.message().clone(), Arc::clone(targets));
-            self.outboxes[usize::from(worker.0)].push(Parcel::Deliver { message, targets });
+            self.outboxes[usize::from(worker.0)].push(Parcel::Deliver { message, targets, ask: None });
         }
         for members in route.groups() {
-            let Some(member) = members.choose(shared.limits.share_strategy, None) else { continue };
+            let may_see = |reader: &Reader| sees(shared, reader, item.view().topic());
+            let member = members.choose(shared.limits.share_strategy, None, may_see);
+            let Some(member) = member else { continue };
             let target = member.target();
             if target.session.worker == self.worker {
                 self.lane.deliver_apart(shared, counters, now, target, item);
             } else {
                 let (message, targets) = (item.message().clone(), Arc::clone(member.targets()));
-                self.outboxes[usize::from(target.session.worker.0)]
-                    .push(Parcel::Deliver { message, targets });
+                self.outboxes[usize::from(target.session.worker.0)].push(Parcel::Deliver {
+                    message,
+                    targets,
+                    ask: None,
+                });
             }
         }
         !route.is_empty()
     }
 
     /// Delivers what another worker's publisher sent.
-    pub(crate) fn deliver_parcel(&mut self, now: Instant, message: &Message, targets: &[Target]) {
+    pub(crate) fn deliver_parcel(
+        &mut self,
+        now: Instant,
+        message: &Message,
+        targets: &[Target],
+        mut ask: Option<Ask>,
+    ) {
+        self.lane.journal.begin();
+        let mut taking = Taking::of(ask.as_ref().and_then(|ask| ask.part.as_ref()));
         // Its time may have come on the way.
         if message.header().deadline.is_some_and(|deadline| deadline <= now) {
-            return self.count_dropped(DropReason::Expired, targets.len());
+            self.count_dropped(DropReason::Expired, targets.len());
+        } else {
+            self.deliver_to(now, message, targets, &mut ask, &mut taking);
         }
+        let Some(ask) = ask else { return };
+        if let Some(part) = &ask.part
+            && !taking.receivers.is_empty()
+        {
+            self.lane.journal.note(Note::Part(part.clone(), taking.receivers.into()));
+        }
+        self.answer(&ask);
+    }
+
+    fn deliver_to(
+        &mut self,
+        now: Instant,
+        message: &Message,
+        targets: &[Target],
+        ask: &mut Option<Ask>,
+        taking: &mut Taking,
+    ) {
         let mut item = Item::shared(message);
         self.lane.frames.begin();
         for target in targets {
-            if target.via.is_some() && self.goes_to_another(now, message, target) {
+            if target.via.is_some() && self.goes_to_another(now, message, target, ask, taking) {
                 continue;
             }
             let shared = &*self.shared;
-            self.lane.deliver(shared, shared.counters(self.worker), now, target, &mut item);
+            let counters = shared.counters(self.worker);
+            self.lane.deliver_once(shared, counters, now, target, &mut item, taking);
         }
     }
 
     /// The publisher of an exactly-once publication has seen that it arrived.
     pub(crate) fn complete(&mut self, now: Instant, id: ConnectionId, receipt: u16) {
-        let session = self.lane.connections.get_mut(id).and_then(|c| c.session());
-        let session = session.and_then(|s| self.lane.sessions.get_mut(s));
-        let known = session.is_some_and(|session| session.received.complete(receipt));
+        let Some(session_ref) = self.lane.connections.get_mut(id).and_then(|c| c.session()) else { return };
+        let Some(session) = self.lane.sessions.get_mut(session_ref) else { return };
+        let known = session.received.complete(receipt);
+        if known && session.stored {
+            self.lane.journal.note(Note::Completed(session_ref, receipt));
+        }
+        if !known && !self.repeated.is_empty() {
+            self.forget_repeated(Some(session_ref), receipt);
+        }
         self.tell(now, id, Outcome::Completed { receipt, known });
     }
+}
+
+/// Whose publication it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) connection: ConnectionId,
+    pub(crate) receipt: u16,
+    pub(crate) word: Word,
+}
+
+/// When a publisher is told: before the first delivery, if nothing is to be stored, or after the last.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Word {
+    First,
+    Last,
+}
+
+/// What became of a publication.
+pub(crate) struct Spread {
+    /// Whether anybody wants it.
+    pub(crate) wanted: bool,
+    /// Whether the publisher has been told.
+    pub(crate) told: bool,
 }
 
 /// Whether a topic or filter is longer or has more segments than it may.

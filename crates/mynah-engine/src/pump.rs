@@ -12,7 +12,8 @@ use mynah_stack::Delivery;
 use crate::connections::Resume;
 use crate::engine::Engine;
 use crate::item::Item;
-use crate::lane::{Manner, mark_dirty, may_receive, undeliverable, write};
+use crate::journal::{Attached, Note};
+use crate::lane::{Manner, enqueue, mark_dirty, may_receive, postpone, undeliverable, write};
 
 /// Retained values taken from the store at a time.
 const PAGE: usize = 16;
@@ -30,7 +31,9 @@ impl Engine {
     /// Whether a connection has input or deliveries that wait for room.
     pub(crate) fn has_waiting_work(&mut self, slot: u32) -> bool {
         let Some(connection) = self.lane.connections.at(slot) else { return false };
-        let waiting = connection.resume.is_some() || !connection.inbound.is_empty();
+        let stored = connection.waiting.as_ref().and_then(|waiting| waiting.first_delivery());
+        let stored = stored.is_some_and(|(mark, _)| self.lane.journal.is_stored(mark));
+        let waiting = stored || connection.resume.is_some() || !connection.inbound.is_empty();
         let session = connection.session().and_then(|s| self.lane.sessions.get(s));
         session.is_some_and(|s| waiting || !s.queue.is_drained() || s.is_replaying())
     }
@@ -40,10 +43,16 @@ impl Engine {
         self.lane.lend(slot);
         for _ in 0..budget {
             let Some(connection) = self.lane.connections.at(slot) else { return false };
+            let resume = connection.resume;
             if connection.outbound.len() >= self.shared.limits.outbound_bytes_max {
                 return false; // goes on when it has been written
             }
-            let progress = if let Some(resume) = connection.resume {
+            if connection.is_opening() {
+                return false; // goes on when the peer knows that its session is open
+            }
+            let progress = if self.deliver_stored(now, slot) == Progress::Made {
+                Progress::Made
+            } else if let Some(resume) = resume {
                 self.redeliver_next(now, slot, resume)
             } else if self.deliver_next(now, slot) == Progress::Made {
                 Progress::Made
@@ -55,6 +64,24 @@ impl Engine {
             }
         }
         true
+    }
+
+    /// Makes the next exactly-once delivery that has waited for the store.
+    fn deliver_stored(&mut self, now: Instant, slot: u32) -> Progress {
+        let Some(connection) = self.lane.connections.at(slot) else { return Progress::Paused };
+        let session = connection.session();
+        let Some(waiting) = &mut connection.waiting else { return Progress::Paused };
+        let Some((_, id)) = waiting.first_delivery().filter(|(mark, _)| self.lane.journal.is_stored(*mark))
+        else {
+            return Progress::Paused;
+        };
+        waiting.drop_delivery();
+        let session = session.and_then(|s| self.lane.sessions.get(s));
+        if let Some(LeaseState::Sent(entry)) = session.and_then(|s| s.queue.lease(id)) {
+            let entry = entry.clone();
+            self.hand_out(now, slot, &entry, Some(id), false);
+        }
+        Progress::Made
     }
 
     /// Repeats the next unconfirmed delivery of a session that was resumed.
@@ -90,16 +117,30 @@ impl Engine {
 
     /// Delivers the oldest message of the backlog.
     fn deliver_next(&mut self, now: Instant, slot: u32) -> Progress {
-        let session = self.lane.connections.at(slot).and_then(|c| c.session());
-        let Some(session) = session.and_then(|s| self.lane.sessions.get_mut(s)) else {
+        let Some(session_ref) = self.lane.connections.at(slot).and_then(|c| c.session()) else {
             return Progress::Paused;
         };
+        let Some(session) = self.lane.sessions.get_mut(session_ref) else { return Progress::Paused };
+        let (front, stored) = (session.queue.front_sequence(), session.stored);
         let next = session.queue.lease_next(now, session.receive_max).map(|l| (l.entry().clone(), l.id()));
         let expired = session.queue.take_expired();
+        if stored {
+            let gone = next.as_ref().map_or(session.queue.front_sequence(), |(entry, _)| entry.sequence);
+            self.lane.journal.note_settled(session_ref, front, gone);
+        }
         if expired > 0 {
             self.count_dropped(DropReason::Expired, expired);
         }
         let Some((entry, id)) = next else { return Progress::Paused };
+        if let Some(id) = id.filter(|_| stored) {
+            self.lane.journal.note(Note::Leased(session_ref, entry.sequence, id));
+            // It may be stored for long: if it went out now, nobody would know after a crash that it did.
+            if let Some(connection) = self.lane.connections.at(slot)
+                && postpone(&mut self.lane.journal, (slot, connection), id)
+            {
+                return Progress::Made;
+            }
+        }
         self.hand_out(now, slot, &entry, id, false);
         Progress::Made
     }
@@ -108,7 +149,8 @@ impl Engine {
     fn replay_next(&mut self, now: Instant, slot: u32) -> Progress {
         let Some(connection) = self.lane.connections.at(slot) else { return Progress::Paused };
         let (tenant, publisher) = (connection.tenant, connection.publisher);
-        let session = connection.session().and_then(|s| self.lane.sessions.get_mut(s));
+        let session_ref = connection.session();
+        let session = session_ref.and_then(|s| self.lane.sessions.get_mut(s));
         let Some(session) = session else { return Progress::Paused };
         let room = usize::from(session.receive_max).saturating_sub(session.queue.leased_len());
         let Some(replay) = session.replay() else { return Progress::Paused };
@@ -120,9 +162,14 @@ impl Engine {
         let filter = Filter::from_checked(&replay.filter);
         let more =
             self.shared.read_retained().page(tenant, filter, &mut replay.cursor, page, now, &mut found);
+        let (filter, cursor) = (replay.filter.clone(), more.then(|| replay.cursor.clone()));
         if !more {
-            let filter = replay.filter.clone();
             session.finish_replay(Filter::from_checked(&filter));
+        }
+        if let Some(session_ref) = session_ref.filter(|_| session.stored) {
+            // With what it has brought here: after a crash it goes on from here.
+            let attached = Attached { share: None, filter: (*filter).into() };
+            self.lane.journal.note(Note::Subscribed(session_ref, attached, options, cursor));
         }
         if options.no_local {
             found.retain(|message: &Message| message.header().publisher != publisher);
@@ -142,22 +189,34 @@ impl Engine {
         class_max: Class,
         via: Option<Arc<Via>>,
     ) {
-        let session = self.lane.connections.at(slot).and_then(|c| c.session());
-        let session = session.and_then(|s| self.lane.sessions.get_mut_with_key(s));
-        let Some((session, key)) = session else { return };
+        let lane = &mut self.lane;
+        let Some(session_ref) = lane.connections.at(slot).and_then(|c| c.session()) else { return };
+        let Some((session, key)) = lane.sessions.get_mut_with_key(session_ref) else { return };
         if session.checks_deliveries && !may_receive(&self.shared, session, key, message.topic()) {
             return;
         }
         let class = message.header().class.min(class_max);
-        let entry = Entry { message, class, retain: true, via };
+        let entry = Entry::new(message, class, true, via);
         if !class.is_confirmed() {
             return self.hand_out(now, slot, &entry, None, false);
         }
+        let sequence = session.queue.next_sequence();
         match session.queue.lease_new(entry.clone(), session.receive_max) {
-            Ok(id) => self.hand_out(now, slot, &entry, Some(id), false),
+            Ok(id) => {
+                if session.stored
+                    && let Some(connection) = lane.connections.at(slot)
+                {
+                    lane.journal.note_entry(session_ref, &Entry { sequence, ..entry.clone() }, Some(id));
+                    // Nobody would send it again: what was handed out has to be known after a crash.
+                    if postpone(&mut lane.journal, (slot, connection), id) {
+                        return;
+                    }
+                }
+                self.hand_out(now, slot, &entry, Some(id), false);
+            }
             Err(entry) => {
-                let dropped = session.queue.push(entry);
-                self.count_dropped(DropReason::BacklogFull, dropped);
+                let counters = self.shared.counters(self.worker);
+                enqueue(&mut lane.journal, session_ref, session, counters, entry);
             }
         }
     }
@@ -184,8 +243,10 @@ impl Engine {
                 mark_dirty(&mut lane.dirty, slot, connection);
             }
             Err(reason) => {
-                if let Some(session) = connection.session().and_then(|s| lane.sessions.get_mut(s)) {
-                    undeliverable(session, counters, id, reason);
+                if let Some(session_ref) = connection.session()
+                    && let Some(session) = lane.sessions.get_mut(session_ref)
+                {
+                    undeliverable(&mut lane.journal, session_ref, session, counters, id, reason);
                 }
             }
         }

@@ -6,6 +6,7 @@ use mynah_stack::{Outcome, Settle, Settlement};
 
 use crate::connections::ConnectionId;
 use crate::engine::Engine;
+use crate::journal::Note;
 
 impl Engine {
     /// The peer speaks of a delivery. What does not fit how far the delivery has come ends the connection; what is not
@@ -14,8 +15,8 @@ impl Engine {
         let Settle { delivery, settlement } = settle;
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         let resumes = connection.resume.is_some();
-        let session = connection.session().and_then(|s| self.lane.sessions.get_mut(s));
-        let Some(session) = session else { return };
+        let Some(session_ref) = connection.session() else { return };
+        let Some(session) = self.lane.sessions.get_mut(session_ref) else { return };
         let state = session.queue.lease(delivery);
         let confirmed_by = match &state {
             None => None,
@@ -34,6 +35,11 @@ impl Engine {
             }
             Settlement::Received => self.received(now, id, delivery),
             Settlement::Accepted | Settlement::Completed | Settlement::Rejected => {
+                if session.stored
+                    && let Some(sequence) = session.queue.leased_sequence(delivery)
+                {
+                    self.lane.journal.note_settled(session_ref, sequence, sequence + 1);
+                }
                 if session.queue.settle(delivery) && settlement == Settlement::Rejected {
                     self.shared.counters(self.worker).dropped(DropReason::Rejected).add(1);
                 }
@@ -48,9 +54,18 @@ impl Engine {
 
     /// The peer has an exactly-once message: it is not sent again, whatever happens, and the peer may forget it.
     fn received(&mut self, now: Instant, id: ConnectionId, delivery: DeliveryId) {
+        self.lane.journal.begin();
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
-        let session = connection.session().and_then(|s| self.lane.sessions.get_mut(s));
-        let known = session.is_some_and(|session| session.queue.receive(delivery));
+        let Some(session_ref) = connection.session() else { return };
+        let Some(session) = self.lane.sessions.get_mut(session_ref) else { return };
+        let is_new = matches!(session.queue.lease(delivery), Some(LeaseState::Sent(_)));
+        let known = session.queue.receive(delivery);
+        if session.stored
+            && is_new
+            && let Some(sequence) = session.queue.leased_sequence(delivery)
+        {
+            self.lane.journal.note(Note::Taken(session_ref, sequence, delivery));
+        }
         self.tell(now, id, Outcome::Received { id: delivery, known });
     }
 }

@@ -1,5 +1,6 @@
 //! What all workers of a broker share: the topic index, retained values, rules, layouts, counters.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub struct Listener {
     pub tenant: TenantId,
     /// Whether a peer without credentials is let in, as the anonymous identity of this listener.
     pub anonymous: bool,
+    /// Whether a certificate can say who a peer is that has no credentials.
+    pub certificates: bool,
     /// Who a peer without credentials is instead, if it is known: a connection that the broker itself has made.
     pub identity: Option<Identity>,
 }
@@ -62,12 +65,15 @@ pub struct Shared {
     pub(crate) sys_interval: Option<Duration>,
     pub(crate) version: &'static str,
     counters: Box<[Counters]>,
+    /// How many sessions of each worker are stored.
+    stored: Box<[AtomicUsize]>,
 }
 
 /// A listener with the identity of its anonymous peers.
 pub(crate) struct Door {
     pub(crate) protocol: Arc<dyn Protocol>,
     pub(crate) anonymous: Option<Identity>,
+    pub(crate) certificates: bool,
     /// The broker itself has made the connections that come in here.
     pub(crate) is_own: bool,
 }
@@ -88,6 +94,7 @@ impl Shared {
         } = settings;
         let door = |l: Listener| Door {
             is_own: l.identity.is_some(),
+            certificates: l.certificates,
             anonymous: l.identity.or_else(|| l.anonymous.then(|| Identity::anonymous(l.tenant, &l.name))),
             protocol: l.protocol,
         };
@@ -105,6 +112,7 @@ impl Shared {
             sys_interval,
             version,
             counters: (0..workers.max(1)).map(|_| Counters::default()).collect(),
+            stored: (0..workers.max(1)).map(|_| AtomicUsize::new(0)).collect(),
         })
     }
 
@@ -124,6 +132,22 @@ impl Shared {
     #[must_use]
     pub fn all_counters(&self) -> &[Counters] {
         &self.counters
+    }
+
+    /// Whether a worker has sessions that are stored.
+    #[inline]
+    pub(crate) fn stores(&self, worker: WorkerId) -> bool {
+        self.stored[usize::from(worker.0)].load(Ordering::Acquire) > 0
+    }
+
+    /// A worker has one more session that is stored, or one less.
+    pub(crate) fn count_stored(&self, worker: WorkerId, more: bool) {
+        let count = &self.stored[usize::from(worker.0)];
+        if more {
+            count.fetch_add(1, Ordering::Release);
+        } else {
+            count.fetch_sub(1, Ordering::Release);
+        }
     }
 
     /// How many filters are attached, and how many values are retained with how many bytes.

@@ -14,7 +14,7 @@ impl Engine {
     /// Publishes the present values and arms the timer for the next.
     pub(crate) fn sys_due(&mut self, now: Instant) {
         let Some(interval) = self.shared.sys_interval else { return };
-        for (name, value) in values(&self.shared, now) {
+        for (name, value) in values(&self.shared, now.saturating_since(self.started)) {
             let message = message(&format!("$SYS/broker/{name}"), value.as_bytes());
             self.distribute(now, &mut Item::shared(&message), None);
         }
@@ -23,7 +23,7 @@ impl Engine {
 }
 
 /// The topics below `$SYS/broker` and their values; the names are those that Mosquitto made customary.
-fn values(shared: &Shared, now: Instant) -> Vec<(&'static str, String)> {
+fn values(shared: &Shared, uptime: Duration) -> Vec<(&'static str, String)> {
     let sum = |read: fn(&Counters) -> u64| shared.all_counters().iter().map(read).sum::<u64>();
     let classes = [Class::AtMostOnce, Class::AtLeastOnce, Class::ExactlyOnce];
     // A connection may open on one worker and close on another.
@@ -37,7 +37,7 @@ fn values(shared: &Shared, now: Instant) -> Vec<(&'static str, String)> {
     let sizes = shared.sizes();
     vec![
         ("version", format!("mynah {}", shared.version)),
-        ("uptime", format!("{} seconds", uptime(now).as_secs())),
+        ("uptime", format!("{} seconds", uptime.as_secs())),
         ("clients/connected", connected.to_string()),
         ("clients/total", sum(|c| c.sessions.read()).to_string()),
         ("subscriptions/count", sizes.filters.to_string()),
@@ -47,11 +47,6 @@ fn values(shared: &Shared, now: Instant) -> Vec<(&'static str, String)> {
         ("bytes/received", sum(|c| c.bytes_received.read()).to_string()),
         ("bytes/sent", sum(|c| c.bytes_sent.read()).to_string()),
     ]
-}
-
-/// The clock of a broker starts with it.
-fn uptime(now: Instant) -> Duration {
-    now.saturating_since(Instant::ZERO)
 }
 
 /// A retained message that the broker itself makes.

@@ -1,8 +1,10 @@
 //! Filters, the topic index and a worker's route cache, against a list of subscriptions and a matcher that is written
 //! from the definition. The input is a script of changes and questions.
 
-use mynah_core::{Generations, Match, RouteCache, SessionRef, Target, TopicIndex, WorkerId};
-use mynah_model::{Class, Filter, SubscriptionOptions, TenantId, Topic};
+use std::collections::{BTreeMap, BTreeSet};
+
+use mynah_core::{Generations, Match, Publishers, RouteCache, SessionRef, Target, TopicIndex, WorkerId};
+use mynah_model::{Class, Filter, SubscriptionId, SubscriptionOptions, TenantId, Topic};
 
 use crate::script::Script;
 
@@ -10,6 +12,8 @@ use crate::script::Script;
 const LETTERS: &[u8; 16] = b"////++#aab$\xc3\xa4a/#";
 /// Few routes, so that they are evicted and found again.
 const ROUTES_MAX: usize = 4;
+/// The worker whose routes are asked for.
+const HERE: WorkerId = WorkerId(0);
 
 /// Carries out `data` as a script of changes of an index and questions to it.
 ///
@@ -48,15 +52,19 @@ struct World {
     asked: Option<(TenantId, Vec<u8>)>,
 }
 
-/// What orders and identifies a match.
-type Found = (SessionRef, u8, bool);
+/// What orders and identifies a match: its session, the highest class, flags and the name.
+type Found = (SessionRef, u8, [bool; 3], Option<SubscriptionId>);
+
+/// A message as it comes to a session: the highest class, whether it shows that it was retained, and the names of the
+/// subscriptions that it comes by.
+type Heard = (SessionRef, u8, bool, BTreeSet<SubscriptionId>);
 
 impl World {
     fn new(seed: u64) -> Self {
         Self {
             index: TopicIndex::new(seed),
             generations: Generations::new(seed),
-            routes: RouteCache::new(seed, ROUTES_MAX, WorkerId(0)),
+            routes: RouteCache::new(seed, ROUTES_MAX, HERE),
             list: Vec::new(),
             asked: None,
         }
@@ -111,39 +119,32 @@ impl World {
         self.ask_route(tenant, topic, &expected);
     }
 
-    /// A route has each session once, with the best of what its subscriptions ask for.
+    /// Whoever publishes, a route brings each session what its subscriptions ask for.
     fn ask_route(&mut self, tenant: TenantId, topic: Topic<'_>, matches: &[Match]) {
-        let mut expected: Vec<Match> = Vec::new();
-        for one in matches {
-            match expected.iter_mut().find(|other| other.session == one.session) {
-                Some(other) => {
-                    let options = &mut other.options;
-                    options.class_max = options.class_max.max(one.options.class_max);
-                    options.retain_as_published |= one.options.retain_as_published;
-                }
-                None => expected.push(*one),
-            }
-        }
         let index = &self.index;
         let generations = &self.generations;
         let route = self
             .routes
             .route(tenant, topic, generations, |found| index.matches(tenant, topic, &mut found.matches));
-        let remote = route.remote().iter().flat_map(|(worker, targets)| {
+        assert!(route.local().iter().all(|target| target.session.worker == HERE));
+        for (worker, targets) in route.remote() {
+            assert!(*worker != HERE && !targets.is_empty());
             assert!(targets.iter().all(|target| target.session.worker == *worker));
-            targets.iter()
-        });
-        assert!(route.local().iter().all(|target| target.session.worker == WorkerId(0)));
-        let targets = route.local().iter().chain(remote);
-        let as_match = |target: &Target| Match {
-            session: target.session,
-            options: SubscriptionOptions {
-                retain_as_published: target.retain_as_published,
-                ..SubscriptionOptions::new(target.class_max)
-            },
-        };
-        let found: Vec<Match> = targets.map(as_match).collect();
-        assert_eq!(sorted(&found), sorted(&expected), "the route of {topic}");
+            assert!(targets.iter().all(|target| target.publishers != Publishers::Own), "publishes elsewhere");
+        }
+        let remote = route.remote().iter().flat_map(|(_, targets)| targets.iter());
+        let targets: Vec<&Target> = route.local().iter().chain(remote).collect();
+        // A session publishes where it is: what it would hear of itself elsewhere is not asked.
+        let here = matches.iter().map(|one| one.session).filter(|session| session.worker == HERE);
+        for publisher in here.map(Some).chain([None]) {
+            let mut found: Vec<Heard> = targets
+                .iter()
+                .filter(|target| target.hears(publisher))
+                .map(|target| as_copy(target))
+                .collect();
+            found.sort_unstable();
+            assert_eq!(found, copies(matches, publisher), "the route of {topic} for {publisher:?}");
+        }
     }
 
     /// What was added can be removed, and leaves nothing.
@@ -157,10 +158,47 @@ impl World {
 }
 
 fn sorted(matches: &[Match]) -> Vec<Found> {
-    let found = |m: &Match| (m.session, m.options.class_max.number(), m.options.retain_as_published);
+    let found = |Match { session, options }: &Match| {
+        let SubscriptionOptions { class_max, retain_as_published, no_local, separate, id, .. } = *options;
+        (*session, class_max.number(), [retain_as_published, no_local, separate], id)
+    };
     let mut all: Vec<Found> = matches.iter().map(found).collect();
     all.sort_unstable();
     all
+}
+
+/// What these subscriptions bring of a message: a copy for each that stands alone, and one for all others of a session.
+/// A session that asked to be spared its own messages gets none of them by that subscription.
+fn copies(matches: &[Match], publisher: Option<SessionRef>) -> Vec<Heard> {
+    let mut alone = Vec::new();
+    let mut together: BTreeMap<SessionRef, Heard> = BTreeMap::new();
+    for Match { session, options } in matches {
+        if options.no_local && publisher == Some(*session) {
+            continue;
+        }
+        let (class, retained) = (options.class_max.number(), options.retain_as_published);
+        let copy = (*session, class, retained, options.id.into_iter().collect());
+        if options.separate {
+            alone.push(copy);
+        } else if let Some((_, best, any, ids)) = together.get_mut(session) {
+            (*best, *any) = (class.max(*best), retained || *any);
+            ids.extend(options.id);
+        } else {
+            together.insert(*session, copy);
+        }
+    }
+    alone.extend(together.into_values());
+    alone.sort_unstable();
+    alone
+}
+
+/// A target as the copy of a message that it stands for. Each subscription is named once.
+fn as_copy(target: &Target) -> Heard {
+    let ids: Vec<SubscriptionId> = target.via.iter().flat_map(|via| via.ids.iter().copied()).collect();
+    assert!(target.group().is_none());
+    let set: BTreeSet<SubscriptionId> = ids.iter().copied().collect();
+    assert_eq!(set.len(), ids.len(), "{ids:?}");
+    (target.session, target.class_max.number(), target.retain_as_published, set)
 }
 
 fn tenant(script: &mut Script<'_>) -> TenantId {
@@ -175,7 +213,14 @@ fn session(script: &mut Script<'_>) -> SessionRef {
 fn options(script: &mut Script<'_>) -> SubscriptionOptions {
     let bits = script.byte();
     let class_max = Class::from_number(bits & 3).unwrap_or(Class::AtMostOnce);
-    SubscriptionOptions { retain_as_published: bits & 8 != 0, ..SubscriptionOptions::new(class_max) }
+    SubscriptionOptions {
+        retain_as_published: bits & 8 != 0,
+        no_local: bits & 4 != 0,
+        separate: bits & 16 != 0,
+        // Few names, so that some are the same.
+        id: SubscriptionId::new(u32::from(bits >> 5)),
+        ..SubscriptionOptions::new(class_max)
+    }
 }
 
 fn text(script: &mut Script<'_>) -> Vec<u8> {

@@ -1,18 +1,19 @@
 //! Moves corpora between the text files that are kept and the folders that libFuzzer works in.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Result;
 use std::process::ExitCode;
 
 use mynah_fuzz::seeds::Folders;
-use mynah_fuzz::{Corpus, TARGETS, Target};
+use mynah_fuzz::{Corpus, Input, TARGETS, Target};
 
 const USAGE: &str = "usage: mynah-fuzz unpack|pack [TARGET]
   unpack  writes what is kept for a target, one file for each input, to fuzz/corpus/TARGET
   pack    makes fuzz/corpora/TARGET.hex of what is in fuzz/corpus/TARGET";
 
 /// What is kept of one target: so many inputs, none larger.
-const INPUTS_MAX: usize = 300;
+const INPUTS_MAX: usize = 500;
 const INPUT_BYTES_MAX: u64 = 512;
 
 fn main() -> ExitCode {
@@ -49,11 +50,17 @@ fn unpack(folders: &Folders, target: &Target) -> Result<usize> {
 }
 
 fn pack(folders: &Folders, target: &Target) -> Result<usize> {
+    // Seeds are inputs without being kept.
+    let seeds: BTreeSet<Input> = folders.seeds(target)?.into_iter().collect();
     let mut corpus = Corpus::default();
     for entry in fs::read_dir(folders.working_folder(target))? {
         let entry = entry?;
-        if entry.metadata()?.len() <= INPUT_BYTES_MAX {
-            corpus.insert(fs::read(entry.path())?);
+        if entry.metadata()?.len() > INPUT_BYTES_MAX {
+            continue;
+        }
+        let input = fs::read(entry.path())?;
+        if !seeds.contains(&input) {
+            corpus.insert(input);
         }
     }
     // Shorter inputs are read more easily, longer ones reach further: some of all lengths.

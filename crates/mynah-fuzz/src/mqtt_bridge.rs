@@ -4,8 +4,8 @@
 use core::num::NonZeroU16;
 use core::time::Duration;
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use mynah_model::{
     Class, DeliveryId, Expiry, Header, Instant, Layout, MessageView, Properties, Reason, TenantId, Topic,
@@ -28,6 +28,22 @@ const RECEIVE_MAX: u16 = 4;
 
 /// Bytes of the largest packet that the remote broker may send.
 const PACKET_BYTES_MAX: usize = 256;
+
+const RULES: [TopicRule<'static>; 3] = [
+    rule(Direction::In, "a/#", "in/", "", Class::ExactlyOnce),
+    rule(Direction::Out, "a/#", "", "out/", Class::ExactlyOnce),
+    rule(Direction::Both, "both/+", "", "", Class::AtLeastOnce),
+];
+
+const fn rule(
+    direction: Direction,
+    filter: &'static str,
+    local_prefix: &'static str,
+    remote_prefix: &'static str,
+    class_max: Class,
+) -> TopicRule<'static> {
+    TopicRule { direction, filter, local_prefix, remote_prefix, class_max }
+}
 
 /// Carries out `data`: a byte of settings, then a script.
 ///
@@ -70,14 +86,21 @@ impl Watch for Counts {
     fn message_out(&self) {}
 }
 
+/// A bridge with these settings. The filters of a bridge are never given back: all bridges have those of the first.
 fn bridge(version: Version, flags: u8, counts: &Arc<Counts>) -> Bridge {
+    static FIRST: OnceLock<Bridge> = OnceLock::new();
+    let first = FIRST.get_or_init(|| Bridge::new(settings(version, 0, &Arc::default()), &RULES).unwrap());
+    first.with_settings(settings(version, flags, counts)).unwrap()
+}
+
+fn settings(version: Version, flags: u8, counts: &Arc<Counts>) -> Settings {
     let v5 = OptionsV5 {
         session_expiry: 60,
         receive_max: NonZeroU16::new(RECEIVE_MAX).unwrap(),
         topic_alias_max: 2,
         ..OptionsV5::default()
     };
-    let settings = Settings {
+    Settings {
         options: Options {
             version,
             clean_session: flags & 2 != 0,
@@ -89,20 +112,7 @@ fn bridge(version: Version, flags: u8, counts: &Arc<Counts>) -> Bridge {
         receive_max: RECEIVE_MAX,
         bridge_bit: flags & 4 != 0,
         watch: Arc::<Counts>::clone(counts),
-    };
-    let rule = |direction, filter, local_prefix, remote_prefix, class_max| TopicRule {
-        direction,
-        filter,
-        local_prefix,
-        remote_prefix,
-        class_max,
-    };
-    let rules = [
-        rule(Direction::In, "a/#", "in/", "", Class::ExactlyOnce),
-        rule(Direction::Out, "a/#", "", "out/", Class::ExactlyOnce),
-        rule(Direction::Both, "both/+", "", "", Class::AtLeastOnce),
-    ];
-    Bridge::new(settings, &rules).unwrap()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

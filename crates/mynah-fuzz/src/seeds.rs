@@ -77,7 +77,11 @@ impl Folders {
         }
     }
 
-    fn seeds(&self, target: &Target) -> Result<Vec<Input>> {
+    /// What is made for `target`, and not kept: of the golden vectors, or written here.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is not what it should be.
+    pub fn seeds(&self, target: &Target) -> Result<Vec<Input>> {
         Ok(match target.name {
             "mqtt_wire" => self.packets()?,
             "mqtt_connection" => self.packets()?.iter().flat_map(|packet| connection_seeds(packet)).collect(),

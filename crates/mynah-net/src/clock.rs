@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use mynah_model::Instant;
 
-/// Tells the time since the broker started, plus one second so that nothing lies before the origin.
-#[derive(Clone, Copy)]
+/// What lies before the start on the clock: sessions that an earlier run has left ended then.
+const PAST: Duration = Duration::from_secs(30 * 365 * 24 * 3_600);
+
+/// Tells the time since the broker started, plus thirty years so that nothing lies before the origin.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     origin: std::time::Instant,
 }
@@ -16,6 +19,6 @@ impl Clock {
     }
 
     pub(crate) fn now(self) -> Instant {
-        Instant::ZERO + Duration::from_secs(1) + self.origin.elapsed()
+        Instant::ZERO + PAST + self.origin.elapsed()
     }
 }

@@ -1,11 +1,14 @@
 //! Mailboxes: how anything outside a worker's thread reaches it.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mynah_engine::{Attempt, ConnectionId, Handover, Parcel};
+use mynah_model::{Groups, Identity};
 
 use crate::address::Peer;
+use crate::caller::Caller;
 use crate::link::LinkState;
 use crate::stream::Stream;
 use crate::transport::Transport;
@@ -29,6 +32,10 @@ pub(crate) enum Letter {
     Handover { transport: Transport, handover: Box<Handover> },
     /// What a peer said of who it is was verified.
     Verified { connection: ConnectionId, verdict: Verdict },
+    /// How identities stand from now on.
+    Identities(Arc<HashMap<Identity, Option<Groups>>>),
+    /// The store has synced something.
+    Synced,
     /// Take leave of everybody and stop.
     Shutdown,
 }
@@ -36,6 +43,7 @@ pub(crate) enum Letter {
 /// What a peer says of who it is, on its way to be verified.
 pub(crate) struct Verification {
     pub(crate) connection: ConnectionId,
+    pub(crate) caller: Caller,
     pub(crate) attempt: Attempt,
     /// The exchange that the peer goes on with.
     pub(crate) dialogue: Option<Box<Dialogue>>,
@@ -105,7 +113,8 @@ impl Mailbox {
 fn bytes_of(letter: &Letter) -> usize {
     let Letter::Parcels(parcels) = letter else { return 0 };
     let cost = |parcel: &Parcel| match parcel {
-        Parcel::Deliver { message, .. } => message.cost_bytes(),
+        Parcel::Deliver { message, .. } | Parcel::Retained { message, .. } => message.cost_bytes(),
+        Parcel::Stored { .. } => 0,
     };
     parcels.iter().map(cost).sum()
 }
@@ -129,7 +138,7 @@ mod tests {
         };
         let message = MessageView { header: &header, native: &vec![b'x'; bytes as usize] }.to_message();
         let targets: Arc<[mynah_core::Target]> = Arc::new([]);
-        Letter::Parcels(vec![Parcel::Deliver { message, targets }; count])
+        Letter::Parcels(vec![Parcel::Deliver { message, targets, ask: None }; count])
     }
 
     #[test]

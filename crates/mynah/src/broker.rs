@@ -6,32 +6,41 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mynah_admin::{MetricsSource, Readiness, Snapshot};
-use mynah_auth::Users;
 use mynah_core::SHARDS;
 use mynah_engine::Shared;
 use mynah_http::Http;
 use mynah_http::adapter::{Busy, Dial};
 use mynah_model::{Identity, TenantId};
 use mynah_mqtt::Mqtt;
-use mynah_net::{Address, ClientTls, Dialer, Link, Server, Socketed, StartError, Tls, Verify};
+use mynah_net::{
+    Address, ClientTls, Dialer, Keeping, Link, Recovered, Server, Socketed, StartError, Storage, Tls,
+};
+use mynah_store::StoreOptions;
 use tokio::sync::watch;
 use tokio::task::{self, JoinSet};
 
+use crate::authentication::{self, Authentication};
 use crate::bridges;
 use crate::complaint::Complaint;
-use crate::config::{Listener, Protocol, Settings};
-use crate::passwords::Passwords;
+use crate::config::{Bridge, Listener, Protocol, Settings, StoreSettings};
 use crate::web::{self, Bounds, Site};
 
 /// What is shown as the broker's version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// How long a login that was judged before the users were read again may be on its way to its worker.
+const NEWS_DELAY: Duration = Duration::from_secs(1);
+
 /// A running broker.
 pub(crate) struct Broker {
     server: Server,
+    authentication: Option<Authentication>,
+    /// Who may not be here any more, until no login can be on its way that was judged before.
+    gone: Vec<Identity>,
+    gone_at: Instant,
     ready: Readiness,
     sites: JoinSet<()>,
     /// The TLS of listeners, by their names.
@@ -44,7 +53,10 @@ pub(crate) struct Broker {
 
 impl Broker {
     /// Opens all listeners and starts the workers. Called inside the runtime.
-    pub(crate) fn start(settings: Settings, users: Option<Users>) -> Result<Self, Complaint> {
+    pub(crate) fn start(
+        settings: Settings,
+        authentication: Option<Authentication>,
+    ) -> Result<Self, Complaint> {
         let (grace, http) = (settings.shutdown_grace, settings.http.clone());
         let limits = settings.limits.clone();
         let sockets = web_sockets(&settings.listeners)?;
@@ -58,7 +70,7 @@ impl Broker {
         let statuses: Vec<_> =
             bridges.iter().map(|bridge| Arc::new(bridges::Status::new(&bridge.name))).collect();
         let first_bridge = place(&listeners, listeners.len());
-        let server = start_server(settings, users, &statuses)?;
+        let server = start_server(settings, authentication.as_ref(), &statuses)?;
         for (listener, socket) in &sockets {
             told(&listeners[*listener], socket.local_addr().ok().map(Address::Inet));
         }
@@ -86,7 +98,18 @@ impl Broker {
         }
         ready.set(true);
         tracing::info!(version = VERSION, workers = server.shared().workers(), "ready");
-        Ok(Self { server, ready, sites, tls, bridge_tls, stopping, grace })
+        Ok(Self {
+            server,
+            authentication,
+            gone: Vec::new(),
+            gone_at: Instant::now(),
+            ready,
+            sites,
+            tls,
+            bridge_tls,
+            stopping,
+            grace,
+        })
     }
 
     /// Whether a worker has stopped by itself.
@@ -94,9 +117,20 @@ impl Broker {
         self.server.has_failed()
     }
 
-    /// Reads the certificates again. Connections that are there stay; new ones get what is in the files now. A
-    /// listener or a bridge with a file that cannot be used goes on with what it had.
-    pub(crate) fn reload(&self) {
+    /// Reads users and certificates again. Connections that are there stay, but for those of users who were removed or
+    /// locked; new ones get what is in the files now. What is in a file that cannot be used stays as it was.
+    pub(crate) fn reload(&mut self) {
+        match self.authentication.as_ref().map(Authentication::reload) {
+            Some(Ok(standings)) => {
+                let gone = standings.iter().filter(|(_, groups)| groups.is_none());
+                self.gone_at = Instant::now();
+                self.gone.extend(gone.map(|(identity, _)| identity.clone()));
+                tracing::info!(gone = self.gone.len(), "users were read again");
+                self.server.change_identities(standings);
+            }
+            Some(Err(error)) => tracing::error!(%error, "the users stay as they were"),
+            None => {}
+        }
         for (listener, tls) in &self.tls {
             match tls.reload() {
                 Ok(()) => tracing::info!(listener, "certificates were read again"),
@@ -108,6 +142,18 @@ impl Broker {
                 Ok(()) => tracing::info!(bridge, "certificates were read again"),
                 Err(error) => tracing::error!(bridge, %error, "the certificates stay as they were"),
             }
+        }
+    }
+
+    /// Looks after those who may not be here any more, a while after the users were read again: a login that had been judged
+    /// by then may have come in behind the news.
+    pub(crate) fn look_after(&mut self) {
+        if self.gone_at.elapsed() < NEWS_DELAY {
+            return;
+        }
+        let late = std::mem::take(&mut self.gone);
+        if let Some(authentication) = self.authentication.as_ref().filter(|_| !late.is_empty()) {
+            self.server.change_identities(authentication.gone(late.iter()));
         }
     }
 
@@ -157,7 +203,7 @@ fn told(listener: &Listener, found: Option<Address>) {
 /// The last listeners of the engine are bridges: each is reached by links to the connections that it has made.
 fn start_server(
     settings: Settings,
-    users: Option<Users>,
+    authentication: Option<&Authentication>,
     statuses: &[Arc<bridges::Status>],
 ) -> Result<Server, Complaint> {
     let protocol = |config| Arc::new(Mqtt::new(config)) as Arc<dyn mynah_stack::Protocol>;
@@ -186,40 +232,73 @@ fn start_server(
         listeners.push(mynah_engine::Listener {
             name: listener.name.clone(),
             protocol: Arc::clone(protocol),
-            tenant: TenantId::DEFAULT,
-            anonymous: listener.anonymous,
+            tenant: listener.admittance.tenant,
+            anonymous: listener.admittance.anonymous,
+            certificates: listener.admittance.identity_from.is_some(),
             identity: None,
         });
     }
     for (bridge, status) in settings.bridges.iter().zip(statuses) {
-        let stack = bridges::stack(bridge, status)
-            .map_err(|misuse| Complaint::Other(format!("bridge `{}`: {misuse}", bridge.name)))?;
-        let name = format!("bridge:{}", bridge.name);
-        listeners.push(mynah_engine::Listener {
-            protocol: Arc::new(stack),
-            tenant: TenantId::DEFAULT,
-            anonymous: false,
-            identity: Some(Identity::user(TenantId::DEFAULT, &name)),
-            name,
-        });
+        listeners.push(bridge_listener(bridge, status)?);
     }
+    let storage = settings.store.as_ref().map(open_store).transpose()?;
     let engine = mynah_engine::Settings {
         workers: settings.workers.map_or_else(cores, std::num::NonZero::get),
         limits: settings.limits,
         listeners,
-        verifies_credentials: users.is_some(),
+        verifies_credentials: authentication.is_some(),
         access: settings.access,
-        seed: seed(),
+        seed: storage.as_ref().map_or_else(seed, Storage::seed),
         sys_interval: settings.sys_interval,
         version: VERSION,
     };
-    let verify = users.map(|users| Arc::new(Passwords::new(users)) as Arc<dyn Verify>);
-    let config = mynah_net::Config { settings: engine, sockets, verify, grace: settings.shutdown_grace };
+    let doors = served.iter().map(|listener| authentication::door(listener)).collect();
+    let verify = authentication.map(|authentication| authentication.verifier(doors));
+    let grace = settings.shutdown_grace;
+    let config = mynah_net::Config { settings: engine, sockets, verify, storage, grace };
     let server = Server::start(config)?;
     for local in server.addresses() {
         told(served[usize::from(local.listener)], Some(local.address.clone()));
     }
     Ok(server)
+}
+
+/// Opens the store and reads what is in it.
+fn open_store(settings: &StoreSettings) -> Result<Storage, Complaint> {
+    let folder = &settings.folder;
+    let options = StoreOptions { free_bytes_min: settings.free_bytes_min, ..StoreOptions::new(folder) };
+    let begun = Instant::now();
+    let progress = |done, all| tracing::info!(done, all, "reading the store");
+    let failed = |error| Complaint::Other(format!("the store in {}: {error}", folder.display()));
+    let (storage, report) = Storage::open(options, settings.keeping, seed(), progress).map_err(failed)?;
+    for finding in &report.findings {
+        tracing::warn!("the store: {finding}");
+    }
+    let Recovered { sessions, messages, values } = storage.recovered();
+    let (folder, took) = (folder.display(), begun.elapsed());
+    tracing::info!(%folder, sessions, messages, values, ?took, "the store is open");
+    if let Keeping::Interval(interval) = settings.keeping {
+        tracing::warn!(?interval, "what was acknowledged within this time may be lost with the machine");
+    }
+    Ok(storage)
+}
+
+/// Where the connections of a bridge come in.
+fn bridge_listener(
+    bridge: &Bridge,
+    status: &Arc<bridges::Status>,
+) -> Result<mynah_engine::Listener, Complaint> {
+    let stack = bridges::stack(bridge, status)
+        .map_err(|misuse| Complaint::Other(format!("bridge `{}`: {misuse}", bridge.name)))?;
+    let name = format!("bridge:{}", bridge.name);
+    Ok(mynah_engine::Listener {
+        protocol: Arc::new(stack),
+        tenant: TenantId::DEFAULT,
+        anonymous: false,
+        certificates: false,
+        identity: Some(Identity::user(TenantId::DEFAULT, &name)),
+        name,
+    })
 }
 
 /// One worker for each core.
@@ -240,8 +319,8 @@ struct Links(Dialer);
 impl Dial for Links {
     type Link = Link;
 
-    fn dial(&self, _peer: SocketAddr) -> Result<Link, Busy> {
-        Ok(self.0.dial())
+    fn dial(&self, peer: SocketAddr) -> Result<Link, Busy> {
+        Ok(self.0.dial(Some(peer)))
     }
 }
 

@@ -1,17 +1,19 @@
 //! The binary: command line, configuration, and the wiring of stacks, engine, sockets and runtime into one broker.
 
 mod arguments;
+mod authentication;
 mod bridges;
 mod broker;
 mod check;
 mod client;
 mod complaint;
 mod config;
+mod doorkeeper;
+mod identity;
 mod logging;
-mod passwd;
-mod passwords;
 mod serve;
 mod stop;
+mod user;
 mod web;
 
 use std::process::ExitCode;
@@ -26,7 +28,7 @@ fn main() -> ExitCode {
         Command::Check { config } => check::run(config.as_deref()),
         Command::Pub(arguments) => client::publish(&arguments),
         Command::Sub(arguments) => client::subscribe(&arguments),
-        Command::Passwd { command } => passwd::run(&command),
+        Command::User { command } => user::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -212,6 +212,55 @@ fn a_value_has_properties_and_expires_and_is_changed_by_who_knows_it() {
     assert!(broker.stop());
 }
 
+/// A connection of the client `s` with a session that stays; says whether the session was there.
+fn staying(broker: &Broker) -> (TcpStream, bool) {
+    let mut stream = TcpStream::connect(broker.mqtt).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(b"\x10\x0d\0\x04MQTT\x04\0\0\0\0\x01s").unwrap();
+    let mut connack = [0; 4];
+    stream.read_exact(&mut connack).unwrap();
+    assert_eq!((&connack[..2], connack[3]), (&b"\x20\x02"[..], 0));
+    (stream, connack[2] == 1)
+}
+
+fn read(stream: &mut TcpStream, count: usize) -> Vec<u8> {
+    let mut bytes = vec![0; count];
+    stream.read_exact(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_the_process_was_killed() {
+    let folder = Folder::new("killed");
+    let config = folder.write("mynah.toml", &format!("{LISTENERS}[store]\npath = \"kept\"\n"));
+    let broker = Broker::start(&config);
+    let (mut stream, present) = staying(&broker);
+    stream.write_all(b"\x82\x06\0\x01\0\x01t\x02").unwrap();
+    assert_eq!((present, read(&mut stream, 5)), (false, b"\x90\x03\0\x01\x02".to_vec()));
+    drop(stream);
+    for message in ["one", "two"] {
+        assert!(output(&["pub", &broker.url(), "-t", "t", "-m", message, "-q", "2", "-r"]).0);
+    }
+    let (ended_well, _, complaint) = output(&["serve", "-c", config.to_str().unwrap()]);
+    assert!(!ended_well && complaint.contains("another process uses this folder"), "{complaint}");
+    drop(broker); // kills it
+
+    let broker = Broker::start(&config);
+    assert!(broker.get(broker.http, "/v1/topics/t").ends_with("two"));
+    let (mut stream, present) = staying(&broker);
+    let heard = read(&mut stream, 20);
+    assert_eq!((present, &heard[..]), (true, &b"\x34\x08\0\x01t\0\x01one\x34\x08\0\x01t\0\x02two"[..]));
+    stream.write_all(b"\x50\x02\0\x01").unwrap();
+    assert_eq!(read(&mut stream, 4), b"\x62\x02\0\x01");
+    drop((stream, broker));
+
+    let broker = Broker::start(&config);
+    let (mut stream, _) = staying(&broker);
+    let heard = read(&mut stream, 14);
+    assert_eq!(&heard, b"\x62\x02\0\x01\x3c\x08\0\x01t\0\x02two", "each goes on where it was");
+    assert!(broker.stop());
+}
+
 //= mqtt-3.1.1 [MQTT-7.1.1-1] [MQTT-7.1.2-1]
 #[test]
 fn a_message_crosses_the_broker_and_the_broker_drains() {
@@ -242,21 +291,21 @@ fn passwords_decide_who_comes_in() {
     let folder = Folder::new("passwords");
     let users = folder.0.join("users");
     let users = users.to_str().unwrap();
-    let (ended_well, printed, _) = with_input(&["passwd", "add", users, "ada"], "engine\n");
+    let (ended_well, printed, _) = with_input(&["user", "add", users, "ada"], "engine\n");
     assert_eq!(
         (ended_well, printed.as_str()),
-        (true, "added ada; a running broker reads the file when it starts again\n")
+        (true, "added ada; a running broker reads the file again on SIGHUP\n")
     );
-    assert!(with_input(&["passwd", "add", users, "bob"], "builder").0);
-    assert!(output(&["passwd", "remove", users, "bob"]).0);
-    assert_eq!(output(&["passwd", "list", users]).1, "ada\n");
-    let (ended_well, _, complaint) = with_input(&["passwd", "add", users, "eve"], "\n");
+    assert!(with_input(&["user", "add", users, "bob"], "builder").0);
+    assert!(output(&["user", "remove", users, "bob"]).0);
+    assert_eq!(output(&["user", "list", users]).1, "ada argon2id\n");
+    let (ended_well, _, complaint) = with_input(&["user", "add", users, "eve"], "\n");
     assert_eq!(
         (ended_well, complaint.as_str()),
         (false, "mynah: the password is empty; choose one with at least one character\n")
     );
 
-    let config = format!("{LISTENERS}[auth]\npassword_file = \"users\"\n");
+    let config = format!("{LISTENERS}[auth]\nusers_file = \"users\"\n");
     let broker = Broker::start(&folder.write("mynah.toml", &config));
     let url = broker.url();
     let publish = |more: &[&str]| output(&[&["pub", &url, "-t", "a", "-q", "1"], more].concat());
@@ -266,6 +315,102 @@ fn passwords_decide_who_comes_in() {
         assert!(!ended_well && complaint.contains("connection refused"), "{wrong:?}: {complaint}");
     }
     assert!(broker.get(broker.http, "/v1/topics/a").starts_with("HTTP/1.1 401"));
+    assert!(broker.stop());
+}
+
+#[test]
+fn users_are_kept_without_a_password_on_the_command_line() {
+    let folder = Folder::new("users");
+    let (users, secret) = (folder.0.join("users"), folder.write("secret", "pencil\nmore\n"));
+    let (users, secret) = (users.to_str().unwrap(), secret.to_str().unwrap());
+    let user = |command: &[&str]| output(&[&["user"], command].concat());
+    let add =
+        |name: &str, more: &[&str]| user(&[&["add", users, name, "--password-file", secret], more].concat());
+    assert!(add("ada", &["--scram", "--argon2", "-g", "ops", "-g", "staff"]).0);
+    assert!(add("old", &["--scram-sha1", "--iterations", "100000"]).0);
+    assert!(add("ada", &["--tenant", "factory"]).0);
+    let fingerprint = "AB".repeat(32);
+    let (ended_well, printed, _) =
+        user(&["add", users, "dev", "--no-password", "--certificate", &fingerprint, "--psk"]);
+    assert!(ended_well && printed.starts_with("the pre-shared key, shown only once: "), "{printed}");
+    assert!(user(&["lock", users, "old"]).0);
+    let expected = "ada argon2id+SCRAM-SHA-256 groups=ops,staff\nold SCRAM-SHA-1 locked\n\
+                    ada argon2id tenant=factory\ndev psk+certificate\n";
+    assert_eq!(user(&["list", users]).1, expected);
+    let text = fs::read_to_string(users).unwrap();
+    assert!(text.contains("old:SCRAM-SHA-1$100000:") && !text.contains("pencil"), "{text}");
+
+    // Another password is kept as the one before.
+    assert!(user(&["passwd", users, "ada", "--password-file", secret]).0);
+    assert!(user(&["unlock", users, "old"]).0);
+    assert!(user(&["remove", users, "ada", "--tenant", "factory"]).0);
+    let expected = "ada argon2id+SCRAM-SHA-256 groups=ops,staff\nold SCRAM-SHA-1\ndev psk+certificate\n";
+    assert_eq!(user(&["list", users]).1, expected);
+    let changed = fs::read_to_string(users).unwrap();
+    assert_ne!(text.lines().nth(1), changed.lines().nth(1));
+
+    for (command, words) in [
+        (&["add", users, "Ada"][..], "is too much like \"ada\": where case does not count they would be one"),
+        (&["add", users, "eve", "--no-password"], "without a password the user needs --certificate or --psk"),
+        (&["add", users, "eve", "-g", "a b"], "the name \"a b\" is not usable for a group or a tenant"),
+        (&["add", users, "eve", "--certificate", "12"], "a fingerprint is the SHA-256 of a certificate"),
+        (&["lock", users, "eve"], "there is no user \"eve\""),
+        (&["passwd", users, "eve", "--password-file", secret], "there is no user \"eve\""),
+        (
+            &["add", users, "eve", "--scram", "--iterations", "99999", "--password-file", secret],
+            "a verifier of SCRAM has 100000 to 10000000 iterations",
+        ),
+    ] {
+        let (ended_well, _, complaint) = user(command);
+        assert!(!ended_well && complaint.contains(words), "{complaint}");
+    }
+    assert_eq!(fs::read_to_string(users).unwrap(), changed);
+}
+
+#[test]
+fn a_user_who_is_locked_goes_and_others_stay() {
+    let folder = Folder::new("reload");
+    let users = folder.0.join("users");
+    let users = users.to_str().unwrap();
+    for name in ["ada", "bob"] {
+        assert!(with_input(&["user", "add", users, name], "secret\n").0);
+    }
+    let config = format!("{LISTENERS}[auth]\nusers_file = \"users\"\n");
+    let broker = Broker::start(&folder.write("mynah.toml", &config));
+    let url = broker.url();
+    let subscriber = |name| {
+        let mut child =
+            mynah(&["sub", &url, "-t", "#", "-n", "1", "-u", name, "-P", "secret", "--timeout", "20"])
+                .spawn()
+                .unwrap();
+        thread::sleep(Duration::from_millis(300));
+        assert!(child.try_wait().unwrap().is_none());
+        child
+    };
+    let (ada, mut bob) = (subscriber("ada"), subscriber("bob"));
+    assert!(output(&["user", "lock", users, "ada"]).0);
+    let id = broker.child.id().to_string();
+    let hang_up = || {
+        assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
+    };
+    hang_up();
+    let begun = std::time::Instant::now();
+    assert!(!finished(ada.wait_with_output().unwrap()).0);
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    let publish = |name| output(&["pub", &url, "-t", "a", "-m", "x", "-u", name, "-P", "secret"]).0;
+    assert!(!publish("ada"));
+
+    // A file that cannot be used changes nothing.
+    let text = fs::read_to_string(users).unwrap();
+    fs::write(users, "nonsense").unwrap();
+    hang_up();
+    thread::sleep(Duration::from_millis(300));
+    assert!(bob.try_wait().unwrap().is_none());
+    fs::write(users, text.replace(" locked", "")).unwrap();
+    hang_up();
+    thread::sleep(Duration::from_millis(300));
+    assert!(publish("ada"));
+    assert!(bob.wait().unwrap().success());
     assert!(broker.stop());
 }
 

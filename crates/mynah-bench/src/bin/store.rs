@@ -107,6 +107,7 @@ fn payload(batch: &mut Batch, id: PayloadId, native: &[u8]) {
         topic: (0, 10),
         payload: (10, native.len() as u32),
         deadline: None,
+        publisher: None,
         native,
     };
     batch.payload(0, &message);

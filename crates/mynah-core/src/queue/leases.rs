@@ -21,16 +21,24 @@ pub enum LeaseState<'q> {
 }
 
 #[derive(Debug)]
-enum Lease {
+pub(super) enum Lease {
     Sent(Entry),
-    Received,
+    /// With the number that the entry had.
+    Received(u64),
 }
 
 impl Lease {
     fn state(&self) -> LeaseState<'_> {
         match self {
             Self::Sent(entry) => LeaseState::Sent(entry),
-            Self::Received => LeaseState::Received,
+            Self::Received(_) => LeaseState::Received,
+        }
+    }
+
+    const fn sequence(&self) -> u64 {
+        match self {
+            Self::Sent(entry) => entry.sequence,
+            Self::Received(sequence) => *sequence,
         }
     }
 }
@@ -170,29 +178,65 @@ impl Leases {
         }
         match lease {
             Lease::Sent(entry) => Some(Some(entry)),
-            Lease::Received => Some(None),
+            Lease::Received(_) => Some(None),
         }
     }
 
     pub(super) fn get(&self, id: DeliveryId) -> Option<LeaseState<'_>> {
+        self.lease(id).map(Lease::state)
+    }
+
+    pub(super) fn sequence(&self, id: DeliveryId) -> Option<u64> {
+        self.lease(id).map(Lease::sequence)
+    }
+
+    fn lease(&self, id: DeliveryId) -> Option<&Lease> {
         match self.ring.get(self.position(id)) {
-            Some(Some(lease)) => Some(lease.state()),
+            Some(Some(lease)) => Some(lease),
             _ => {
                 let aside = self.aside.as_ref()?.iter().find(|(other, _)| *other == id)?;
-                aside.1.as_ref().map(Lease::state)
+                aside.1.as_ref()
             }
+        }
+    }
+
+    /// Makes the leases those that an earlier run left, in the order of their numbers.
+    pub(super) fn restore(&mut self, leases: Vec<(DeliveryId, Lease)>) {
+        *self = Self::new();
+        self.unsettled = u16::try_from(leases.len()).unwrap_or(u16::MAX);
+        let Some(&(newest, _)) = leases.last() else { return };
+        let back = |id: DeliveryId| (usize::from(newest.number()) + IDS - usize::from(id.number())) % IDS;
+        // The ring holds the newest of them, as far back as their identifiers go back once around.
+        let mut reach = 0;
+        let in_ring = leases.iter().rev().enumerate().take_while(|(at, (id, _))| {
+            let fits = *at == 0 || (back(*id) > reach && back(*id) < IDS - 1);
+            reach = reach.max(back(*id));
+            fits
+        });
+        let aside = leases.len() - in_ring.count();
+        let mut leases = leases.into_iter().map(|(id, lease)| (id, Some(lease)));
+        let older: Vec<Aside> = leases.by_ref().take(aside).collect();
+        self.aside = (!older.is_empty()).then(|| Box::new(older));
+        for (id, lease) in leases {
+            if self.ring.is_empty() {
+                self.first = id.number() - 1;
+            }
+            let at = self.position(id);
+            self.ring.resize_with(at, || None);
+            self.ring.push_back(lease);
         }
     }
 
     pub(super) fn receive(&mut self, id: DeliveryId) -> Receipt {
         match self.find(id) {
             Some(slot @ Some(Lease::Sent(Entry { class: Class::ExactlyOnce, .. }))) => {
-                match slot.replace(Lease::Received) {
+                let sequence = slot.as_ref().map_or(0, Lease::sequence);
+                match slot.replace(Lease::Received(sequence)) {
                     Some(Lease::Sent(entry)) => Receipt::First(entry),
                     _ => Receipt::Repeated,
                 }
             }
-            Some(Some(Lease::Received)) => Receipt::Repeated,
+            Some(Some(Lease::Received(_))) => Receipt::Repeated,
             _ => Receipt::Unknown,
         }
     }

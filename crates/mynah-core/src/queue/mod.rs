@@ -2,9 +2,11 @@
 //!
 //! Invariants: ready entries keep the order in which they came; leases keep the order in which they were made; the
 //! identifier of a lease is its sequence number modulo 65,535, plus one; no two leases have the same, since those in use
-//! are passed over.
+//! are passed over. Every entry gets a number when it comes, and no number is given twice: the leased ones have lower
+//! numbers than the ready ones.
 
 mod leases;
+mod recovery;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +19,7 @@ use mynah_model::{Class, DeliveryId, Instant, Message};
 
 pub use leases::LeaseState;
 use leases::{Leases, Receipt};
+pub use recovery::Kept;
 
 use crate::Via;
 
@@ -40,9 +43,17 @@ pub struct Entry {
     pub retain: bool,
     /// The subscriptions that the message came by, where that matters.
     pub via: Option<Arc<Via>>,
+    /// Its number in the queue, which gives it: what a store knows it by. Higher is later.
+    pub sequence: u64,
 }
 
 impl Entry {
+    /// An entry that is in no queue yet.
+    #[must_use]
+    pub const fn new(message: Message, class: Class, retain: bool, via: Option<Arc<Via>>) -> Self {
+        Self { message, class, retain, via, sequence: 0 }
+    }
+
     fn cost_bytes(&self) -> usize {
         self.message.cost_bytes()
     }
@@ -103,6 +114,8 @@ pub struct Queue {
     messages_max: u32,
     /// Entries that expired and were not yet reported.
     expired: u32,
+    /// The number of the next entry.
+    next_sequence: u64,
 }
 
 /// Memory of an emptied queue that is worth keeping for the next burst, in entries.
@@ -123,18 +136,38 @@ impl Queue {
                 u32::MAX
             },
             expired: 0,
+            next_sequence: 0,
         }
+    }
+
+    /// The number that the next entry gets.
+    #[must_use]
+    pub const fn next_sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
+    /// The number of the oldest entry that is ready, or of the next one: what was ready before it has left the queue or
+    /// was leased.
+    #[must_use]
+    pub fn front_sequence(&self) -> u64 {
+        self.ready.front().map_or(self.next_sequence, |entry| entry.sequence)
+    }
+
+    /// Lets the numbers go on at `sequence`, unless they are there already.
+    pub fn skip_to(&mut self, sequence: u64) {
+        self.next_sequence = self.next_sequence.max(sequence);
     }
 
     /// Appends an entry to those that are ready. Returns how many entries the bounds cost: the oldest that are ready,
     /// or the new one if it alone is too large.
-    pub fn push(&mut self, entry: Entry) -> usize {
+    pub fn push(&mut self, mut entry: Entry) -> usize {
         let cost = entry.cost_bytes();
         if cost > self.bytes_max || self.messages_max == 0 {
             return 1;
         }
         let mut dropped = 0;
         self.bytes += cost;
+        entry.sequence = self.take_sequence();
         self.ready.push_back(entry);
         while self.ready.len() > self.messages_max as usize || self.bytes > self.bytes_max {
             let Some(oldest) = self.pop_ready() else { break };
@@ -157,13 +190,14 @@ impl Queue {
     ///
     /// # Errors
     /// Gives the entry back if [`Queue::can_lease_new`] does not hold.
-    pub fn lease_new(&mut self, entry: Entry, window: u16) -> Result<DeliveryId, Entry> {
+    pub fn lease_new(&mut self, mut entry: Entry, window: u16) -> Result<DeliveryId, Entry> {
         debug_assert!(entry.class.is_confirmed());
         let cost = entry.cost_bytes();
         if !self.can_lease_new(window, cost) {
             return Err(entry);
         }
         self.bytes += cost;
+        entry.sequence = self.take_sequence();
         Ok(self.leases.push(entry))
     }
 
@@ -221,6 +255,12 @@ impl Queue {
     #[must_use]
     pub fn lease(&self, id: DeliveryId) -> Option<LeaseState<'_>> {
         self.leases.get(id)
+    }
+
+    /// The number of the entry that was handed out under this identifier; none if it is settled or was never made.
+    #[must_use]
+    pub fn leased_sequence(&self, id: DeliveryId) -> Option<u64> {
+        self.leases.sequence(id)
     }
 
     /// The unsettled deliveries in the order in which they were made, from the one after `after` on: what a receiver
@@ -291,6 +331,12 @@ impl Queue {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ready.is_empty() && self.leases.len() == 0
+    }
+
+    const fn take_sequence(&mut self) -> u64 {
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        sequence
     }
 
     fn pop_ready(&mut self) -> Option<Entry> {

@@ -134,7 +134,7 @@ fn perform(session: &mut Session, act: Act, at: u64) -> Option<Mutation> {
         let deadline = deadline.map(Instant::from_micros);
         let payload = alloc::format!("{at}");
         let message = message(TenantId::DEFAULT, "t", &payload, deadline);
-        Entry { message, class, retain: false, via: via(number) }
+        Entry::new(message, class, false, via(number))
     };
     let group = |shared: bool| shared.then(|| Box::from(*b"g"));
     let id = |n| DeliveryId::new(n).unwrap();
@@ -252,12 +252,7 @@ fn a_discarded_session_is_as_new() {
     let mut session = session();
     session.subscribe(None, Filter::new(b"a").unwrap(), options(Class::AtMostOnce), 9).unwrap();
     session.received.receive(4, 9);
-    let entry = |class| Entry {
-        message: message(TenantId::DEFAULT, "t", "p", None),
-        class,
-        retain: false,
-        via: None,
-    };
+    let entry = |class| Entry::new(message(TenantId::DEFAULT, "t", "p", None), class, false, None);
     session.queue.push(entry(Class::AtMostOnce));
     session.queue.push(entry(Class::AtLeastOnce));
     assert!(matches!(session.queue.lease_next(Instant::ZERO, 9), Some(Leased::Unconfirmed(_))));

@@ -8,6 +8,7 @@ use mynah_core::{AccessRules, WorkerId};
 use mynah_engine::{Attempt, ConnectionId, Engine, Event, Listener, Settings, Shared};
 use mynah_model::{Instant, Limits, TenantId};
 
+use crate::disk::Disk;
 use crate::lines::Lines;
 
 pub(crate) struct Broker {
@@ -17,6 +18,7 @@ pub(crate) struct Broker {
     pub(crate) asked: Vec<(usize, ConnectionId, String)>,
     peers: Vec<Peer>,
     places: HashMap<(usize, ConnectionId), usize>,
+    disk: Option<Disk>,
 }
 
 #[derive(Default)]
@@ -33,6 +35,7 @@ pub(crate) fn settings(workers: u16, limits: Limits) -> Settings {
         protocol: Arc::new(Lines),
         tenant: TenantId::DEFAULT,
         anonymous,
+        certificates: name == "guarded",
         identity: None,
     };
     Settings {
@@ -57,7 +60,59 @@ impl Broker {
         let now = Instant::from_micros(1_000_000);
         let engine = |n| Engine::new(WorkerId(n), Arc::clone(&shared), now);
         let engines = (0..shared.workers()).map(engine).collect();
-        Self { engines, shared, now, asked: Vec::new(), peers: Vec::new(), places: HashMap::new() }
+        Self {
+            engines,
+            shared,
+            now,
+            asked: Vec::new(),
+            peers: Vec::new(),
+            places: HashMap::new(),
+            disk: None,
+        }
+    }
+
+    /// A broker with a store, which stores at once.
+    pub(crate) fn durable(workers: u16) -> Self {
+        Self::with_disk(workers, Disk::default(), Instant::from_micros(1_000_000))
+    }
+
+    fn with_disk(workers: u16, mut disk: Disk, now: Instant) -> Self {
+        let mut broker = Self::with(settings(workers, Limits::default()));
+        broker.now = now;
+        disk.holds = false;
+        disk.start(&mut broker.engines, 7, now);
+        broker.disk = Some(disk);
+        broker.settle();
+        broker
+    }
+
+    /// The process is gone with everything that is not stored; another one comes.
+    pub(crate) fn crash(self, workers: u16) -> Self {
+        Self::with_disk(workers, self.disk.unwrap(), self.now)
+    }
+
+    pub(crate) fn disk(&self) -> &Disk {
+        self.disk.as_ref().unwrap()
+    }
+
+    /// Whether what comes waits until [`Broker::store_next`].
+    pub(crate) fn hold(&mut self, holds: bool) {
+        self.disk.as_mut().unwrap().holds = holds;
+    }
+
+    /// How many turns' changes are not stored.
+    pub(crate) fn pending(&self) -> usize {
+        self.disk().pending.len()
+    }
+
+    pub(crate) fn store_next(&mut self) -> bool {
+        let stored = self.disk.as_mut().unwrap().store_next(&mut self.engines, self.now);
+        self.settle();
+        stored
+    }
+
+    pub(crate) fn store_all(&mut self) {
+        while self.store_next() {}
     }
 
     /// A new peer at a worker; none if it is turned away.
@@ -166,6 +221,10 @@ impl Broker {
     /// One worker does what there is to do for it now. Returns whether there was anything.
     pub(crate) fn turn(&mut self, worker: usize) -> bool {
         let mut busy = self.engines[worker].pump(self.now);
+        if let Some(disk) = &mut self.disk {
+            busy |= disk.take(&mut self.engines[worker]);
+            while !disk.holds && disk.store_next(&mut self.engines, self.now) {}
+        }
         while let Some(id) = self.engines[worker].poll_dirty() {
             self.write(worker, id);
             busy = true;
@@ -195,10 +254,14 @@ impl Broker {
 
     fn carry_out(&mut self, worker: usize, event: Event) {
         match event {
-            Event::Authenticate { connection, attempt } => {
+            Event::Authenticate { connection, attempt, .. } => {
                 let said = match attempt {
                     Attempt::Credentials(credentials) => credentials.user.into(),
                     Attempt::Begin(said) => format!("begin {} {}", said.method, text(&said.data)),
+                    Attempt::Certificate { user } => {
+                        let id = self.engines[worker].certificate(connection).unwrap().common_name.clone();
+                        format!("certificate of {} for {}", id.unwrap(), user.unwrap_or_default())
+                    }
                     Attempt::Continue(said) => format!("continue {} {}", said.method, text(&said.data)),
                 };
                 self.asked.push((worker, connection, said));

@@ -5,10 +5,13 @@
 
 mod bridge;
 mod broker;
+mod disk;
+mod durable;
 mod identity;
 mod lines;
 mod mqtt;
 mod mqtt5;
+mod once;
 mod retained;
 mod sharing;
 mod subscriptions;

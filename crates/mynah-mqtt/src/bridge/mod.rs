@@ -92,7 +92,18 @@ impl Bridge {
     /// The options make no CONNECT, or a rule has a filter that is none.
     pub fn new(settings: Settings, topics: &[TopicRule<'_>]) -> Result<Self, Misuse> {
         let rules = topics.iter().map(|rule| Rule::new(rule).map_err(Misuse::Invalid));
-        let rules = rules.collect::<Result<_, _>>()?;
+        Self::with_rules(settings, rules.collect::<Result<_, _>>()?)
+    }
+
+    /// Another bridge for the same topics. Their filters, which stay as long as the program, are kept once.
+    ///
+    /// # Errors
+    /// The options make no CONNECT.
+    pub fn with_settings(&self, settings: Settings) -> Result<Self, Misuse> {
+        Self::with_rules(settings, self.shared.rules.clone())
+    }
+
+    fn with_rules(settings: Settings, rules: Vec<Rule>) -> Result<Self, Misuse> {
         let mut connect = Vec::new();
         settings.options.encode_connect(&mut connect)?;
         if settings.bridge_bit {

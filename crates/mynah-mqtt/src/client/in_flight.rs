@@ -315,4 +315,25 @@ mod tests {
         in_flight.send(u16::MAX, |_, packet| again.push(packet[0]));
         assert_eq!((again.as_slice(), in_flight.len()), (&[0x34][..], 1));
     }
+
+    //= mqtt-5.0 [MQTT-3.2.2-11] [MQTT-3.2.2-14]
+    #[test]
+    fn what_is_not_retained_or_low_enough_outlives_narrower_terms() {
+        let mut in_flight = InFlight::default();
+        for (number, class, first) in
+            [(1, Class::AtLeastOnce, 0x32), (2, Class::AtLeastOnce, 0x33), (3, Class::ExactlyOnce, 0x34)]
+        {
+            in_flight.add_publication(id(number), class, alloc::vec![first; 4]);
+        }
+        let terms = Terms { retain: false, class_max: Class::AtLeastOnce, ..Terms::NONE };
+        let refused = [(id(2), ReasonCode::RetainNotSupported), (id(3), ReasonCode::QosNotSupported)];
+        assert_eq!(in_flight.drop_refused(&terms), refused);
+        let mut kept = Vec::new();
+        in_flight.send(u16::MAX, |_, packet| kept.push(packet[0]));
+        assert_eq!(kept, [0x32]);
+        // The identifiers of what was refused are free.
+        assert_eq!(in_flight.fresh_id(10), Some(id(4)));
+        in_flight.last = None;
+        assert_eq!(in_flight.fresh_id(10), Some(id(2)));
+    }
 }

@@ -85,6 +85,12 @@ impl Expected {
             && other.publication.payload == self.publication.payload
     }
 
+    /// Whether what remains of its time was judged when it was written: then its group knew all of its twins, of which
+    /// the model may have given this session another.
+    pub(crate) fn is_judged(&self, arrival: &Arrival) -> bool {
+        arrival.dup && self.owed.is_some()
+    }
+
     /// Whether it may have been too old, or too large for a client that takes packets of so many bytes.
     pub(crate) fn may_be_dropped(&self, clock: Instant, packet_bytes_max: Option<u32>) -> bool {
         // What goes before the payload takes less than this.

@@ -234,7 +234,8 @@ impl Session {
             "comes twice to the program"
         } else if self.later(at).any(|later| later.came_on == Some(link)) {
             "comes again out of order"
-        } else if !is_told(arrival, expected.deadline, way.sent)
+        } else if !expected.is_judged(arrival)
+            && !is_told(arrival, expected.deadline, way.sent)
             && !self.twins(expected).any(|twin| is_told(arrival, twin.deadline, way.sent))
         {
             "comes again with a wrong remaining time"
@@ -265,7 +266,7 @@ impl Session {
                 wrong = "is out of order";
             } else if arrival.dup && expected.at >= way.opened_at {
                 wrong = "has DUP, but is newer than the connection";
-            } else if !is_told(arrival, expected.deadline, way.sent) {
+            } else if !expected.is_judged(arrival) && !is_told(arrival, expected.deadline, way.sent) {
                 wrong = "is told a wrong remaining time";
             } else if !arrival.dup && expected.deadline.is_some_and(|deadline| deadline <= way.sent) {
                 wrong = "comes after its time";

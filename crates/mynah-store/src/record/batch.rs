@@ -286,6 +286,7 @@ mod tests {
             topic: (0, 1),
             payload: (1, 5),
             deadline: None,
+            publisher: None,
             native: b"topic",
         };
         batch.payload(0, &message);

@@ -1,0 +1,301 @@
+//! What changes of sessions and retained values are to be stored, as data, and what waits until they are.
+//!
+//! Each turn's changes have a [`Mark`]. Who made them waits for it; who made them on another worker has given them a
+//! token there, and hears of it when they are stored.
+
+use core::ops::Range;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use mynah_core::{Cursor, Entry, GroupKey, SessionKey, SessionRef, Via, WorkerId};
+use mynah_model::{Class, DeliveryId, Message, SubscriptionOptions, TenantId, Will};
+
+use crate::connections::ConnectionId;
+use crate::deeds::{Deed, Part};
+use crate::inbox::Ask;
+
+/// Names the changes of one turn and all before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mark(pub(crate) u64);
+
+/// When a promise counts as kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promise {
+    /// When what it is about is stored.
+    Stored,
+    /// At once: what is stored later may be lost with the machine.
+    AtOnce,
+}
+
+/// A change as it is kept until the end of the turn. Sessions are named by reference: names are long.
+#[derive(Debug)]
+pub(crate) enum Note {
+    /// The session is there, as it is at the end of the turn.
+    Session(SessionRef),
+    Ended(SessionKey),
+    /// With how far the replay of retained values has come, if one is under way.
+    Subscribed(SessionRef, Attached, SubscriptionOptions, Option<Cursor>),
+    Unsubscribed(SessionRef, Attached),
+    Received(SessionRef, u16),
+    Completed(SessionRef, u16),
+    Will(SessionRef, Option<Box<Will>>),
+    Enqueued(SessionRef, Enqueued),
+    /// An entry that was ready is handed out.
+    Leased(SessionRef, u64, DeliveryId),
+    /// The receiver has it and will not take it again.
+    Taken(SessionRef, u64, DeliveryId),
+    /// The entries with numbers from the first up to the second are gone.
+    Settled(SessionRef, u64, u64),
+    Retained(Message),
+    Cleared(TenantId, Box<[u8]>),
+    /// What this worker has done of something, and who got the message.
+    Part(Part, Box<[u64]>),
+    PartGone(Arc<Deed>, u64),
+    /// The broker owes a message to everybody, or to one of a group.
+    Errand(Arc<Deed>, Message, Option<Arc<GroupKey>>),
+    ErrandDone(Arc<Deed>),
+}
+
+/// The group and the filter of a subscription.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    pub(crate) share: Option<Box<[u8]>>,
+    pub(crate) filter: Box<[u8]>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Enqueued {
+    pub(crate) sequence: u64,
+    pub(crate) message: Message,
+    pub(crate) class: Class,
+    pub(crate) retain: bool,
+    pub(crate) via: Option<Arc<Via>>,
+    pub(crate) delivery: Option<DeliveryId>,
+}
+
+/// What an answer waits for: the changes of a turn, and everything up to a token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct After {
+    pub(crate) mark: u64,
+    pub(crate) token: u64,
+}
+
+/// What other workers were asked to tell.
+#[derive(Debug)]
+struct Asked {
+    /// How many have not answered.
+    answers: usize,
+    then: Then,
+}
+
+/// What is to be noted when all have answered.
+#[derive(Debug)]
+pub(crate) enum Then {
+    Nothing,
+    /// The message is now with all who want it: a publication of the session is a duplicate from here on.
+    Done {
+        session: Option<SessionRef>,
+        deed: Arc<Deed>,
+        parts: Range<u64>,
+    },
+}
+
+/// The changes of a worker.
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    promise: Option<Promise>,
+    pub(crate) notes: Vec<Note>,
+    /// Where notes begin that do not belong to those before them.
+    bounds: Vec<usize>,
+    /// Where the notes of the command begin that is being carried out, and its tokens.
+    since: (usize, u64),
+    /// The mark of the notes that are not taken yet, less one.
+    taken: u64,
+    stored: u64,
+    last_token: u64,
+    /// The next of the numbers that are given once.
+    next_number: u64,
+    asked: BTreeMap<u64, Asked>,
+    /// Others who wait for a mark, with their tokens.
+    asks: VecDeque<(u64, WorkerId, u64)>,
+    /// Connections that wait for a mark.
+    by_mark: VecDeque<(u64, ConnectionId)>,
+    /// Connections that wait for a token.
+    by_token: VecDeque<(u64, ConnectionId)>,
+    /// Nothing more is to be stored for the moment.
+    pub(crate) full: bool,
+}
+
+impl Journal {
+    pub(crate) fn start(&mut self, promise: Promise, first_number: u64) {
+        (self.promise, self.next_number) = (Some(promise), first_number);
+    }
+
+    /// The number that is given next.
+    pub(crate) const fn next_number(&self) -> u64 {
+        self.next_number
+    }
+
+    /// A number that no other worker gives for the same client, and nobody in another run.
+    pub(crate) const fn take_number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number - 1
+    }
+
+    /// Whether changes are stored at all.
+    #[inline]
+    pub(crate) const fn is_on(&self) -> bool {
+        self.promise.is_some()
+    }
+
+    /// Whether promises wait for that.
+    #[inline]
+    pub(crate) const fn waits(&self) -> bool {
+        matches!(self.promise, Some(Promise::Stored))
+    }
+
+    #[inline]
+    pub(crate) fn note(&mut self, note: Note) {
+        self.notes.push(note);
+    }
+
+    pub(crate) fn note_entry(&mut self, session: SessionRef, entry: &Entry, delivery: Option<DeliveryId>) {
+        let Entry { class, retain, sequence, .. } = *entry;
+        let (message, via) = (entry.message.clone(), entry.via.clone());
+        let enqueued = Enqueued { sequence, message, class, retain, via, delivery };
+        self.note(Note::Enqueued(session, enqueued));
+    }
+
+    /// The entries from one number up to another are gone, if there are any.
+    pub(crate) fn note_settled(&mut self, session: SessionRef, from: u64, to: u64) {
+        if from < to {
+            self.note(Note::Settled(session, from, to));
+        }
+    }
+
+    /// A command begins: what is noted from here on is what its answer waits for.
+    #[inline]
+    pub(crate) fn begin(&mut self) {
+        self.since = (self.notes.len(), self.last_token);
+        if self.notes.len() > self.bounds.last().copied().unwrap_or_default() {
+            self.bounds.push(self.notes.len());
+        }
+    }
+
+    /// What the answer of the command waits for that is being carried out; nothing if it has changed nothing.
+    pub(crate) const fn after(&self) -> Option<After> {
+        let (notes, token) = self.since;
+        let (noted, asked) = (self.notes.len() > notes, self.last_token > token);
+        if !self.waits() || !(noted || asked) {
+            return None;
+        }
+        let mark = if noted { self.taken + 1 } else { 0 };
+        Some(After { mark, token: if asked { self.last_token } else { 0 } })
+    }
+
+    /// What waits for everything that is known so far.
+    pub(crate) const fn after_all(&self) -> After {
+        After {
+            mark: if self.notes.is_empty() { self.taken } else { self.taken + 1 },
+            token: self.last_token,
+        }
+    }
+
+    /// The mark of what was noted last.
+    pub(crate) const fn mark(&self) -> u64 {
+        self.taken + 1
+    }
+
+    pub(crate) fn is_past(&self, after: After) -> bool {
+        after.mark <= self.stored
+            && self.asked.first_key_value().is_none_or(|(first, _)| *first > after.token)
+    }
+
+    pub(crate) const fn is_stored(&self, mark: u64) -> bool {
+        mark <= self.stored
+    }
+
+    pub(crate) fn await_after(&mut self, after: After, id: ConnectionId) {
+        if after.mark > self.stored && self.by_mark.back() != Some(&(after.mark, id)) {
+            self.by_mark.push_back((after.mark, id));
+        }
+        if after.token > 0 && self.by_token.back() != Some(&(after.token, id)) {
+            self.by_token.push_back((after.token, id));
+        }
+    }
+
+    /// The token that the next [`Journal::ask`] gives.
+    pub(crate) const fn next_token(&self) -> u64 {
+        self.last_token + 1
+    }
+
+    /// A token for `answers` questions to other workers.
+    pub(crate) fn ask(&mut self, answers: usize, then: Then) -> u64 {
+        self.last_token += 1;
+        self.asked.insert(self.last_token, Asked { answers, then });
+        self.last_token
+    }
+
+    /// Whether publications of a client are under way.
+    pub(crate) fn is_under_way(&self, key: &SessionKey) -> bool {
+        self.asked.values().any(|asked| match &asked.then {
+            Then::Done { deed, .. } => deed.tenant == key.tenant && deed.client_id == key.client_id,
+            Then::Nothing => false,
+        })
+    }
+
+    /// One has answered. Says what is to be done if all have.
+    pub(crate) fn answered(&mut self, token: u64) -> Option<Then> {
+        let asked = self.asked.get_mut(&token)?;
+        asked.answers = asked.answers.saturating_sub(1);
+        if asked.answers > 0 {
+            return None;
+        }
+        self.asked.remove(&token).map(|asked| asked.then)
+    }
+
+    /// Somebody wants to hear when what was noted since [`Journal::begin`] is stored. Returns whether that is not yet.
+    pub(crate) fn defer(&mut self, ask: &Ask) -> bool {
+        let mark = self.after().map_or(0, |after| after.mark);
+        if mark > 0 {
+            self.asks.push_back((mark, ask.from, ask.token));
+        }
+        mark > 0
+    }
+
+    /// Takes the notes of the turn. They have the mark that is returned.
+    pub(crate) fn take(&mut self) -> (Vec<Note>, Vec<usize>, Mark) {
+        let (notes, bounds) = (core::mem::take(&mut self.notes), core::mem::take(&mut self.bounds));
+        self.taken += u64::from(!notes.is_empty());
+        self.since = (0, self.last_token);
+        (notes, bounds, Mark(self.taken))
+    }
+
+    /// Keeps the memory of notes that were taken.
+    pub(crate) fn give_back(&mut self, mut memory: Vec<Note>, mut bounds: Vec<usize>) {
+        memory.clear();
+        bounds.clear();
+        if self.bounds.is_empty() {
+            self.bounds = bounds;
+        }
+        if self.notes.is_empty() && memory.capacity() <= 4_096 {
+            self.notes = memory;
+        }
+    }
+
+    pub(crate) fn note_stored(&mut self, mark: Mark) {
+        self.stored = self.stored.max(mark.0);
+    }
+
+    /// The next of those who asked for what is stored now.
+    pub(crate) fn next_ask(&mut self) -> Option<(WorkerId, u64)> {
+        self.asks.pop_front_if(|(mark, ..)| *mark <= self.stored).map(|(_, from, token)| (from, token))
+    }
+
+    /// The next connection that may have waited for what is stored now, here or elsewhere.
+    pub(crate) fn next_waiter(&mut self) -> Option<ConnectionId> {
+        let first = self.asked.first_key_value().map_or(u64::MAX, |(first, _)| *first);
+        let waiter = self.by_mark.pop_front_if(|(mark, _)| *mark <= self.stored);
+        waiter.or_else(|| self.by_token.pop_front_if(|(token, _)| *token < first)).map(|(_, id)| id)
+    }
+}

@@ -1,0 +1,206 @@
+//! What is promised is stored: answers wait for the store, and a broker that comes back after a crash goes on.
+
+use std::time::Duration;
+
+use crate::broker::Broker;
+
+/// A broker with a store that stores nothing before it is told to, and what came before that is stored.
+pub(crate) fn held(workers: u16, openings: &[&str]) -> (Broker, Vec<usize>) {
+    let mut broker = Broker::durable(workers);
+    let mut peers = Vec::new();
+    for lines in openings {
+        let peer = broker.accept(0);
+        broker.say(peer, lines);
+        broker.hear(peer);
+        peers.push(peer);
+    }
+    broker.hold(true);
+    (broker, peers)
+}
+
+#[test]
+fn nothing_is_acknowledged_before_it_is_stored_and_then_in_order() {
+    for workers in 1..4 {
+        let (mut broker, peers) = held(workers, &["open s stay\nsub t/# 1", "open p go"]);
+        broker.cut(peers[0]);
+        broker.store_all();
+        broker.say(peers[1], "pub t/1 1 - one\npub x 1 - nobody\npub t/2 1 - two");
+        assert_eq!(broker.hear(peers[1]), "", "{workers}");
+        broker.say(peers[1], "pub t/3 1 - three");
+        broker.store_next();
+        let heard = broker.hear(peers[1]);
+        assert!(
+            "published 2\npublished 3 unwanted\npublished 4\npublished 5\n".starts_with(&heard),
+            "{heard}"
+        );
+        broker.store_all();
+        assert_eq!(
+            heard + &broker.hear(peers[1]),
+            "published 2\npublished 3 unwanted\npublished 4\npublished 5\n"
+        );
+    }
+}
+
+#[test]
+fn what_nobody_keeps_is_acknowledged_at_once() {
+    let (mut broker, peers) = held(2, &["open s go\nsub t 2", "open d stay\nsub d 1", "open p go"]);
+    broker.say(peers[2], "pub t 0 - x\npub t 1 - y\npub t 2 - z\ndone 4");
+    assert_eq!(broker.pending(), 0);
+    if broker.worker_of(peers[0]) == broker.worker_of(peers[2]) {
+        assert!(broker.hear(peers[2]).starts_with("published 3\npublished 4\n"));
+    }
+    assert_eq!(broker.hear(peers[0]), "msg 0 0 t x\nmsg 1 1 t y\nmsg 2 2 t z\n");
+}
+
+#[test]
+fn a_session_is_open_when_it_is_stored_and_its_input_waits() {
+    let (mut broker, _) = held(1, &[]);
+    let peer = broker.accept(0);
+    broker.say(peer, "open s stay\nsub t 1\nunsub u");
+    assert_eq!(broker.hear(peer), "");
+    assert!(!broker.wants_bytes(peer));
+    broker.store_next();
+    assert_eq!(broker.hear(peer), "opened new\n");
+    broker.store_all();
+    assert_eq!(broker.hear(peer), "subscribed 1\nunsubscribed false\n");
+}
+
+#[test]
+fn an_exactly_once_delivery_goes_out_when_its_identifier_is_stored() {
+    let (mut broker, peers) = held(1, &["open s stay\nsub t 2", "open p go"]);
+    broker.say(peers[1], "pub t 1 - one\npub t 2 - two");
+    assert_eq!(broker.hear(peers[0]), "msg 1 1 t one\n", "at least once may repeat");
+    broker.store_all();
+    assert_eq!(broker.hear(peers[0]), "msg 2 2 t two\n");
+    broker.say(peers[0], "rec 2");
+    assert_eq!(broker.hear(peers[0]), "", "the release waits for it too");
+    broker.store_all();
+    assert_eq!(broker.hear(peers[0]), "received 2\n");
+}
+
+#[test]
+fn an_exactly_once_publication_reaches_nobody_before_its_identifier_is_stored() {
+    let (mut broker, peers) = held(1, &["open s stay\nsub t 1", "open p stay"]);
+    broker.say(peers[1], "pub t 2 - x");
+    assert_eq!(broker.hear(peers[0]), "", "it would come again, if the broker crashed now");
+    broker.store_all();
+    assert_eq!(broker.hear(peers[0]), "msg 1 1 t x\n");
+}
+
+#[test]
+fn what_left_the_backlog_is_repeated_as_such_and_not_overtaken() {
+    let (mut broker, peers) = held(1, &["open s stay\nsub t 1", "open p go"]);
+    broker.cut(peers[0]);
+    broker.say(peers[1], "pub t 1 - x");
+    broker.store_all();
+    let again = broker.accept(0);
+    broker.say(again, "open s stay");
+    broker.store_next();
+    assert_eq!(broker.hear(again), "opened again\n");
+    broker.say(peers[1], "pub t 1 - y");
+    assert_eq!(broker.hear(again), "");
+    broker.store_all();
+    assert_eq!(broker.hear(again), "msg 1 1 t x\nmsg 2 1 t y\n");
+    let mut broker = broker.crash(1);
+    assert_eq!(broker.open_heard(0, "open s stay").1, "opened again\nmsg 1 1 again t x\nmsg 2 1 again t y\n");
+}
+
+#[test]
+fn after_a_crash_everything_that_was_acknowledged_is_there() {
+    for (before, after) in [(1, 1), (3, 2), (2, 3)] {
+        let (mut broker, peers) = held(before, &["open s stay\nsub t 2\nsub @g:u 1", "open p stay"]);
+        broker.say(
+            peers[1],
+            "pub t 1 - one\npub t 2 - two\npub v 1 keep value\npub w 1 keep gone\npub w 1 keep ",
+        );
+        broker.store_all();
+        let heard = broker.hear(peers[0]);
+        assert!(heard.ends_with("msg 1 1 t one\nmsg 2 2 t two\n"), "{heard}");
+        broker.say(peers[0], "rec 2");
+        broker.store_all();
+        broker.say(peers[1], "pub t 1 - lost");
+        let mut broker = broker.crash(after);
+        let (again, heard) = broker.open_heard(0, "open s stay");
+        assert_eq!(heard, "opened again\nmsg 1 1 again t one\nrelease 2\n", "{before} {after}");
+        let publisher = broker.open(0, "open p go");
+        broker.say(publisher, "pub t 2 - again\npub u 1 - shared");
+        broker.say(again, "ack 1\nfin 2");
+        assert_eq!(broker.hear(again), "msg 3 2 t again\nmsg 4 1 u shared\n");
+        broker.say(again, "rec 3\nfin 3\nack 4\nsub v 1\nsub w 1");
+        let heard = broker.hear(again);
+        assert!(heard.contains("msg 5 1 retained v value") && !heard.contains("gone"), "{heard}");
+    }
+}
+
+#[test]
+fn an_exactly_once_publication_that_was_acknowledged_is_a_duplicate_after_a_crash() {
+    for workers in 1..4 {
+        let (mut broker, peers) = held(workers, &["open s stay\nsub t 2", "open p stay"]);
+        broker.say(peers[1], "pub t 2 - x");
+        broker.store_all();
+        assert_eq!(broker.hear(peers[1]), "published 2\n");
+        let mut broker = broker.crash(workers);
+        let publisher = broker.open(0, "open p stay");
+        broker.say(publisher, "pub t 2 - x");
+        assert_eq!(broker.hear(publisher), "published 2\n");
+        broker.say(publisher, "done 2");
+        assert_eq!(broker.hear(publisher), "completed 2\n");
+        let (_, heard) = broker.open_heard(0, "open s stay");
+        assert_eq!(heard, "opened again\nmsg 1 2 again t x\n", "{workers}");
+    }
+}
+
+#[test]
+fn what_was_settled_or_dropped_does_not_come_back() {
+    let (mut broker, peers) = held(1, &["open s stay\nsub t 1", "open p go"]);
+    broker.say(peers[1], "pub t 1 - one\npub t 1 - two\npub t 1 - three");
+    broker.say(peers[0], "ack 1");
+    broker.store_all();
+    let mut broker = broker.crash(1);
+    let (again, heard) = broker.open_heard(0, "open s stay");
+    assert_eq!(heard, "opened again\nmsg 2 1 again t two\nmsg 3 1 again t three\n");
+    broker.say(again, "ack 2\nack 3\nquit");
+    let gone = broker.open(0, "open s go");
+    broker.say(gone, "quit");
+    assert!(broker.disk().state.sessions.is_empty());
+}
+
+#[test]
+fn a_crash_is_an_end_without_good_bye() {
+    let (mut broker, _) = held(2, &["open s stay\nsub w 1", "open p stay w", "open q stay w 5000"]);
+    broker.store_all();
+    let mut broker = broker.crash(2);
+    broker.advance(Duration::from_millis(1));
+    let (watcher, heard) = broker.open_heard(0, "open s stay");
+    assert_eq!(heard.matches(" w ").count(), 1, "{heard}");
+    broker.say(watcher, "ack 1");
+    broker.advance(Duration::from_secs(6));
+    let heard = broker.hear(watcher);
+    assert_eq!(heard.matches(" w ").count(), 1, "{heard}");
+    assert!(broker.disk().state.sessions.values().all(|session| !session.has_will()));
+}
+
+#[test]
+fn without_room_only_what_would_be_stored_is_refused() {
+    let (mut broker, peers) = held(1, &["open s stay\nsub t 1", "open p go"]);
+    broker.engines[0].set_full(true);
+    broker.say(peers[1], "pub t 1 - x\npub t 0 - y\npub u 1 - z\npub u 0 keep v");
+    assert_eq!(broker.hear(peers[1]), "refused 2 quota exceeded\npublished 4 unwanted\n");
+    assert_eq!(broker.hear(peers[0]), "msg 0 0 t y\n");
+    broker.engines[0].set_full(false);
+    broker.say(peers[1], "pub t 1 - x");
+    broker.store_all();
+    assert_eq!(broker.hear(peers[1]), "published 6\n");
+}
+
+#[test]
+fn what_is_due_at_the_start_is_done_before_the_first_peer_comes() {
+    for workers in 1..4 {
+        let (mut broker, _) = held(workers, &["open s stay\nsub exact 2", "open w go exact"]);
+        broker.store_all();
+        let mut broker = broker.crash(workers);
+        assert!(!broker.disk().state.sessions.contains_key(&b"w"[..]), "it has ended with its connection");
+        let (_, heard) = broker.open_heard(0, "open s stay");
+        assert_eq!(heard, "opened again\nmsg 1 2 exact gone\n", "{workers}");
+    }
+}

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use mynah_admin::{MetricsSource, Readiness, Snapshot};
+use mynah_admin::{MetricsSource, Readiness, Snapshot, StoreCounts};
 use mynah_auth::Users;
 use mynah_core::SHARDS;
 use mynah_engine::Shared;
@@ -16,10 +16,8 @@ use mynah_http::Http;
 use mynah_http::adapter::{Busy, Dial};
 use mynah_model::{Identity, TenantId};
 use mynah_mqtt::Mqtt;
-use mynah_net::{
-    Address, ClientTls, Dialer, Keeping, Link, Recovered, Server, Socketed, StartError, Storage, Tls, Verify,
-};
-use mynah_store::StoreOptions;
+use mynah_net::{Address, ClientTls, Dialer, Link, Server, Socketed, StartError, Storage, Tls, Verify};
+use mynah_store::{Status, Store};
 use tokio::sync::watch;
 use tokio::task::{self, JoinSet};
 
@@ -27,6 +25,7 @@ use crate::bridges;
 use crate::complaint::Complaint;
 use crate::config::{Listener, Protocol, Settings, StoreSettings};
 use crate::passwords::Passwords;
+use crate::storage::{self, Watched};
 use crate::web::{self, Bounds, Site};
 
 /// What is shown as the broker's version.
@@ -35,6 +34,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// A running broker.
 pub(crate) struct Broker {
     server: Server,
+    store: Option<Watched>,
     ready: Readiness,
     sites: JoinSet<()>,
     /// The TLS of listeners, by their names.
@@ -46,8 +46,9 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// Opens all listeners and starts the workers. Called inside the runtime.
-    pub(crate) fn start(settings: Settings, users: Option<Users>) -> Result<Self, Complaint> {
+    /// Opens all listeners and starts the workers: management first, so that it can be asked how far the start is; the
+    /// others when everything that was stored has been read. Called inside the runtime.
+    pub(crate) async fn start(settings: Settings, users: Option<Users>) -> Result<Self, Complaint> {
         let (grace, http) = (settings.shutdown_grace, settings.http.clone());
         let limits = settings.limits.clone();
         let sockets = web_sockets(&settings.listeners)?;
@@ -61,27 +62,30 @@ impl Broker {
         let statuses: Vec<_> =
             bridges.iter().map(|bridge| Arc::new(bridges::Status::new(&bridge.name))).collect();
         let first_bridge = place(&listeners, listeners.len());
-        let server = start_server(settings, users, &statuses)?;
-        for (listener, socket) in &sockets {
-            told(&listeners[*listener], socket.local_addr().ok().map(Address::Inet));
-        }
         let ready = Readiness::default();
         let (stopping, _) = watch::channel(false);
         let mut sites = JoinSet::new();
-        for (listener, socket) in sockets {
-            let router = match listeners[listener].protocol {
-                Protocol::Management => {
-                    let metrics = Metrics { shared: Arc::clone(server.shared()), bridges: statuses.clone() };
-                    mynah_admin::router(metrics, ready.clone())
-                }
-                _ => {
-                    let links = Links(server.dialer(place(&listeners, listener)));
-                    mynah_http::adapter::router(links, http.clone(), ready.flag())
-                }
-            };
-            // Each has bounds of its own: a flood of one does not shut the other.
+        // Each has bounds of its own: a flood of one does not shut the other.
+        let mut serve = |listener: &Listener, socket: std::net::TcpListener, router| {
+            told(listener, socket.local_addr().ok().map(Address::Inet));
             let bounds = Bounds::new(&limits, &http);
             sites.spawn(web::serve(Site { socket, router }, bounds, stopping.subscribe()));
+        };
+        let metrics = Arc::new(Metrics::new(&settings, statuses.clone()));
+        let (of_management, sockets): (Vec<_>, Vec<_>) =
+            sockets.into_iter().partition(|(at, _)| listeners[*at].protocol == Protocol::Management);
+        for (at, socket) in of_management {
+            let router = mynah_admin::router(Arc::clone(&metrics), ready.clone());
+            serve(&listeners[at], socket, router);
+        }
+        let known = statuses.clone();
+        let started = task::spawn_blocking(move || start_server(settings, users, &known)).await;
+        let (server, store) =
+            started.map_err(|_| Complaint::Other("the start failed; the log says why".to_owned()))??;
+        metrics.begin(&server, store.as_ref().map(Watched::store));
+        for (at, socket) in sockets {
+            let links = Links(server.dialer(place(&listeners, at)));
+            serve(&listeners[at], socket, mynah_http::adapter::router(links, http.clone(), ready.flag()));
         }
         for (at, (bridge, status)) in bridges.into_iter().zip(&statuses).enumerate() {
             let dialer = server.dialer(first_bridge + at as u16);
@@ -89,12 +93,19 @@ impl Broker {
         }
         ready.set(true);
         tracing::info!(version = VERSION, workers = server.shared().workers(), "ready");
-        Ok(Self { server, ready, sites, tls, bridge_tls, stopping, grace })
+        Ok(Self { server, store, ready, sites, tls, bridge_tls, stopping, grace })
     }
 
     /// Whether a worker has stopped by itself.
     pub(crate) fn has_failed(&self) -> bool {
         self.server.has_failed()
+    }
+
+    /// Tells the log what the store has met with, and returns what keeps it from storing anything, if that is so.
+    pub(crate) fn look_after_store(&mut self) -> Option<Complaint> {
+        let store = self.store.as_mut()?;
+        store.look();
+        store.fatal()
     }
 
     /// Reads the certificates again. Connections that are there stay; new ones get what is in the files now. A
@@ -115,14 +126,21 @@ impl Broker {
     }
 
     /// Takes leave of everybody and stops. Says whether all had read what waited for them within the grace.
-    pub(crate) async fn stop(self) -> bool {
-        let Self { server, ready, mut sites, stopping, grace, .. } = self;
+    ///
+    /// # Errors
+    /// The store could not keep what it was given.
+    pub(crate) async fn stop(self) -> Result<bool, Complaint> {
+        let Self { server, store, ready, mut sites, stopping, grace, .. } = self;
         ready.set(false);
         // Whoever asks for a page now gets it to its end; streams end when the workers end their links.
         let _ = stopping.send(true);
-        let drained = task::spawn_blocking(move || server.stop()).await.unwrap_or(false);
+        let stopped = task::spawn_blocking(move || {
+            let drained = server.stop();
+            store.map_or(Ok(()), Watched::close).map(|()| drained)
+        });
+        let drained = stopped.await.unwrap_or(Ok(false))?;
         let ended = tokio::time::timeout(grace, async { while sites.join_next().await.is_some() {} }).await;
-        drained && ended.is_ok()
+        Ok(drained && ended.is_ok())
     }
 }
 
@@ -162,7 +180,7 @@ fn start_server(
     settings: Settings,
     users: Option<Users>,
     statuses: &[Arc<bridges::Status>],
-) -> Result<Server, Complaint> {
+) -> Result<(Server, Option<Watched>), Complaint> {
     let protocol = |config| Arc::new(Mqtt::new(config)) as Arc<dyn mynah_stack::Protocol>;
     let mqtt = protocol(settings.mqtt);
     let profiles: BTreeMap<_, _> =
@@ -206,7 +224,9 @@ fn start_server(
             name,
         });
     }
-    let storage = settings.store.as_ref().map(open_store).transpose()?;
+    let storage = settings.store.as_ref().map(|store| storage::open(store, seed())).transpose()?;
+    let store = storage.as_ref().map(|storage| Arc::clone(storage.store()));
+    let store = store.zip(settings.store).map(|(store, settings)| Watched::new(store, settings));
     let engine = mynah_engine::Settings {
         workers: settings.workers.map_or_else(cores, std::num::NonZero::get),
         limits: settings.limits,
@@ -224,27 +244,7 @@ fn start_server(
     for local in server.addresses() {
         told(served[usize::from(local.listener)], Some(local.address.clone()));
     }
-    Ok(server)
-}
-
-/// Opens the store and reads what is in it.
-fn open_store(settings: &StoreSettings) -> Result<Storage, Complaint> {
-    let folder = &settings.folder;
-    let options = StoreOptions { free_bytes_min: settings.free_bytes_min, ..StoreOptions::new(folder) };
-    let begun = Instant::now();
-    let progress = |done, all| tracing::info!(done, all, "reading the store");
-    let failed = |error| Complaint::Other(format!("the store in {}: {error}", folder.display()));
-    let (storage, report) = Storage::open(options, settings.keeping, seed(), progress).map_err(failed)?;
-    for finding in &report.findings {
-        tracing::warn!("the store: {finding}");
-    }
-    let Recovered { sessions, messages, values } = storage.recovered();
-    let (folder, took) = (folder.display(), begun.elapsed());
-    tracing::info!(%folder, sessions, messages, values, ?took, "the store is open");
-    if let Keeping::Interval(interval) = settings.keeping {
-        tracing::warn!(?interval, "what was acknowledged within this time may be lost with the machine");
-    }
-    Ok(storage)
+    Ok((server, store))
 }
 
 /// One worker for each core.
@@ -270,23 +270,59 @@ impl Dial for Links {
     }
 }
 
-/// What the workers count.
+/// What is counted, as far as it is there: management is served before the rest.
 struct Metrics {
-    shared: Arc<Shared>,
+    durability: &'static str,
     bridges: Vec<Arc<bridges::Status>>,
+    shared: OnceLock<Arc<Shared>>,
+    /// Whoever asks does not keep it open.
+    store: OnceLock<Weak<Store>>,
+}
+
+impl Metrics {
+    fn new(settings: &Settings, bridges: Vec<Arc<bridges::Status>>) -> Self {
+        let durability = settings.store.as_ref().map_or("memory", StoreSettings::keeping_name);
+        Self { durability, bridges, shared: OnceLock::new(), store: OnceLock::new() }
+    }
+
+    /// From here on there is something to count.
+    fn begin(&self, server: &Server, store: Option<&Arc<Store>>) {
+        self.shared.get_or_init(|| Arc::clone(server.shared()));
+        if let Some(store) = store {
+            self.store.get_or_init(|| Arc::downgrade(store));
+        }
+    }
 }
 
 impl MetricsSource for Metrics {
     fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::new(VERSION);
-        for counters in self.shared.all_counters() {
-            snapshot.add_worker(counters);
+        if let Some(shared) = self.shared.get() {
+            for counters in shared.all_counters() {
+                snapshot.add_worker(counters);
+            }
+            // Retained values belong to no worker.
+            let sizes = shared.sizes();
+            (snapshot.retained, snapshot.retained_bytes) =
+                (sizes.retained_messages as u64, sizes.retained_bytes as u64);
         }
-        // Retained values belong to no worker.
-        let sizes = self.shared.sizes();
-        (snapshot.retained, snapshot.retained_bytes) =
-            (sizes.retained_messages as u64, sizes.retained_bytes as u64);
         snapshot.bridges = self.bridges.iter().map(|status| status.counts()).collect();
+        snapshot.durability = self.durability;
+        snapshot.store = self.store.get().and_then(Weak::upgrade).map(|store| counts(&store.status()));
         snapshot
+    }
+}
+
+fn counts(status: &Status) -> StoreCounts {
+    StoreCounts {
+        full: status.is_low_on_space,
+        syncs: status.syncs,
+        sync_micros: u64::try_from(status.sync_time.as_micros()).unwrap_or(u64::MAX),
+        segments: status.segments,
+        journal_bytes: status.journal_bytes,
+        live_messages: status.live_messages,
+        live_bytes: status.live_bytes,
+        waiting_bytes: status.waiting_bytes,
+        free_bytes: status.free_bytes,
     }
 }

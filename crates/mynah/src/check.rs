@@ -76,7 +76,7 @@ pub(crate) fn summary(settings: &Settings) -> String {
             let _ = writeln!(text, "store      in {:<21} {kept}", store.folder.display());
         }
         None => {
-            off.push("storage (all state is in memory and gone at a restart; set `store.path` to keep it)");
+            off.push("storage (all state is in memory and gone at a restart)");
         }
     }
     let _ = writeln!(text, "off: {}", off.join(", "));

@@ -12,6 +12,8 @@ mod passwd;
 mod passwords;
 mod serve;
 mod stop;
+mod storage;
+mod store;
 mod web;
 
 use std::process::ExitCode;
@@ -22,17 +24,22 @@ use crate::arguments::{Arguments, Command};
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Serve { config } => serve::run(config.as_deref()),
-        Command::Check { config } => check::run(config.as_deref()),
-        Command::Pub(arguments) => client::publish(&arguments),
-        Command::Sub(arguments) => client::subscribe(&arguments),
-        Command::Passwd { command } => passwd::run(&command),
+        Command::Serve { config } => serve::run(config.as_deref()).map(done),
+        Command::Check { config } => check::run(config.as_deref()).map(done),
+        Command::Pub(arguments) => client::publish(&arguments).map(done),
+        Command::Sub(arguments) => client::subscribe(&arguments).map(done),
+        Command::Passwd { command } => passwd::run(&command).map(done),
+        Command::Store { command } => store::run(&command),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(complaint) => {
             eprintln!("mynah: {complaint}");
             ExitCode::FAILURE
         }
     }
+}
+
+const fn done((): ()) -> ExitCode {
+    ExitCode::SUCCESS
 }

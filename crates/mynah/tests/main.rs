@@ -1,6 +1,9 @@
 //! The program from outside: what it prints, what it returns, and how it comes and goes.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
 
+mod store;
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -85,22 +88,21 @@ impl Broker {
     fn start(config: &Path) -> Self {
         let mut child = mynah(&["serve", "-c", config.to_str().unwrap()]).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
-        let mut address = |protocol: &str| loop {
+        let mut addresses = BTreeMap::new();
+        loop {
             let mut line = String::new();
             assert!(log.read_line(&mut line).unwrap() > 0, "the broker ended");
-            if line.contains("\"listening\"") && line.contains(&format!("\"protocol\":\"{protocol}\"")) {
-                return line
-                    .split("\"address\":\"")
-                    .nth(1)
-                    .unwrap()
-                    .split('"')
-                    .next()
-                    .unwrap()
-                    .parse()
-                    .unwrap();
+            if line.contains("\"ready\"") {
+                break;
             }
-        };
-        let (mqtt, http, management) = (address("mqtt"), address("http"), address("management"));
+            let said = |name: &str| {
+                Some(line.split_once(&format!("\"{name}\":\""))?.1.split_once('"')?.0.to_owned())
+            };
+            if let (Some(protocol), Some(address)) = (said("protocol"), said("address")) {
+                addresses.insert(protocol, address.parse().unwrap());
+            }
+        }
+        let (mqtt, http, management) = (addresses["mqtt"], addresses["http"], addresses["management"]);
         thread::spawn(move || log.read_to_string(&mut String::new()));
         Self { child, mqtt, http, management }
     }

@@ -344,7 +344,7 @@ impl Default for Sys {
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct StoreTable {
-    pub(super) path: Option<Spanned<String>>,
+    pub(super) path: Spanned<String>,
     pub(super) durability: Durability,
     pub(super) interval_ms: u32,
     pub(super) free_bytes_min: u64,
@@ -352,7 +352,8 @@ pub(super) struct StoreTable {
 
 impl Default for StoreTable {
     fn default() -> Self {
-        Self { path: None, durability: Durability::Sync, interval_ms: 100, free_bytes_min: 256 << 20 }
+        let path = Spanned::new(0..0, "mynah-data".to_owned());
+        Self { path, durability: Durability::Sync, interval_ms: 100, free_bytes_min: 256 << 20 }
     }
 }
 

@@ -51,6 +51,16 @@ pub(crate) struct StoreSettings {
     pub(crate) free_bytes_min: u64,
 }
 
+impl StoreSettings {
+    /// What the configuration calls this way of keeping.
+    pub(crate) const fn keeping_name(&self) -> &'static str {
+        match self.keeping {
+            Keeping::Sync => "sync",
+            Keeping::Interval(_) => "interval",
+        }
+    }
+}
+
 /// Profiles of listeners, by name.
 pub(crate) type Profiles = BTreeMap<String, mynah_mqtt::Config>;
 
@@ -117,9 +127,8 @@ fn store(written: &document::StoreTable, folder: &Path) -> Option<StoreSettings>
         Durability::Interval => Keeping::Interval(Duration::from_millis(written.interval_ms.into())),
         Durability::Memory => return None,
     };
-    let path = written.path.as_ref()?;
     Some(StoreSettings {
-        folder: folder.join(path.get_ref()),
+        folder: folder.join(written.path.get_ref()),
         keeping,
         free_bytes_min: written.free_bytes_min,
     })

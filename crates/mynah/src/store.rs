@@ -76,8 +76,11 @@ fn verify(folder: &Path) -> Result<ExitCode, Complaint> {
     let checked = tools::verify(&StoreOptions::new(folder), |done, all| advance(&bar, done, all));
     bar.finish_and_clear();
     let report = checked.map_err(|error| storage::failed(folder, &error))?;
-    // A torn tail is what any crash leaves: nobody was told of it.
-    let code = told(&report, |finding| !matches!(finding, Finding::TornTail { .. }));
+    // A torn tail is what any crash leaves: nobody was told of it. Damage with a copy was dealt with before.
+    let is_new = |finding: &Finding| {
+        !matches!(finding, Finding::TornTail { .. } | Finding::Damage { copy: Some(_), .. })
+    };
+    let code = told(&report, is_new);
     print(if code == ExitCode::SUCCESS { "sound\n" } else { "damaged\n" })?;
     Ok(code)
 }

@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -62,6 +63,8 @@ struct Broker {
     mqtt: SocketAddr,
     http: SocketAddr,
     management: SocketAddr,
+    /// Everything that it has said.
+    log: Arc<Mutex<String>>,
 }
 
 const LISTENERS: &str = r#"
@@ -88,10 +91,11 @@ impl Broker {
     fn start(config: &Path) -> Self {
         let mut child = mynah(&["serve", "-c", config.to_str().unwrap()]).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
-        let mut addresses = BTreeMap::new();
+        let (mut addresses, mut said_so_far) = (BTreeMap::new(), String::new());
         loop {
             let mut line = String::new();
             assert!(log.read_line(&mut line).unwrap() > 0, "the broker ended");
+            said_so_far.push_str(&line);
             if line.contains("\"ready\"") {
                 break;
             }
@@ -103,8 +107,15 @@ impl Broker {
             }
         }
         let (mqtt, http, management) = (addresses["mqtt"], addresses["http"], addresses["management"]);
-        thread::spawn(move || log.read_to_string(&mut String::new()));
-        Self { child, mqtt, http, management }
+        let heard = Arc::new(Mutex::new(said_so_far));
+        let hearing = Arc::clone(&heard);
+        thread::spawn(move || {
+            let mut line = String::new();
+            while log.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
+                hearing.lock().unwrap().push_str(&std::mem::take(&mut line));
+            }
+        });
+        Self { child, mqtt, http, management, log: heard }
     }
 
     fn url(&self) -> String {

@@ -1,9 +1,10 @@
 //! The store from outside: where it is without a word, and what the commands say of what a broker has left.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-use crate::{Broker, Folder, LISTENERS, finished, mynah, output, read, staying};
+use crate::{Broker, Folder, LISTENERS, ask, finished, mynah, output, read, staying};
 
 /// A folder with a store that a broker has left in its ordinary place: a retained value, and a session that waits for
 /// two messages.
@@ -11,7 +12,7 @@ fn populated(test: &str) -> (Folder, PathBuf) {
     let folder = Folder::new(test);
     let broker = Broker::start(&folder.write("mynah.toml", LISTENERS));
     let (mut stream, _) = staying(&broker);
-    crate::Write::write_all(&mut stream, b"\x82\x06\0\x01\0\x01t\x02").unwrap();
+    stream.write_all(b"\x82\x06\0\x01\0\x01t\x02").unwrap();
     assert_eq!(read(&mut stream, 5), b"\x90\x03\0\x01\x02");
     drop(stream);
     for message in ["one", "two"] {
@@ -144,4 +145,41 @@ fn a_torn_tail_is_cut_at_the_start_and_named_in_the_log() {
     );
     assert!(broker.get(broker.http, "/v1/topics/t").ends_with("two"));
     assert!(broker.stop());
+}
+
+#[test]
+fn management_answers_while_the_store_is_read() {
+    const ENTRIES: usize = 50_000;
+    let folder = Folder::new("reading");
+    let (old, store_folder) = populated("read");
+    let (code, text, _) = store("export", &store_folder, &[]);
+    assert_eq!(code, 0);
+    drop(old);
+    // The same message many times, so that there is something to be read.
+    let entry = text.lines().rfind(|line| line.contains(r#""kind":"entry""#)).unwrap();
+    let (before, after) = entry.split_once(r#""sequence":"#).unwrap();
+    let (first, after) = after.split_at(after.find(|c: char| !c.is_ascii_digit()).unwrap());
+    let first: usize = first.parse().unwrap();
+    let more = (1..ENTRIES).map(|more| format!("{before}\"sequence\":{}{after}\n", first + more));
+    let lines = folder.write("lines", &(text.clone() + &more.collect::<String>()));
+    let config = folder.write("mynah.toml", LISTENERS);
+    let import = ["store", "import", "-c", config.to_str().unwrap(), "-i", lines.to_str().unwrap()];
+    assert_eq!(output(&import), (true, String::new(), String::new()));
+
+    let mut child = mynah(&["serve", "-c", config.to_str().unwrap()]).spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let line = log.find(|line| line.contains("\"listening\"")).unwrap();
+    assert!(line.contains("\"protocol\":\"management\""), "{line}");
+    let (_, address) = line.rsplit_once("\"address\":\"").unwrap();
+    let address = address.split_once('"').unwrap().0.parse().unwrap();
+    let status = |path| ask(address, "GET", path, "", "")[9..12].to_owned();
+    let (readyz, livez, healthz, metrics) =
+        (status("/readyz"), status("/livez"), status("/healthz"), status("/metrics"));
+    assert_eq!([readyz, livez, healthz, metrics], ["503", "200", "200", "200"]);
+    let open = log.find(|line| line.contains("the store is open")).unwrap();
+    assert!(open.contains(&format!("\"messages\":{}", ENTRIES + 1)), "{open}");
+    assert!(log.any(|line| line.contains("\"ready\"")));
+    assert_eq!(status("/readyz"), "200");
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

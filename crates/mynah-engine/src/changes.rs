@@ -132,6 +132,12 @@ impl Engine {
         self.lane.journal.start(promise);
     }
 
+    /// Peers of the listener with this place in [`crate::Settings::listeners`] are answered at once: what they are told
+    /// is stored later and may be lost with the machine.
+    pub fn answer_at_once(&mut self, listener: u16) {
+        self.lane.journal.hasten(listener);
+    }
+
     /// Hands over the changes since the last call, in their order: they are to be stored all together or not at all.
     /// [`Engine::handle_stored`] is to be called with the mark that is returned; none if nothing has changed.
     pub fn take_changes(&mut self, mut each: impl FnMut(Change<'_>)) -> Option<Mark> {

@@ -93,6 +93,8 @@ pub(crate) enum Then {
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     promise: Option<Promise>,
+    /// Listeners whose peers are answered at once all the same.
+    hasty: Vec<u16>,
     pub(crate) notes: Vec<Note>,
     /// Where the notes of the command begin that is being carried out, and its tokens.
     since: (usize, u64),
@@ -126,6 +128,17 @@ impl Journal {
     #[inline]
     pub(crate) const fn waits(&self) -> bool {
         matches!(self.promise, Some(Promise::Stored))
+    }
+
+    /// Peers of this listener are answered at once.
+    pub(crate) fn hasten(&mut self, listener: u16) {
+        self.hasty.push(listener);
+    }
+
+    /// Whether what is promised to peers of this listener waits like all the rest.
+    #[inline]
+    pub(crate) fn waits_at(&self, listener: u16) -> bool {
+        !self.hasty.contains(&listener)
     }
 
     #[inline]

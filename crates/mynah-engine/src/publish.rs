@@ -74,7 +74,7 @@ impl Engine {
     fn confirm_again(&mut self, now: Instant, id: ConnectionId, receipt: u16) {
         let (class, result) = (Class::ExactlyOnce, Ok(true));
         let after = self.lane.journal.after_all();
-        if !self.lane.journal.waits() || self.lane.journal.is_past(after) {
+        if !self.lane.waits(id) || self.lane.journal.is_past(after) {
             return self.tell(now, id, Outcome::Published { receipt, class, result });
         }
         self.hold(id, after, Held::Published { receipt, class, result });
@@ -87,7 +87,8 @@ impl Engine {
             return self.refuse_publish(reason);
         }
         if self.lane.journal.full && self.has_to_be_stored(publish.view()) {
-            return Err(Reason::QuotaExceeded);
+            self.count_dropped(DropReason::StorageFull, 1);
+            return Err(Reason::StorageFull);
         }
         if publish.header.class != Class::ExactlyOnce {
             return Ok(Received::New);
@@ -104,7 +105,8 @@ impl Engine {
             shared.read_shares().matches(tenant, topic, &mut found.groups);
         });
         let wanted = view.header.class.is_confirmed() && may_be_stored(&self.lane, shared, route);
-        wanted || view.header.retain
+        // What takes a value away makes room.
+        wanted || (view.header.retain && !view.payload().is_empty())
     }
 
     /// Nothing is remembered of what was refused: its exchange ends with the answer, where the protocol has one that says
@@ -196,7 +198,7 @@ impl Engine {
         let mut told = false;
         if let Some(Origin { connection, receipt, word: Word::First }) = origin
             && class == Class::ExactlyOnce
-            && !(self.lane.journal.waits() && has_to_wait(&self.lane, shared, connection, from, route))
+            && !(self.lane.waits(connection) && has_to_wait(&self.lane, shared, connection, from, route))
         {
             self.lane.tell(now, connection, Outcome::Published { receipt, class, result: Ok(wanted) });
             told = true;

@@ -195,7 +195,7 @@ impl Engine {
     /// Tells a connection what became of a command: when what the command has changed is stored, and after every
     /// answer that waits for that.
     pub(crate) fn tell(&mut self, now: Instant, id: ConnectionId, outcome: Outcome<'_>) {
-        if self.lane.journal.waits()
+        if self.lane.waits(id)
             && let Some(after) = self.after(id)
             && let Some(held) = Held::new(&outcome)
         {

@@ -224,7 +224,15 @@ fn start_server(
             name,
         });
     }
-    let storage = settings.store.as_ref().map(|store| storage::open(store, seed())).transpose()?;
+    let storage = settings.store.as_ref().map(|store| storage::open(store, seed()));
+    let mut storage = storage.transpose()?;
+    if let (Some(storage), Some(store)) = (&mut storage, &settings.store) {
+        let waiting = served.iter().map(|listener| listener.waits);
+        let waiting = waiting.chain(settings.bridges.iter().map(|_| store.bridges_wait));
+        for (listener, _) in waiting.enumerate().filter(|(_, waits)| !waits) {
+            storage.answer_at_once(listener as u16);
+        }
+    }
     let store = storage.as_ref().map(|storage| Arc::clone(storage.store()));
     let store = store.zip(settings.store).map(|(store, settings)| Watched::new(store, settings));
     let engine = mynah_engine::Settings {

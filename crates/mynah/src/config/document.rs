@@ -43,6 +43,7 @@ pub(super) struct Listener {
     pub(super) address: Spanned<String>,
     pub(super) auth: Option<Spanned<AuthMode>>,
     pub(super) profile: Option<Spanned<String>>,
+    pub(super) durability: Option<Spanned<Durability>>,
     pub(super) transport: Option<Spanned<Transport>>,
     pub(super) websocket: Option<Spanned<WebSocket>>,
     pub(super) tls: Option<Spanned<Tls>>,

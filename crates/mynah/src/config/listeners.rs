@@ -7,7 +7,7 @@ use std::path::Path;
 use mynah_net::{Address, Entrance};
 use toml::Spanned;
 
-use super::document::{self, AuthMode, Document};
+use super::document::{self, AuthMode, Document, Durability};
 use super::entrance::entrance;
 use super::settings::Wrong;
 
@@ -24,6 +24,8 @@ pub(crate) struct Listener {
     pub(crate) anonymous: bool,
     /// The profile of its protocol.
     pub(crate) profile: Option<String>,
+    /// Whether what is promised here waits until it is stored, if anything is.
+    pub(crate) waits: bool,
     /// The permissions of a Unix socket.
     pub(crate) mode: u32,
     /// What stands between the socket and the protocol.
@@ -78,6 +80,7 @@ pub(super) fn listeners(document: &Document, folder: &Path, wrongs: &mut Vec<Wro
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), protocol.port()).into(),
             anonymous: !has_passwords || protocol == Protocol::Management,
             profile: None,
+            waits: document.store.durability == Durability::Sync,
             mode: SOCKET_MODE,
             entrance: Entrance::default(),
         };
@@ -122,7 +125,24 @@ fn listener(
     let has_passwords = document.auth.password_file.is_some();
     let anonymous = anonymous(written, protocol, &address, &entrance, has_passwords)?;
     let profile = profile(written, protocol, document)?;
-    Ok(Listener { name: name.clone(), protocol, address, anonymous, profile, mode, entrance })
+    let waits = durability(written, protocol, document)? == Durability::Sync;
+    Ok(Listener { name: name.clone(), protocol, address, anonymous, profile, waits, mode, entrance })
+}
+
+/// What acknowledgements at a listener wait for.
+fn durability(
+    written: &document::Listener,
+    protocol: Protocol,
+    document: &Document,
+) -> Result<Durability, Wrong> {
+    let Some(own) = &written.durability else { return Ok(document.store.durability) };
+    if protocol == Protocol::Management {
+        return Err(Wrong::at(own, "nothing is published at a management listener"));
+    }
+    if document.store.durability == Durability::Memory && *own.get_ref() != Durability::Memory {
+        return Err(Wrong::at(own, "there is no store: store.durability is \"memory\""));
+    }
+    Ok(*own.get_ref())
 }
 
 /// The profile that a listener names.

@@ -89,7 +89,11 @@ grace_s = 5
 
 impl Broker {
     fn start(config: &Path) -> Self {
-        let mut child = mynah(&["serve", "-c", config.to_str().unwrap()]).spawn().unwrap();
+        Self::spawn(&mut mynah(&["serve", "-c", config.to_str().unwrap()]))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let (mut addresses, mut said_so_far) = (BTreeMap::new(), String::new());
         loop {

@@ -1,5 +1,7 @@
 //! The store from outside: where it is without a word, and what the commands say of what a broker has left.
 
+mod faults;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

@@ -23,7 +23,7 @@ use tokio::task::{self, JoinSet};
 
 use crate::bridges;
 use crate::complaint::Complaint;
-use crate::config::{Listener, Protocol, Settings, StoreSettings};
+use crate::config::{Bridge, Listener, Protocol, Settings, StoreSettings};
 use crate::passwords::Passwords;
 use crate::storage::{self, Watched};
 use crate::web::{self, Bounds, Site};
@@ -213,26 +213,12 @@ fn start_server(
         });
     }
     for (bridge, status) in settings.bridges.iter().zip(statuses) {
-        let stack = bridges::stack(bridge, status)
-            .map_err(|misuse| Complaint::Other(format!("bridge `{}`: {misuse}", bridge.name)))?;
-        let name = format!("bridge:{}", bridge.name);
-        listeners.push(mynah_engine::Listener {
-            protocol: Arc::new(stack),
-            tenant: TenantId::DEFAULT,
-            anonymous: false,
-            identity: Some(Identity::user(TenantId::DEFAULT, &name)),
-            name,
-        });
+        listeners.push(own_listener(bridge, status)?);
     }
-    let storage = settings.store.as_ref().map(|store| storage::open(store, seed()));
-    let mut storage = storage.transpose()?;
-    if let (Some(storage), Some(store)) = (&mut storage, &settings.store) {
-        let waiting = served.iter().map(|listener| listener.waits);
-        let waiting = waiting.chain(settings.bridges.iter().map(|_| store.bridges_wait));
-        for (listener, _) in waiting.enumerate().filter(|(_, waits)| !waits) {
-            storage.answer_at_once(listener as u16);
-        }
-    }
+    let waiting: Vec<bool> = served.iter().map(|listener| listener.waits).collect();
+    let storage = settings.store.as_ref();
+    let storage =
+        storage.map(|store| storage::open(store, seed(), &waiting, settings.bridges.len())).transpose()?;
     let store = storage.as_ref().map(|storage| Arc::clone(storage.store()));
     let store = store.zip(settings.store).map(|(store, settings)| Watched::new(store, settings));
     let engine = mynah_engine::Settings {
@@ -253,6 +239,20 @@ fn start_server(
         told(served[usize::from(local.listener)], Some(local.address.clone()));
     }
     Ok((server, store))
+}
+
+/// The listener of the engine where the connections of a bridge come in.
+fn own_listener(bridge: &Bridge, status: &Arc<bridges::Status>) -> Result<mynah_engine::Listener, Complaint> {
+    let stack = bridges::stack(bridge, status)
+        .map_err(|misuse| Complaint::Other(format!("bridge `{}`: {misuse}", bridge.name)))?;
+    let name = format!("bridge:{}", bridge.name);
+    Ok(mynah_engine::Listener {
+        protocol: Arc::new(stack),
+        tenant: TenantId::DEFAULT,
+        anonymous: false,
+        identity: Some(Identity::user(TenantId::DEFAULT, &name)),
+        name,
+    })
 }
 
 /// One worker for each core.

@@ -1,6 +1,7 @@
 //! The store of a running broker: opened with a word to the log about what was found, and looked after while it runs.
 
 use std::io::ErrorKind;
+use std::iter;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,8 +15,14 @@ use crate::config::StoreSettings;
 /// How often the log says how far reading has come.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Opens the store and reads what is in it. `seed` is that of a broker that is new.
-pub(crate) fn open(settings: &StoreSettings, seed: u64) -> Result<Storage, Complaint> {
+/// Opens the store and reads what is in it. `seed` is that of a broker that is new. `waiting` says for each listener of
+/// the engine whether what is promised there waits for the store; behind them are so many `bridges`.
+pub(crate) fn open(
+    settings: &StoreSettings,
+    seed: u64,
+    waiting: &[bool],
+    bridges: usize,
+) -> Result<Storage, Complaint> {
     let StoreSettings { folder, free_bytes_min, .. } = settings;
     let options = StoreOptions { free_bytes_min: *free_bytes_min, ..StoreOptions::new(folder) };
     let shown = std::path::absolute(folder).unwrap_or_else(|_| folder.clone());
@@ -29,7 +36,7 @@ pub(crate) fn open(settings: &StoreSettings, seed: u64) -> Result<Storage, Compl
         }
     };
     let opened = Storage::open(options, settings.keeping, seed, progress);
-    let (storage, report) = opened.map_err(|error| failed(&shown, &error))?;
+    let (mut storage, report) = opened.map_err(|error| failed(&shown, &error))?;
     report.findings.iter().for_each(|finding| tell(folder, finding));
     if report.left_out > 0 {
         tracing::error!(findings = report.left_out, "the store: there is more than is told one by one");
@@ -38,6 +45,10 @@ pub(crate) fn open(settings: &StoreSettings, seed: u64) -> Result<Storage, Compl
     tracing::info!(sessions, messages, values, took = ?begun.elapsed(), "the store is open");
     if let Keeping::Interval(interval) = settings.keeping {
         tracing::warn!(?interval, "what was acknowledged within this time may be lost with the machine");
+    }
+    let waiting = waiting.iter().copied().chain(iter::repeat_n(settings.bridges_wait, bridges));
+    for (_, listener) in waiting.zip(0..).filter(|(waits, _)| !waits) {
+        storage.answer_at_once(listener);
     }
     Ok(storage)
 }

@@ -215,7 +215,7 @@ fn start_server(
     for (bridge, status) in settings.bridges.iter().zip(statuses) {
         listeners.push(own_listener(bridge, status)?);
     }
-    let waiting: Vec<bool> = served.iter().map(|listener| listener.waits).collect();
+    let waiting: Vec<_> = served.iter().map(|l| (l.name.as_str(), l.waits)).collect();
     let storage = settings.store.as_ref();
     let storage =
         storage.map(|store| storage::open(store, seed(), &waiting, settings.bridges.len())).transpose()?;

@@ -7,7 +7,7 @@ use mynah_auth::PasswordFile;
 use mynah_net::Keeping;
 
 use crate::complaint::Complaint;
-use crate::config::{self, Settings};
+use crate::config::{self, Listener, Protocol, Settings};
 
 /// Checks a configuration and prints what it means.
 pub(crate) fn run(file: Option<&Path>) -> Result<(), Complaint> {
@@ -23,17 +23,22 @@ pub(crate) fn run(file: Option<&Path>) -> Result<(), Complaint> {
     Ok(())
 }
 
+fn publishes(listener: &Listener) -> bool {
+    listener.protocol != Protocol::Management
+}
+
 /// What listens where, what is off, and how to open up.
 pub(crate) fn summary(settings: &Settings) -> String {
     let mut text = String::new();
     for listener in &settings.listeners {
         let who = if listener.anonymous { "anybody on this machine" } else { "users with a password" };
         let (protocol, address) = (listener.protocol.name(), listener.address.to_string());
-        let entrance = &listener.entrance;
+        let (entrance, keeps) = (&listener.entrance, settings.store.is_some());
         let layers = [
             entrance.websocket.as_ref().map(|_| ", by WebSocket"),
             entrance.tls.as_ref().map(|_| ", over TLS"),
             Some(", behind proxies").filter(|_| !entrance.proxies.is_empty()),
+            Some(", waits for no disk").filter(|_| keeps && !listener.waits && publishes(listener)),
         ];
         let layers: String = layers.into_iter().flatten().collect();
         // Writing to a string does not fail.

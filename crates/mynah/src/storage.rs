@@ -16,11 +16,11 @@ use crate::config::StoreSettings;
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Opens the store and reads what is in it. `seed` is that of a broker that is new. `waiting` says for each listener of
-/// the engine whether what is promised there waits for the store; behind them are so many `bridges`.
+/// the engine, by name, whether what is promised there waits for the store; behind them are so many `bridges`.
 pub(crate) fn open(
     settings: &StoreSettings,
     seed: u64,
-    waiting: &[bool],
+    waiting: &[(&str, bool)],
     bridges: usize,
 ) -> Result<Storage, Complaint> {
     let StoreSettings { folder, free_bytes_min, .. } = settings;
@@ -46,9 +46,14 @@ pub(crate) fn open(
     if let Keeping::Interval(interval) = settings.keeping {
         tracing::warn!(?interval, "what was acknowledged within this time may be lost with the machine");
     }
-    let waiting = waiting.iter().copied().chain(iter::repeat_n(settings.bridges_wait, bridges));
-    for (_, listener) in waiting.zip(0..).filter(|(waits, _)| !waits) {
-        storage.answer_at_once(listener);
+    let bridges = iter::repeat_n(("bridges", settings.bridges_wait), bridges);
+    for ((listener, _), at) in
+        waiting.iter().copied().chain(bridges).zip(0..).filter(|((_, waits), _)| !waits)
+    {
+        if settings.keeping == Keeping::Sync {
+            tracing::warn!(listener, "what was acknowledged there a moment ago may be lost with the machine");
+        }
+        storage.answer_at_once(at);
     }
     Ok(storage)
 }

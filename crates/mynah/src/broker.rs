@@ -46,8 +46,9 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// Opens all listeners and starts the workers: management first, so that it can be asked how far the start is; the
-    /// others when everything that was stored has been read. Called inside the runtime.
+    /// Opens all listeners and starts the workers. Those of HTTP first: management is asked how far the start is, and
+    /// others hear that it is not over; those of MQTT when everything that was stored has been read. Called inside the
+    /// runtime.
     pub(crate) async fn start(settings: Settings, users: Option<Users>) -> Result<Self, Complaint> {
         let (grace, http) = (settings.shutdown_grace, settings.http.clone());
         let limits = settings.limits.clone();
@@ -65,27 +66,29 @@ impl Broker {
         let ready = Readiness::default();
         let (stopping, _) = watch::channel(false);
         let mut sites = JoinSet::new();
-        // Each has bounds of its own: a flood of one does not shut the other.
-        let mut serve = |listener: &Listener, socket: std::net::TcpListener, router| {
+        let metrics = Arc::new(Metrics::new(&settings, statuses.clone()));
+        let mut dialers = Vec::new();
+        for (at, socket) in sockets {
+            let listener = &listeners[at];
             told(listener, socket.local_addr().ok().map(Address::Inet));
+            let router = if listener.protocol == Protocol::Management {
+                mynah_admin::router(Arc::clone(&metrics), ready.clone())
+            } else {
+                let links = Links::default();
+                dialers.push((place(&listeners, at), links.clone()));
+                mynah_http::adapter::router(links, http.clone(), ready.flag())
+            };
+            // Each has bounds of its own: a flood of one does not shut the other.
             let bounds = Bounds::new(&limits, &http);
             sites.spawn(web::serve(Site { socket, router }, bounds, stopping.subscribe()));
-        };
-        let metrics = Arc::new(Metrics::new(&settings, statuses.clone()));
-        let (of_management, sockets): (Vec<_>, Vec<_>) =
-            sockets.into_iter().partition(|(at, _)| listeners[*at].protocol == Protocol::Management);
-        for (at, socket) in of_management {
-            let router = mynah_admin::router(Arc::clone(&metrics), ready.clone());
-            serve(&listeners[at], socket, router);
         }
         let known = statuses.clone();
         let started = task::spawn_blocking(move || start_server(settings, users, &known)).await;
         let (server, store) =
             started.map_err(|_| Complaint::Other("the start failed; the log says why".to_owned()))??;
         metrics.begin(&server, store.as_ref().map(Watched::store));
-        for (at, socket) in sockets {
-            let links = Links(server.dialer(place(&listeners, at)));
-            serve(&listeners[at], socket, mynah_http::adapter::router(links, http.clone(), ready.flag()));
+        for (listener, links) in dialers {
+            links.0.get_or_init(|| server.dialer(listener));
         }
         for (at, (bridge, status)) in bridges.into_iter().zip(&statuses).enumerate() {
             let dialer = server.dialer(first_bridge + at as u16);
@@ -266,15 +269,15 @@ fn seed() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// Links to the workers, one for each request.
-#[derive(Clone)]
-struct Links(Dialer);
+/// Links to the workers, one for each request, as soon as there are workers.
+#[derive(Clone, Default)]
+struct Links(Arc<OnceLock<Dialer>>);
 
 impl Dial for Links {
     type Link = Link;
 
     fn dial(&self, _peer: SocketAddr) -> Result<Link, Busy> {
-        Ok(self.0.dial())
+        self.0.get().map(Dialer::dial).ok_or(Busy)
     }
 }
 

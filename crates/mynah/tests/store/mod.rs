@@ -170,18 +170,20 @@ fn management_answers_while_the_store_is_read() {
 
     let mut child = mynah(&["serve", "-c", config.to_str().unwrap()]).spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    let line = log.find(|line| line.contains("\"listening\"")).unwrap();
-    assert!(line.contains("\"protocol\":\"management\""), "{line}");
-    let (_, address) = line.rsplit_once("\"address\":\"").unwrap();
-    let address = address.split_once('"').unwrap().0.parse().unwrap();
-    let status = |path| ask(address, "GET", path, "", "")[9..12].to_owned();
-    let (readyz, livez, healthz, metrics) =
-        (status("/readyz"), status("/livez"), status("/healthz"), status("/metrics"));
-    assert_eq!([readyz, livez, healthz, metrics], ["503", "200", "200", "200"]);
+    let mut address = |protocol: &str| {
+        let protocol = format!("\"protocol\":\"{protocol}\",\"address\":\"");
+        let line = log.find(|line| line.contains(&protocol)).unwrap();
+        line.split_once(&protocol).unwrap().1.split_once('"').unwrap().0.parse().unwrap()
+    };
+    let (http, management) = (address("http"), address("management"));
+    let status = |address, path| ask(address, "GET", path, "", "")[9..12].to_owned();
+    let paths = ["/readyz", "/livez", "/healthz", "/metrics"];
+    assert_eq!(paths.map(|path| status(management, path)), ["503", "200", "200", "200"]);
+    assert_eq!(status(http, "/v1/topics/t"), "503");
     let open = log.find(|line| line.contains("the store is open")).unwrap();
     assert!(open.contains(&format!("\"messages\":{}", ENTRIES + 1)), "{open}");
     assert!(log.any(|line| line.contains("\"ready\"")));
-    assert_eq!(status("/readyz"), "200");
+    assert_eq!((status(management, "/readyz"), status(http, "/v1/topics/t")), ("200".into(), "200".into()));
     child.kill().unwrap();
     child.wait().unwrap();
 }

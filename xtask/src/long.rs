@@ -20,6 +20,7 @@ const STAGES: &[Stage<Long>] = &[
     Stage { name: "simulation", about: "the whole broker, in the order of 10,000 seeds",   run: simulation },
     Stage { name: "fuzz",       about: "each target for `--minutes`",                      run: fuzz },
     Stage { name: "soak",       about: "a release build under hostile clients",            run: soak },
+    Stage { name: "logins",     about: "a storm of reconnects, and times that tell nothing", run: logins },
     Stage { name: "index",      about: "a million filters: bytes for each, and a match",   run: index },
 ];
 
@@ -108,6 +109,12 @@ fn soak(long: &Long) -> Result<Tally, String> {
     let mut soak = cargo();
     soak.args(["run", "--release", "--quiet", "-p", "mynah-bench", "--bin", "hostile", "--", "--mynah"]);
     check(soak.arg(long.target.join("release/mynah")), "the broker does not hold what it promises: see above")
+}
+
+fn logins(_: &Long) -> Result<Tally, String> {
+    let mut logins = cargo();
+    logins.args(["test", "--release", "--quiet", "-p", "mynah", "--test", "logins", "--"]);
+    check(logins.args(["--ignored", "--nocapture", "--test-threads=1"]), "see the numbers above")
 }
 
 fn index(_: &Long) -> Result<Tally, String> {

@@ -14,6 +14,9 @@ use crate::{specs, tidy, tools};
 /// The crate whose tests drive programs of others against the binary.
 const INTEROP: &str = "mynah-interop";
 
+/// What is built and tested beside the default.
+const FEATURES: [&str; 2] = ["--features", "mynah/ldap"];
+
 /// One thing that is run, with what the stages of its task share.
 pub(crate) struct Stage<S> {
     pub(crate) name: &'static str,
@@ -144,6 +147,7 @@ impl Run {
     fn tests(&self, interop: bool) -> Command {
         if self.nextest {
             let mut command = self.cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]);
+            command.args(FEATURES);
             command.args(["--status-level", "fail", "--final-status-level", "slow"]);
             if self.has_interop() {
                 let sign = if interop { "" } else { "not " };
@@ -156,6 +160,7 @@ impl Run {
             command.args(["-p", INTEROP]);
         } else {
             command.args(["--workspace", "--lib", "--bins", "--tests", "--examples", "--exclude", INTEROP]);
+            command.args(FEATURES);
         }
         command
     }
@@ -172,7 +177,7 @@ fn format(_: &Run) -> Result<Tally, String> {
 
 fn clippy(run: &Run) -> Result<Tally, String> {
     let mut command = run.cargo(&["clippy", "--workspace", "--all-targets", "--quiet"]);
-    check(command.args(["--", "-D", "warnings"]), "see the warnings above")
+    check(command.args(FEATURES).args(["--", "-D", "warnings"]), "see the warnings above")
 }
 
 fn check_tidy(run: &Run) -> Result<Tally, String> {
@@ -185,7 +190,7 @@ fn check_specs(run: &Run) -> Result<Tally, String> {
 
 fn build(run: &Run) -> Result<Tally, String> {
     let targets = ["test", "--workspace", "--lib", "--bins", "--tests", "--examples", "--no-run", "--quiet"];
-    check(&mut run.cargo(&targets), "see the errors above")
+    check(run.cargo(&targets).args(FEATURES), "see the errors above")
 }
 
 fn tests(run: &Run) -> Result<Tally, String> {
@@ -201,7 +206,8 @@ fn interop(run: &Run) -> Result<Tally, String> {
         return Err(format!("there is no crate {INTEROP} in this workspace"));
     }
     let python = tools::set_up(&run.target)?;
-    let built = check(&mut run.cargo(&["build", "--workspace", "--bins", "--quiet"]), "see the errors above");
+    let bins = ["build", "--workspace", "--bins", "--quiet"];
+    let built = check(run.cargo(&bins).args(FEATURES), "see the errors above");
     built.and_then(|_| {
         let binary = run.target.join("debug/mynah");
         count(run.tests(true).env("MYNAH_BIN", binary).env("MYNAH_PYTHON", python))

@@ -15,6 +15,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("curl", "curl"),
     ("openssl", "openssl"),
     ("sslscan", "sslscan"),
+    ("slapd", "slapd"),
 ];
 
 /// Python packages, pinned: a client that changes by itself is no yardstick.

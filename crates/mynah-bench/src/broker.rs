@@ -22,6 +22,7 @@ impl Default for Broker {
             protocol: Arc::new(Mqtt::new(Config::default())),
             tenant: TenantId::DEFAULT,
             anonymous: true,
+            certificates: false,
             identity: None,
         };
         let shared = Shared::new(Settings {

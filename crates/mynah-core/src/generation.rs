@@ -30,6 +30,14 @@ pub struct Stamp {
     leading_wildcard: u64,
 }
 
+impl Stamp {
+    /// Whether no filter that can match the topic has ever come: then nothing matches it.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        self.by_first_segment == 0 && self.leading_wildcard == 0
+    }
+}
+
 impl Generations {
     /// Counters whose sharding is keyed by `seed`.
     #[must_use]
@@ -41,7 +49,8 @@ impl Generations {
         }
     }
 
-    /// Notes that a subscription with `filter` has come or gone, after the index shows it.
+    /// Notes that a subscription with `filter` has come or gone, after the index shows it. Nobody looks in the index for
+    /// what was never noted here.
     pub fn bump(&self, tenant: TenantId, filter: Filter<'_>) {
         let counter = if filter.has_leading_wildcard() {
             &self.leading_wildcard

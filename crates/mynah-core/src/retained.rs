@@ -36,6 +36,18 @@ impl Cursor {
         cursor
     }
 
+    /// The cursor that has these bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        Self { from: bytes.into() }
+    }
+
+    /// What a store keeps of the cursor.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.from
+    }
+
     /// Moves to the place right after `topic`: no byte ranks lower than `/`.
     fn move_after(&mut self, topic: Topic<'_>) {
         self.from.clear();
@@ -100,7 +112,7 @@ impl RetainedStore {
             return Err(Reason::TooLarge);
         }
         let values = self.tenants.entry(tenant).or_default();
-        let place = values.by_topic.place(message.topic().as_bytes());
+        let place = values.by_topic.place_to_put(message.topic().as_bytes());
         let replaced = values.by_topic.at(place).map_or(0, Message::cost_bytes);
         let bytes = values.bytes - replaced + cost;
         if bytes > self.bytes_max || (replaced == 0 && values.by_topic.len() >= self.messages_max) {

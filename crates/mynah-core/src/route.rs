@@ -1,6 +1,9 @@
 //! Routes: what a worker remembers of a match, so that a topic that is published again costs one probe.
 
 mod doorkeeper;
+#[cfg(test)]
+mod tests;
+mod window;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -14,6 +17,7 @@ use crate::shares::Members;
 use crate::target::{Publishers, Target};
 use crate::{Generations, Match, Stamp, WorkerId};
 use doorkeeper::Doorkeeper;
+use window::Window;
 
 /// What a search for a topic's subscribers finds, in any order.
 #[derive(Debug, Default)]
@@ -117,10 +121,12 @@ impl Route {
     }
 }
 
-/// Routes by topic, bounded in topics and in targets. A topic comes in when it is asked for the second time, and what is
-/// used again stays: once there are as many as fit, only some of those that are asked for again may try to come in, and
-/// each of them meets one of those inside and takes its place if that was not used of late. So more topics than fit,
-/// all of them used alike, do not push each other out all the time.
+/// Routes by topic, bounded in topics and in targets.
+///
+/// What was asked for last stands in a window: so what comes several times in short order is found once. A topic comes
+/// in when it is asked for the second time, and what is used again stays: once there are as many as fit, only some of
+/// those that are asked for again may try to come in, and each of them meets one of those inside and takes its place if
+/// that was not used of late. So more topics than fit, all of them used alike, do not push each other out all the time.
 #[derive(Debug)]
 pub struct RouteCache {
     hash: KeyedHash,
@@ -137,9 +143,11 @@ pub struct RouteCache {
     /// Targets in all routes.
     targets: usize,
     doorkeeper: Doorkeeper,
+    window: Window,
     /// How many topics wanted to come in when there was no room.
     applicants: u32,
-    /// The last answer about a topic that was not let in.
+    /// The last answer about a topic that was not let in, if it was too large for the window or nobody
+    /// has ever wanted it.
     passing: Route,
     scratch: Found,
 }
@@ -165,6 +173,8 @@ impl RouteCache {
     /// Topics that the doorkeeper knows, for each that fits: so topics that come round again are known even if they are
     /// more than fit.
     const KNOWN_PER_TOPIC: usize = 4;
+    /// One topic stands in the window for so many that the cache holds: so the window stays in the processor's caches.
+    const TOPICS_PER_RECENT: usize = 128;
     /// So often the hand has to pass before it evicts what was in use: few enough that a cache whose topics are out of
     /// use has others soon.
     const USES_MAX: u8 = 3;
@@ -185,6 +195,7 @@ impl RouteCache {
             hand: 0,
             targets: 0,
             doorkeeper: Doorkeeper::new(capacity.saturating_mul(Self::KNOWN_PER_TOPIC)),
+            window: Window::new(capacity / Self::TOPICS_PER_RECENT),
             applicants: 0,
             passing: Route::default(),
             scratch: Found::default(),
@@ -211,7 +222,7 @@ impl RouteCache {
             let hash = self.hash.text(tenant, topic.as_bytes());
             match self.table.find(hash, same) {
                 Some(at) => *at,
-                None => return self.find_first(hash, tenant, topic, generations, find),
+                None => return self.find_elsewhere(hash, tenant, topic, generations, find),
             }
         };
         let remembered = self.slots[known as usize].stamp;
@@ -225,7 +236,21 @@ impl RouteCache {
         &slot.route
     }
 
+    /// The route of a topic that is not in the table. A call of its own, because what is cold inlines nothing: a search
+    /// would take a sixth longer.
     #[cold]
+    fn find_elsewhere(
+        &mut self,
+        hash: u64,
+        tenant: TenantId,
+        topic: Topic<'_>,
+        generations: &Generations,
+        find: impl FnOnce(&mut Found),
+    ) -> &Route {
+        self.find_first(hash, tenant, topic, generations, find)
+    }
+
+    #[inline(never)]
     fn find_first(
         &mut self,
         hash: u64,
@@ -234,12 +259,38 @@ impl RouteCache {
         generations: &Generations,
         find: impl FnOnce(&mut Found),
     ) -> &Route {
-        if !self.doorkeeper.knows(hash) || !self.has_room() {
-            self.passing = self.find_route(find);
-            return &self.passing;
+        let recent = self.window.at(hash);
+        if recent.is(hash, tenant, topic) {
+            let stamp = generations.again(recent.stamp);
+            let is_current = stamp == recent.stamp;
+            if self.table.len() < self.capacity {
+                let remembered = recent.take().1;
+                let route = if is_current { remembered } else { self.find_route(find) };
+                return self.admit(hash, tenant, topic, stamp, route);
+            }
+            if is_current {
+                return &self.window.at(hash).route;
+            }
         }
         let stamp = generations.stamp(tenant, topic);
+        if stamp.is_untouched() {
+            self.passing = Route::default();
+            return &self.passing;
+        }
+        let is_let_in = self.doorkeeper.knows(hash) && self.has_room();
         let route = self.find_route(find);
+        if is_let_in {
+            return self.admit(hash, tenant, topic, stamp, route);
+        }
+        if route.len() > Self::TARGETS_PER_TOPIC {
+            self.passing = route;
+            return &self.passing;
+        }
+        self.window.at(hash).fill(hash, tenant, topic, stamp, route)
+    }
+
+    /// Takes a topic into the table, where there is room for it.
+    fn admit(&mut self, hash: u64, tenant: TenantId, topic: Topic<'_>, stamp: Stamp, route: Route) -> &Route {
         let at = self.vacate();
         let slot = &mut self.slots[at as usize];
         (slot.hash, slot.tenant, slot.topic) = (hash, tenant, topic.as_bytes().into());
@@ -331,128 +382,5 @@ impl RouteCache {
         }
         self.vacant.push(at as u32);
         true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::SessionRef;
-    use mynah_model::{Class, Filter, SubscriptionOptions};
-
-    fn at(worker: u16, slot: u32) -> SessionRef {
-        SessionRef { worker: WorkerId(worker), slot, generation: 0 }
-    }
-
-    /// Options whose two flags about retained values are the same.
-    fn options(class_max: Class, retained: bool) -> SubscriptionOptions {
-        SubscriptionOptions { retain_as_published: retained, ..SubscriptionOptions::new(class_max) }
-    }
-
-    fn topic(text: &str) -> Topic<'_> {
-        Topic::new(text.as_bytes()).unwrap()
-    }
-
-    #[test]
-    fn overlapping_subscriptions_merge_in_favour_of_the_session_and_workers_are_kept_apart() {
-        let mut cache = RouteCache::new(1, 4, WorkerId(1));
-        let route = cache.route(TenantId::DEFAULT, topic("a"), &Generations::new(3), |found| {
-            for (session, class, rap) in [
-                (at(2, 5), Class::AtMostOnce, false),
-                (at(1, 9), Class::AtLeastOnce, false),
-                (at(2, 5), Class::ExactlyOnce, false),
-                (at(0, 1), Class::AtMostOnce, false),
-                (at(1, 9), Class::AtMostOnce, true),
-            ] {
-                found.matches.push(Match { session, options: options(class, rap) });
-            }
-        });
-        let target = |session, class_max, retain_as_published| Target {
-            session,
-            class_max,
-            retain_as_published,
-            publishers: Publishers::All,
-            via: None,
-        };
-        assert_eq!(route.local(), [target(at(1, 9), Class::AtLeastOnce, true)]);
-        let remote: Vec<_> = route.remote().iter().map(|(w, t)| (w.0, t.to_vec())).collect();
-        let expected = [
-            (0, [target(at(0, 1), Class::AtMostOnce, false)].to_vec()),
-            (2, [target(at(2, 5), Class::ExactlyOnce, false)].to_vec()),
-        ];
-        assert_eq!(remote, expected);
-    }
-
-    #[test]
-    fn a_route_is_found_once_for_each_stamp() {
-        let generations = Generations::new(3);
-        let mut cache = RouteCache::new(1, 4, WorkerId(0));
-        let mut finds = 0;
-        for _ in 0..4 {
-            cache.route(TenantId::DEFAULT, topic("a/b"), &generations, |_| finds += 1);
-        }
-        // Once in passing, and once to be remembered.
-        assert_eq!(finds, 2);
-        generations.bump(TenantId::DEFAULT, Filter::new(b"a/+").unwrap());
-        let route = cache.route(TenantId::DEFAULT, topic("a/b"), &generations, |found| {
-            found.matches.push(Match { session: at(0, 0), options: options(Class::AtMostOnce, false) });
-        });
-        assert_eq!(route.len(), 1);
-    }
-
-    #[test]
-    fn the_cache_stays_within_its_bounds_and_keeps_what_is_used() {
-        let mut cache = RouteCache::new(1, 8, WorkerId(0));
-        let mut finds_of_hot = 0;
-        for i in 0..1000_u32 {
-            let cold = alloc::format!("cold/{i}");
-            let route = cache.route(TenantId::DEFAULT, topic(&cold), &Generations::new(3), |found| {
-                let m = Match { session: at(0, i), options: options(Class::AtMostOnce, false) };
-                found.matches.push(m);
-            });
-            assert_eq!(route.local()[0].session.slot, i);
-            cache.route(TenantId::DEFAULT, topic("hot"), &Generations::new(3), |_| finds_of_hot += 1);
-            assert!(cache.table.len() <= 8 && cache.slots.len() <= 8);
-        }
-        // The doorkeeper forgets now and then; what was let in before that stays.
-        assert_eq!(finds_of_hot, 2);
-    }
-
-    #[test]
-    fn more_topics_than_fit_do_not_push_each_other_out() {
-        let mut cache = RouteCache::new(1, 64, WorkerId(0));
-        let mut finds = 0;
-        let mut walk = |cache: &mut RouteCache, from: u32| {
-            finds = 0;
-            for i in from..from + 100 {
-                let name = alloc::format!("t/{i}");
-                cache.route(TenantId::DEFAULT, topic(&name), &Generations::new(3), |_| finds += 1);
-            }
-            finds
-        };
-        assert_eq!(walk(&mut cache, 0), 100);
-        let of_old = (0..10).map(|_| walk(&mut cache, 0)).last();
-        assert!(of_old < Some(60), "as many as fit stay: {of_old:?}");
-        // Others come in when the first are out of use.
-        let of_new = (0..40).map(|_| walk(&mut cache, 1_000)).last();
-        assert!(of_new < Some(60), "{of_new:?}");
-    }
-
-    #[test]
-    fn large_routes_push_others_out() {
-        let mut cache = RouteCache::new(1, 8, WorkerId(0));
-        for i in 0..100_u32 {
-            let name = alloc::format!("t/{i}");
-            let size = 100 * (i % 5);
-            for _asked_again in [false, true] {
-                let route = cache.route(TenantId::DEFAULT, topic(&name), &Generations::new(3), |found| {
-                    let one =
-                        |slot| Match { session: at(0, slot), options: options(Class::AtMostOnce, false) };
-                    found.matches.extend((0..size).map(one));
-                });
-                assert_eq!(route.len(), size as usize);
-            }
-            assert!(cache.targets <= 8 * RouteCache::TARGETS_PER_TOPIC || cache.table.len() == 1);
-        }
     }
 }

@@ -2,21 +2,23 @@
 
 mod mutation;
 mod received;
+mod replays;
 mod subscription;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use core::num::NonZeroU32;
 
 use mynah_model::{Expiry, Filter, Identity, Instant, Reason, SubscriptionOptions, Will};
 
 pub use mutation::Mutation;
 pub use received::{Received, ReceivedIds};
+pub use replays::Replay;
 
 use crate::{Cursor, Queue, QueueBounds, Text};
+use replays::Replays;
 use subscriptions::Subscriptions;
 
 /// A session. Its fields are changed by the worker that owns it and by nobody else.
@@ -47,21 +49,11 @@ pub struct Session {
     pub has_shared: bool,
     /// Whether a store keeps the session: each change of it is told then.
     pub stored: bool,
+    /// Whether a store keeps the will of a session that it does not keep.
+    pub will_stored: bool,
     subscriptions: Subscriptions,
     // Boxed because few sessions have any.
-    #[allow(clippy::box_collection)]
-    replays: Option<Box<VecDeque<Replay>>>,
-}
-
-/// Retained values on their way to a new subscription.
-#[derive(Clone, Debug)]
-pub struct Replay {
-    /// The subscription's filter.
-    pub filter: Box<[u8]>,
-    /// How the subscription wants its messages.
-    pub options: SubscriptionOptions,
-    /// How far the replay has come.
-    pub cursor: Cursor,
+    replays: Option<Box<Replays>>,
 }
 
 impl Session {
@@ -81,6 +73,7 @@ impl Session {
             checks_deliveries: false,
             has_shared: false,
             stored: false,
+            will_stored: false,
             subscriptions: Subscriptions::default(),
             replays: None,
         }
@@ -192,8 +185,7 @@ impl Session {
 
     /// A replay that is under way goes on as the subscription is now.
     fn update_replay(&mut self, filter: Filter<'_>, options: SubscriptionOptions) {
-        let replays = self.replays.iter_mut().flat_map(|replays| replays.iter_mut());
-        for replay in replays.filter(|replay| *replay.filter == *filter.as_bytes()) {
+        if let Some(replay) = self.replays.as_mut().and_then(|replays| replays.get_mut(filter.as_bytes())) {
             replay.options = options;
         }
     }
@@ -201,17 +193,28 @@ impl Session {
     /// Begins to replay retained values to a subscription of the session's own, from the start if it was under way.
     /// Without such a subscription nothing happens: so there are never more replays than subscriptions.
     pub fn start_replay(&mut self, filter: Filter<'_>, options: SubscriptionOptions) {
-        if self.subscriptions.get(filter.as_bytes()).is_none() {
-            return;
+        if let Some((text, _)) = self.subscriptions.get(filter.as_bytes()) {
+            self.replays.get_or_insert_default().begin(text.clone(), options);
         }
-        self.finish_replay(filter);
-        let replay = Replay { filter: filter.as_bytes().into(), options, cursor: Cursor::default() };
-        self.replays.get_or_insert_default().push_back(replay);
+    }
+
+    /// Goes on with a replay that an earlier run has begun.
+    pub fn resume_replay(&mut self, filter: Filter<'_>, options: SubscriptionOptions, cursor: Cursor) {
+        self.start_replay(filter, options);
+        if let Some(replay) = self.replays.as_mut().and_then(|replays| replays.get_mut(filter.as_bytes())) {
+            replay.cursor = cursor;
+        }
     }
 
     /// The replay that is served first. It survives the connection.
     pub fn replay(&mut self) -> Option<&mut Replay> {
-        self.replays.as_mut()?.front_mut()
+        self.replays.as_mut()?.first()
+    }
+
+    /// The replay to a subscription, if one is under way.
+    #[must_use]
+    pub fn replay_to(&self, filter: Filter<'_>) -> Option<&Replay> {
+        self.replays.as_ref()?.get(filter.as_bytes())
     }
 
     /// Whether retained values are on their way.
@@ -223,11 +226,7 @@ impl Session {
     /// Ends the replay to a subscription, if there is one.
     pub fn finish_replay(&mut self, filter: Filter<'_>) {
         if let Some(replays) = &mut self.replays {
-            // A filter has one replay, and the first is the one that comes to its end.
-            match replays.front() {
-                Some(first) if *first.filter == *filter.as_bytes() => drop(replays.pop_front()),
-                _ => replays.retain(|replay| *replay.filter != *filter.as_bytes()),
-            }
+            replays.end(filter.as_bytes());
             if replays.is_empty() {
                 self.replays = None;
             }

@@ -26,6 +26,13 @@ pub fn shard(tenant: TenantId, name: &[u8], seed: u64) -> u16 {
     (KeyedHash::new(seed).text(tenant, name) % u64::from(SHARDS)) as u16
 }
 
+/// The number of a name, by which it is known where names are long: the same in all workers and, once sessions are
+/// stored, in all runs.
+#[must_use]
+pub fn fingerprint(tenant: TenantId, name: &[u8], seed: u64) -> u64 {
+    KeyedHash::new(seed).text(tenant, name)
+}
+
 /// What a session is found by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionKey {

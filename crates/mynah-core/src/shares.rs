@@ -7,12 +7,13 @@
 #[cfg(test)]
 mod tests;
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use hashbrown::HashTable;
-use mynah_model::{Class, Filter, ShareStrategy, SubscriptionOptions, TenantId, Topic};
+use mynah_model::{Class, Filter, Identity, ShareStrategy, SubscriptionOptions, TenantId, Topic};
 
 use crate::hash::{KeyedHash, PathStep};
 use crate::target::{GroupKey, Publishers, Target, Via};
@@ -23,7 +24,18 @@ use crate::{SessionRef, TopicIndex, WorkerId};
 pub struct Member {
     /// One target, in the form in which another worker gets it.
     target: Arc<[Target]>,
+    /// None: it may see all that its filter selects.
+    reader: Option<Reader>,
     is_online: AtomicBool,
+}
+
+/// Who has to be looked up for each message, because the group's filter selects more than this peer may see.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    /// Whose session it is.
+    pub identity: Identity,
+    /// The client identifier of the session.
+    pub client_id: Box<[u8]>,
 }
 
 impl Member {
@@ -50,16 +62,28 @@ pub struct Members {
 }
 
 impl Members {
-    /// The member that gets the next message: one that is online, else any. Never the session `except`.
+    /// The member that gets the next message: one that is online, else any; of those about whom `may_see` is asked one
+    /// about whom it says yes. Never the session `except`.
     #[must_use]
-    pub fn choose(&self, strategy: ShareStrategy, except: Option<SessionRef>) -> Option<&Arc<Member>> {
-        self.search(strategy, except, true).or_else(|| self.search(strategy, except, false))
+    pub fn choose(
+        &self,
+        strategy: ShareStrategy,
+        except: Option<SessionRef>,
+        may_see: impl Fn(&Reader) -> bool,
+    ) -> Option<&Arc<Member>> {
+        self.search(strategy, except, true, &may_see)
+            .or_else(|| self.search(strategy, except, false, &may_see))
     }
 
-    /// The member that gets the next message, if one is online that is not the session `except`.
+    /// The same, if one is online that is not the session `except`.
     #[must_use]
-    pub fn choose_online(&self, strategy: ShareStrategy, except: SessionRef) -> Option<&Arc<Member>> {
-        self.search(strategy, Some(except), true)
+    pub fn choose_online(
+        &self,
+        strategy: ShareStrategy,
+        except: SessionRef,
+        may_see: impl Fn(&Reader) -> bool,
+    ) -> Option<&Arc<Member>> {
+        self.search(strategy, Some(except), true, &may_see)
     }
 
     fn search(
@@ -67,11 +91,14 @@ impl Members {
         strategy: ShareStrategy,
         except: Option<SessionRef>,
         online: bool,
+        may_see: &impl Fn(&Reader) -> bool,
     ) -> Option<&Arc<Member>> {
         let first = self.turn.load(Ordering::Relaxed);
         let count = self.members.len();
         let fits = |member: &Member| {
-            Some(member.target().session) != except && (!online || member.is_online.load(Ordering::Relaxed))
+            Some(member.target().session) != except
+                && (!online || member.is_online.load(Ordering::Relaxed))
+                && member.reader.as_ref().is_none_or(may_see)
         };
         let place =
             (0..count).map(|step| (first % count + step) % count).find(|&at| fits(&self.members[at]))?;
@@ -113,7 +140,8 @@ impl Shares {
         }
     }
 
-    /// Makes a session that is online a member of a group, or changes how it wants the messages.
+    /// Makes a session that is online a member of a group, or changes how it wants the messages. `reader` is there if the
+    /// filter selects more than the session's peer may see.
     pub fn join(
         &mut self,
         tenant: TenantId,
@@ -121,6 +149,7 @@ impl Shares {
         filter: Filter<'_>,
         session: SessionRef,
         options: SubscriptionOptions,
+        reader: Option<Reader>,
     ) {
         let at = self.find(tenant, group, filter).unwrap_or_else(|| self.found(tenant, group, filter));
         let Some(members) = self.groups.get_mut(at as usize).and_then(Option::as_mut) else { return };
@@ -132,7 +161,8 @@ impl Shares {
             publishers: Publishers::All,
             via: Some(Arc::new(via)),
         };
-        let member = Arc::new(Member { target: Arc::new([target]), is_online: AtomicBool::new(true) });
+        let is_online = AtomicBool::new(true);
+        let member = Arc::new(Member { target: Arc::new([target]), reader, is_online });
         let members = Arc::make_mut(members);
         match members.place(session) {
             Some(place) => members.members[place] = member,

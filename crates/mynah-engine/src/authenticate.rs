@@ -1,8 +1,10 @@
 //! Proving who a peer is: what it says goes out as an event and comes back as a verdict or a challenge, while it opens
 //! and, if it proves itself again, later.
 
-use mynah_model::{Identity, Instant, Reason};
-use mynah_stack::{Credentials, Exchange, Outcome};
+use std::collections::HashMap;
+
+use mynah_model::{Groups, Identity, Instant, Reason};
+use mynah_stack::{Close, Credentials, Exchange, Outcome};
 
 use crate::connections::{ConnectionId, Phase, Proving};
 use crate::engine::{Engine, Event};
@@ -16,6 +18,11 @@ pub enum Attempt {
     Begin(Exchange),
     /// The answer to the last challenge of an exchange. The method is the one that the peer names now.
     Continue(Exchange),
+    /// Nothing that would prove it, or a name at most: its certificate ([`Engine::certificate`]) is to say.
+    Certificate {
+        /// The name that the peer gives.
+        user: Option<Box<str>>,
+    },
 }
 
 /// A peer has proved who it is.
@@ -23,13 +30,17 @@ pub enum Attempt {
 pub struct Authenticated {
     /// Who it is.
     pub identity: Identity,
+    /// The groups that it is in.
+    pub groups: Groups,
+    /// When the proof ends, and the connection with it, unless the peer has proved itself again.
+    pub valid_until: Option<Instant>,
     /// What the method says last, if it has a last word.
     pub last_word: Option<Box<[u8]>>,
 }
 
 impl From<Identity> for Authenticated {
     fn from(identity: Identity) -> Self {
-        Self { identity, last_word: None }
+        Self { identity, groups: Groups::NONE, valid_until: None, last_word: None }
     }
 }
 
@@ -50,8 +61,11 @@ impl Engine {
             phase => {
                 connection.phase = phase;
                 let same = |proved: Authenticated| {
-                    let is_same = connection.identity.as_ref() == Some(&proved.identity);
-                    if is_same { Ok(proved.last_word) } else { Err(Reason::NotAuthorized) }
+                    if connection.identity.as_ref() != Some(&proved.identity) {
+                        return Err(Reason::NotAuthorized);
+                    }
+                    (connection.groups, connection.valid_until) = (proved.groups, proved.valid_until);
+                    Ok(proved.last_word)
                 };
                 let result = result.and_then(same);
                 if result.is_err() {
@@ -93,7 +107,28 @@ impl Engine {
     pub(crate) fn verify(&mut self, id: ConnectionId, attempt: Attempt) {
         if let Some(connection) = self.lane.connections.get_mut(id) {
             connection.proving = Proving::Verifying;
-            self.events.push_back(Event::Authenticate { connection: id, attempt });
+            let listener = connection.listener;
+            self.events.push_back(Event::Authenticate { connection: id, listener, attempt });
         }
+    }
+
+    /// Hears how identities stand from now on: the groups that one is in, or none if nobody may be it any more; then its
+    /// connections end, and are told so. Those that are not named stay as they are.
+    pub fn handle_identities(&mut self, now: Instant, standings: &HashMap<Identity, Option<Groups>>) {
+        for id in self.lane.connections.ids() {
+            let Some(connection) = self.lane.connections.get_mut(id) else { continue };
+            match connection.identity.as_ref().and_then(|identity| standings.get(identity)) {
+                Some(Some(groups)) => connection.groups = groups.clone(),
+                Some(None) => self.expel(now, id),
+                None => {}
+            }
+        }
+    }
+
+    /// Ends a connection whose peer may not be here any more, as if it had broken.
+    pub(crate) fn expel(&mut self, now: Instant, id: ConnectionId) {
+        self.tell(now, id, Outcome::Ended(Reason::NotAuthorized));
+        self.run(now, id, &mut &[][..]);
+        self.end(now, id, Close::new(Reason::NotAuthorized, true));
     }
 }

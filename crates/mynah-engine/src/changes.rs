@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use mynah_core::{SessionKey, SessionRef, Via, shard};
+use mynah_core::{Cursor, GroupKey, SessionKey, SessionRef, Via, shard};
 use mynah_model::{
     Class, DeliveryId, Expiry, Identity, Instant, Message, SubscriptionOptions, TenantId, Will,
 };
 
+use crate::deeds::Deed;
 use crate::engine::Engine;
-use crate::journal::{Mark, Note, Promise};
+use crate::journal::{Attached, Mark, Note, Promise};
 
 /// The name of a session, and the shard that it is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct SessionName<'c> {
 /// A change that is to be stored. Facts, not operations: stored twice or late, the last one about something holds.
 #[derive(Clone, Debug)]
 pub enum Change<'c> {
+    /// What follows may be stored without what went before, if it follows that in the store.
+    Apart,
     /// A session is there.
     Session {
         /// Which.
@@ -38,6 +41,8 @@ pub enum Change<'c> {
         detached_at: Option<Instant>,
         /// The number of the next entry.
         next_sequence: u64,
+        /// Parts of its peer's publications with lower numbers are not its own.
+        since: u64,
     },
     /// A session and everything of it is gone.
     SessionEnded(SessionName<'c>),
@@ -51,6 +56,8 @@ pub enum Change<'c> {
         filter: &'c [u8],
         /// Its options.
         options: Option<SubscriptionOptions>,
+        /// How far the replay of retained values has come, if one is under way.
+        replay: Option<&'c Cursor>,
     },
     /// An exactly-once publication of a session's peer has arrived, or is complete.
     Received {
@@ -105,6 +112,48 @@ pub enum Change<'c> {
         /// Up to this one, which is not among them.
         to: u64,
     },
+    /// Something that several workers do was done in part. It is to be kept until it is [`Change::PartGone`].
+    Part {
+        /// The session whose peer has published; one without a name if it is an [`Change::Errand`].
+        session: SessionName<'c>,
+        /// The publication's identifier, or the number of the errand.
+        of: u64,
+        /// The number of the part.
+        number: u64,
+        /// Who has got the message.
+        receivers: &'c [u64],
+    },
+    /// A part need not be known any more.
+    PartGone {
+        /// The session whose peer has published; one without a name if it is an [`Change::Errand`].
+        session: SessionName<'c>,
+        /// The publication's identifier, or the number of the errand.
+        of: u64,
+        /// The number of the part.
+        number: u64,
+    },
+    /// The broker owes a message to others.
+    Errand {
+        /// The tenant.
+        tenant: TenantId,
+        /// The partition of durable state.
+        shard: u16,
+        /// The number of the errand.
+        number: u64,
+        /// The message.
+        message: &'c Message,
+        /// The group that it goes to; none if it goes to everybody who wants it.
+        group: Option<&'c Arc<GroupKey>>,
+    },
+    /// The broker owes a message no longer.
+    ErrandDone {
+        /// The tenant.
+        tenant: TenantId,
+        /// The partition of durable state.
+        shard: u16,
+        /// The number of the errand.
+        number: u64,
+    },
     /// A message is the value of its topic.
     Retained {
         /// The partition of durable state.
@@ -129,7 +178,7 @@ impl Engine {
     /// run has given, so that none is given twice.
     pub fn store_changes(&mut self, promise: Promise, first_sequence: u64) {
         self.first_sequence = first_sequence;
-        self.lane.journal.start(promise);
+        self.lane.journal.start(promise, first_sequence);
     }
 
     /// Peers of the listener with this place in [`crate::Settings::listeners`] are answered at once: what they are told
@@ -138,20 +187,25 @@ impl Engine {
         self.lane.journal.hasten(listener);
     }
 
-    /// Hands over the changes since the last call, in their order: they are to be stored all together or not at all.
-    /// [`Engine::handle_stored`] is to be called with the mark that is returned; none if nothing has changed.
+    /// Hands over the changes since the last call, in their order: they are to be stored all together or not at all,
+    /// unless they are parted by [`Change::Apart`]. [`Engine::handle_stored`] is to be called with the mark that is
+    /// returned; none if nothing has changed.
     pub fn take_changes(&mut self, mut each: impl FnMut(Change<'_>)) -> Option<Mark> {
         if self.lane.journal.notes.is_empty() {
             return None;
         }
-        let (notes, mark) = self.lane.journal.take();
-        for note in &notes {
+        let (notes, bounds, mark) = self.lane.journal.take();
+        let mut ahead = bounds.iter().copied().peekable();
+        for (place, note) in notes.iter().enumerate() {
+            if ahead.next_if_eq(&place).is_some() {
+                each(Change::Apart);
+            }
             // What concerns a session that has ended since is followed by that.
             if let Some(change) = self.change(note) {
                 each(change);
             }
         }
-        self.lane.journal.give_back(notes);
+        self.lane.journal.give_back(notes, bounds);
         Some(mark)
     }
 
@@ -166,16 +220,17 @@ impl Engine {
                     receive_max: session.receive_max,
                     detached_at: session.detached_at,
                     next_sequence: session.queue.next_sequence(),
+                    since: self.since.get(&session_ref).copied().unwrap_or_default(),
                 }
             }
             Note::Ended(ref key) => Change::SessionEnded(self.name_of(key)),
-            Note::Subscribed(session, ref share, ref filter, options) => {
-                let session = self.name(session)?;
-                Change::Subscription { session, share: share.as_deref(), filter, options: Some(options) }
+            Note::Subscribed(session, Attached { ref share, ref filter }, options, ref replay) => {
+                let (session, share, options) = (self.name(session)?, share.as_deref(), Some(options));
+                Change::Subscription { session, share, filter, options, replay: replay.as_ref() }
             }
-            Note::Unsubscribed(session, ref share, ref filter) => {
-                let session = self.name(session)?;
-                Change::Subscription { session, share: share.as_deref(), filter, options: None }
+            Note::Unsubscribed(session, Attached { ref share, ref filter }) => {
+                let (session, share) = (self.name(session)?, share.as_deref());
+                Change::Subscription { session, share, filter, options: None, replay: None }
             }
             Note::Received(session, id) => {
                 Change::Received { session: self.name(session)?, id, complete: false }
@@ -209,6 +264,9 @@ impl Engine {
             Note::Cleared(tenant, ref topic) => {
                 Change::Cleared { tenant, shard: self.shard(tenant, topic), topic }
             }
+            Note::Part(..) | Note::PartGone(..) | Note::Errand(..) | Note::ErrandDone(_) => {
+                return change_of_deed(note);
+            }
         })
     }
 
@@ -224,4 +282,27 @@ impl Engine {
     fn shard(&self, tenant: TenantId, name: &[u8]) -> u16 {
         shard(tenant, name, self.shared.seed)
     }
+}
+
+fn name_of(deed: &Deed) -> SessionName<'_> {
+    SessionName { tenant: deed.tenant, shard: deed.shard, client_id: &deed.client_id }
+}
+
+fn change_of_deed(note: &Note) -> Option<Change<'_>> {
+    Some(match *note {
+        Note::Part(ref part, ref receivers) => {
+            let (session, of) = (name_of(&part.deed), part.deed.of);
+            Change::Part { session, of, number: part.number, receivers }
+        }
+        Note::PartGone(ref deed, number) => Change::PartGone { session: name_of(deed), of: deed.of, number },
+        Note::Errand(ref deed, ref message, ref group) => {
+            let Deed { tenant, shard, of: number, .. } = **deed;
+            Change::Errand { tenant, shard, number, message, group: group.as_ref() }
+        }
+        Note::ErrandDone(ref deed) => {
+            let Deed { tenant, shard, of: number, .. } = **deed;
+            Change::ErrandDone { tenant, shard, number }
+        }
+        _ => return None,
+    })
 }

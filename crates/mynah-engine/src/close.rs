@@ -10,7 +10,7 @@ use crate::connections::{Connection, ConnectionId, Phase, Proving};
 use crate::engine::{Engine, Event, Timer};
 use crate::item::Item;
 use crate::journal::Note;
-use crate::share::{Absence, withdraw};
+use crate::share::{Absence, Former, withdraw};
 
 /// How long a connection that has ended may take to read its last bytes.
 const LINGER: Duration = Duration::from_secs(5);
@@ -70,7 +70,7 @@ impl Engine {
             return self.discard_session(now, session_ref);
         }
         let messages = withdraw(&self.shared, session, session_ref, Absence::Offline);
-        self.pass_on(now, messages, stored.then_some(session_ref));
+        self.pass_on(now, messages, if stored { Former::Stored(session_ref) } else { Former::Forgotten });
         self.publish_due_will(now, session_ref);
         if stored {
             let will = self.lane.sessions.get(session_ref).and_then(|session| session.will.clone());
@@ -101,9 +101,13 @@ impl Engine {
         }
         self.counters().subscriptions.sub(session.subscriptions_len() as u64);
         let messages = withdraw(&self.shared, &mut session, session_ref, Absence::Ended);
-        self.pass_on(now, messages, None);
-        if let Some(key) = key.filter(|_| session.stored) {
+        self.pass_on(now, messages, if session.stored { Former::Ended } else { Former::Forgotten });
+        if session.stored {
             self.shared.count_stored(self.worker, false);
+        }
+        if let Some(key) = key.filter(|_| session.stored || session.will_stored) {
+            self.repeated.retain(|(repeated, _), _| *repeated != session_ref);
+            self.since.remove(&session_ref);
             self.lane.journal.note(Note::Ended(key));
         }
         self.count_dropped(DropReason::SessionEnded, session.queue.clear());

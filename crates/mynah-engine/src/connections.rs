@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use mynah_core::{SessionRef, WorkerId};
-use mynah_model::{DeliveryId, Identity, Instant, Layout, Reason, TenantId};
+use mynah_model::{DeliveryId, Groups, Identity, Instant, Layout, Reason, TenantId};
 use mynah_stack::{Connection as Stack, Open, Outbound};
 
 use crate::certificate::PeerCertificate;
@@ -41,6 +41,8 @@ pub(crate) enum Phase {
 pub(crate) struct Admission {
     pub(crate) open: Box<Open>,
     pub(crate) identity: Identity,
+    pub(crate) groups: Groups,
+    pub(crate) valid_until: Option<Instant>,
     /// The last word of the method by which the peer has proved who it is.
     pub(crate) last_word: Option<Box<[u8]>>,
     /// Whether the broker chose the client identifier.
@@ -72,6 +74,10 @@ pub(crate) struct Connection {
     pub(crate) inbound: Vec<u8>,
     pub(crate) phase: Phase,
     pub(crate) identity: Option<Identity>,
+    /// The groups that the identity is in.
+    pub(crate) groups: Groups,
+    /// When the proof of the identity ends.
+    pub(crate) valid_until: Option<Instant>,
     /// The certificate that the peer has shown, if its transport asks for one.
     pub(crate) certificate: Option<Arc<PeerCertificate>>,
     pub(crate) proving: Proving,
@@ -172,6 +178,8 @@ impl Connections {
             inbound: Vec::new(),
             phase: Phase::New,
             identity: None,
+            groups: Groups::NONE,
+            valid_until: None,
             certificate: None,
             proving: Proving::No,
             publisher: None,

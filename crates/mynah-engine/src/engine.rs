@@ -1,15 +1,16 @@
 //! One worker's engine: the state, and what the I/O layer calls.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use mynah_core::{Counters, DropReason, RouteCache, SessionRef, SessionTable, WorkerId};
-use mynah_model::{Instant, Reason};
+use mynah_model::{Groups, Instant, Reason};
 use mynah_stack::{Close, Command, Outbound, Step};
 
 use crate::authenticate::Attempt;
 use crate::certificate::PeerCertificate;
 use crate::connections::{Connection, ConnectionId, Dirty, Phase, Proving};
+use crate::deeds::{Parts, RestoredErrand};
 use crate::inbox::{Handover, Parcel};
 use crate::lane::Lane;
 use crate::random::Random;
@@ -43,6 +44,15 @@ pub struct Engine {
     pub(crate) leaving: Vec<ConnectionId>,
     /// Where the numbers of entries begin.
     pub(crate) first_sequence: u64,
+    /// What an earlier run has left of exactly-once publications that it did not answer.
+    pub(crate) repeated: BTreeMap<(SessionRef, u16), Parts>,
+    /// Sessions that have begun while publications of an earlier session of the name were under way: parts with lower
+    /// numbers are not theirs.
+    pub(crate) since: BTreeMap<SessionRef, u64>,
+    /// What an earlier run owed.
+    pub(crate) errands: Vec<RestoredErrand>,
+    /// Sessions of an earlier run with a will or an end that may be due.
+    pub(crate) restored: Vec<SessionRef>,
     pub(crate) started: Instant,
     due: Vec<Timer>,
     /// When this worker looks for retained values that have expired.
@@ -65,6 +75,8 @@ pub enum Event {
     Authenticate {
         /// Whose peer.
         connection: ConnectionId,
+        /// The place in [`crate::Settings::listeners`] where it came in.
+        listener: u16,
         /// What the peer said.
         attempt: Attempt,
     },
@@ -107,6 +119,10 @@ impl Engine {
             stopping: false,
             leaving: Vec::new(),
             first_sequence: 0,
+            repeated: BTreeMap::new(),
+            since: BTreeMap::new(),
+            errands: Vec::new(),
+            restored: Vec::new(),
             started: now,
             due: Vec::new(),
             retained_due: None,
@@ -211,6 +227,12 @@ impl Engine {
         self.lane.connections.get(id)?.certificate.as_ref()
     }
 
+    /// The groups that the peer's identity is in.
+    #[must_use]
+    pub fn groups(&self, id: ConnectionId) -> Option<&Groups> {
+        self.lane.connections.get(id).map(|connection| &connection.groups)
+    }
+
     /// Takes in what another worker sent.
     pub fn handle_parcels(&mut self, now: Instant, parcels: Vec<Parcel>) {
         for parcel in parcels {
@@ -218,7 +240,7 @@ impl Engine {
                 Parcel::Deliver { message, targets, ask } => {
                     self.deliver_parcel(now, &message, &targets, ask);
                 }
-                Parcel::Retained { message, ask } => self.store_value(&message, ask),
+                Parcel::Retained { message, ask } => self.store_for_another(&message, ask),
                 Parcel::Stored { token } => self.handle_remote_stored(now, token),
             }
         }
@@ -281,13 +303,18 @@ impl Engine {
     /// The next connection with bytes to be written. Its bytes are in [`Engine::outbound`]; what became of them is
     /// told by [`Engine::handle_written`].
     pub fn poll_dirty(&mut self) -> Option<ConnectionId> {
-        self.poll_urgent().or_else(|| self.poll_listed(Dirty::Answers))
+        self.poll_urgent().or_else(|| self.poll_answered())
     }
 
     /// The next connection with a delivery to be written. What has answers only can wait for a turn: under load the
     /// answers of two turns go out with one write.
     pub fn poll_urgent(&mut self) -> Option<ConnectionId> {
         self.poll_listed(Dirty::Deliveries)
+    }
+
+    /// The next connection with answers to be written and no delivery.
+    pub fn poll_answered(&mut self) -> Option<ConnectionId> {
+        self.poll_listed(Dirty::Answers)
     }
 
     fn poll_listed(&mut self, kind: Dirty) -> Option<ConnectionId> {
@@ -306,6 +333,18 @@ impl Engine {
     #[must_use]
     pub fn is_dirty(&self) -> bool {
         !self.lane.dirty.is_empty() || !self.lane.answered.is_empty()
+    }
+
+    /// How many connections have bytes to be written, at most.
+    #[must_use]
+    pub fn dirty(&self) -> usize {
+        self.lane.dirty.len() + self.lane.answered.len()
+    }
+
+    /// Whether there may be connections with answers to be written and no delivery.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        !self.lane.answered.is_empty()
     }
 
     /// The bytes that wait to be written to a peer.
@@ -412,14 +451,8 @@ impl Engine {
             match &mut step {
                 Step::Idle => break,
                 // In its place: a command is large, and moving it costs as much as reading it.
-                Step::Command(Command::Publish(publish)) => {
-                    self.lane.journal.begin();
-                    self.publish(now, id, publish);
-                }
-                Step::Command(Command::Settle(settle)) => {
-                    self.lane.journal.begin();
-                    self.settle(now, id, *settle);
-                }
+                Step::Command(Command::Publish(publish)) => self.publish(now, id, publish),
+                Step::Command(Command::Settle(settle)) => self.settle(now, id, *settle),
                 Step::Command(_) | Step::Close(_) => self.carry_out(now, id, step),
             }
         }
@@ -479,6 +512,9 @@ impl Engine {
         if connection.is_closing() {
             return self.finish(id);
         }
+        if connection.valid_until.is_some_and(|until| until <= now) {
+            return self.expel(now, id);
+        }
         if connection.stack.deadline().is_some_and(|deadline| deadline <= now) {
             self.lane.lend(id.slot);
             if let Some(connection) = self.lane.connections.get_mut(id) {
@@ -500,5 +536,8 @@ impl Engine {
 }
 
 fn wake_at(connection: &Connection) -> Option<Instant> {
-    if connection.is_closing() { None } else { connection.stack.deadline() }
+    if connection.is_closing() {
+        return None;
+    }
+    [connection.stack.deadline(), connection.valid_until].into_iter().flatten().min()
 }

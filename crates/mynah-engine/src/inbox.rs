@@ -8,6 +8,7 @@ use mynah_stack::{Connection as Stack, Outbound};
 
 use crate::certificate::PeerCertificate;
 use crate::connections::Admission;
+use crate::deeds::Part;
 
 /// A command from one worker's engine to another's.
 #[derive(Clone, Debug)]
@@ -36,12 +37,14 @@ pub enum Parcel {
 }
 
 /// Asks to be told when something is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Ask {
     /// Who asks.
     pub(crate) from: WorkerId,
     /// What the answer is to name.
     pub(crate) token: u64,
+    /// What is to be stored together with it.
+    pub(crate) part: Option<Part>,
 }
 
 /// A connection on its way to the worker that owns its session: everything but the socket.

@@ -3,13 +3,15 @@
 //! Each turn's changes have a [`Mark`]. Who made them waits for it; who made them on another worker has given them a
 //! token there, and hears of it when they are stored.
 
+use core::ops::Range;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use mynah_core::{Entry, SessionKey, SessionRef, Via};
+use mynah_core::{Cursor, Entry, GroupKey, SessionKey, SessionRef, Via, WorkerId};
 use mynah_model::{Class, DeliveryId, Message, SubscriptionOptions, TenantId, Will};
 
 use crate::connections::ConnectionId;
+use crate::deeds::{Deed, Part};
 use crate::inbox::Ask;
 
 /// Names the changes of one turn and all before it.
@@ -31,8 +33,9 @@ pub(crate) enum Note {
     /// The session is there, as it is at the end of the turn.
     Session(SessionRef),
     Ended(SessionKey),
-    Subscribed(SessionRef, Option<Box<[u8]>>, Box<[u8]>, SubscriptionOptions),
-    Unsubscribed(SessionRef, Option<Box<[u8]>>, Box<[u8]>),
+    /// With how far the replay of retained values has come, if one is under way.
+    Subscribed(SessionRef, Attached, SubscriptionOptions, Option<Cursor>),
+    Unsubscribed(SessionRef, Attached),
     Received(SessionRef, u16),
     Completed(SessionRef, u16),
     Will(SessionRef, Option<Box<Will>>),
@@ -45,6 +48,19 @@ pub(crate) enum Note {
     Settled(SessionRef, u64, u64),
     Retained(Message),
     Cleared(TenantId, Box<[u8]>),
+    /// What this worker has done of something, and who got the message.
+    Part(Part, Box<[u64]>),
+    PartGone(Arc<Deed>, u64),
+    /// The broker owes a message to everybody, or to one of a group.
+    Errand(Arc<Deed>, Message, Option<Arc<GroupKey>>),
+    ErrandDone(Arc<Deed>),
+}
+
+/// The group and the filter of a subscription.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    pub(crate) share: Option<Box<[u8]>>,
+    pub(crate) filter: Box<[u8]>,
 }
 
 #[derive(Debug)]
@@ -76,16 +92,11 @@ struct Asked {
 #[derive(Debug)]
 pub(crate) enum Then {
     Nothing,
-    /// The publication is now with all who want it: from here on it is a duplicate.
-    Received {
-        connection: ConnectionId,
-        session: SessionRef,
-        receipt: u16,
-    },
-    /// The entry is now with somebody else.
-    Settled {
-        session: SessionRef,
-        sequence: u64,
+    /// The message is now with all who want it: a publication of the session is a duplicate from here on.
+    Done {
+        session: Option<SessionRef>,
+        deed: Arc<Deed>,
+        parts: Range<u64>,
     },
 }
 
@@ -96,15 +107,19 @@ pub(crate) struct Journal {
     /// Listeners whose peers are answered at once all the same.
     hasty: Vec<u16>,
     pub(crate) notes: Vec<Note>,
+    /// Where notes begin that do not belong to those before them.
+    bounds: Vec<usize>,
     /// Where the notes of the command begin that is being carried out, and its tokens.
     since: (usize, u64),
     /// The mark of the notes that are not taken yet, less one.
     taken: u64,
     stored: u64,
     last_token: u64,
+    /// The next of the numbers that are given once.
+    next_number: u64,
     asked: BTreeMap<u64, Asked>,
-    /// Others who wait for a mark.
-    asks: VecDeque<(u64, Ask)>,
+    /// Others who wait for a mark, with their tokens.
+    asks: VecDeque<(u64, WorkerId, u64)>,
     /// Connections that wait for a mark.
     by_mark: VecDeque<(u64, ConnectionId)>,
     /// Connections that wait for a token.
@@ -114,8 +129,19 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    pub(crate) fn start(&mut self, promise: Promise) {
-        self.promise = Some(promise);
+    pub(crate) fn start(&mut self, promise: Promise, first_number: u64) {
+        (self.promise, self.next_number) = (Some(promise), first_number);
+    }
+
+    /// The number that is given next.
+    pub(crate) const fn next_number(&self) -> u64 {
+        self.next_number
+    }
+
+    /// A number that no other worker gives for the same client, and nobody in another run.
+    pub(crate) const fn take_number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number - 1
     }
 
     /// Whether changes are stored at all.
@@ -162,8 +188,11 @@ impl Journal {
 
     /// A command begins: what is noted from here on is what its answer waits for.
     #[inline]
-    pub(crate) const fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.since = (self.notes.len(), self.last_token);
+        if self.notes.len() > self.bounds.last().copied().unwrap_or_default() {
+            self.bounds.push(self.notes.len());
+        }
     }
 
     /// What the answer of the command waits for that is being carried out; nothing if it has changed nothing.
@@ -220,6 +249,14 @@ impl Journal {
         self.last_token
     }
 
+    /// Whether publications of a client are under way.
+    pub(crate) fn is_under_way(&self, key: &SessionKey) -> bool {
+        self.asked.values().any(|asked| match &asked.then {
+            Then::Done { deed, .. } => deed.tenant == key.tenant && deed.client_id == key.client_id,
+            Then::Nothing => false,
+        })
+    }
+
     /// One has answered. Says what is to be done if all have.
     pub(crate) fn answered(&mut self, token: u64) -> Option<Then> {
         let asked = self.asked.get_mut(&token)?;
@@ -230,27 +267,30 @@ impl Journal {
         self.asked.remove(&token).map(|asked| asked.then)
     }
 
-    /// Somebody wants to hear when what was noted since [`Journal::begin`] is stored. Gives the question back if it can
-    /// be answered now.
-    pub(crate) fn defer(&mut self, ask: Ask) -> Option<Ask> {
-        match self.after() {
-            Some(After { mark, .. }) if mark > 0 => self.asks.push_back((mark, ask)),
-            _ => return Some(ask),
+    /// Somebody wants to hear when what was noted since [`Journal::begin`] is stored. Returns whether that is not yet.
+    pub(crate) fn defer(&mut self, ask: &Ask) -> bool {
+        let mark = self.after().map_or(0, |after| after.mark);
+        if mark > 0 {
+            self.asks.push_back((mark, ask.from, ask.token));
         }
-        None
+        mark > 0
     }
 
     /// Takes the notes of the turn. They have the mark that is returned.
-    pub(crate) fn take(&mut self) -> (Vec<Note>, Mark) {
-        let notes = core::mem::take(&mut self.notes);
+    pub(crate) fn take(&mut self) -> (Vec<Note>, Vec<usize>, Mark) {
+        let (notes, bounds) = (core::mem::take(&mut self.notes), core::mem::take(&mut self.bounds));
         self.taken += u64::from(!notes.is_empty());
         self.since = (0, self.last_token);
-        (notes, Mark(self.taken))
+        (notes, bounds, Mark(self.taken))
     }
 
     /// Keeps the memory of notes that were taken.
-    pub(crate) fn give_back(&mut self, mut memory: Vec<Note>) {
+    pub(crate) fn give_back(&mut self, mut memory: Vec<Note>, mut bounds: Vec<usize>) {
         memory.clear();
+        bounds.clear();
+        if self.bounds.is_empty() {
+            self.bounds = bounds;
+        }
         if self.notes.is_empty() && memory.capacity() <= 4_096 {
             self.notes = memory;
         }
@@ -261,8 +301,8 @@ impl Journal {
     }
 
     /// The next of those who asked for what is stored now.
-    pub(crate) fn next_ask(&mut self) -> Option<Ask> {
-        self.asks.pop_front_if(|(mark, _)| *mark <= self.stored).map(|(_, ask)| ask)
+    pub(crate) fn next_ask(&mut self) -> Option<(WorkerId, u64)> {
+        self.asks.pop_front_if(|(mark, ..)| *mark <= self.stored).map(|(_, from, token)| (from, token))
     }
 
     /// The next connection that may have waited for what is stored now, here or elsewhere.

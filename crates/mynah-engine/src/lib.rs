@@ -7,7 +7,7 @@
 //! * `engine`: what the I/O layer calls. `open`, `publish`, `retained`, `subscribe`, `settle`, `close`: the commands.
 //! * `authenticate`: proving who a peer is. `share`: what goes from one member of a group to another.
 //! * `lane`: a delivery to a session of this worker; `pump`: deliveries that had to wait.
-//! * `journal`: what is to be stored; `changes`: how the I/O layer sees it; `waiting`: what waits for it;
+//! * `deeds`: what several workers do for one message, each once. `journal`: what is to be stored; `changes`: how the I/O layer sees it; `waiting`: what waits for it;
 //!   `restore`: what an earlier run left.
 //! * `layouts`: who encodes what, once for all receivers alike. `timer`: the wheel. `inbox`: what workers exchange.
 //! * `sys`: what the broker publishes of itself.
@@ -18,6 +18,7 @@ mod certificate;
 mod changes;
 mod close;
 mod connections;
+mod deeds;
 mod engine;
 mod inbox;
 mod item;
@@ -33,6 +34,7 @@ mod retained;
 mod settle;
 mod share;
 mod shared;
+mod spread;
 mod subscribe;
 mod sys;
 mod timer;
@@ -43,6 +45,7 @@ pub use authenticate::{Attempt, Authenticated};
 pub use certificate::{AlternativeName, PeerCertificate};
 pub use changes::{Change, SessionName};
 pub use connections::ConnectionId;
+pub use deeds::{Parts, RestoredErrand};
 pub use engine::{Engine, Event};
 pub use inbox::{Handover, Parcel};
 pub use journal::{Mark, Promise};

@@ -21,8 +21,13 @@ impl Engine {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         let door = &self.shared.listeners[usize::from(connection.listener)];
         let verifies = self.shared.verifies_credentials;
+        let certifies = door.certificates && connection.certificate.is_some();
         let attempt = match (open.exchange.take(), open.credentials.take()) {
             (Some(exchange), _) => Some(Attempt::Begin(exchange)),
+            (None, None) if certifies => Some(Attempt::Certificate { user: None }),
+            (None, Some(named)) if certifies && named.password.is_none() => {
+                Some(Attempt::Certificate { user: Some(named.user) })
+            }
             (None, credentials) => credentials.filter(|_| verifies).map(Attempt::Credentials),
         };
         let result = match (attempt, &door.anonymous) {
@@ -45,14 +50,14 @@ impl Engine {
         open: Box<Open>,
         result: Result<Authenticated, Reason>,
     ) {
-        let Authenticated { identity, last_word } = match result {
+        let Authenticated { identity, groups, valid_until, last_word } = match result {
             Ok(authenticated) => authenticated,
             Err(reason) => {
                 self.counters().logins_refused.add(1);
                 return self.tell_opened(now, id, Err(reason));
             }
         };
-        let mut admission = Admission { open, identity, last_word, assigned: false };
+        let mut admission = Admission { open, identity, groups, valid_until, last_word, assigned: false };
         let Some(session) = &mut admission.open.session else { return self.attach(now, id, admission) };
         if session.client_id.starts_with(BRIDGE_PREFIX.as_bytes()) && !self.is_own(id) {
             self.counters().logins_refused.add(1);
@@ -102,7 +107,7 @@ impl Engine {
     /// This worker owns the session: takes it over or makes it, and tells the peer.
     pub(crate) fn attach(&mut self, now: Instant, id: ConnectionId, admission: Admission) {
         self.lane.journal.begin();
-        let Admission { mut open, identity, last_word, assigned } = admission;
+        let Admission { mut open, identity, groups, valid_until, last_word, assigned } = admission;
         let (session_ref, present) = match self.claim(now, &open, &identity) {
             Ok(claimed) => claimed,
             Err(reason) => return self.tell_opened(now, id, Err(reason)),
@@ -124,6 +129,7 @@ impl Engine {
         connection.phase = Phase::Open(session_ref);
         connection.tenant = tenant;
         connection.identity = Some(identity);
+        (connection.groups, connection.valid_until) = (groups, valid_until);
         connection.publisher = publisher;
         self.count_half_open(-1);
         let opened = Opened {
@@ -140,25 +146,32 @@ impl Engine {
         }
     }
 
-    /// A session has a connection: notes that, if the session outlives it.
+    /// A session has a connection: notes that, if the session outlives it, or has a will to be published after a crash.
     fn store_opened(&mut self, session_ref: SessionRef) {
         let Lane { sessions, journal, .. } = &mut self.lane;
         if !journal.is_on() {
             return;
         }
         let Some((session, Some(key))) = sessions.get_mut_with_key(session_ref) else { return };
-        let stored = session.expiry != Expiry::WithConnection;
+        // What is stored stays so to its end: others may get what it holds then.
+        let stored = session.stored || session.expiry != Expiry::WithConnection;
         if session.stored != stored {
             self.shared.count_stored(self.worker, stored);
+            if journal.is_under_way(key) {
+                self.since.insert(session_ref, journal.next_number());
+            }
         }
         session.queue.skip_to(self.first_sequence);
-        match core::mem::replace(&mut session.stored, stored) {
-            _ if stored => {
-                journal.note(Note::Session(session_ref));
-                journal.note(Note::Will(session_ref, session.will.clone()));
-            }
-            true => journal.note(Note::Ended(key.clone())),
-            false => {}
+        // After a crash nobody is there who would take a will that needs no confirmation and is not retained.
+        let header = session.will.as_ref().map(|will| will.message.header());
+        let will = header.is_some_and(|header| header.class.is_confirmed() || header.retain);
+        if session.will_stored && !stored && !will {
+            journal.note(Note::Ended(key.clone()));
+        }
+        (session.stored, session.will_stored) = (stored, will && !stored);
+        if stored || will {
+            journal.note(Note::Session(session_ref));
+            journal.note(Note::Will(session_ref, session.will.clone()));
         }
     }
 

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use mynah_core::{DropReason, Received, Route, SessionRef, Target, WorkerId};
-use mynah_model::{Class, Identity, Instant, Limits, Message, MessageView, Reason, Topic};
+use mynah_core::{DropReason, Reader, Received, SessionRef, Target};
+use mynah_model::{Class, Identity, Instant, Limits, Message, Reason, Topic};
 use mynah_stack::{Outcome, Publish, PublishIf};
 
 use crate::connections::ConnectionId;
+use crate::deeds::{Taking, VALUE};
 use crate::engine::Engine;
 use crate::inbox::{Ask, Parcel};
 use crate::item::Item;
-use crate::journal::{Note, Then};
-use crate::lane::Lane;
-use crate::shared::Shared;
+use crate::journal::Note;
+use crate::share::sees;
+use crate::spread::{Source, may_be_stored};
 use crate::waiting::Held;
 
 impl Engine {
@@ -22,23 +23,28 @@ impl Engine {
         publish.header.tenant = connection.tenant;
         publish.header.publisher = connection.publisher;
         let (from, class) = (connection.session(), publish.header.class);
-        let origin = Origin { connection: id, receipt: publish.receipt, word: Word::First };
         self.shared.counters(self.worker).messages_received(class).add(1);
         let result = match self.accept_publish(id, publish) {
             Ok(Received::New) => {
                 let mut item = Item::borrowed(publish.view());
-                let spread = self.distribute_from(now, &mut item, from, origin);
-                if spread.told {
-                    return;
+                let kept = publish.header.retain || (class.is_confirmed() && self.lane.journal.is_on());
+                if kept || class == Class::ExactlyOnce {
+                    let origin = Origin { connection: id, receipt: publish.receipt, word: Word::First };
+                    let spread = self.distribute_from(now, &mut item, from, origin);
+                    if spread.told {
+                        return;
+                    }
+                    Ok(spread.wanted)
+                } else {
+                    Ok(self.fan_out(now, &mut item, from, None))
                 }
-                Ok(spread.wanted)
             }
             Ok(Received::Duplicate) => return self.confirm_again(now, id, publish.receipt),
             Ok(Received::Full) => Err(Reason::QuotaExceeded),
             Err(reason) => Err(reason),
         };
         if result.is_err() {
-            self.counters().publications_refused.add(1);
+            self.count_refused(from, publish);
         }
         if class.is_confirmed() {
             self.tell(now, id, Outcome::Published { receipt: publish.receipt, class, result });
@@ -58,7 +64,7 @@ impl Engine {
             Ok(Received::New) => {
                 let mut item = Item::borrowed(publish.view());
                 let retained = self.retain_if(now, &mut item, &conditions);
-                retained.map(|()| self.fan_out(now, &mut item, from, Some(origin)).wanted)
+                retained.map(|retained| self.spread(now, &mut item, from, Some(origin), retained).wanted)
             }
             Ok(Received::Duplicate) => return self.confirm_again(now, id, receipt),
             Ok(Received::Full) => Err(Reason::QuotaExceeded),
@@ -80,13 +86,26 @@ impl Engine {
         self.hold(id, after, Held::Published { receipt, class, result });
     }
 
+    /// A refused identifier is free for another publication.
+    #[cold]
+    fn count_refused(&mut self, from: Option<SessionRef>, publish: &Publish<'_>) {
+        self.counters().publications_refused.add(1);
+        if publish.header.class == Class::ExactlyOnce {
+            self.forget_repeated(from, publish.receipt);
+        }
+    }
+
     /// Whether a peer may publish this, and whether it is new.
     #[inline(always)]
     fn accept_publish(&mut self, id: ConnectionId, publish: &Publish<'_>) -> Result<Received, Reason> {
         if let Err(reason) = self.may_publish(id, publish.view().topic()) {
             return self.refuse_publish(reason);
         }
-        if self.lane.journal.full && self.has_to_be_stored(publish.view()) {
+        if !publish.header.class.is_confirmed() && !publish.header.retain {
+            return Ok(Received::New); // nothing is stored
+        }
+        self.lane.journal.begin();
+        if self.lane.journal.full && self.has_to_be_stored(id, publish) {
             self.count_dropped(DropReason::StorageFull, 1);
             return Err(Reason::StorageFull);
         }
@@ -96,10 +115,16 @@ impl Engine {
         self.remember(id, publish)
     }
 
-    /// Whether somebody would have to store this message.
+    /// Whether somebody would have to store this message, who has not yet.
     #[cold]
-    fn has_to_be_stored(&mut self, view: MessageView<'_>) -> bool {
-        let (tenant, topic, shared) = (view.header.tenant, view.topic(), &*self.shared);
+    fn has_to_be_stored(&mut self, id: ConnectionId, publish: &Publish<'_>) -> bool {
+        let (view, shared) = (publish.view(), &*self.shared);
+        let session = self.lane.connections.get(id).and_then(|c| self.lane.sessions.get(c.session()?));
+        let received = session.is_some_and(|s| s.received.as_slice().binary_search(&publish.receipt).is_ok());
+        if received && view.header.class == Class::ExactlyOnce {
+            return false;
+        }
+        let (tenant, topic) = (view.header.tenant, view.topic());
         let route = self.routes.route(tenant, topic, &shared.generations, |found| {
             shared.read_index().matches(tenant, topic, &mut found.matches);
             shared.read_shares().matches(tenant, topic, &mut found.groups);
@@ -150,21 +175,18 @@ impl Engine {
         Some((connection.identity.as_ref()?, key.map_or(&[], |k| &k.client_id)))
     }
 
-    /// Gives a message to all who want it: retained, delivered to the sessions of this worker, sent to the workers of
-    /// others. `from` is the session that publishes it; none if that is the broker.
-    #[inline]
+    /// Gives a message of the broker's own, or a will, to all who want it: retained, delivered to the sessions of this
+    /// worker, sent to the workers of others. `from` is the session whose will it is.
     pub(crate) fn distribute(&mut self, now: Instant, item: &mut Item<'_>, from: Option<SessionRef>) {
-        if item.view().header.retain {
-            self.retain(now, item);
-        }
-        self.fan_out(now, item, from, None);
+        let retained = item.view().header.retain && self.retain(now, item);
+        self.spread(now, item, from, None, retained);
     }
 
     /// Distributes what a peer has published. One that publishes an exactly-once message and subscribes to its own topic
     /// hears the answer first and the message in the middle of the exchange: this is the order that clients of such
     /// protocols know from elsewhere. No promise is early: the message was accepted and is retained, nothing after this
     /// can fail, and no byte leaves before the end of the turn. An answer that has to wait for the store comes later.
-    #[inline(always)]
+    #[inline(never)]
     fn distribute_from(
         &mut self,
         now: Instant,
@@ -172,36 +194,69 @@ impl Engine {
         from: Option<SessionRef>,
         origin: Origin,
     ) -> Spread {
-        if item.view().header.retain {
-            self.retain(now, item);
-        }
-        self.fan_out(now, item, from, Some(origin))
+        let retained = item.view().header.retain && self.retain_from(now, item, from, origin.receipt);
+        self.spread(now, item, from, Some(origin), retained)
     }
 
-    /// Delivers a message to the sessions that want it, and tells the publisher, if it is to hear that first.
-    fn fan_out(
+    /// Makes what a peer has published the value of its topic, unless that was done before a crash.
+    fn retain_from(
+        &mut self,
+        now: Instant,
+        item: &mut Item<'_>,
+        from: Option<SessionRef>,
+        receipt: u16,
+    ) -> bool {
+        let repeated = from.and_then(|session| self.repeated.get(&(session, receipt)));
+        let had = repeated.is_some_and(|parts| parts.receivers.contains(&VALUE));
+        let is_exact = item.view().header.class == Class::ExactlyOnce;
+        !(had && is_exact) && self.retain(now, item)
+    }
+
+    /// Delivers a message to the sessions that want it, and tells the publisher, if it is to hear that first. `retained`:
+    /// it has become the value of its topic.
+    fn spread(
         &mut self,
         now: Instant,
         item: &mut Item<'_>,
         from: Option<SessionRef>,
         origin: Option<Origin>,
+        retained: bool,
     ) -> Spread {
+        let class = item.view().header.class;
+        if (class.is_confirmed() || retained) && self.lane.journal.is_on() {
+            return self.fan_out_stored(
+                now,
+                item,
+                from,
+                origin.map_or(Source::Broker, Source::Peer),
+                retained,
+            );
+        }
+        let first = origin.filter(|origin| origin.word == Word::First && class == Class::ExactlyOnce);
+        let first = first.map(|origin| (origin.connection, origin.receipt));
+        Spread { wanted: self.fan_out(now, item, from, first), told: first.is_some() }
+    }
+
+    /// Tells the publisher, if it is to hear it now, and delivers a message to the sessions that want it, where nothing is
+    /// stored. Returns whether there are any.
+    fn fan_out(
+        &mut self,
+        now: Instant,
+        item: &mut Item<'_>,
+        from: Option<SessionRef>,
+        told: Option<(ConnectionId, u16)>,
+    ) -> bool {
         let view = item.view();
-        let (tenant, topic, class) = (view.header.tenant, view.topic(), view.header.class);
+        let (tenant, topic) = (view.header.tenant, view.topic());
         let shared = &*self.shared;
         let route = self.routes.route(tenant, topic, &shared.generations, |found| {
             shared.read_index().matches(tenant, topic, &mut found.matches);
             shared.read_shares().matches(tenant, topic, &mut found.groups);
         });
         let counters = shared.counters(self.worker);
-        let wanted = !route.is_empty();
-        let mut told = false;
-        if let Some(Origin { connection, receipt, word: Word::First }) = origin
-            && class == Class::ExactlyOnce
-            && !(self.lane.waits(connection) && has_to_wait(&self.lane, shared, connection, from, route))
-        {
-            self.lane.tell(now, connection, Outcome::Published { receipt, class, result: Ok(wanted) });
-            told = true;
+        if let Some((id, receipt)) = told {
+            let (class, result) = (Class::ExactlyOnce, Ok(!route.is_empty()));
+            self.lane.tell(now, id, Outcome::Published { receipt, class, result });
         }
         self.lane.frames.begin();
         for target in route.local() {
@@ -209,52 +264,27 @@ impl Engine {
                 self.lane.deliver(shared, counters, now, target, item);
             }
         }
-        let asks = class.is_confirmed() && self.lane.journal.waits();
-        let ask = Ask { from: self.worker, token: self.lane.journal.next_token() };
-        let mut answers = 0;
-        let mut send = |item: &mut Item<'_>, worker: WorkerId, targets: &Arc<[Target]>| {
-            let ask = (asks && shared.stores(worker)).then_some(ask);
-            answers += usize::from(ask.is_some());
-            let (message, targets) = (item.message().clone(), Arc::clone(targets));
-            self.outboxes[usize::from(worker.0)].push(Parcel::Deliver { message, targets, ask });
-        };
         for (worker, targets) in route.remote() {
-            send(item, *worker, targets);
+            let (message, targets) = (item.message().clone(), Arc::clone(targets));
+            self.outboxes[usize::from(worker.0)].push(Parcel::Deliver { message, targets, ask: None });
         }
         for members in route.groups() {
-            let Some(member) = members.choose(shared.limits.share_strategy, None) else { continue };
+            let may_see = |reader: &Reader| sees(shared, reader, item.view().topic());
+            let member = members.choose(shared.limits.share_strategy, None, may_see);
+            let Some(member) = member else { continue };
             let target = member.target();
             if target.session.worker == self.worker {
                 self.lane.deliver_apart(shared, counters, now, target, item);
             } else {
-                send(item, target.session.worker, member.targets());
+                let (message, targets) = (item.message().clone(), Arc::clone(member.targets()));
+                self.outboxes[usize::from(target.session.worker.0)].push(Parcel::Deliver {
+                    message,
+                    targets,
+                    ask: None,
+                });
             }
         }
-        if self.lane.journal.is_on() {
-            self.promise(class, from, origin, answers);
-        }
-        Spread { wanted, told }
-    }
-
-    /// Notes that an exactly-once publication has arrived: together with what it has brought here, after what it has
-    /// brought elsewhere. So a repetition after a crash is never lost.
-    fn promise(&mut self, class: Class, from: Option<SessionRef>, origin: Option<Origin>, answers: usize) {
-        let stored = |session: &SessionRef| self.lane.sessions.get(*session).is_some_and(|s| s.stored);
-        let received = origin.filter(|_| class == Class::ExactlyOnce);
-        let received = received.and_then(|o| Some((o, from.filter(stored)?)));
-        match received {
-            None if answers == 0 => {}
-            None => {
-                self.lane.journal.ask(answers, Then::Nothing);
-            }
-            Some((Origin { receipt, .. }, session)) if answers == 0 => {
-                self.lane.journal.note(Note::Received(session, receipt));
-            }
-            Some((Origin { connection, receipt, .. }, session)) => {
-                let then = Then::Received { connection, session, receipt };
-                self.lane.journal.ask(answers, then);
-            }
-        }
+        !route.is_empty()
     }
 
     /// Delivers what another worker's publisher sent.
@@ -266,26 +296,39 @@ impl Engine {
         mut ask: Option<Ask>,
     ) {
         self.lane.journal.begin();
+        let mut taking = Taking::of(ask.as_ref().and_then(|ask| ask.part.as_ref()));
         // Its time may have come on the way.
         if message.header().deadline.is_some_and(|deadline| deadline <= now) {
             self.count_dropped(DropReason::Expired, targets.len());
         } else {
-            self.deliver_to(now, message, targets, &mut ask);
+            self.deliver_to(now, message, targets, &mut ask, &mut taking);
         }
-        if let Some(ask) = ask {
-            self.answer(ask);
+        let Some(ask) = ask else { return };
+        if let Some(part) = &ask.part
+            && !taking.receivers.is_empty()
+        {
+            self.lane.journal.note(Note::Part(part.clone(), taking.receivers.into()));
         }
+        self.answer(&ask);
     }
 
-    fn deliver_to(&mut self, now: Instant, message: &Message, targets: &[Target], ask: &mut Option<Ask>) {
+    fn deliver_to(
+        &mut self,
+        now: Instant,
+        message: &Message,
+        targets: &[Target],
+        ask: &mut Option<Ask>,
+        taking: &mut Taking,
+    ) {
         let mut item = Item::shared(message);
         self.lane.frames.begin();
         for target in targets {
-            if target.via.is_some() && self.goes_to_another(now, message, target, ask) {
+            if target.via.is_some() && self.goes_to_another(now, message, target, ask, taking) {
                 continue;
             }
             let shared = &*self.shared;
-            self.lane.deliver(shared, shared.counters(self.worker), now, target, &mut item);
+            let counters = shared.counters(self.worker);
+            self.lane.deliver_once(shared, counters, now, target, &mut item, taking);
         }
     }
 
@@ -297,6 +340,9 @@ impl Engine {
         if known && session.stored {
             self.lane.journal.note(Note::Completed(session_ref, receipt));
         }
+        if !known && !self.repeated.is_empty() {
+            self.forget_repeated(Some(session_ref), receipt);
+        }
         self.tell(now, id, Outcome::Completed { receipt, known });
     }
 }
@@ -304,47 +350,24 @@ impl Engine {
 /// Whose publication it is.
 #[derive(Clone, Copy)]
 pub(crate) struct Origin {
-    connection: ConnectionId,
-    receipt: u16,
-    word: Word,
+    pub(crate) connection: ConnectionId,
+    pub(crate) receipt: u16,
+    pub(crate) word: Word,
 }
 
 /// When a publisher is told: before the first delivery, if nothing is to be stored, or after the last.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Word {
+pub(crate) enum Word {
     First,
     Last,
 }
 
 /// What became of a publication.
-struct Spread {
+pub(crate) struct Spread {
     /// Whether anybody wants it.
-    wanted: bool,
+    pub(crate) wanted: bool,
     /// Whether the publisher has been told.
-    told: bool,
-}
-
-/// Whether a message on this route may have to be stored.
-fn may_be_stored(lane: &Lane, shared: &Shared, route: &Route) -> bool {
-    let stored = |target: &Target| lane.sessions.get(target.session).is_some_and(|s| s.stored);
-    route.local().iter().any(stored)
-        || route.remote().iter().any(|(worker, _)| shared.stores(*worker))
-        || !route.groups().is_empty()
-}
-
-/// Whether the answer to a publication may have to wait for the store.
-fn has_to_wait(
-    lane: &Lane,
-    shared: &Shared,
-    connection: ConnectionId,
-    from: Option<SessionRef>,
-    route: &Route,
-) -> bool {
-    let waiting = lane.connections.get(connection).and_then(|c| c.waiting.as_ref());
-    from.and_then(|s| lane.sessions.get(s)).is_some_and(|s| s.stored)
-        || waiting.is_some_and(|w| w.has_answers())
-        || lane.journal.after().is_some()
-        || may_be_stored(lane, shared, route)
+    pub(crate) told: bool,
 }
 
 /// Whether a topic or filter is longer or has more segments than it may.

@@ -12,8 +12,8 @@ use mynah_stack::Delivery;
 use crate::connections::Resume;
 use crate::engine::Engine;
 use crate::item::Item;
-use crate::journal::Note;
-use crate::lane::{Manner, enqueue, mark_dirty, may_receive, note_leased, postpone, undeliverable, write};
+use crate::journal::{Attached, Note};
+use crate::lane::{Manner, enqueue, mark_dirty, may_receive, postpone, undeliverable, write};
 
 /// Retained values taken from the store at a time.
 const PAGE: usize = 16;
@@ -149,7 +149,8 @@ impl Engine {
     fn replay_next(&mut self, now: Instant, slot: u32) -> Progress {
         let Some(connection) = self.lane.connections.at(slot) else { return Progress::Paused };
         let (tenant, publisher) = (connection.tenant, connection.publisher);
-        let session = connection.session().and_then(|s| self.lane.sessions.get_mut(s));
+        let session_ref = connection.session();
+        let session = session_ref.and_then(|s| self.lane.sessions.get_mut(s));
         let Some(session) = session else { return Progress::Paused };
         let room = usize::from(session.receive_max).saturating_sub(session.queue.leased_len());
         let Some(replay) = session.replay() else { return Progress::Paused };
@@ -161,9 +162,14 @@ impl Engine {
         let filter = Filter::from_checked(&replay.filter);
         let more =
             self.shared.read_retained().page(tenant, filter, &mut replay.cursor, page, now, &mut found);
+        let (filter, cursor) = (replay.filter.clone(), more.then(|| replay.cursor.clone()));
         if !more {
-            let filter = replay.filter.clone();
             session.finish_replay(Filter::from_checked(&filter));
+        }
+        if let Some(session_ref) = session_ref.filter(|_| session.stored) {
+            // With what it has brought here: after a crash it goes on from here.
+            let attached = Attached { share: None, filter: (*filter).into() };
+            self.lane.journal.note(Note::Subscribed(session_ref, attached, options, cursor));
         }
         if options.no_local {
             found.retain(|message: &Message| message.header().publisher != publisher);
@@ -194,13 +200,17 @@ impl Engine {
         if !class.is_confirmed() {
             return self.hand_out(now, slot, &entry, None, false);
         }
+        let sequence = session.queue.next_sequence();
         match session.queue.lease_new(entry.clone(), session.receive_max) {
             Ok(id) => {
                 if session.stored
                     && let Some(connection) = lane.connections.at(slot)
-                    && note_leased(&mut lane.journal, session_ref, session, (slot, connection), id)
                 {
-                    return;
+                    lane.journal.note_entry(session_ref, &Entry { sequence, ..entry.clone() }, Some(id));
+                    // Nobody would send it again: what was handed out has to be known after a crash.
+                    if postpone(&mut lane.journal, (slot, connection), id) {
+                        return;
+                    }
                 }
                 self.hand_out(now, slot, &entry, Some(id), false);
             }

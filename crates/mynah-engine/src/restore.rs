@@ -1,8 +1,9 @@
 //! What an earlier run of the broker left: sessions and values from a store, before the first peer comes.
 
-use mynah_core::{Grant, Kept, QueueBounds, Received, Session, SessionKey};
+use mynah_core::{Cursor, Grant, Kept, QueueBounds, Received, Session, SessionKey};
 use mynah_model::{Expiry, Filter, Identity, Instant, Message, Reason, SubscriptionOptions, Will};
 
+use crate::deeds::Parts;
 use crate::engine::Engine;
 use crate::journal::Note;
 
@@ -23,6 +24,8 @@ pub struct Restored {
     pub subscriptions: Vec<RestoredSubscription>,
     /// The exactly-once publications of its peer that are not complete.
     pub received: Vec<u16>,
+    /// The parts of those that had not arrived everywhere, with their identifiers.
+    pub repeated: Vec<(u16, Parts)>,
     /// Its will, which waits for its delay from when the connection ended.
     pub will: Option<Will>,
     /// What is in its queue.
@@ -40,11 +43,22 @@ pub struct RestoredSubscription {
     pub filter: Box<[u8]>,
     /// Its options.
     pub options: SubscriptionOptions,
+    /// How far the replay of retained values had come, if one was under way.
+    pub replay: Option<Cursor>,
 }
 
 impl Engine {
+    /// Everything that an earlier run left was handed over, to all workers: does what is due of it, before the first peer
+    /// comes.
+    pub fn begin(&mut self, now: Instant) {
+        for session_ref in core::mem::take(&mut self.restored) {
+            self.session_due(now, session_ref);
+        }
+        self.run_errands(now);
+    }
+
     /// Takes in a session that this worker owns (see [`mynah_core::owner`]). What is due of it since its connection
-    /// ended, a will or its end, is done when [`Engine::handle_time`] is called next.
+    /// ended, a will or its end, [`Engine::begin`] does.
     ///
     /// # Errors
     /// There is no room for it, see [`mynah_core::SessionTable::open`].
@@ -64,21 +78,32 @@ impl Engine {
             let _: Received = session.received.receive(id, u16::MAX);
         }
         session.queue.restore(restored.queue, restored.next_sequence.max(self.first_sequence));
+        for (receipt, mut parts) in restored.repeated {
+            parts.receivers.sort_unstable();
+            self.repeated.insert((session_ref, receipt), parts);
+        }
         self.shared.count_stored(self.worker, true);
-        for RestoredSubscription { share, filter, options } in &restored.subscriptions {
-            let filter = Filter::from_checked(filter);
+        for RestoredSubscription { share, filter, options, replay } in restored.subscriptions {
+            let filter = Filter::from_checked(&filter);
             let Some(session) = self.lane.sessions.get_mut(session_ref) else { break };
-            if session.subscribe(share.as_deref(), filter, *options, usize::MAX).is_err() {
+            if session.subscribe(share.as_deref(), filter, options, usize::MAX).is_err() {
                 continue;
             }
             // The rules may have changed meanwhile: then each message is looked at.
             let grant = self.shared.access.grant(&identity, &key.client_id, filter);
             session.checks_deliveries |= grant != Grant::Whole;
+            if let Some(cursor) = replay {
+                session.resume_replay(filter, options, cursor);
+            }
             self.counters().subscriptions.add(1);
-            self.publish_filter(session_ref, share.as_deref(), filter, *options);
+            self.publish_filter(session_ref, share.as_deref(), filter, options, grant);
         }
         self.set_online(session_ref, false);
         self.watch(session_ref);
+        let session = self.lane.sessions.get(session_ref);
+        if session.is_some_and(|session| session.will_due().is_some() || session.expiry_due().is_some()) {
+            self.restored.push(session_ref);
+        }
         Ok(())
     }
 

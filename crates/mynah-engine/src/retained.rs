@@ -8,10 +8,11 @@ use mynah_model::{Condition, Filter, Instant, Message, Reason, Topic};
 use mynah_stack::{Outcome, Value};
 
 use crate::connections::ConnectionId;
+use crate::deeds::{Asking, VALUE};
 use crate::engine::{Engine, Timer};
 use crate::inbox::{Ask, Parcel};
 use crate::item::Item;
-use crate::journal::{Note, Then};
+use crate::journal::Note;
 
 /// How often a worker looks for values whose deadlines have come, at most.
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
@@ -19,68 +20,72 @@ const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
 const EXPIRE_MAX: usize = 1_024;
 
 impl Engine {
-    /// Makes a message the value of its topic; what the store does not take is counted.
-    pub(crate) fn retain(&mut self, now: Instant, item: &mut Item<'_>) {
+    /// Makes a message the value of its topic; what the store does not take is counted. Returns whether it was taken.
+    pub(crate) fn retain(&mut self, now: Instant, item: &mut Item<'_>) -> bool {
         let result = self.shared.write_retained().set(item.message(), now);
         match result {
-            Ok(()) => {
-                self.await_deadline(now, item.view().header.deadline);
-                self.note_value(item.message());
-            }
+            Ok(()) => self.await_deadline(now, item.view().header.deadline),
             Err(_) => self.count_dropped(DropReason::RetainedQuota, 1),
         }
+        result.is_ok()
     }
 
     /// Judges the conditions for a message and, if it is to be retained, makes it the value of its topic in the same
-    /// step.
+    /// step. Returns whether it is.
     pub(crate) fn retain_if(
         &mut self,
         now: Instant,
         item: &mut Item<'_>,
         conditions: &[Condition],
-    ) -> Result<(), Reason> {
+    ) -> Result<bool, Reason> {
         let header = item.view().header;
         if header.retain {
             self.shared.write_retained().set_if(item.message(), conditions, now)?;
             self.await_deadline(now, header.deadline);
-            self.note_value(item.message());
-            return Ok(());
+            return Ok(true);
         }
         let holds = self.shared.read_retained().holds(header.tenant, item.view().topic(), conditions, now);
-        if holds { Ok(()) } else { Err(Reason::ConditionFailed) }
+        if holds { Ok(false) } else { Err(Reason::ConditionFailed) }
     }
 
     /// The value of the message's topic has changed. One worker stores all values of a topic, so that what is stored
-    /// last is what was set last.
-    fn note_value(&mut self, message: &Message) {
+    /// last is what was set last. Returns whether it is this one.
+    pub(crate) fn note_value(&mut self, message: &Message, asking: Option<&mut Asking>) -> bool {
         // What the broker says of itself is said anew.
         if !self.lane.journal.is_on() || message.topic().is_broker_owned() {
-            return;
+            return false;
         }
         let topic = message.topic().as_bytes();
         let to = owner(message.header().tenant, topic, self.shared.workers(), self.shared.seed);
         if to == self.worker {
-            return self.store_value(message, None);
+            self.store_value(message);
+            return true;
         }
-        let token = self.lane.journal.ask(1, Then::Nothing);
-        let ask = Some(Ask { from: self.worker, token });
+        let asking = asking.filter(|_| self.lane.journal.waits());
+        let ask = asking.map(|asking| asking.ask(&mut self.lane.journal));
         self.outboxes[usize::from(to.0)].push(Parcel::Retained { message: message.clone(), ask });
+        false
     }
 
     /// Notes the value that the message's topic has now: whoever changes it later says so later.
-    pub(crate) fn store_value(&mut self, message: &Message, ask: Option<Ask>) {
-        if ask.is_some() {
-            self.lane.journal.begin();
-        }
+    fn store_value(&mut self, message: &Message) {
         let (tenant, topic) = (message.header().tenant, message.topic());
         let value = self.shared.read_retained().get(tenant, topic, Instant::ZERO).cloned();
         self.lane.journal.note(match value {
             Some(value) => Note::Retained(value),
             None => Note::Cleared(tenant, topic.as_bytes().into()),
         });
-        if let Some(ask) = ask {
-            self.answer(ask);
+    }
+
+    /// Another worker has changed the value of a topic that this one stores.
+    pub(crate) fn store_for_another(&mut self, message: &Message, ask: Option<Ask>) {
+        self.lane.journal.begin();
+        self.store_value(message);
+        let Some(ask) = ask else { return };
+        if let Some(part) = &ask.part {
+            self.lane.journal.note(Note::Part(part.clone(), [VALUE].into()));
         }
+        self.answer(&ask);
     }
 
     /// A peer reads the last value of a topic.
@@ -112,7 +117,7 @@ impl Engine {
         if due.is_some_and(|deadline| deadline <= now) {
             let expired = self.shared.write_retained().expire(now, EXPIRE_MAX);
             for message in &expired {
-                self.note_value(message);
+                self.note_value(message, None);
             }
             if expired.len() == EXPIRE_MAX {
                 return self.arm_retained(now);

@@ -15,9 +15,8 @@ impl Engine {
         let Settle { delivery, settlement } = settle;
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         let resumes = connection.resume.is_some();
-        let session = connection.session().and_then(|s| self.lane.sessions.get_mut(s));
-        let Some(session) = session else { return };
-        let stored = connection.session().filter(|_| session.stored);
+        let Some(session_ref) = connection.session() else { return };
+        let Some(session) = self.lane.sessions.get_mut(session_ref) else { return };
         let state = session.queue.lease(delivery);
         let confirmed_by = match &state {
             None => None,
@@ -36,7 +35,7 @@ impl Engine {
             }
             Settlement::Received => self.received(now, id, delivery),
             Settlement::Accepted | Settlement::Completed | Settlement::Rejected => {
-                if let Some(session_ref) = stored
+                if session.stored
                     && let Some(sequence) = session.queue.leased_sequence(delivery)
                 {
                     self.lane.journal.note_settled(session_ref, sequence, sequence + 1);
@@ -55,6 +54,7 @@ impl Engine {
 
     /// The peer has an exactly-once message: it is not sent again, whatever happens, and the peer may forget it.
     fn received(&mut self, now: Instant, id: ConnectionId, delivery: DeliveryId) {
+        self.lane.journal.begin();
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         let Some(session_ref) = connection.session() else { return };
         let Some(session) = self.lane.sessions.get_mut(session_ref) else { return };

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use mynah_core::{
-    DropReason, Entry, GroupKey, LeaseState, Member, Members, Session, SessionRef, Target, Withdrawal,
-    WorkerId,
+    DropReason, Entry, GroupKey, LeaseState, Member, Members, Reader, Session, SessionRef, Target,
+    Withdrawal, WorkerId,
 };
-use mynah_model::{Class, Instant, Message};
+use mynah_model::{Class, Instant, Message, Topic};
 
+use crate::deeds::Taking;
 use crate::engine::Engine;
 use crate::inbox::{Ask, Parcel};
 use crate::item::Item;
-use crate::journal::Then;
 use crate::shared::Shared;
 
 /// What has become of a member of a group.
@@ -20,6 +20,17 @@ pub(crate) enum Absence {
     /// Its connection has ended: others get its messages if they are online.
     Offline,
     /// Its session has ended: any other member gets its messages.
+    Ended,
+}
+
+/// What becomes of what the former member held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Former {
+    /// It was not stored.
+    Forgotten,
+    /// It is stored, and what it gives away is settled.
+    Stored(SessionRef),
+    /// It goes, and all of it with it.
     Ended,
 }
 
@@ -34,20 +45,17 @@ impl Engine {
         }
     }
 
-    /// Gives the messages that a member held to others of its groups, in their order.
-    /// If the former one is `stored`, that the messages are gone there is stored after they are where they go.
-    pub(crate) fn pass_on(&mut self, now: Instant, passed: Vec<Passed>, stored: Option<SessionRef>) {
-        for Passed { message, sequence, member } in passed {
+    /// Gives the messages that a member held to others of its groups, in their order. What a stored session held is owed
+    /// until it is stored where it goes.
+    pub(crate) fn pass_on(&mut self, now: Instant, passed: Vec<Passed>, former: Former) {
+        for Passed { message, sequence, key, member } in passed {
             let to = member.target().session.worker;
-            let Some(session) = stored else {
-                self.pass(now, &message, &member, None);
-                continue;
-            };
-            if to != self.worker && self.asks(to) {
-                let token = self.lane.journal.ask(1, Then::Settled { session, sequence });
-                self.pass(now, &message, &member, Some(Ask { from: self.worker, token }));
+            if former != Former::Forgotten && to != self.worker && self.asks(to) {
+                self.send_errand(&message, &key, to, member.targets());
             } else {
-                self.pass(now, &message, &member, None);
+                self.pass(now, &message, &member, None, &mut Taking::default());
+            }
+            if let Former::Stored(session) = former {
                 self.lane.journal.note_settled(session, sequence, sequence + 1);
             }
         }
@@ -61,8 +69,12 @@ impl Engine {
         message: &Message,
         target: &Target,
         ask: &mut Option<Ask>,
+        taking: &mut Taking,
     ) -> bool {
         let Some(key) = target.group() else { return false };
+        if taking.has(|| self.lane.receiver(&self.shared, target)) {
+            return true;
+        }
         if self.lane.is_online(target.session) {
             return false;
         }
@@ -72,18 +84,27 @@ impl Engine {
         };
         let member = {
             let shares = self.shared.read_shares();
-            shares.members(key).and_then(|members| another(&self.shared, members, target.session, absence))
+            shares
+                .members(key)
+                .and_then(|members| another(&self.shared, members, target.session, absence, message.topic()))
         };
         let Some(member) = member else { return false };
         let onward = ask.take_if(|_| member.target().session.worker != self.worker);
-        if let Some(unasked) = self.pass(now, message, &member, onward) {
+        if let Some(unasked) = self.pass(now, message, &member, onward, taking) {
             *ask = Some(unasked);
         }
         true
     }
 
     /// Gives a message to a member. Gives the question back if nobody was asked.
-    fn pass(&mut self, now: Instant, message: &Message, member: &Member, ask: Option<Ask>) -> Option<Ask> {
+    pub(crate) fn pass(
+        &mut self,
+        now: Instant,
+        message: &Message,
+        member: &Member,
+        ask: Option<Ask>,
+        taking: &mut Taking,
+    ) -> Option<Ask> {
         if message.header().deadline.is_some_and(|deadline| deadline <= now) {
             self.count_dropped(DropReason::Expired, 1);
             return ask;
@@ -93,7 +114,8 @@ impl Engine {
         if to == self.worker {
             let shared = &*self.shared;
             self.lane.frames.begin();
-            self.lane.deliver_apart(shared, shared.counters(to), now, target, &mut Item::shared(message));
+            let counters = shared.counters(to);
+            self.lane.deliver_once(shared, counters, now, target, &mut Item::shared(message), taking);
             ask
         } else {
             let (message, targets) = (message.clone(), Arc::clone(member.targets()));
@@ -113,6 +135,7 @@ pub(crate) struct Passed {
     message: Message,
     /// The number that it had with the former one.
     sequence: u64,
+    key: Arc<GroupKey>,
     member: Arc<Member>,
 }
 
@@ -139,7 +162,8 @@ pub(crate) fn withdraw(
                 _ => shares.members(key),
             };
             last = Some((key, group));
-            members.push(another(shared, group?, session_ref, absence)?);
+            let next = another(shared, group?, session_ref, absence, entry.message.topic())?;
+            members.push((Arc::clone(key), next));
             Some(())
         };
         let leased = session.queue.leased(None).filter_map(|(id, state)| match state {
@@ -152,9 +176,9 @@ pub(crate) fn withdraw(
         Withdrawal { leased, ready }
     };
     let entries = session.queue.withdraw(&withdrawal);
-    let passed = |(entry, member): (Entry, _)| {
+    let passed = |(entry, (key, member)): (Entry, _)| {
         let Entry { message, sequence, .. } = entry;
-        Passed { message, sequence, member }
+        Passed { message, sequence, key, member }
     };
     entries.into_iter().zip(members).map(passed).collect()
 }
@@ -163,11 +187,22 @@ fn group_of(entry: &Entry) -> Option<&Arc<GroupKey>> {
     entry.via.as_ref()?.group.as_ref()
 }
 
-/// The member that gets a message in place of `session`.
-fn another(shared: &Shared, members: &Members, session: SessionRef, absence: Absence) -> Option<Arc<Member>> {
-    let strategy = shared.limits.share_strategy;
+/// The member that gets a message on `topic` in place of `session`.
+fn another(
+    shared: &Shared,
+    members: &Members,
+    session: SessionRef,
+    absence: Absence,
+    topic: Topic<'_>,
+) -> Option<Arc<Member>> {
+    let (strategy, may_see) = (shared.limits.share_strategy, |reader: &Reader| sees(shared, reader, topic));
     match absence {
-        Absence::Offline => members.choose_online(strategy, session).cloned(),
-        Absence::Ended => members.choose(strategy, Some(session)).cloned(),
+        Absence::Offline => members.choose_online(strategy, session, may_see).cloned(),
+        Absence::Ended => members.choose(strategy, Some(session), may_see).cloned(),
     }
+}
+
+/// Whether a member that has to be looked up may see a message on `topic`.
+pub(crate) fn sees(shared: &Shared, reader: &Reader, topic: Topic<'_>) -> bool {
+    shared.access.may_receive(&reader.identity, &reader.client_id, topic)
 }

@@ -23,6 +23,8 @@ pub struct Listener {
     pub tenant: TenantId,
     /// Whether a peer without credentials is let in, as the anonymous identity of this listener.
     pub anonymous: bool,
+    /// Whether a certificate can say who a peer is that has no credentials.
+    pub certificates: bool,
     /// Who a peer without credentials is instead, if it is known: a connection that the broker itself has made.
     pub identity: Option<Identity>,
 }
@@ -71,6 +73,7 @@ pub struct Shared {
 pub(crate) struct Door {
     pub(crate) protocol: Arc<dyn Protocol>,
     pub(crate) anonymous: Option<Identity>,
+    pub(crate) certificates: bool,
     /// The broker itself has made the connections that come in here.
     pub(crate) is_own: bool,
 }
@@ -91,6 +94,7 @@ impl Shared {
         } = settings;
         let door = |l: Listener| Door {
             is_own: l.identity.is_some(),
+            certificates: l.certificates,
             anonymous: l.identity.or_else(|| l.anonymous.then(|| Identity::anonymous(l.tenant, &l.name))),
             protocol: l.protocol,
         };

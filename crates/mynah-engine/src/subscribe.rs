@@ -1,12 +1,12 @@
 //! Subscribing: filters are attached to the session and to the index before the answer goes out.
 
-use mynah_core::{Grant, SessionRef};
+use mynah_core::{Cursor, Grant, Reader, SessionRef};
 use mynah_model::{Filter, Instant, Reason, RetainHandling, SubscriptionOptions};
 use mynah_stack::{Outcome, Subscribe, SubscribeRequest, SubscribeResult, Unsubscribe, UnsubscribeRequest};
 
 use crate::connections::ConnectionId;
 use crate::engine::Engine;
-use crate::journal::Note;
+use crate::journal::{Attached, Note};
 use crate::publish::exceeds;
 
 impl Engine {
@@ -29,12 +29,17 @@ impl Engine {
         let results: Vec<SubscribeResult> = subscribe.requests.iter().map(attach).collect();
         self.tell(now, id, Outcome::Subscribed { receipt: subscribe.receipt, results: &results });
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
-        let (tenant, session) = (connection.tenant, connection.session());
-        let Some(session) = session.and_then(|s| self.lane.sessions.get_mut(s)) else { return };
+        let (tenant, Some(session_ref)) = (connection.tenant, connection.session()) else { return };
+        let Some(session) = self.lane.sessions.get_mut(session_ref) else { return };
         for (filter, options) in replays {
             // Most have nothing to be replayed, and then a replay need not wait for its turn to find that out.
             if self.shared.read_retained().may_match(tenant, filter) {
                 session.start_replay(filter, options);
+                if session.stored {
+                    let attached = Attached { share: None, filter: filter.as_bytes().into() };
+                    let note = Note::Subscribed(session_ref, attached, options, Some(Cursor::default()));
+                    self.lane.journal.note(note);
+                }
             }
         }
         if session.is_replaying() {
@@ -59,20 +64,23 @@ impl Engine {
         }
         session.checks_deliveries |= grant == Grant::Partly;
         if session.stored {
-            let (share, filter) = (share.map(Box::from), filter.as_bytes().into());
-            self.lane.journal.note(Note::Subscribed(session_ref, share, filter, options));
+            let attached = Attached { share: share.map(Box::from), filter: filter.as_bytes().into() };
+            let replay =
+                session.replay_to(filter).filter(|_| share.is_none()).map(|replay| replay.cursor.clone());
+            self.lane.journal.note(Note::Subscribed(session_ref, attached, options, replay));
         }
-        self.publish_filter(session_ref, share, filter, options);
+        self.publish_filter(session_ref, share, filter, options, grant);
         Ok(!replaced)
     }
 
-    /// Lets all workers see a subscription that the session has.
+    /// Lets all workers see a subscription that the session has, and how much of it the peer may see.
     pub(crate) fn publish_filter(
         &self,
         session_ref: SessionRef,
         share: Option<&[u8]>,
         filter: Filter<'_>,
         options: SubscriptionOptions,
+        grant: Grant,
     ) {
         let Some(session) = self.lane.sessions.get(session_ref) else { return };
         let tenant = session.identity.tenant();
@@ -81,7 +89,14 @@ impl Engine {
                 let Some(text) = session.filter_text(filter) else { return };
                 self.shared.write_index().insert_text(tenant, text, session_ref, options);
             }
-            Some(group) => self.shared.write_shares().join(tenant, group, filter, session_ref, options),
+            Some(group) => {
+                let key = self.lane.sessions.key(session_ref);
+                let reader = (grant != Grant::Whole).then(|| Reader {
+                    identity: session.identity.clone(),
+                    client_id: key.map(|key| key.client_id.clone()).unwrap_or_default(),
+                });
+                self.shared.write_shares().join(tenant, group, filter, session_ref, options, reader);
+            }
         }
         self.shared.generations.bump(tenant, filter);
     }
@@ -117,8 +132,8 @@ impl Engine {
         }
         self.shared.counters(self.worker).subscriptions.sub(1);
         if session.stored {
-            let (share, filter) = (share.map(Box::from), filter.as_bytes().into());
-            self.lane.journal.note(Note::Unsubscribed(session_ref, share, filter));
+            let attached = Attached { share: share.map(Box::from), filter: filter.as_bytes().into() };
+            self.lane.journal.note(Note::Unsubscribed(session_ref, attached));
         }
         match share {
             None => self.shared.write_index().remove(tenant, filter, session_ref),

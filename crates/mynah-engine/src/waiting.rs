@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 
+use mynah_core::SessionRef;
 use mynah_model::{Class, DeliveryId, Expiry, Instant, Reason};
 use mynah_stack::{Opened, Outcome, SubscribeResult};
 
 use crate::connections::{ConnectionId, Resume};
 use crate::engine::Engine;
 use crate::inbox::{Ask, Parcel};
-use crate::journal::{After, Mark, Note, Then};
+use crate::journal::{After, Mark, Then};
 
 /// Answers that may wait on one connection before nothing more is read from its peer.
 const ANSWERS_MAX: usize = 4_096;
@@ -116,35 +117,34 @@ impl Engine {
     /// Another worker has stored what it was asked for.
     pub(crate) fn handle_remote_stored(&mut self, now: Instant, token: u64) {
         let Some(then) = self.lane.journal.answered(token) else { return };
-        match then {
-            Then::Nothing => {}
-            Then::Received { connection, session, receipt } => {
-                if self.lane.sessions.get(session).is_some_and(|s| s.stored) {
-                    self.lane.journal.note(Note::Received(session, receipt));
-                    self.postpone(connection, token);
-                }
-            }
-            Then::Settled { session, sequence } => {
-                self.lane.journal.note_settled(session, sequence, sequence + 1);
-            }
+        if let Then::Done { session, deed, parts } = then {
+            self.done(session, &deed, parts);
         }
         self.release_waiters(now);
     }
 
     /// Tells another worker that what was noted for it is stored, as soon as it is.
-    pub(crate) fn answer(&mut self, ask: Ask) {
-        if let Some(Ask { from, token }) = self.lane.journal.defer(ask) {
-            self.outboxes[usize::from(from.0)].push(Parcel::Stored { token });
+    pub(crate) fn answer(&mut self, ask: &Ask) {
+        if !self.lane.journal.defer(ask) {
+            self.outboxes[usize::from(ask.from.0)].push(Parcel::Stored { token: ask.token });
         }
     }
 
-    /// The answer that waited for a token waits for what is noted now.
-    fn postpone(&mut self, id: ConnectionId, token: u64) {
-        let Some(waiting) = self.lane.connections.get_mut(id).and_then(|c| c.waiting.as_mut()) else {
+    /// The answer to an exactly-once publication, which may be a repetition on another connection, waits for what is noted
+    /// now.
+    pub(crate) fn postpone(&mut self, session: SessionRef, publication: u16) {
+        let Some(slot) = self.lane.sessions.get(session).and_then(|session| session.connection) else {
             return;
         };
+        let Some(connection) = self.lane.connections.at(slot) else { return };
+        let id = ConnectionId { slot, generation: connection.generation };
+        let Some(waiting) = &mut connection.waiting else { return };
+        let is_it = |held: &Held| {
+            matches!(held, Held::Published { receipt, class, .. }
+                if *receipt == publication && *class == Class::ExactlyOnce)
+        };
         let mark = self.lane.journal.mark();
-        if let Some((after, _)) = waiting.answers.iter_mut().find(|(after, _)| after.token == token) {
+        if let Some((after, _)) = waiting.answers.iter_mut().find(|(_, held)| is_it(held)) {
             after.mark = mark;
             self.lane.journal.await_after(After { mark, token: 0 }, id);
         }
@@ -152,7 +152,7 @@ impl Engine {
 
     /// Goes on with everybody who waited for what is stored now.
     fn release_waiters(&mut self, now: Instant) {
-        while let Some(Ask { from, token }) = self.lane.journal.next_ask() {
+        while let Some((from, token)) = self.lane.journal.next_ask() {
             self.outboxes[usize::from(from.0)].push(Parcel::Stored { token });
         }
         while let Some(id) = self.lane.journal.next_waiter() {
@@ -194,7 +194,16 @@ impl Engine {
 
     /// Tells a connection what became of a command: when what the command has changed is stored, and after every
     /// answer that waits for that.
+    #[inline]
     pub(crate) fn tell(&mut self, now: Instant, id: ConnectionId, outcome: Outcome<'_>) {
+        if self.lane.journal.waits() {
+            return self.tell_or_hold(now, id, outcome);
+        }
+        self.lane.tell(now, id, outcome);
+    }
+
+    #[inline(never)]
+    fn tell_or_hold(&mut self, now: Instant, id: ConnectionId, outcome: Outcome<'_>) {
         if self.lane.waits(id)
             && let Some(after) = self.after(id)
             && let Some(held) = Held::new(&outcome)

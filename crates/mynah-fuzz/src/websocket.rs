@@ -66,7 +66,7 @@ fn receive(socket: &mut WebSocket, bytes: &[u8], cut: usize) -> Outcome {
     let mut outcome = Outcome::default();
     for piece in bytes.to_vec().chunks_mut(cut) {
         let received = socket.receive(piece, &mut outcome.answers);
-        outcome.payload.extend_from_slice(&piece[..received.payload]);
+        outcome.payload.extend_from_slice(&piece[received.payload]);
         outcome.ended = received.ended;
         if received.ended {
             break;

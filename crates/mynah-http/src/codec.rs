@@ -3,6 +3,7 @@
 use mynah_model::{Layout, MessageView, Properties};
 use mynah_stack::{Frame, FrameKind, LayoutCodec};
 
+use crate::mapping;
 use crate::wire::{Event, StreamChunk, properties};
 
 /// Messages that came by HTTP: the end of a request head and the request body that follows it. Byte by byte it is
@@ -42,10 +43,11 @@ impl LayoutCodec for HttpCodec {
         if layout != STREAM_LAYOUT {
             return false;
         }
+        let media_type = mapping::media_type(properties);
         let event = Event {
             topic,
             payload: message.payload(),
-            properties,
+            properties: &Properties { content_type: media_type.as_deref(), ..*properties },
             qos: message.header.class.number(),
             retain: kind.retain,
             priority: message.header.priority,

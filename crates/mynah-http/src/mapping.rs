@@ -32,7 +32,7 @@ use crate::codec::NATIVE_LAYOUT;
 use crate::wire::{Credentials, Method, RequestHead, Target, target};
 use crate::{HttpConfig, Problem};
 
-pub(crate) use properties::{Fields, validator_fields, value_fields};
+pub(crate) use properties::{Fields, media_type, validator_fields, value_fields};
 
 /// Where topics are.
 const TOPICS: &str = "/v1/topics";
@@ -143,13 +143,19 @@ impl<'a> HttpRequest<'a> {
         }
     }
 
-    /// User name and password of Basic authentication (RFC 7617, section 2).
+    /// User name and password of Basic authentication (RFC 7617, section 2); or the token of a bearer (RFC 6750, section
+    /// 2.1), which is the password of a user who gives no name.
     fn authorization(&self) -> Result<Option<(String, Vec<u8>)>, Problem> {
-        const SCHEME: &str = "the Authorization scheme has to be Basic";
+        const SCHEME: &str = "the Authorization scheme has to be Basic or Bearer";
         const BASE64: &str = "the credentials after Basic are not base64";
         const COLON: &str = "the credentials after Basic have no colon between user name and password";
         const USER: &str = "the user name is not UTF-8, or has control characters";
         let Some(value) = self.field("authorization")? else { return Ok(None) };
+        if let Some((_, token)) =
+            value.split_at_checked(7).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "))
+        {
+            return Ok(Some((String::new(), token.trim_ascii().to_vec())));
+        }
         let basic = value.split_at_checked(6).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"basic "));
         let (_, encoded) = basic.ok_or(Problem::Authorization(SCHEME))?;
         let mut user = STANDARD.decode(encoded.trim_ascii()).map_err(|_| Problem::Authorization(BASE64))?;

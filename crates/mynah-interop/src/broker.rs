@@ -57,7 +57,7 @@ impl Setup {
         let folder = Folder::new();
         for (name, password) in &self.users {
             let mut add = Broker::program();
-            add.args(["passwd", "add"]).arg(folder.path("users")).arg(name);
+            add.args(["user", "add"]).arg(folder.path("users")).arg(name);
             let _ = Process::start_with(&mut add, format!("{password}\n").into_bytes()).finish().success();
         }
         Broker::start(folder, &self.configuration())
@@ -75,7 +75,7 @@ impl Setup {
         }
         text.push_str("[log]\nformat = \"json\"\n");
         if !self.users.is_empty() {
-            text.push_str("[auth]\npassword_file = \"users\"\n");
+            text.push_str("[auth]\nusers_file = \"users\"\n");
         }
         text + &self.more
     }

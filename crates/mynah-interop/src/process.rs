@@ -17,6 +17,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("/usr/sbin/mosquitto", "the Debian package mosquitto"),
     ("mosquitto_pub", "the Debian package mosquitto-clients"),
     ("mosquitto_sub", "the Debian package mosquitto-clients"),
+    ("/usr/sbin/slapd", "the Debian package slapd"),
+    ("/usr/sbin/slapadd", "the Debian package slapd"),
     ("curl", "the Debian package curl"),
     ("openssl", "the Debian package openssl"),
     ("sslscan", "the Debian package sslscan"),

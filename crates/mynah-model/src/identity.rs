@@ -1,6 +1,7 @@
 //! Who acts, and in whose space.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::fmt;
 
 use triomphe::Arc;
@@ -73,5 +74,53 @@ impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.is_anonymous() { "anonymous" } else { "user" };
         write!(f, "{kind}:{}", self.name())
+    }
+}
+
+/// The groups that an identity is in, each once. Cheap to clone; without any nothing is kept.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Groups(Option<Arc<[Box<str>]>>);
+
+impl Groups {
+    /// In no group.
+    pub const NONE: Self = Self(None);
+
+    /// Whether a group of this name is among them.
+    #[must_use]
+    pub fn contains(&self, group: &str) -> bool {
+        self.iter().any(|own| own == group)
+    }
+
+    /// The names of the groups, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().flat_map(|groups| groups.iter().map(AsRef::as_ref))
+    }
+}
+
+impl<'g> FromIterator<&'g str> for Groups {
+    fn from_iter<I: IntoIterator<Item = &'g str>>(names: I) -> Self {
+        let mut groups: Vec<Box<str>> = names.into_iter().map(Box::from).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        Self((!groups.is_empty()).then(|| Arc::from(groups)))
+    }
+}
+
+impl fmt::Debug for Groups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_a_set_of_names() {
+        let groups = Groups::from_iter(["b", "a", "b"]);
+        assert!(groups.contains("a") && !groups.contains("c"));
+        assert!(groups.iter().eq(["a", "b"]));
+        assert_eq!(Groups::from_iter([]), Groups::NONE);
     }
 }

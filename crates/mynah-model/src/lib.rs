@@ -22,7 +22,7 @@ mod topic;
 pub use class::Class;
 pub use condition::{Condition, ValueTag};
 pub use filter::{Filter, FilterError, Segment};
-pub use identity::{Identity, TenantId};
+pub use identity::{Groups, Identity, TenantId};
 pub use limits::{Limits, ShareStrategy};
 pub use message::{Header, Layout, Message, MessageView, PRIORITY_DEFAULT};
 pub use properties::{Properties, ReadPair, UserProperties};

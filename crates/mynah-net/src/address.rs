@@ -57,6 +57,21 @@ pub(crate) enum Peer {
     Local,
 }
 
+impl Peer {
+    /// The IP address, if it has one.
+    pub(crate) fn ip(self) -> Option<IpAddr> {
+        match self {
+            Self::Inet(address) => Some(address.ip().to_canonical()),
+            Self::Local => None,
+        }
+    }
+
+    /// Whether it is on this machine.
+    pub(crate) fn is_local(self) -> bool {
+        self.ip().is_none_or(|address| address.is_loopback())
+    }
+}
+
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -10,6 +10,7 @@ use mynah_stack::Outbound;
 
 use crate::address::Peer;
 use crate::buffers::Buffers;
+use crate::caller::ChannelBinding;
 use crate::entrance::Entrance;
 use crate::proxy;
 use crate::stream::Stream;
@@ -93,6 +94,11 @@ impl Layered {
         self.certificate.take()
     }
 
+    /// What ties what the peer says to its TLS; none without TLS.
+    pub(crate) fn channel_binding(&self) -> Option<ChannelBinding> {
+        self.tls.as_ref().map(|tls| tls.binding().clone())
+    }
+
     /// Whether answers of the layers wait to be sent: then no more is to be read.
     pub(crate) fn is_blocked(&self) -> bool {
         if self.owed == 0 && self.frame_left == 0 {
@@ -122,7 +128,7 @@ impl Layered {
         }
         let Buffers { scratch, plain, answers, .. } = &mut *buffers;
         let bytes = if self.tls.is_some() { &mut plain[..] } else { &mut scratch[start..end] };
-        let mut payload = bytes.len();
+        let mut payload = 0..bytes.len();
         if let Some(websocket) = &mut self.websocket {
             answers.clear();
             let received = websocket.receive(bytes, answers);
@@ -132,8 +138,8 @@ impl Layered {
         }
         self.flush(buffers)?;
         let Buffers { scratch, plain, .. } = buffers;
-        let bytes = if self.tls.is_some() { &plain[..payload] } else { &scratch[start..start + payload] };
-        Ok(Input { bytes, more, ended })
+        let bytes = if self.tls.is_some() { &plain[..] } else { &scratch[start..end] };
+        Ok(Input { bytes: &bytes[payload], more, ended })
     }
 
     /// Takes in the header of the PROXY protocol, if it is still to come. Returns where the peer's own bytes begin;

@@ -7,6 +7,7 @@
 mod acceptor;
 mod address;
 mod buffers;
+mod caller;
 mod clock;
 mod entrance;
 mod error;
@@ -22,15 +23,17 @@ mod stream;
 mod tls;
 mod transport;
 mod verifier;
+mod waiting;
 mod worker;
 
 pub use address::{Address, Network};
+pub use caller::{Caller, ChannelBinding};
 pub use entrance::Entrance;
 pub use error::StartError;
 pub use link::{Dialer, Link};
 pub use rustls::pki_types::ServerName;
 pub use server::{Config, LocalAddress, Server, Socketed};
-pub use storage::{Keeping, Recovered, Storage};
+pub use storage::{Keeping, Records, Recovered, Recovery, Storage, Wall};
 pub use tls::{
     CertificateFiles, ClientCertificates, ClientTls, ClientTlsSettings, Tls, TlsError, TlsFile, TlsSettings,
     TlsVersion,

@@ -1,6 +1,7 @@
 //! Links: connections of programs in this process, such as the HTTP adapter, with a worker at the other end.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,6 +11,7 @@ use mynah_engine::ConnectionId;
 use mynah_stack::Outbound;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::address::Peer;
 use crate::mailbox::{Letter, Mailbox};
 
 /// Bytes that may wait in each direction before the writer has to.
@@ -22,6 +24,7 @@ pub struct Link {
 
 /// Both directions of a link and who is to be told.
 pub(crate) struct LinkState {
+    peer: Peer,
     shared: Mutex<Shared>,
 }
 
@@ -40,7 +43,7 @@ struct Shared {
 }
 
 impl Link {
-    pub(crate) fn open(mailbox: &Arc<Mailbox>, listener: u16) -> Self {
+    pub(crate) fn open(mailbox: &Arc<Mailbox>, listener: u16, peer: Peer) -> Self {
         let shared = Shared {
             mailbox: Arc::clone(mailbox),
             connection: None,
@@ -52,13 +55,18 @@ impl Link {
             reader: None,
             writer: None,
         };
-        let state = Arc::new(LinkState { shared: Mutex::new(shared) });
+        let state = Arc::new(LinkState { peer, shared: Mutex::new(shared) });
         mailbox.post(Letter::LinkOpened { link: Arc::clone(&state), listener });
         Self { state }
     }
 }
 
 impl LinkState {
+    /// For whom the link is.
+    pub(crate) const fn peer(&self) -> Peer {
+        self.peer
+    }
+
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -201,10 +209,11 @@ impl Dialer {
         Self { mailboxes: Arc::clone(mailboxes), next: Arc::clone(next), listener }
     }
 
-    /// Opens a link.
+    /// Opens a link for a peer at this address; none is a program in this process that acts for itself.
     #[must_use]
-    pub fn dial(&self) -> Link {
+    pub fn dial(&self, peer: Option<SocketAddr>) -> Link {
+        let peer = peer.map_or(Peer::Local, Peer::Inet);
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        Link::open(&self.mailboxes[turn % self.mailboxes.len()], self.listener)
+        Link::open(&self.mailboxes[turn % self.mailboxes.len()], self.listener, peer)
     }
 }

@@ -1,11 +1,14 @@
 //! Mailboxes: how anything outside a worker's thread reaches it.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mynah_engine::{Attempt, ConnectionId, Handover, Parcel};
+use mynah_model::{Groups, Identity};
 
 use crate::address::Peer;
+use crate::caller::Caller;
 use crate::link::LinkState;
 use crate::stream::Stream;
 use crate::transport::Transport;
@@ -29,6 +32,8 @@ pub(crate) enum Letter {
     Handover { transport: Transport, handover: Box<Handover> },
     /// What a peer said of who it is was verified.
     Verified { connection: ConnectionId, verdict: Verdict },
+    /// How identities stand from now on.
+    Identities(Arc<HashMap<Identity, Option<Groups>>>),
     /// The store has synced something.
     Synced,
     /// Take leave of everybody and stop.
@@ -38,6 +43,7 @@ pub(crate) enum Letter {
 /// What a peer says of who it is, on its way to be verified.
 pub(crate) struct Verification {
     pub(crate) connection: ConnectionId,
+    pub(crate) caller: Caller,
     pub(crate) attempt: Attempt,
     /// The exchange that the peer goes on with.
     pub(crate) dialogue: Option<Box<Dialogue>>,

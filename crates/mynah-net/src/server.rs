@@ -1,15 +1,16 @@
 //! A running broker: its workers' threads, from start to drain.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use mio::Poll;
 use mynah_core::WorkerId;
 use mynah_engine::{Engine, Settings, Shared};
+use mynah_model::{Groups, Identity};
 
 use crate::acceptor::Acceptor;
 use crate::address::Address;
@@ -17,10 +18,10 @@ use crate::clock::Clock;
 use crate::entrance::Entrance;
 use crate::error::StartError;
 use crate::link::Dialer;
-use crate::mailbox::{Letter, Mailbox, Verification};
+use crate::mailbox::{Letter, Mailbox};
 use crate::storage::Storage;
 use crate::stream::Listening;
-use crate::verifier::{self, Verify};
+use crate::verifier::{Verifier, Verify};
 use crate::worker::{self, Parts, Worker};
 
 /// What a server is started with.
@@ -63,6 +64,7 @@ pub struct Server {
     shared: Arc<Shared>,
     mailboxes: Arc<[Arc<Mailbox>]>,
     workers: Vec<JoinHandle<io::Result<bool>>>,
+    verifier: Option<Verifier>,
     verifiers: Vec<JoinHandle<()>>,
     addresses: Vec<LocalAddress>,
     next_link: Arc<AtomicUsize>,
@@ -117,12 +119,12 @@ impl Server {
         };
         let mailboxes: Arc<[Arc<Mailbox>]> =
             polls.iter().map(mailbox).collect::<io::Result<Vec<_>>>()?.into();
+        let clock = storage.as_ref().map_or_else(Clock::start, Storage::clock);
         let (verifier, verifiers) = match verify {
             Some(verify) => {
-                let threads =
-                    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).div_ceil(2);
-                let (sender, handles) = verifier::start(verify, threads)?;
-                (Some(sender), handles)
+                let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+                let (verifier, handles) = Verifier::start(verify, verify.threads(cores), clock)?;
+                (Some(verifier), handles)
             }
             None => (None, Vec::new()),
         };
@@ -130,11 +132,12 @@ impl Server {
             shared,
             mailboxes,
             workers: Vec::new(),
+            verifier,
             verifiers,
             addresses,
             next_link: Arc::new(AtomicUsize::new(0)),
         };
-        server.start_workers(polls, bound, &entrances, verifier.as_ref(), storage, grace)?;
+        server.start_workers(polls, bound, &entrances, clock, storage, grace)?;
         Ok(server)
     }
 
@@ -143,11 +146,10 @@ impl Server {
         polls: Vec<Poll>,
         bound: Vec<(Listening, u16)>,
         entrances: &Arc<[Arc<Entrance>]>,
-        verifier: Option<&SyncSender<Verification>>,
+        clock: Clock,
         mut storage: Option<Storage>,
         grace: Duration,
     ) -> io::Result<()> {
-        let clock = storage.as_ref().map_or_else(Clock::start, Storage::clock);
         let engine = |number| Engine::new(WorkerId(number), Arc::clone(&self.shared), clock.now());
         let mut engines: Vec<Engine> = (0..self.shared.workers()).map(engine).collect();
         if let Some(storage) = &mut storage {
@@ -164,7 +166,7 @@ impl Server {
             let mailbox = Arc::clone(&self.mailboxes[number]);
             let recorder =
                 storage.as_ref().map(|s| s.recorder(Box::new(move || mailbox.post(Letter::Synced))));
-            let (mailboxes, verifier) = (Arc::clone(&self.mailboxes), verifier.cloned());
+            let (mailboxes, verifier) = (Arc::clone(&self.mailboxes), self.verifier.clone());
             let entrances = Arc::clone(entrances);
             let parts =
                 Parts { engine, poll, mailboxes, acceptor, entrances, verifier, recorder, clock, grace };
@@ -193,6 +195,15 @@ impl Server {
         Dialer::new(&self.mailboxes, &self.next_link, listener)
     }
 
+    /// Tells the workers how identities stand from now on: the groups that one is in, or none if nobody may be it any more;
+    /// then its connections end.
+    pub fn change_identities(&self, standings: HashMap<Identity, Option<Groups>>) {
+        let standings = Arc::new(standings);
+        for mailbox in &*self.mailboxes {
+            mailbox.post(Letter::Identities(Arc::clone(&standings)));
+        }
+    }
+
     /// Whether a worker has stopped by itself: then the broker is no longer whole.
     #[must_use]
     pub fn has_failed(&self) -> bool {
@@ -214,6 +225,9 @@ impl Server {
                 }
                 Err(_) => drained = false,
             }
+        }
+        if let Some(verifier) = self.verifier {
+            verifier.close();
         }
         for verifier in self.verifiers {
             drained &= verifier.join().is_ok();

@@ -61,7 +61,7 @@ impl Transport {
         match self {
             Self::Bare(_, peer) => *peer,
             Self::Layered(layered) => layered.peer,
-            Self::Link(_) => Peer::Local,
+            Self::Link(link) => link.peer(),
         }
     }
 

@@ -2,33 +2,68 @@
 //! others.
 
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use mynah_engine::{Attempt, Authenticated};
-use mynah_model::{Identity, Reason};
-use mynah_stack::Exchange;
+use mynah_model::{Instant, Reason};
+use mynah_stack::{Credentials, Exchange};
 
+use crate::caller::Caller;
+use crate::clock::Clock;
 use crate::mailbox::{Letter, Verification};
+use crate::waiting::Waiting;
 
 /// Verifications that may wait; a peer that comes when so many do is told that the server is busy.
 const WAITING_MAX: usize = 1_024;
 
-/// Finds out who peers are. May take its time; called on threads that have nothing else to do.
+/// Finds out who peers are.
 pub trait Verify: Send + Sync {
-    /// The identity of the user, if `password` is the user's.
+    /// What can be said of credentials at once, by a thread that serves connections: none if they have to be verified.
+    fn recall(
+        &self,
+        now: Instant,
+        caller: &Caller,
+        credentials: &Credentials,
+    ) -> Option<Result<Authenticated, Reason>> {
+        let _ = (now, caller, credentials);
+        None
+    }
+
+    /// Who the user is, if the password is the user's. May take its time, as everything below: called on threads that have
+    /// nothing else to do.
     ///
     /// # Errors
     /// Why the user is not let in. An unknown user and a wrong password cannot be told apart.
-    fn verify(&self, user: &str, password: &[u8]) -> Result<Identity, Reason>;
+    fn verify(
+        &self,
+        now: Instant,
+        caller: &Caller,
+        credentials: &Credentials,
+    ) -> Result<Authenticated, Reason>;
+
+    /// Who the peer is by its certificate; `user` is the name that it gives besides. A verifier that does not say otherwise
+    /// takes none.
+    ///
+    /// # Errors
+    /// Why it is not let in.
+    fn certified(&self, now: Instant, caller: &Caller, user: Option<&str>) -> Result<Authenticated, Reason> {
+        let _ = (now, caller, user);
+        Err(Reason::BadCredentials)
+    }
+
+    /// How many threads verify, on a machine of `cores` cores. A verifier that waits for others wants more than one that
+    /// only computes.
+    fn threads(&self, cores: usize) -> usize {
+        cores.div_ceil(2)
+    }
 
     /// Begins an exchange by the method of this name. A verifier that does not say otherwise knows none.
     ///
     /// # Errors
     /// [`Reason::BadAuthenticationMethod`] if there is no such method.
-    fn begin(&self, method: &str) -> Result<Box<dyn Mechanism>, Reason> {
-        let _ = method;
+    fn begin(&self, caller: &Caller, method: &str) -> Result<Box<dyn Mechanism>, Reason> {
+        let _ = (caller, method);
         Err(Reason::BadAuthenticationMethod)
     }
 }
@@ -40,7 +75,7 @@ pub trait Mechanism: Send {
     ///
     /// # Errors
     /// Why the peer is not let in: the exchange is over.
-    fn step(&mut self, message: &[u8]) -> Result<Answer, Reason>;
+    fn step(&mut self, now: Instant, message: &[u8]) -> Result<Answer, Reason>;
 }
 
 /// What a [`Mechanism`] says to a peer.
@@ -65,54 +100,89 @@ pub(crate) enum Verdict {
     Refused(Reason),
 }
 
-/// Starts `threads` threads that verify what is sent to them until the sender is gone.
-pub(crate) fn start(
-    verify: &Arc<dyn Verify>,
-    threads: usize,
-) -> io::Result<(SyncSender<Verification>, Vec<JoinHandle<()>>)> {
-    let (sender, receiver) = sync_channel(WAITING_MAX);
-    let receiver = Arc::new(Mutex::new(receiver));
-    let spawn = |number| {
-        let (verify, receiver) = (Arc::clone(verify), Arc::clone(&receiver));
-        let builder = std::thread::Builder::new().name(format!("mynah-verify-{number}"));
-        builder.spawn(move || work(&*verify, &receiver))
-    };
-    let handles = (0..threads).map(spawn).collect::<io::Result<_>>()?;
-    Ok((sender, handles))
+/// Who verifies, for one worker.
+#[derive(Clone)]
+pub(crate) struct Verifier {
+    verify: Arc<dyn Verify>,
+    waiting: Arc<Waiting<Verification>>,
 }
 
-fn work(verify: &dyn Verify, receiver: &Mutex<Receiver<Verification>>) {
-    loop {
-        let received = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Verification { connection, attempt, dialogue, reply_to }) = received else { return };
-        let verdict = judge(verify, attempt, dialogue).unwrap_or_else(Verdict::Refused);
-        reply_to.post(Letter::Verified { connection, verdict });
+impl Verifier {
+    /// Starts `threads` threads that verify what they are sent until [`Verifier::close`].
+    pub(crate) fn start(
+        verify: &Arc<dyn Verify>,
+        threads: usize,
+        clock: Clock,
+    ) -> io::Result<(Self, Vec<JoinHandle<()>>)> {
+        let own = Self { verify: Arc::clone(verify), waiting: Arc::new(Waiting::new(WAITING_MAX)) };
+        let spawn = |number| {
+            let own = own.clone();
+            let builder = std::thread::Builder::new().name(format!("mynah-verify-{number}"));
+            builder.spawn(move || own.work(clock))
+        };
+        let handles = (0..threads).map(spawn).collect::<io::Result<_>>()?;
+        Ok((own, handles))
+    }
+
+    /// Lets the threads end.
+    pub(crate) fn close(&self) {
+        self.waiting.close();
+    }
+
+    /// What can be said at once.
+    pub(crate) fn recall(&self, now: Instant, verification: &Verification) -> Option<Verdict> {
+        let Attempt::Credentials(credentials) = &verification.attempt else { return None };
+        let result = self.verify.recall(now, &verification.caller, credentials)?;
+        Some(result.map_or_else(Verdict::Refused, Verdict::Proved))
+    }
+
+    /// Has something verified. If there is no room, somebody is told that the server is busy.
+    pub(crate) fn send(&self, verification: Verification) {
+        let address = verification.caller.address;
+        if let Some(Verification { connection, reply_to, .. }) = self.waiting.push(address, verification) {
+            let verdict = Verdict::Refused(Reason::ServerBusy);
+            reply_to.post(Letter::Verified { connection, verdict });
+        }
+    }
+
+    fn work(&self, clock: Clock) {
+        while let Some(verification) = self.waiting.pop() {
+            let Verification { connection, caller, attempt, dialogue, reply_to } = verification;
+            let verdict = judge(&*self.verify, clock.now(), &caller, attempt, dialogue);
+            reply_to.post(Letter::Verified { connection, verdict: verdict.unwrap_or_else(Verdict::Refused) });
+        }
     }
 }
 
-fn judge(verify: &dyn Verify, attempt: Attempt, dialogue: Option<Box<Dialogue>>) -> Result<Verdict, Reason> {
+fn judge(
+    verify: &dyn Verify,
+    now: Instant,
+    caller: &Caller,
+    attempt: Attempt,
+    dialogue: Option<Box<Dialogue>>,
+) -> Result<Verdict, Reason> {
     let (exchange, dialogue) = match attempt {
         Attempt::Credentials(credentials) => {
-            let password = credentials.password.as_deref().unwrap_or_default();
-            return verify
-                .verify(&credentials.user, password)
-                .map(|identity| Verdict::Proved(identity.into()));
+            return verify.verify(now, caller, &credentials).map(Verdict::Proved);
+        }
+        Attempt::Certificate { user } => {
+            return verify.certified(now, caller, user.as_deref()).map(Verdict::Proved);
         }
         Attempt::Begin(exchange) => {
-            let mechanism = verify.begin(&exchange.method)?;
+            let mechanism = verify.begin(caller, &exchange.method)?;
             let method = exchange.method.clone();
             (exchange, Box::new(Dialogue { method, mechanism }))
         }
         Attempt::Continue(exchange) => (exchange, dialogue.ok_or(Reason::ProtocolViolation)?),
     };
-    go_on(&exchange, dialogue)
+    go_on(now, &exchange, dialogue)
 }
 
-fn go_on(exchange: &Exchange, mut dialogue: Box<Dialogue>) -> Result<Verdict, Reason> {
+fn go_on(now: Instant, exchange: &Exchange, mut dialogue: Box<Dialogue>) -> Result<Verdict, Reason> {
     if exchange.method != dialogue.method {
         return Err(Reason::ProtocolViolation);
     }
-    dialogue.mechanism.step(&exchange.data).map(|answer| match answer {
+    dialogue.mechanism.step(now, &exchange.data).map(|answer| match answer {
         Answer::Challenge(challenge) => Verdict::Challenge(challenge, dialogue),
         Answer::Proved(authenticated) => Verdict::Proved(authenticated),
     })
@@ -121,13 +191,24 @@ fn go_on(exchange: &Exchange, mut dialogue: Box<Dialogue>) -> Result<Verdict, Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mynah_model::TenantId;
+    use mynah_model::{Identity, TenantId};
+
+    const CALLER: Caller =
+        Caller { listener: 0, address: None, is_local: true, certificate: None, channel: None };
+
+    fn judge(
+        verify: &dyn Verify,
+        attempt: Attempt,
+        dialogue: Option<Box<Dialogue>>,
+    ) -> Result<Verdict, Reason> {
+        super::judge(verify, Instant::ZERO, &CALLER, attempt, dialogue)
+    }
 
     /// Asks for the next letter until the peer has said `abc`.
     struct Spelling(u8);
 
     impl Mechanism for Spelling {
-        fn step(&mut self, message: &[u8]) -> Result<Answer, Reason> {
+        fn step(&mut self, _: Instant, message: &[u8]) -> Result<Answer, Reason> {
             if message != [self.0] {
                 return Err(Reason::BadCredentials);
             }
@@ -142,11 +223,11 @@ mod tests {
     struct Teacher;
 
     impl Verify for Teacher {
-        fn verify(&self, _: &str, _: &[u8]) -> Result<Identity, Reason> {
+        fn verify(&self, _: Instant, _: &Caller, _: &Credentials) -> Result<Authenticated, Reason> {
             Err(Reason::BadCredentials)
         }
 
-        fn begin(&self, method: &str) -> Result<Box<dyn Mechanism>, Reason> {
+        fn begin(&self, _: &Caller, method: &str) -> Result<Box<dyn Mechanism>, Reason> {
             let known = method == "SPELLING";
             if known { Ok(Box::new(Spelling(b'a'))) } else { Err(Reason::BadAuthenticationMethod) }
         }
@@ -155,7 +236,7 @@ mod tests {
     struct Stranger;
 
     impl Verify for Stranger {
-        fn verify(&self, _: &str, _: &[u8]) -> Result<Identity, Reason> {
+        fn verify(&self, _: Instant, _: &Caller, _: &Credentials) -> Result<Authenticated, Reason> {
             Err(Reason::BadCredentials)
         }
     }

@@ -3,18 +3,18 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
 use mio::{Events, Poll, Token};
 use mynah_core::WorkerId;
 use mynah_engine::websocket::CloseCode;
-use mynah_engine::{ConnectionId, Engine, Event};
+use mynah_engine::{Attempt, ConnectionId, Engine, Event};
 use mynah_model::{Instant, Reason};
 
 use crate::acceptor::Acceptor;
 use crate::address::Peer;
 use crate::buffers::Buffers;
+use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::entrance::Entrance;
 use crate::lingering::{LINGERING_MAX, Lingering};
@@ -23,14 +23,20 @@ use crate::sockets::{Socket, Sockets};
 use crate::storage::Recorder;
 use crate::stream::Stream;
 use crate::transport::{Input, Output, Transport};
-use crate::verifier::Verdict;
+use crate::verifier::{Verdict, Verifier};
 
 /// Reads from one connection in one turn.
 const READS_PER_CONNECTION: usize = 4;
 /// Connections read in one turn.
 const READS_PER_TURN: usize = 256;
-/// Connections flushed in one turn: fewer, larger writes when many are waiting (measured: half the cost of a fan-out).
-const FLUSHES_PER_TURN: usize = 64;
+/// One in so many of the connections that have something to be written is flushed in one turn. The others gather more,
+/// for fewer, larger writes (measured: half the cost of a fan-out).
+const FLUSH_PARTS: usize = 16;
+/// So many at least: to look for what has come costs something too.
+const FLUSHES_MIN: usize = 6;
+const FLUSHES_MAX: usize = 64;
+/// For so many turns deliveries go before answers.
+const ANSWERS_WAIT_MAX: u8 = 16;
 const EVENTS_PER_TURN: usize = 1_024;
 /// How long a worker waits for another to catch up before it looks again.
 const HELD_BACK: Duration = Duration::from_millis(1);
@@ -49,7 +55,7 @@ pub(crate) struct Parts {
     pub(crate) acceptor: Acceptor,
     /// By the number of their listener.
     pub(crate) entrances: Arc<[Arc<Entrance>]>,
-    pub(crate) verifier: Option<SyncSender<Verification>>,
+    pub(crate) verifier: Option<Verifier>,
     pub(crate) recorder: Option<Recorder>,
     pub(crate) clock: Clock,
     pub(crate) grace: Duration,
@@ -62,7 +68,7 @@ pub(crate) struct Worker {
     mailboxes: Arc<[Arc<Mailbox>]>,
     acceptor: Acceptor,
     entrances: Arc<[Arc<Entrance>]>,
-    verifier: Option<SyncSender<Verification>>,
+    verifier: Option<Verifier>,
     recorder: Option<Recorder>,
     clock: Clock,
     grace: Duration,
@@ -72,8 +78,8 @@ pub(crate) struct Worker {
     ready: VecDeque<ConnectionId>,
     buffers: Buffers,
     letters: Vec<Letter>,
-    /// Answers were left for this turn.
-    answers_waited: bool,
+    /// For how many turns some answers have been left.
+    answers_waited: u8,
     /// When stopping is to be over.
     stop_at: Option<Instant>,
 }
@@ -106,7 +112,7 @@ impl Worker {
             ready: VecDeque::new(),
             buffers: Buffers::new(),
             letters: Vec::new(),
-            answers_waited: false,
+            answers_waited: 0,
             stop_at: None,
         }
     }
@@ -115,7 +121,8 @@ impl Worker {
     /// everybody had gone.
     pub(crate) fn run(mut self) -> io::Result<bool> {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
-        let mut more = false;
+        // There may be something that an earlier run has left to be done.
+        let mut more = true;
         loop {
             self.sleep(&mut events, more)?;
             let now = self.clock.now();
@@ -320,6 +327,7 @@ impl Worker {
                 self.note_readable(id);
             }
             Letter::Verified { connection, verdict } => self.verified(now, connection, verdict),
+            Letter::Identities(standings) => self.engine.handle_identities(now, &standings),
             // Looked at as the turn began.
             Letter::Synced => {}
             Letter::Shutdown => {
@@ -386,14 +394,29 @@ impl Worker {
         self.drop_connection(now, id, is_layered);
     }
 
+    /// Writes to some of the connections that have something to be written, those with deliveries first. The others
+    /// gather more until the next turn, which comes at once.
     fn flush(&mut self, now: Instant) {
-        for _ in 0..FLUSHES_PER_TURN {
-            // Answers wait for those of one more turn: if there is nothing more to do, that turn comes at once.
-            let next = if self.answers_waited { self.engine.poll_dirty() } else { self.engine.poll_urgent() };
-            let Some(id) = next else { break };
+        let mut left = (self.engine.dirty() / FLUSH_PARTS).clamp(FLUSHES_MIN, FLUSHES_MAX);
+        while left > 0
+            && let Some(id) = self.engine.poll_urgent()
+        {
             self.flush_connection(now, id);
+            left -= 1;
         }
-        self.answers_waited = self.engine.is_dirty();
+        if self.answers_waited >= ANSWERS_WAIT_MAX {
+            left = FLUSHES_MAX;
+        }
+        // Answers wait for those of one more turn at least.
+        while left > 0
+            && self.answers_waited > 0
+            && let Some(id) = self.engine.poll_answered()
+        {
+            self.flush_connection(now, id);
+            left -= 1;
+        }
+        self.answers_waited =
+            if self.engine.is_answered() { self.answers_waited.saturating_add(1) } else { 0 };
     }
 
     fn flush_connection(&mut self, now: Instant, id: ConnectionId) {
@@ -429,10 +452,8 @@ impl Worker {
                     // Who has taken leave is not sending any more.
                     self.drop_connection(now, connection, reason != Reason::Disconnected);
                 }
-                Event::Authenticate { connection, attempt } => {
-                    let dialogue = self.sockets.get(connection).and_then(|socket| socket.dialogue.take());
-                    let reply_to = Arc::clone(self.mailbox());
-                    self.verify(Verification { connection, attempt, dialogue, reply_to });
+                Event::Authenticate { connection, listener, attempt } => {
+                    self.verify(now, connection, listener, attempt);
                 }
                 Event::Handover { connection, to, handover } => {
                     if let Some(mut socket) = self.sockets.remove(connection) {
@@ -445,14 +466,25 @@ impl Worker {
         }
     }
 
-    fn verify(&mut self, verification: Verification) {
-        let Some(verifier) = &self.verifier else { return };
-        let (TrySendError::Full(v) | TrySendError::Disconnected(v)) = match verifier.try_send(verification) {
-            Ok(()) => return,
-            Err(error) => error,
+    fn verify(&mut self, now: Instant, connection: ConnectionId, listener: u16, attempt: Attempt) {
+        let (Some(socket), Some(verifier)) = (self.sockets.get(connection), &self.verifier) else { return };
+        let dialogue = socket.dialogue.take();
+        let peer = socket.transport.peer();
+        let is_behind_proxy =
+            self.entrances.get(usize::from(listener)).is_some_and(|e| !e.proxies.is_empty());
+        let caller = Caller {
+            listener,
+            address: peer.ip(),
+            is_local: !is_behind_proxy && peer.is_local(),
+            certificate: self.engine.certificate(connection).map(Arc::clone),
+            channel: socket.transport.layers().and_then(|layers| layers.channel_binding()),
         };
-        let verdict = Verdict::Refused(Reason::ServerBusy);
-        v.reply_to.post(Letter::Verified { connection: v.connection, verdict });
+        let reply_to = Arc::clone(self.mailbox());
+        let verification = Verification { connection, caller, attempt, dialogue, reply_to };
+        match verifier.recall(now, &verification) {
+            Some(verdict) => self.verified(now, connection, verdict),
+            None => verifier.send(verification),
+        }
     }
 
     fn verified(&mut self, now: Instant, id: ConnectionId, verdict: Verdict) {

@@ -25,6 +25,7 @@ fn workers(count: u16, entrance: Entrance) -> Vec<Worker> {
         protocol: Arc::new(Mqtt::new(Config::default())),
         tenant: TenantId::DEFAULT,
         anonymous: true,
+        certificates: false,
         identity: None,
     };
     let shared = Shared::new(Settings {
@@ -141,4 +142,70 @@ fn the_certificate_of_a_client_goes_with_it_to_the_worker_of_its_session() {
         drop(go);
         client.join().unwrap();
     }
+}
+
+fn turn(worker: &mut Worker) {
+    let mut events = Events::with_capacity(64);
+    worker.sleep(&mut events, true).unwrap();
+    let now = worker.clock.now();
+    worker.note_events(&events);
+    worker.turn(now).unwrap();
+}
+
+/// The far end of a connection at this worker, over which these bytes were sent and answered with some.
+fn plain_client(worker: &mut Worker, bytes: &[u8]) -> UnixStream {
+    let (near, mut far) = UnixStream::pair().unwrap();
+    near.set_nonblocking(true).unwrap();
+    far.set_nonblocking(true).unwrap();
+    let stream = Stream::Unix(mio::net::UnixStream::from_std(near));
+    worker.mailbox().post(Letter::Accepted { stream, peer: Peer::Local, listener: 0 });
+    far.write_all(bytes).unwrap();
+    turns_until_answer(worker, &mut far);
+    far
+}
+
+fn turns_until_answer(worker: &mut Worker, far: &mut UnixStream) -> usize {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    for turns in 1.. {
+        turn(worker);
+        if far.read(&mut [0; 64]).is_ok_and(|count| count > 0) {
+            return turns;
+        }
+        assert!(std::time::Instant::now() < deadline, "no answer");
+    }
+    unreachable!("the deadline comes first");
+}
+
+#[test]
+fn an_answer_comes_even_while_there_are_more_deliveries_than_are_written_in_a_turn() {
+    const SUBSCRIBERS: u8 = 40;
+    let mut workers = workers(1, Entrance::default());
+    let worker = &mut workers[0];
+    let connect = |number: u8| [b"\x10\x0d\0\x04MQTT\x04\x02\0\0\0\x01", &[b'0' + number][..]].concat();
+    let subscribers: Vec<UnixStream> = (0..SUBSCRIBERS)
+        .map(|number| {
+            let mut far = plain_client(worker, &connect(number));
+            far.write_all(b"\x82\x06\0\x01\0\x01a\0").unwrap();
+            turns_until_answer(worker, &mut far);
+            far
+        })
+        .collect();
+    let mut busy = plain_client(worker, &connect(SUBSCRIBERS));
+    let mut confirmed = plain_client(worker, &connect(SUBSCRIBERS + 1));
+    let mut publish_to_all = |worker: &mut Worker| {
+        busy.write_all(b"\x30\x04\0\x01am").unwrap();
+        turn(worker);
+        assert!(worker.engine.dirty() > FLUSHES_MIN, "the subscribers are not served in one turn");
+    };
+    for _ in 0..3 {
+        publish_to_all(worker);
+    }
+    confirmed.write_all(b"\x32\x06\0\x01q\0\x01m").unwrap();
+    let mut turns = 0;
+    while !confirmed.read(&mut [0; 8]).is_ok_and(|count| count > 0) {
+        publish_to_all(worker);
+        turns += 1;
+        assert!(turns <= usize::from(ANSWERS_WAIT_MAX) + 2);
+    }
+    drop(subscribers);
 }

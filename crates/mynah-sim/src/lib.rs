@@ -11,6 +11,7 @@
 //! * `world` has the engines and gives them turns as a worker does; `link` is what lies between them and clients;
 //! * `client` is a client with its session; `model` is the reference, `witness` tells it when the engine acts;
 //! * `layer` is the decorator around the protocol that witness and faults have in common;
+//! * `outage` is a world of its own, with a store, where the broker is cut off again and again;
 //! * `fault` breaks promises on purpose, `trace` keeps the last events of a run that failed.
 //!
 //! ```
@@ -24,6 +25,7 @@ mod fault;
 mod layer;
 mod link;
 mod model;
+mod outage;
 mod rest;
 mod schedule;
 mod shape;
@@ -36,6 +38,7 @@ use std::fmt;
 use std::ops::AddAssign;
 
 pub use fault::Fault;
+pub use outage::{Lapse, Outages, Outcome, run_outages};
 
 use crate::model::Violation;
 use crate::trace::Trace;

@@ -1,10 +1,11 @@
 //! Runs seeds of the simulation and prints what was checked, or the seed that fails with its last events.
 
+use std::ops::Range;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use mynah_sim::{Fault, Options, Summary, run};
+use mynah_sim::{Fault, Lapse, Options, Outages, Summary, run, run_outages};
 
 #[derive(Parser)]
 #[command(name = "mynah-sim", about = "Runs the whole broker in one thread, in orders that seeds shuffle")]
@@ -24,12 +25,21 @@ struct Arguments {
     /// A promise that the broker is made to break
     #[arg(long)]
     fault: Option<Fault>,
+    /// Cuts the broker off again and again instead, with a store
+    #[arg(long)]
+    outages: bool,
+    /// What the broker is made to neglect, with a store
+    #[arg(long, requires = "outages")]
+    lapse: Option<Lapse>,
 }
 
 fn main() -> ExitCode {
-    let Arguments { seeds, seed, from, steps, fault } = Arguments::parse();
+    let Arguments { seeds, seed, from, steps, fault, outages, lapse } = Arguments::parse();
     let (first, count) = seed.map_or((from, seeds), |seed| (seed, 1));
     let start = Instant::now();
+    if outages {
+        return cut_off(first..first.saturating_add(count), lapse, start);
+    }
     let mut total = Summary::default();
     for seed in (first..).take(usize::try_from(count).unwrap_or(usize::MAX)) {
         match run(seed, Options { steps, fault }) {
@@ -41,5 +51,29 @@ fn main() -> ExitCode {
         }
     }
     println!("{total}, {:.1} s", start.elapsed().as_secs_f64());
+    ExitCode::SUCCESS
+}
+
+fn cut_off(seeds: Range<u64>, lapse: Option<Lapse>, start: Instant) -> ExitCode {
+    let (mut outages, mut acknowledged, mut arrivals) = (0, 0, 0);
+    for seed in seeds {
+        let problems = match run_outages(seed, Outages { lapse, ..Outages::default() }) {
+            Ok(outcome) => {
+                outages += outcome.outages;
+                acknowledged += outcome.totals.acknowledged;
+                arrivals += outcome.totals.arrivals;
+                outcome.violations.iter().map(ToString::to_string).collect()
+            }
+            Err(problem) => vec![problem],
+        };
+        if !problems.is_empty() {
+            eprintln!("{}\nseed {seed}: {} violations", problems.join("\n"), problems.len());
+            return ExitCode::FAILURE;
+        }
+    }
+    println!(
+        "{outages} outages, {acknowledged} messages acknowledged, {arrivals} messages checked, {:.1} s",
+        start.elapsed().as_secs_f64()
+    );
     ExitCode::SUCCESS
 }

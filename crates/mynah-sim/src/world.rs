@@ -320,7 +320,7 @@ impl World {
         while let Some(event) = self.engines[engine].poll_event() {
             busy = true;
             match event {
-                Event::Authenticate { connection, attempt: Attempt::Credentials(credentials) } => {
+                Event::Authenticate { connection, attempt: Attempt::Credentials(credentials), .. } => {
                     self.verifications[engine].push_back((connection, credentials.user));
                 }
                 // No client begins an exchange.
@@ -362,6 +362,7 @@ fn settings(shape: &Shape, protocol: Arc<dyn Protocol>, seed: u64) -> Settings {
         protocol,
         tenant: TenantId::DEFAULT,
         anonymous: true,
+        certificates: false,
         identity: None,
     };
     Settings {

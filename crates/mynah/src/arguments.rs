@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, value_parser};
@@ -34,10 +35,10 @@ pub(crate) enum Command {
     Pub(Publish),
     /// Print the messages of some topics, by MQTT
     Sub(Subscribe),
-    /// Keep a password file
-    Passwd {
+    /// Keep a users file
+    User {
         #[command(subcommand)]
-        command: Passwd,
+        command: UserCommand,
     },
     /// Look at, check, mend, write out or read in a store that no broker has open
     Store {
@@ -147,24 +148,34 @@ pub(crate) struct Subscribe {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Passwd {
-    /// Add a user, or change a user's password; it is asked for, or read from standard input
-    Add {
-        /// Password file; made if absent
-        file: PathBuf,
-        /// User name
-        user: String,
+pub(crate) enum UserCommand {
+    /// Add a user; the password is asked for, or read from standard input
+    Add(NewUser),
+    /// Change a user's password; it is kept in the same forms as the one before, unless others are asked for
+    Passwd {
+        #[command(flatten)]
+        account: Account,
+        #[command(flatten)]
+        forms: Forms,
     },
     /// Remove a user
     Remove {
-        /// Password file
-        file: PathBuf,
-        /// User name
-        user: String,
+        #[command(flatten)]
+        account: Account,
     },
-    /// List the users
+    /// Keep a user out without forgetting it
+    Lock {
+        #[command(flatten)]
+        account: Account,
+    },
+    /// Let a user in again that was locked
+    Unlock {
+        #[command(flatten)]
+        account: Account,
+    },
+    /// List the users, and how each proves who it is
     List {
-        /// Password file
+        /// Users file
         file: PathBuf,
     },
 }
@@ -214,6 +225,58 @@ pub(crate) enum Store {
         #[arg(short, long, value_name = "FILE")]
         input: Option<PathBuf>,
     },
+}
+
+/// A user of a users file.
+#[derive(Debug, Args)]
+pub(crate) struct Account {
+    /// Users file; the first user makes it
+    pub(crate) file: PathBuf,
+    /// User name
+    pub(crate) user: String,
+    /// Tenant that the user belongs to
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tenant: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewUser {
+    #[command(flatten)]
+    pub(crate) account: Account,
+    #[command(flatten)]
+    pub(crate) forms: Forms,
+    /// Group that the user is in; may be given many times
+    #[arg(short, long = "group", value_name = "NAME")]
+    pub(crate) groups: Vec<String>,
+    /// SHA-256 of the certificate that proves who the user is
+    #[arg(long, value_name = "HEX")]
+    pub(crate) certificate: Option<String>,
+    /// Give the user a pre-shared key too; it is made at random and shown once
+    #[arg(long)]
+    pub(crate) psk: bool,
+    /// Give the user no password
+    #[arg(long, conflicts_with_all = ["scram", "scram_sha1", "argon2", "password_file"])]
+    pub(crate) no_password: bool,
+}
+
+/// How a password is kept, and where it comes from.
+#[derive(Debug, Args)]
+pub(crate) struct Forms {
+    /// Keep verifiers of SCRAM-SHA-256, for clients that do not send the password
+    #[arg(long)]
+    pub(crate) scram: bool,
+    /// Keep verifiers of SCRAM-SHA-1, for clients that know no better
+    #[arg(long = "scram-sha1")]
+    pub(crate) scram_sha1: bool,
+    /// Keep argon2id beside verifiers; without verifiers it is kept anyway
+    #[arg(long)]
+    pub(crate) argon2: bool,
+    /// Iterations of verifiers, at least 100000
+    #[arg(long, value_name = "COUNT", default_value_t = mynah_auth::ITERATIONS)]
+    pub(crate) iterations: NonZeroU32,
+    /// File whose first line is the password
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
 }
 
 fn version(text: &str) -> Result<Version, String> {

@@ -124,7 +124,7 @@ pub(crate) async fn run(
         let result = match connected {
             // From here on the worker decides when it is over; when the broker stops it says good-bye.
             Ok(stream) => {
-                carry(dialer.dial(), stream).await;
+                carry(dialer.dial(None), stream).await;
                 Ok(())
             }
             Err(error) => Err(error),

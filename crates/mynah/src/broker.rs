@@ -6,35 +6,41 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mynah_admin::{MetricsSource, Readiness, Snapshot, StoreCounts};
-use mynah_auth::Users;
 use mynah_core::SHARDS;
 use mynah_engine::Shared;
 use mynah_http::Http;
 use mynah_http::adapter::{Busy, Dial};
 use mynah_model::{Identity, TenantId};
 use mynah_mqtt::Mqtt;
-use mynah_net::{Address, ClientTls, Dialer, Link, Server, Socketed, StartError, Storage, Tls, Verify};
+use mynah_net::{Address, ClientTls, Dialer, Link, Server, Socketed, StartError, Storage, Tls};
 use mynah_store::{Status, Store};
 use tokio::sync::watch;
 use tokio::task::{self, JoinSet};
 
+use crate::authentication::{self, Authentication};
 use crate::bridges;
 use crate::complaint::Complaint;
 use crate::config::{Bridge, Listener, Protocol, Settings, StoreSettings};
-use crate::passwords::Passwords;
 use crate::storage::{self, Watched};
 use crate::web::{self, Bounds, Site};
 
 /// What is shown as the broker's version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// How long a login that was judged before the users were read again may be on its way to its worker.
+const NEWS_DELAY: Duration = Duration::from_secs(1);
+
 /// A running broker.
 pub(crate) struct Broker {
     server: Server,
     store: Option<Watched>,
+    authentication: Option<Authentication>,
+    /// Who may not be here any more, until no login can be on its way that was judged before.
+    gone: Vec<Identity>,
+    gone_at: Instant,
     ready: Readiness,
     sites: JoinSet<()>,
     /// The TLS of listeners, by their names.
@@ -49,7 +55,10 @@ impl Broker {
     /// Opens all listeners and starts the workers. Those of HTTP first: management is asked how far the start is, and
     /// others hear that it is not over; those of MQTT when everything that was stored has been read. Called inside the
     /// runtime.
-    pub(crate) async fn start(settings: Settings, users: Option<Users>) -> Result<Self, Complaint> {
+    pub(crate) async fn start(
+        settings: Settings,
+        authentication: Option<Authentication>,
+    ) -> Result<Self, Complaint> {
         let (grace, http) = (settings.shutdown_grace, settings.http.clone());
         let limits = settings.limits.clone();
         let sockets = web_sockets(&settings.listeners)?;
@@ -83,8 +92,11 @@ impl Broker {
             sites.spawn(web::serve(Site { socket, router }, bounds, stopping.subscribe()));
         }
         let known = statuses.clone();
-        let started = task::spawn_blocking(move || start_server(settings, users, &known)).await;
-        let (server, store) =
+        let starting = task::spawn_blocking(move || {
+            start_server(settings, authentication.as_ref(), &known).map(|started| (started, authentication))
+        });
+        let started = starting.await;
+        let ((server, store), authentication) =
             started.map_err(|_| Complaint::Other("the start failed; the log says why".to_owned()))??;
         metrics.begin(&server, store.as_ref().map(Watched::store));
         for (listener, links) in dialers {
@@ -96,7 +108,19 @@ impl Broker {
         }
         ready.set(true);
         tracing::info!(version = VERSION, workers = server.shared().workers(), "ready");
-        Ok(Self { server, store, ready, sites, tls, bridge_tls, stopping, grace })
+        Ok(Self {
+            server,
+            store,
+            authentication,
+            gone: Vec::new(),
+            gone_at: Instant::now(),
+            ready,
+            sites,
+            tls,
+            bridge_tls,
+            stopping,
+            grace,
+        })
     }
 
     /// Whether a worker has stopped by itself.
@@ -111,9 +135,20 @@ impl Broker {
         store.fatal()
     }
 
-    /// Reads the certificates again. Connections that are there stay; new ones get what is in the files now. A
-    /// listener or a bridge with a file that cannot be used goes on with what it had.
-    pub(crate) fn reload(&self) {
+    /// Reads users and certificates again. Connections that are there stay, but for those of users who were removed or
+    /// locked; new ones get what is in the files now. What is in a file that cannot be used stays as it was.
+    pub(crate) fn reload(&mut self) {
+        match self.authentication.as_ref().map(Authentication::reload) {
+            Some(Ok(standings)) => {
+                let gone = standings.iter().filter(|(_, groups)| groups.is_none());
+                self.gone_at = Instant::now();
+                self.gone.extend(gone.map(|(identity, _)| identity.clone()));
+                tracing::info!(gone = self.gone.len(), "users were read again");
+                self.server.change_identities(standings);
+            }
+            Some(Err(error)) => tracing::error!(%error, "the users stay as they were"),
+            None => {}
+        }
         for (listener, tls) in &self.tls {
             match tls.reload() {
                 Ok(()) => tracing::info!(listener, "certificates were read again"),
@@ -125,6 +160,18 @@ impl Broker {
                 Ok(()) => tracing::info!(bridge, "certificates were read again"),
                 Err(error) => tracing::error!(bridge, %error, "the certificates stay as they were"),
             }
+        }
+    }
+
+    /// Looks after those who may not be here any more, a while after the users were read again: a login that had been judged
+    /// by then may have come in behind the news.
+    pub(crate) fn look_after(&mut self) {
+        if self.gone_at.elapsed() < NEWS_DELAY {
+            return;
+        }
+        let late = std::mem::take(&mut self.gone);
+        if let Some(authentication) = self.authentication.as_ref().filter(|_| !late.is_empty()) {
+            self.server.change_identities(authentication.gone(late.iter()));
         }
     }
 
@@ -181,7 +228,7 @@ fn told(listener: &Listener, found: Option<Address>) {
 /// The last listeners of the engine are bridges: each is reached by links to the connections that it has made.
 fn start_server(
     settings: Settings,
-    users: Option<Users>,
+    authentication: Option<&Authentication>,
     statuses: &[Arc<bridges::Status>],
 ) -> Result<(Server, Option<Watched>), Complaint> {
     let protocol = |config| Arc::new(Mqtt::new(config)) as Arc<dyn mynah_stack::Protocol>;
@@ -210,13 +257,14 @@ fn start_server(
         listeners.push(mynah_engine::Listener {
             name: listener.name.clone(),
             protocol: Arc::clone(protocol),
-            tenant: TenantId::DEFAULT,
-            anonymous: listener.anonymous,
+            tenant: listener.admittance.tenant,
+            anonymous: listener.admittance.anonymous,
+            certificates: listener.admittance.identity_from.is_some(),
             identity: None,
         });
     }
     for (bridge, status) in settings.bridges.iter().zip(statuses) {
-        listeners.push(own_listener(bridge, status)?);
+        listeners.push(bridge_listener(bridge, status)?);
     }
     let waiting: Vec<_> = served.iter().map(|l| (l.name.as_str(), l.waits)).collect();
     let storage = settings.store.as_ref();
@@ -228,13 +276,14 @@ fn start_server(
         workers: settings.workers.map_or_else(cores, std::num::NonZero::get),
         limits: settings.limits,
         listeners,
-        verifies_credentials: users.is_some(),
+        verifies_credentials: authentication.is_some(),
         access: settings.access,
         seed: storage.as_ref().map_or_else(seed, Storage::seed),
         sys_interval: settings.sys_interval,
         version: VERSION,
     };
-    let verify = users.map(|users| Arc::new(Passwords::new(users)) as Arc<dyn Verify>);
+    let doors = served.iter().map(|listener| authentication::door(listener)).collect();
+    let verify = authentication.map(|authentication| authentication.verifier(doors));
     let grace = settings.shutdown_grace;
     let config = mynah_net::Config { settings: engine, sockets, verify, storage, grace };
     let server = Server::start(config)?;
@@ -244,8 +293,11 @@ fn start_server(
     Ok((server, store))
 }
 
-/// The listener of the engine where the connections of a bridge come in.
-fn own_listener(bridge: &Bridge, status: &Arc<bridges::Status>) -> Result<mynah_engine::Listener, Complaint> {
+/// Where the connections of a bridge come in.
+fn bridge_listener(
+    bridge: &Bridge,
+    status: &Arc<bridges::Status>,
+) -> Result<mynah_engine::Listener, Complaint> {
     let stack = bridges::stack(bridge, status)
         .map_err(|misuse| Complaint::Other(format!("bridge `{}`: {misuse}", bridge.name)))?;
     let name = format!("bridge:{}", bridge.name);
@@ -253,6 +305,7 @@ fn own_listener(bridge: &Bridge, status: &Arc<bridges::Status>) -> Result<mynah_
         protocol: Arc::new(stack),
         tenant: TenantId::DEFAULT,
         anonymous: false,
+        certificates: false,
         identity: Some(Identity::user(TenantId::DEFAULT, &name)),
         name,
     })
@@ -276,8 +329,8 @@ struct Links(Arc<OnceLock<Dialer>>);
 impl Dial for Links {
     type Link = Link;
 
-    fn dial(&self, _peer: SocketAddr) -> Result<Link, Busy> {
-        self.0.get().map(Dialer::dial).ok_or(Busy)
+    fn dial(&self, peer: SocketAddr) -> Result<Link, Busy> {
+        self.0.get().map(|dialer| dialer.dial(Some(peer))).ok_or(Busy)
     }
 }
 

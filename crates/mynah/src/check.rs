@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use mynah_auth::PasswordFile;
+use mynah_auth::{Users, UsersFile};
 use mynah_net::Keeping;
 
 use crate::complaint::Complaint;
@@ -12,10 +12,11 @@ use crate::config::{self, Listener, Protocol, Settings};
 /// Checks a configuration and prints what it means.
 pub(crate) fn run(file: Option<&Path>) -> Result<(), Complaint> {
     let settings = config::load(file)?;
-    if let Some(path) = &settings.password_file {
-        let passwords = PasswordFile::open(path)?;
-        println!("{}: {} users", path.display(), passwords.entries().count());
-        if let Some(warning) = passwords.warning() {
+    if let Some(path) = &settings.users_file {
+        let file = UsersFile::open(path)?;
+        let users = Users::new(&file, &settings.tenants, None)?;
+        println!("{}: {} users", path.display(), users.len());
+        for warning in file.warnings() {
             println!("warning: {warning}");
         }
     }
@@ -27,11 +28,31 @@ fn publishes(listener: &Listener) -> bool {
     listener.protocol != Protocol::Management
 }
 
+/// Who is asked who a peer is, beside the users file.
+fn asked(others: &config::Others) -> String {
+    let mut text = String::new();
+    if others.tokens.is_some() {
+        text.push_str("tokens     are taken in place of passwords\n");
+    }
+    if others.hook.is_some() {
+        text.push_str("hook       is asked about users that are not in the users file\n");
+    }
+    #[cfg(feature = "ldap")]
+    if others.directory.is_some() {
+        text.push_str("directory  is asked about users that nobody else decides about\n");
+    }
+    text
+}
+
 /// What listens where, what is off, and how to open up.
 pub(crate) fn summary(settings: &Settings) -> String {
     let mut text = String::new();
     for listener in &settings.listeners {
-        let who = if listener.anonymous { "anybody on this machine" } else { "users with a password" };
+        let who = match (listener.admittance.anonymous, listener.admittance.passwords) {
+            (true, _) => "anybody on this machine",
+            (false, true) => "users with a password",
+            (false, false) => "devices with a certificate",
+        };
         let (protocol, address) = (listener.protocol.name(), listener.address.to_string());
         let (entrance, keeps) = (&listener.entrance, settings.store.is_some());
         let layers = [
@@ -63,7 +84,8 @@ pub(crate) fn summary(settings: &Settings) -> String {
     if is_local {
         off.push("the network (all listeners are on loopback)");
     }
-    if settings.password_file.is_none() {
+    text.push_str(&asked(&settings.others));
+    if settings.users_file.is_none() && settings.others.is_empty() {
         off.push("passwords");
     }
     if settings.access.is_unrestricted() {
@@ -87,7 +109,7 @@ pub(crate) fn summary(settings: &Settings) -> String {
     let _ = writeln!(text, "off: {}", off.join(", "));
     if is_local {
         text.push_str(
-            "to open up: make a password file (`mynah passwd add FILE USER`), name it and a [[listener]] with \
+            "to open up: make a users file (`mynah user add FILE USER`), name it and a [[listener]] with \
              address = \"0.0.0.0:1883\" in a configuration file, and start with `mynah serve -c FILE`\n",
         );
     }

@@ -16,8 +16,8 @@ pub(crate) enum Complaint {
     Configuration(Vec<Problem>),
     /// A file cannot be used.
     File { path: PathBuf, error: io::Error },
-    /// A password file cannot be used.
-    Passwords(FileError),
+    /// A users file cannot be used.
+    Users(FileError),
     /// A password cannot be used.
     Password(HashError),
     /// The broker cannot start.
@@ -46,7 +46,7 @@ impl fmt::Display for Complaint {
                     _ => "",
                 })
             }
-            Self::Passwords(error) => error.fmt(f),
+            Self::Users(error) => error.fmt(f),
             Self::Password(error) => error.fmt(f),
             Self::Start(error) => error.fmt(f),
             Self::System { what, error } => write!(f, "{what}: {error}"),
@@ -63,7 +63,7 @@ impl From<StartError> for Complaint {
 
 impl From<FileError> for Complaint {
     fn from(error: FileError) -> Self {
-        Self::Passwords(error)
+        Self::Users(error)
     }
 }
 

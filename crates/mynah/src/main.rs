@@ -1,19 +1,21 @@
 //! The binary: command line, configuration, and the wiring of stacks, engine, sockets and runtime into one broker.
 
 mod arguments;
+mod authentication;
 mod bridges;
 mod broker;
 mod check;
 mod client;
 mod complaint;
 mod config;
+mod doorkeeper;
+mod identity;
 mod logging;
-mod passwd;
-mod passwords;
 mod serve;
 mod stop;
 mod storage;
 mod store;
+mod user;
 mod web;
 
 use std::process::ExitCode;
@@ -28,7 +30,7 @@ fn main() -> ExitCode {
         Command::Check { config } => check::run(config.as_deref()).map(done),
         Command::Pub(arguments) => client::publish(&arguments).map(done),
         Command::Sub(arguments) => client::subscribe(&arguments).map(done),
-        Command::Passwd { command } => passwd::run(&command).map(done),
+        Command::User { command } => user::run(&command).map(done),
         Command::Store { command } => store::run(&command),
     };
     match result {

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use mynah_auth::{PasswordFile, Users};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::authentication::Authentication;
 use crate::broker::Broker;
 use crate::complaint::Complaint;
 use crate::config::{self, Settings};
@@ -17,35 +17,37 @@ use crate::{check, logging};
 /// Threads of the runtime on which HTTP is served; what it serves is done by the workers.
 const RUNTIME_THREADS: usize = 2;
 
-/// How often it is looked whether all workers are alive.
+/// How often it is looked whether all workers are alive, and nobody is here who may not be.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs the broker until a signal ends it.
 pub(crate) fn run(file: Option<&Path>) -> Result<(), Complaint> {
     let settings = config::load(file)?;
     logging::start(&settings);
-    let users = users(&settings)?;
     raise_file_limit();
-    eprint!("{}", check::summary(&settings));
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(RUNTIME_THREADS)
         .thread_name("mynah-http")
         .enable_all()
         .build()
         .map_err(|error| Complaint::System { what: "the runtime cannot be started", error })?;
-    let outcome = runtime.block_on(serve(settings, users));
+    let entered = runtime.enter();
+    let authentication = Authentication::load(&settings)?;
+    drop(entered);
+    eprint!("{}", check::summary(&settings));
+    let outcome = runtime.block_on(serve(settings, authentication));
     // What is still read of the store when the start is broken off is not waited for: nothing is lost by that.
     runtime.shutdown_background();
     outcome
 }
 
-async fn serve(settings: Settings, users: Option<Users>) -> Result<(), Complaint> {
+async fn serve(settings: Settings, authentication: Option<Authentication>) -> Result<(), Complaint> {
     let mut stop =
         Stop::watch().map_err(|error| Complaint::System { what: "signals cannot be watched", error })?;
     let mut hangup = signal(SignalKind::hangup())
         .map_err(|error| Complaint::System { what: "signals cannot be watched", error })?;
     let mut broker = tokio::select! {
-        started = Broker::start(settings, users) => started?,
+        started = Broker::start(settings, authentication) => started?,
         signal = stop.wait() => {
             tracing::info!(signal, "stopping before the start was over");
             return Ok(());
@@ -64,6 +66,7 @@ async fn serve(settings: Settings, users: Option<Users>) -> Result<(), Complaint
                 if lost.is_some() || broker.has_failed() {
                     break Some(lost.unwrap_or_else(worker_stopped));
                 }
+                broker.look_after();
             }
         }
     };
@@ -92,20 +95,4 @@ fn raise_file_limit() {
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!(%error, "the limit of open files, and so of connections, cannot be raised");
     }
-}
-
-/// The users of the password file, if there is one.
-fn users(settings: &Settings) -> Result<Option<Users>, Complaint> {
-    let Some(path) = &settings.password_file else {
-        return Ok(None);
-    };
-    let file = PasswordFile::open(path)?;
-    if let Some(warning) = file.warning() {
-        tracing::warn!("{warning}");
-    }
-    let users = Users::from(&file);
-    if users.is_empty() {
-        tracing::warn!("{}: no users, so nobody with a password is let in", path.display());
-    }
-    Ok(Some(users))
 }

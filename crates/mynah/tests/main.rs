@@ -308,21 +308,21 @@ fn passwords_decide_who_comes_in() {
     let folder = Folder::new("passwords");
     let users = folder.0.join("users");
     let users = users.to_str().unwrap();
-    let (ended_well, printed, _) = with_input(&["passwd", "add", users, "ada"], "engine\n");
+    let (ended_well, printed, _) = with_input(&["user", "add", users, "ada"], "engine\n");
     assert_eq!(
         (ended_well, printed.as_str()),
-        (true, "added ada; a running broker reads the file when it starts again\n")
+        (true, "added ada; a running broker reads the file again on SIGHUP\n")
     );
-    assert!(with_input(&["passwd", "add", users, "bob"], "builder").0);
-    assert!(output(&["passwd", "remove", users, "bob"]).0);
-    assert_eq!(output(&["passwd", "list", users]).1, "ada\n");
-    let (ended_well, _, complaint) = with_input(&["passwd", "add", users, "eve"], "\n");
+    assert!(with_input(&["user", "add", users, "bob"], "builder").0);
+    assert!(output(&["user", "remove", users, "bob"]).0);
+    assert_eq!(output(&["user", "list", users]).1, "ada argon2id\n");
+    let (ended_well, _, complaint) = with_input(&["user", "add", users, "eve"], "\n");
     assert_eq!(
         (ended_well, complaint.as_str()),
         (false, "mynah: the password is empty; choose one with at least one character\n")
     );
 
-    let config = format!("{LISTENERS}[auth]\npassword_file = \"users\"\n");
+    let config = format!("{LISTENERS}[auth]\nusers_file = \"users\"\n");
     let broker = Broker::start(&folder.write("mynah.toml", &config));
     let url = broker.url();
     let publish = |more: &[&str]| output(&[&["pub", &url, "-t", "a", "-q", "1"], more].concat());
@@ -332,6 +332,102 @@ fn passwords_decide_who_comes_in() {
         assert!(!ended_well && complaint.contains("connection refused"), "{wrong:?}: {complaint}");
     }
     assert!(broker.get(broker.http, "/v1/topics/a").starts_with("HTTP/1.1 401"));
+    assert!(broker.stop());
+}
+
+#[test]
+fn users_are_kept_without_a_password_on_the_command_line() {
+    let folder = Folder::new("users");
+    let (users, secret) = (folder.0.join("users"), folder.write("secret", "pencil\nmore\n"));
+    let (users, secret) = (users.to_str().unwrap(), secret.to_str().unwrap());
+    let user = |command: &[&str]| output(&[&["user"], command].concat());
+    let add =
+        |name: &str, more: &[&str]| user(&[&["add", users, name, "--password-file", secret], more].concat());
+    assert!(add("ada", &["--scram", "--argon2", "-g", "ops", "-g", "staff"]).0);
+    assert!(add("old", &["--scram-sha1", "--iterations", "100000"]).0);
+    assert!(add("ada", &["--tenant", "factory"]).0);
+    let fingerprint = "AB".repeat(32);
+    let (ended_well, printed, _) =
+        user(&["add", users, "dev", "--no-password", "--certificate", &fingerprint, "--psk"]);
+    assert!(ended_well && printed.starts_with("the pre-shared key, shown only once: "), "{printed}");
+    assert!(user(&["lock", users, "old"]).0);
+    let expected = "ada argon2id+SCRAM-SHA-256 groups=ops,staff\nold SCRAM-SHA-1 locked\n\
+                    ada argon2id tenant=factory\ndev psk+certificate\n";
+    assert_eq!(user(&["list", users]).1, expected);
+    let text = fs::read_to_string(users).unwrap();
+    assert!(text.contains("old:SCRAM-SHA-1$100000:") && !text.contains("pencil"), "{text}");
+
+    // Another password is kept as the one before.
+    assert!(user(&["passwd", users, "ada", "--password-file", secret]).0);
+    assert!(user(&["unlock", users, "old"]).0);
+    assert!(user(&["remove", users, "ada", "--tenant", "factory"]).0);
+    let expected = "ada argon2id+SCRAM-SHA-256 groups=ops,staff\nold SCRAM-SHA-1\ndev psk+certificate\n";
+    assert_eq!(user(&["list", users]).1, expected);
+    let changed = fs::read_to_string(users).unwrap();
+    assert_ne!(text.lines().nth(1), changed.lines().nth(1));
+
+    for (command, words) in [
+        (&["add", users, "Ada"][..], "is too much like \"ada\": where case does not count they would be one"),
+        (&["add", users, "eve", "--no-password"], "without a password the user needs --certificate or --psk"),
+        (&["add", users, "eve", "-g", "a b"], "the name \"a b\" is not usable for a group or a tenant"),
+        (&["add", users, "eve", "--certificate", "12"], "a fingerprint is the SHA-256 of a certificate"),
+        (&["lock", users, "eve"], "there is no user \"eve\""),
+        (&["passwd", users, "eve", "--password-file", secret], "there is no user \"eve\""),
+        (
+            &["add", users, "eve", "--scram", "--iterations", "99999", "--password-file", secret],
+            "a verifier of SCRAM has 100000 to 10000000 iterations",
+        ),
+    ] {
+        let (ended_well, _, complaint) = user(command);
+        assert!(!ended_well && complaint.contains(words), "{complaint}");
+    }
+    assert_eq!(fs::read_to_string(users).unwrap(), changed);
+}
+
+#[test]
+fn a_user_who_is_locked_goes_and_others_stay() {
+    let folder = Folder::new("reload");
+    let users = folder.0.join("users");
+    let users = users.to_str().unwrap();
+    for name in ["ada", "bob"] {
+        assert!(with_input(&["user", "add", users, name], "secret\n").0);
+    }
+    let config = format!("{LISTENERS}[auth]\nusers_file = \"users\"\n");
+    let broker = Broker::start(&folder.write("mynah.toml", &config));
+    let url = broker.url();
+    let subscriber = |name| {
+        let mut child =
+            mynah(&["sub", &url, "-t", "#", "-n", "1", "-u", name, "-P", "secret", "--timeout", "20"])
+                .spawn()
+                .unwrap();
+        thread::sleep(Duration::from_millis(300));
+        assert!(child.try_wait().unwrap().is_none());
+        child
+    };
+    let (ada, mut bob) = (subscriber("ada"), subscriber("bob"));
+    assert!(output(&["user", "lock", users, "ada"]).0);
+    let id = broker.child.id().to_string();
+    let hang_up = || {
+        assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
+    };
+    hang_up();
+    let begun = std::time::Instant::now();
+    assert!(!finished(ada.wait_with_output().unwrap()).0);
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    let publish = |name| output(&["pub", &url, "-t", "a", "-m", "x", "-u", name, "-P", "secret"]).0;
+    assert!(!publish("ada"));
+
+    // A file that cannot be used changes nothing.
+    let text = fs::read_to_string(users).unwrap();
+    fs::write(users, "nonsense").unwrap();
+    hang_up();
+    thread::sleep(Duration::from_millis(300));
+    assert!(bob.try_wait().unwrap().is_none());
+    fs::write(users, text.replace(" locked", "")).unwrap();
+    hang_up();
+    thread::sleep(Duration::from_millis(300));
+    assert!(publish("ada"));
+    assert!(bob.wait().unwrap().success());
     assert!(broker.stop());
 }
 

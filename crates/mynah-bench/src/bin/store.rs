@@ -98,6 +98,7 @@ fn payload(batch: &mut Batch, id: PayloadId) {
         topic: (0, 10),
         payload: (10, PAYLOAD_BYTES as u32),
         deadline: None,
+        publisher: None,
         native: &native,
     };
     batch.payload(0, &message);

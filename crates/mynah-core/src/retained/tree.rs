@@ -17,6 +17,8 @@ pub(super) struct Tree {
     values: Vec<Option<Message>>,
     vacant_nodes: Vec<u32>,
     vacant_values: Vec<u32>,
+    /// The nodes on the way to where the last value was to be put, from the root on.
+    trail: Vec<Link>,
 }
 
 /// What leads to a node, or to a value: the highest bit tells which.
@@ -68,8 +70,23 @@ impl Tree {
 
     /// Where `topic` belongs.
     pub(super) fn place(&self, topic: &[u8]) -> Place {
+        self.place_passing(topic, |_| ())
+    }
+
+    /// The same for a value that is to be put there: [`Tree::put`] need not go the way again.
+    pub(super) fn place_to_put(&mut self, topic: &[u8]) -> Place {
+        let mut trail = core::mem::take(&mut self.trail);
+        trail.clear();
+        let place = self.place_passing(topic, |node| trail.push(node));
+        self.trail = trail;
+        place
+    }
+
+    #[inline]
+    fn place_passing(&self, topic: &[u8], mut pass: impl FnMut(Link)) -> Place {
         let Some(mut link) = self.root else { return Place::Empty };
         while !link.is_value() {
+            pass(link);
             let node = &self.nodes[link.index()];
             link = node.children[symbol_bit(topic, node.bit)];
         }
@@ -85,7 +102,8 @@ impl Tree {
         self.values[at as usize].as_ref()
     }
 
-    /// Puts a value at the place of its topic. Returns the one that was there.
+    /// Puts a value at the place of its topic, which [`Tree::place_to_put`] was asked for last. Returns the one that was
+    /// there.
     pub(super) fn put(&mut self, place: Place, message: Message) -> Option<Message> {
         let bit = match place {
             Place::Taken(at) => return self.values[at as usize].replace(message),
@@ -95,15 +113,15 @@ impl Tree {
             }
             Place::Free(bit) => bit,
         };
-        let mut below = self.root?;
         let topic = message.topic().as_bytes();
-        let mut parent = None;
-        while !below.is_value() && self.nodes[below.index()].bit < bit {
-            let node = &self.nodes[below.index()];
-            let side = symbol_bit(topic, node.bit);
-            parent = Some((below, side));
-            below = node.children[side];
-        }
+        let nodes = &self.nodes;
+        // Most topics part from the nearest one close to it.
+        let above = self.trail.iter().rfind(|node| nodes[node.index()].bit < bit);
+        let parent = above.map(|&node| (node, symbol_bit(topic, nodes[node.index()].bit)));
+        let below = match parent {
+            Some((node, side)) => nodes[node.index()].children[side],
+            None => self.root?,
+        };
         let side = symbol_bit(topic, bit);
         let value = self.add_value(message);
         let children = if side == 0 { [value, below] } else { [below, value] };
@@ -259,7 +277,7 @@ mod tests {
             for (turn, (topic, put)) in changes.iter().enumerate() {
                 let payload = alloc::format!("{turn}");
                 let (new, old) = if *put {
-                    let place = tree.place(topic.as_bytes());
+                    let place = tree.place_to_put(topic.as_bytes());
                     let new = message(TenantId::DEFAULT, topic, &payload, None);
                     (tree.put(place, new), naive.insert(ranks(topic), (topic, payload)))
                 } else {
@@ -287,7 +305,8 @@ mod tests {
         let names: Vec<String> = (0..100).map(|i| alloc::format!("t/{i}")).collect();
         for kept in [0, 1, 1] {
             for name in &names[kept..] {
-                tree.put(tree.place(name.as_bytes()), message(TenantId::DEFAULT, name, "v", None));
+                let place = tree.place_to_put(name.as_bytes());
+                tree.put(place, message(TenantId::DEFAULT, name, "v", None));
             }
             assert!(tree.values.len() <= 100 && tree.nodes.len() <= 99);
             for name in &names[1..] {

@@ -58,7 +58,7 @@ fn check(shares: &Shares, naive: &Naive, topic: usize, except: Option<u8>, strat
             .iter()
             .filter(|(member, ..)| Some(*member) != except)
             .collect();
-        let chosen = members.choose(strategy, except.map(session));
+        let chosen = members.choose(strategy, except.map(session), |_| true);
         assert_eq!(chosen.is_some(), !expected.is_empty());
         let Some(target) = chosen.map(|member| member.target()) else { continue };
         let is_one =
@@ -81,7 +81,7 @@ proptest! {
         for act in acts {
             match act {
                 Act::Join(g, f, m, class) => {
-                    shares.join(TenantId::DEFAULT, GROUPS[g].as_bytes(), filter(f), session(m), options(class));
+                    shares.join(TenantId::DEFAULT, GROUPS[g].as_bytes(), filter(f), session(m), options(class), None);
                     let members = naive.entry((g, f)).or_default();
                     match members.iter_mut().find(|(other, ..)| *other == m) {
                         Some(member) => *member = (m, class, true),
@@ -111,7 +111,7 @@ proptest! {
 fn group_of(count: u8) -> Shares {
     let mut shares = Shares::new(5);
     for m in 0..count {
-        shares.join(TenantId::DEFAULT, b"g", filter(0), session(m), options(1));
+        shares.join(TenantId::DEFAULT, b"g", filter(0), session(m), options(1), None);
     }
     shares
 }
@@ -119,7 +119,7 @@ fn group_of(count: u8) -> Shares {
 fn chosen(shares: &Shares, strategy: ShareStrategy, count: usize) -> Vec<u32> {
     let mut found = Vec::new();
     shares.matches(TenantId::DEFAULT, Topic::new(b"a").unwrap(), &mut found);
-    (0..count).map(|_| found[0].choose(strategy, None).unwrap().target().session.slot).collect()
+    (0..count).map(|_| found[0].choose(strategy, None, |_| true).unwrap().target().session.slot).collect()
 }
 
 #[test]
@@ -140,4 +140,29 @@ fn a_sticky_group_stays_with_a_member_while_it_is_online() {
     assert_eq!(chosen(&shares, ShareStrategy::Sticky, 3), [1, 1, 1]);
     shares.set_online(TenantId::DEFAULT, b"g", filter(0), session(0), true);
     assert_eq!(chosen(&shares, ShareStrategy::Sticky, 2), [1, 1]);
+}
+
+#[test]
+fn a_member_that_may_not_see_a_message_is_passed_over() {
+    let mut shares = group_of(2);
+    let identity = Identity::user(TenantId::DEFAULT, "u");
+    for m in [2, 3] {
+        let reader = Reader { identity: identity.clone(), client_id: [m].into() };
+        shares.join(TenantId::DEFAULT, b"g", filter(0), session(m), options(1), Some(reader));
+    }
+    let mut found = Vec::new();
+    shares.matches(TenantId::DEFAULT, Topic::new(b"a").unwrap(), &mut found);
+    let next = |only: u8, except: Option<u8>| {
+        let member =
+            found[0].choose(ShareStrategy::RoundRobin, except.map(session), |r| *r.client_id == [only]);
+        member.map(|member| member.target().session.slot)
+    };
+    assert_eq!([(); 4].map(|()| next(3, None)), [Some(0), Some(1), Some(3), Some(0)]);
+    for m in [0, 1] {
+        shares.set_online(TenantId::DEFAULT, b"g", filter(0), session(m), false);
+    }
+    assert_eq!((next(2, None), next(2, None)), (Some(2), Some(2)));
+    assert_eq!(next(2, Some(2)), Some(0), "nobody who is online may see it");
+    let online = found[0].choose_online(ShareStrategy::RoundRobin, session(2), |r| *r.client_id == [2]);
+    assert!(online.is_none());
 }

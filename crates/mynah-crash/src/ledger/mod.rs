@@ -80,6 +80,8 @@ struct Message {
     attempted: u64,
     /// How often it may come without DUP.
     sendings: u32,
+    /// Whether its producer has sent it again.
+    is_resent: bool,
     is_acknowledged: bool,
     /// The copies that each session got: without and with DUP.
     copies: Vec<(u16, u32, u32)>,
@@ -194,6 +196,7 @@ impl Ledger {
             publication,
             attempted: self.now,
             sendings: 1,
+            is_resent: false,
             is_acknowledged: false,
             copies: Vec::new(),
             history: Vec::new(),
@@ -207,10 +210,9 @@ impl Ledger {
     pub fn resend(&mut self, id: MessageId) {
         self.now += 1;
         self.note(id, Happening::Resent);
-        if let Some(message) = self.messages.get_mut(&id)
-            && message.publication.class == Class::AtLeastOnce
-        {
-            message.sendings += 1;
+        if let Some(message) = self.messages.get_mut(&id) {
+            message.is_resent = true;
+            message.sendings += u32::from(message.publication.class == Class::AtLeastOnce);
         }
     }
 
@@ -299,9 +301,9 @@ impl Ledger {
         };
         // If it was sent again, it may be that it did not concern the session at first.
         let concerned = self.sessions[peer].must_get(&publication.topic, message.attempted);
-        let sendings = message.sendings;
+        let (sendings, is_resent) = (message.sendings, message.is_resent);
         if let Some(later) = late_for
-            && (concerned || sendings == 1)
+            && (concerned || !is_resent)
         {
             self.accuse(Kind::OutOfOrder, peer, id, &format!("came after message {later}"));
         }

@@ -257,3 +257,23 @@ fn a_violation_tells_the_history_of_its_message() {
     ));
     assert!(line.contains("sent again") && line.contains("came to exact with QoS 1 DUP"), "{line}");
 }
+
+#[test]
+fn what_did_not_concern_a_session_at_first_may_come_late_if_it_is_sent_again() {
+    let mut events = vec![
+        Connected(PRODUCER, false),
+        Connected(EXACT, false),
+        Attempt(1, "a/b", Q2, false),
+        Subscribe(EXACT, "a/#", Q2, Some(Q2)),
+        Attempt(2, "a/b", Q2, false),
+        Come(EXACT, 2, "a/b", Q2, false),
+        Resend(1),
+        Come(EXACT, 1, "a/b", Q2, false),
+        Acknowledge(1),
+        Acknowledge(2),
+        Settle,
+    ];
+    assert_eq!(kinds(&events), []);
+    events.remove(6);
+    assert_eq!(kinds(&events), [Kind::OutOfOrder]);
+}

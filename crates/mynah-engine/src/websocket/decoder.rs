@@ -173,13 +173,16 @@ impl Decoder {
 
     /// Reads on in a header; true if it is complete.
     fn read_header(&mut self, bytes: &[u8], at: &mut usize) -> Result<bool, CloseCode> {
+        // Most headers come whole, and are read where they lie.
+        if self.header_len == 0
+            && let Some(header) = whole_header(&bytes[*at..])
+        {
+            *at += header.len();
+            self.begin_frame(header)?;
+            return Ok(true);
+        }
         loop {
-            let wanted = match (self.header_len, self.header[1] & 0x7F) {
-                (0 | 1, _) => 2,
-                (_, 126) => 8,
-                (_, 127) => HEADER_BYTES_MAX,
-                _ => 6,
-            };
+            let wanted = if self.header_len < 2 { 2 } else { header_len(self.header[1]) };
             if self.header_len == wanted {
                 break;
             }
@@ -191,16 +194,17 @@ impl Decoder {
             self.header_len += take;
             *at += take;
             if self.header_len == 2 {
-                self.check_start()?;
+                self.check_start(self.header[0], self.header[1])?;
             }
         }
-        self.begin_frame()?;
+        let header = self.header;
+        let header = &header[..core::mem::take(&mut self.header_len)];
+        self.begin_frame(header)?;
         Ok(true)
     }
 
     /// Looks at the first two bytes: what is wrong there needs no more to be read.
-    fn check_start(&self) -> Result<OpCode, CloseCode> {
-        let [first, second, ..] = self.header;
+    fn check_start(&self, first: u8, second: u8) -> Result<OpCode, CloseCode> {
         let opcode = OpCode::from_bits(first & 0x0F).filter(|_| first & 0x70 == 0 && second & 0x80 != 0);
         let opcode = opcode.ok_or(CloseCode::PROTOCOL_ERROR)?;
         let (fin, is_long) = (first & 0x80 != 0, second & 0x7F > CONTROL_BYTES_MAX as u8);
@@ -216,24 +220,25 @@ impl Decoder {
         }
     }
 
-    fn begin_frame(&mut self) -> Result<(), CloseCode> {
-        let opcode = self.check_start()?;
-        let header = &self.header[..self.header_len];
-        let (length, mask_bytes) = header[2..].split_at(self.header_len - 6);
-        let len = length.iter().fold(0, |len, byte| len << 8 | u64::from(*byte));
+    /// Takes in a header that is complete.
+    fn begin_frame(&mut self, header: &[u8]) -> Result<(), CloseCode> {
+        let [first, second, length @ .., a, b, c, d] = header else { return Err(CloseCode::PROTOCOL_ERROR) };
+        let opcode = self.check_start(*first, *second)?;
         // Each length has one form, the shortest, and less than 63 bits.
-        let (len, is_shortest) = match length.len() {
-            0 => (u64::from(header[1] & 0x7F), true),
-            2 => (len, len > 125),
-            _ => (len, len > u64::from(u16::MAX) && len >> 63 == 0),
+        let (len, is_shortest) = match length {
+            [] => (u64::from(second & 0x7F), true),
+            [high, low] => {
+                let len = u16::from_be_bytes([*high, *low]);
+                (u64::from(len), len > 125)
+            }
+            _ => {
+                let len = length.iter().fold(0, |len, byte| len << 8 | u64::from(*byte));
+                (len, len > u64::from(u16::MAX) && len >> 63 == 0)
+            }
         };
         if !is_shortest {
             return Err(CloseCode::PROTOCOL_ERROR);
         }
-        let mut mask = [0; 4];
-        mask.copy_from_slice(mask_bytes);
-        let fin = header[0] & 0x80 != 0;
-        self.header_len = 0;
         if opcode.is_control() {
             self.control_len = 0;
         } else {
@@ -244,7 +249,21 @@ impl Decoder {
                 return Err(CloseCode::MESSAGE_TOO_BIG);
             }
         }
-        self.frame = Some(Frame { opcode, fin, mask, len, at: 0 });
+        self.frame = Some(Frame { opcode, fin: first & 0x80 != 0, mask: [*a, *b, *c, *d], len, at: 0 });
         Ok(())
     }
+}
+
+/// The length of a header, by its second byte.
+const fn header_len(second: u8) -> usize {
+    match second & 0x7F {
+        126 => 8,
+        127 => HEADER_BYTES_MAX,
+        _ => 6,
+    }
+}
+
+/// The header that these bytes begin with, if all of it is there.
+fn whole_header(bytes: &[u8]) -> Option<&[u8]> {
+    bytes.get(..header_len(*bytes.get(1)?))
 }

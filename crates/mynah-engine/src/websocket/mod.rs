@@ -7,6 +7,7 @@ mod frame;
 mod handshake;
 mod utf8;
 
+use core::ops::Range;
 use std::sync::Arc;
 
 pub use decoder::{Decoder, Unit};
@@ -59,10 +60,10 @@ enum Phase {
 }
 
 /// What came of bytes that arrived.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
-    /// How many bytes of payload there are, at the front of the buffer that was handed in.
-    pub payload: usize,
+    /// Where the payload lies, in one piece, in the buffer that was handed in.
+    pub payload: Range<usize>,
     /// The connection is over: once the answers are written it can be closed.
     pub ended: bool,
 }
@@ -85,7 +86,7 @@ impl WebSocket {
         let mut at = 0;
         if let Phase::Opening(handshake) = &mut self.phase {
             match handshake.read(&self.settings, bytes, answers) {
-                Ok(None) => return Received { payload: 0, ended: false },
+                Ok(None) => return Received { payload: 0..0, ended: false },
                 Err(Refused) => self.phase = Phase::Ended,
                 Ok(Some(Accepted { rest, protocol })) => {
                     at = rest;
@@ -95,16 +96,18 @@ impl WebSocket {
             }
         }
         let Phase::Open(decoder) = &mut self.phase else {
-            return Received { payload: 0, ended: true };
+            return Received { payload: 0..0, ended: true };
         };
-        let mut payload = 0;
+        let mut payload = 0..0;
         let code = loop {
             match decoder.decode(bytes, &mut at) {
                 Ok(None) => return Received { payload, ended: false },
+                // The first piece stays where it is, the others move up to it.
+                Ok(Some(Unit::Data { range, .. })) if payload.is_empty() => payload = range,
                 Ok(Some(Unit::Data { range, .. })) => {
                     let len = range.len();
-                    bytes.copy_within(range, payload);
-                    payload += len;
+                    bytes.copy_within(range, payload.end);
+                    payload.end += len;
                 }
                 Ok(Some(Unit::Ping)) => append(OpCode::Pong, decoder.control(), answers),
                 Ok(Some(Unit::Pong)) => {}

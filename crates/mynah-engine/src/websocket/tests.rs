@@ -49,7 +49,7 @@ fn frame(first: u8, payload: &[u8], key: [u8; 4]) -> Vec<u8> {
 fn receive(bytes: &[u8]) -> (Vec<u8>, Vec<u8>, bool) {
     let (mut bytes, mut answers) = (bytes.to_vec(), Vec::new());
     let received = open().receive(&mut bytes, &mut answers);
-    (bytes[..received.payload].to_vec(), answers, received.ended)
+    (bytes[received.payload].to_vec(), answers, received.ended)
 }
 
 fn answer_to(request: &str) -> (String, bool) {
@@ -113,7 +113,7 @@ fn a_request_may_come_byte_by_byte_and_frames_right_behind_it() {
         let (mut socket, mut answers, mut payload) = (WebSocket::new(settings()), Vec::new(), Vec::new());
         for piece in bytes.clone().chunks_mut(split) {
             let received = socket.receive(piece, &mut answers);
-            payload.extend_from_slice(&piece[..received.payload]);
+            payload.extend_from_slice(&piece[received.payload]);
         }
         assert_eq!(payload, b"hello");
         assert!(answers.starts_with(b"HTTP/1.1 101 "));
@@ -185,8 +185,17 @@ fn what_comes_before_a_fault_counts_and_what_comes_after_it_does_not() {
     let mut socket = open();
     let _ = socket.receive(&mut bytes.clone(), &mut Vec::new());
     let mut answers = Vec::new();
-    assert_eq!(socket.receive(&mut bytes.clone(), &mut answers), Received { payload: 0, ended: true });
+    assert_eq!(socket.receive(&mut bytes.clone(), &mut answers), Received { payload: 0..0, ended: true });
     assert!(answers.is_empty() && socket.header(1).is_none());
+}
+
+#[test]
+fn the_payload_of_a_read_is_one_piece_and_its_first_frame_is_not_moved() {
+    let key = [7; 4];
+    let mut bytes =
+        [frame(0x82, b"first", key), frame(0x89, b"?", key), frame(0x82, b"second", key)].concat();
+    let payload = open().receive(&mut bytes, &mut Vec::new()).payload;
+    assert_eq!((payload.start, &bytes[payload]), (6, &b"firstsecond"[..]));
 }
 
 #[test]
@@ -214,7 +223,7 @@ fn text_is_checked_where_it_is_spoken() {
         for byte in frames.concat() {
             let mut byte = [byte];
             let received = socket.receive(&mut byte, &mut answers);
-            payload.extend_from_slice(&byte[..received.payload]);
+            payload.extend_from_slice(&byte[received.payload]);
             if received.ended {
                 break;
             }
@@ -293,7 +302,7 @@ proptest! {
         for piece in bytes.chunks_mut(cut) {
             let received = socket.receive(piece, &mut answers);
             prop_assert!(!received.ended);
-            got.extend_from_slice(&piece[..received.payload]);
+            got.extend_from_slice(&piece[received.payload]);
         }
         prop_assert!(got == payload);
         prop_assert!(answers == pongs);
@@ -316,7 +325,7 @@ proptest! {
         let (mut socket, mut answers) = (open(), Vec::new());
         for piece in bytes.clone().chunks_mut(cut) {
             let received = socket.receive(piece, &mut answers);
-            prop_assert!(received.payload <= piece.len());
+            prop_assert!(received.payload.end <= piece.len());
         }
     }
 }

@@ -146,6 +146,7 @@ impl World {
                     protocol: Arc::new(bridge),
                     tenant: TenantId::DEFAULT,
                     anonymous: false,
+                    certificates: false,
                     identity: Some(Identity::user(TenantId::DEFAULT, "bridge:far")),
                 });
             }

@@ -35,6 +35,7 @@ pub(crate) fn settings(workers: u16, limits: Limits) -> Settings {
         protocol: Arc::new(Lines),
         tenant: TenantId::DEFAULT,
         anonymous,
+        certificates: name == "guarded",
         identity: None,
     };
     Settings {
@@ -253,10 +254,14 @@ impl Broker {
 
     fn carry_out(&mut self, worker: usize, event: Event) {
         match event {
-            Event::Authenticate { connection, attempt } => {
+            Event::Authenticate { connection, attempt, .. } => {
                 let said = match attempt {
                     Attempt::Credentials(credentials) => credentials.user.into(),
                     Attempt::Begin(said) => format!("begin {} {}", said.method, text(&said.data)),
+                    Attempt::Certificate { user } => {
+                        let id = self.engines[worker].certificate(connection).unwrap().common_name.clone();
+                        format!("certificate of {} for {}", id.unwrap(), user.unwrap_or_default())
+                    }
                     Attempt::Continue(said) => format!("continue {} {}", said.method, text(&said.data)),
                 };
                 self.asked.push((worker, connection, said));

@@ -2,11 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use mynah_core::{Entry, Kept, SHARDS, SessionKey, WorkerId, owner};
-use mynah_engine::{Change, Engine, Mark, Promise, Restored, RestoredSubscription};
+use std::sync::Arc;
+
+use mynah_core::{Cursor, Entry, GroupKey, Kept, SHARDS, SessionKey, WorkerId, owner};
+use mynah_engine::{
+    Change, Engine, Mark, Parts, Promise, Restored, RestoredErrand, RestoredSubscription, SessionName,
+};
 use mynah_model::{DeliveryId, Expiry, Identity, Instant, Message, SubscriptionOptions, TenantId, Will};
 
 type Fact = Box<dyn FnOnce(&mut State)>;
+/// A message, and the group that it goes to.
+type Errand = (Message, Option<Arc<GroupKey>>);
 /// Group and filter.
 type Attached = (Option<Box<[u8]>>, Box<[u8]>);
 
@@ -24,6 +30,9 @@ pub(crate) struct Disk {
 pub(crate) struct State {
     pub(crate) sessions: BTreeMap<Vec<u8>, StoredSession>,
     pub(crate) values: BTreeMap<Vec<u8>, Message>,
+    /// By the client, what they are parts of and their numbers.
+    pub(crate) parts: BTreeMap<(Vec<u8>, u64, u64), Vec<u64>>,
+    pub(crate) errands: BTreeMap<(u16, u64), Errand>,
 }
 
 pub(crate) struct StoredSession {
@@ -32,7 +41,8 @@ pub(crate) struct StoredSession {
     receive_max: u16,
     detached_at: Option<Instant>,
     next_sequence: u64,
-    subscriptions: BTreeMap<Attached, SubscriptionOptions>,
+    since: u64,
+    subscriptions: BTreeMap<Attached, (SubscriptionOptions, Option<Cursor>)>,
     pub(crate) received: BTreeSet<u16>,
     will: Option<Will>,
     pub(crate) entries: BTreeMap<u64, Entry>,
@@ -50,11 +60,27 @@ impl Disk {
         }
         for (name, session) in &self.state.sessions {
             let owner = owner(TenantId::DEFAULT, name, workers, seed);
-            engines[usize::from(owner.0)].restore_session(session.restored(name, now)).unwrap();
+            let repeated = self.state.repeated(name, session.since);
+            let restored = Restored { repeated, ..session.restored(name, now) };
+            engines[usize::from(owner.0)].restore_session(restored).unwrap();
         }
         for (topic, message) in &self.state.values {
             let owner = owner(TenantId::DEFAULT, topic, workers, seed);
             engines[usize::from(owner.0)].restore_value(now, message);
+        }
+        for (name, of, number) in self.state.stale() {
+            let session = SessionName { tenant: TenantId::DEFAULT, shard: 0, client_id: &name };
+            let owner = owner(TenantId::DEFAULT, &name, workers, seed);
+            engines[usize::from(owner.0)].drop_part(session, of, number);
+        }
+        for ((shard, number), (message, group)) in &self.state.errands {
+            let (message, group) = (message.clone(), group.clone());
+            let parts = self.state.parts_of(b"", *number, 0);
+            let errand = RestoredErrand { shard: *shard, number: *number, message, group, parts };
+            engines[usize::from(shard % workers)].restore_errand(errand);
+        }
+        for engine in engines {
+            engine.begin(now);
         }
     }
 
@@ -77,6 +103,40 @@ impl Disk {
 }
 
 impl State {
+    fn parts_of(&self, name: &[u8], of: u64, since: u64) -> Parts {
+        let mut parts = Parts::default();
+        for ((_, _, number), receivers) in
+            self.parts.range((name.to_vec(), of, since)..=(name.to_vec(), of, u64::MAX))
+        {
+            parts.numbers.push(*number);
+            parts.receivers.extend(receivers);
+        }
+        parts
+    }
+
+    /// The parts of publications that have not arrived everywhere.
+    fn repeated(&self, name: &[u8], since: u64) -> Vec<(u16, Parts)> {
+        let mut receipts: Vec<u64> =
+            self.parts.keys().filter(|(n, ..)| n == name).map(|(_, of, _)| *of).collect();
+        receipts.dedup();
+        let parts = receipts.into_iter().map(|of| (of as u16, self.parts_of(name, of, since)));
+        parts.filter(|(_, parts)| !parts.numbers.is_empty()).collect()
+    }
+
+    /// Parts of what is over.
+    fn stale(&self) -> Vec<(Vec<u8>, u64, u64)> {
+        let is_stale = |(name, of, number): &&(Vec<u8>, u64, u64)| match self.sessions.get(name) {
+            Some(session) => *number < session.since,
+            None => !name.is_empty() || !self.errands.keys().any(|(_, errand)| errand == of),
+        };
+        self.parts.keys().filter(is_stale).cloned().collect()
+    }
+
+    /// Nothing is left that would be of no use.
+    pub(crate) fn is_tidy(&self) -> bool {
+        self.parts.is_empty() && self.errands.is_empty()
+    }
+
     fn session(&mut self, client_id: &[u8]) -> &mut StoredSession {
         self.sessions.get_mut(client_id).expect("a session is stored before what belongs to it")
     }
@@ -88,9 +148,9 @@ impl StoredSession {
     }
 
     fn restored(&self, name: &[u8], now: Instant) -> Restored {
-        let subscription = |((share, filter), options): (&Attached, &_)| {
+        let subscription = |((share, filter), (options, replay)): (&Attached, &(_, Option<Cursor>))| {
             let (share, filter, options) = (share.clone(), filter.clone(), *options);
-            RestoredSubscription { share, filter, options }
+            RestoredSubscription { share, filter, options, replay: replay.clone() }
         };
         let taken = self.leases.iter().filter(|(_, (_, received))| *received);
         let taken = taken.map(|(sequence, (id, _))| Kept::Received(*id, *sequence));
@@ -106,6 +166,7 @@ impl StoredSession {
             detached_at: self.detached_at.unwrap_or(now),
             subscriptions: self.subscriptions.iter().map(subscription).collect(),
             received: self.received.iter().copied().collect(),
+            repeated: Vec::new(),
             will: self.will.clone(),
             queue: taken.chain(entries).collect(),
             next_sequence: self.next_sequence,
@@ -116,7 +177,7 @@ impl StoredSession {
 /// A change that can be kept.
 fn fact(change: Change<'_>) -> Fact {
     match change {
-        Change::Session { session, identity, expiry, receive_max, detached_at, next_sequence } => {
+        Change::Session { session, identity, expiry, receive_max, detached_at, next_sequence, since } => {
             assert!(session.shard < SHARDS);
             let (name, identity) = (session.client_id.to_vec(), identity.clone());
             Box::new(move |state| {
@@ -126,6 +187,7 @@ fn fact(change: Change<'_>) -> Fact {
                     receive_max,
                     detached_at,
                     next_sequence,
+                    since,
                     subscriptions: BTreeMap::new(),
                     received: BTreeSet::new(),
                     will: None,
@@ -134,11 +196,16 @@ fn fact(change: Change<'_>) -> Fact {
                 });
                 (session.expiry, session.receive_max) = (expiry, receive_max);
                 (session.detached_at, session.next_sequence) = (detached_at, next_sequence);
+                session.since = since;
             })
         }
+        Change::Apart => Box::new(|_| ()),
         Change::SessionEnded(session) => {
             let name = session.client_id.to_vec();
-            Box::new(move |state| drop(state.sessions.remove(&name)))
+            Box::new(move |state| {
+                state.sessions.remove(&name);
+                state.parts.retain(|(client, ..), _| *client != name);
+            })
         }
         Change::Retained { message, .. } => {
             let message = message.clone();
@@ -150,6 +217,23 @@ fn fact(change: Change<'_>) -> Fact {
             let topic = topic.to_vec();
             Box::new(move |state| drop(state.values.remove(&topic)))
         }
+        Change::Part { session: SessionName { client_id, .. }, of, number, receivers } => {
+            let (key, receivers) = ((client_id.to_vec(), of, number), receivers.to_vec());
+            Box::new(move |state| {
+                assert!(state.parts.insert(key, receivers).is_none(), "a number is given once");
+            })
+        }
+        Change::PartGone { session: SessionName { client_id, .. }, of, number } => {
+            let key = (client_id.to_vec(), of, number);
+            Box::new(move |state| drop(state.parts.remove(&key)))
+        }
+        Change::Errand { shard, number, message, group, .. } => {
+            let errand = (message.clone(), group.cloned());
+            Box::new(move |state| drop(state.errands.insert((shard, number), errand)))
+        }
+        Change::ErrandDone { shard, number, .. } => {
+            Box::new(move |state| drop(state.errands.remove(&(shard, number))))
+        }
         change => fact_of_session(change),
     }
 }
@@ -157,12 +241,13 @@ fn fact(change: Change<'_>) -> Fact {
 /// A change of something that belongs to a session.
 fn fact_of_session(change: Change<'_>) -> Fact {
     match change {
-        Change::Subscription { session, share, filter, options } => {
+        Change::Subscription { session, share, filter, options, replay } => {
             let (name, key) = (session.client_id.to_vec(), (share.map(Box::from), filter.into()));
+            let replay = replay.cloned();
             Box::new(move |state| {
                 let subscriptions = &mut state.session(&name).subscriptions;
                 match options {
-                    Some(options) => drop(subscriptions.insert(key, options)),
+                    Some(options) => drop(subscriptions.insert(key, (options, replay))),
                     None => drop(subscriptions.remove(&key)),
                 }
             })

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::broker::Broker;
 
 /// A broker with a store that stores nothing before it is told to, and what came before that is stored.
-fn held(workers: u16, openings: &[&str]) -> (Broker, Vec<usize>) {
+pub(crate) fn held(workers: u16, openings: &[&str]) -> (Broker, Vec<usize>) {
     let mut broker = Broker::durable(workers);
     let mut peers = Vec::new();
     for lines in openings {
@@ -212,4 +212,16 @@ fn at_a_listener_in_a_hurry_nothing_waits_for_the_store() {
     }
     broker.store_all();
     assert_eq!(broker.disk().state.sessions[&b"s"[..]].entries.len(), 4, "it is stored all the same");
+}
+
+#[test]
+fn what_is_due_at_the_start_is_done_before_the_first_peer_comes() {
+    for workers in 1..4 {
+        let (mut broker, _) = held(workers, &["open s stay\nsub exact 2", "open w go exact"]);
+        broker.store_all();
+        let mut broker = broker.crash(workers);
+        assert!(!broker.disk().state.sessions.contains_key(&b"w"[..]), "it has ended with its connection");
+        let (_, heard) = broker.open_heard(0, "open s stay");
+        assert_eq!(heard, "opened again\nmsg 1 2 exact gone\n", "{workers}");
+    }
 }

@@ -1,7 +1,11 @@
 //! Proving who a peer is by an exchange: while it opens, and again later.
 
-use mynah_engine::Authenticated;
-use mynah_model::{Identity, Reason, TenantId};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mynah_engine::{Authenticated, PeerCertificate};
+use mynah_model::{Groups, Identity, Reason, TenantId};
 
 use crate::broker::Broker;
 
@@ -21,8 +25,8 @@ fn decide(broker: &mut Broker, said: &str, result: Result<(&str, Option<&str>), 
     let (worker, id, what) = asked(broker);
     assert_eq!(what, said);
     let result = result.map(|(user, last_word)| Authenticated {
-        identity: Identity::user(TenantId::DEFAULT, user),
         last_word: last_word.map(|word| word.as_bytes().into()),
+        ..Authenticated::from(Identity::user(TenantId::DEFAULT, user))
     });
     broker.engines[worker].handle_authenticated(broker.now, id, result);
     broker.settle();
@@ -101,4 +105,98 @@ fn a_verdict_that_comes_too_late_or_unasked_changes_nothing() {
     assert_eq!(broker.hear(peer), "challenge why\n");
     broker.cut(peer);
     broker.engines[worker].handle_authenticated(broker.now, id, identity());
+}
+
+fn certificate(name: &str) -> Arc<PeerCertificate> {
+    let (der, names) = (Box::default(), Box::default());
+    Arc::new(PeerCertificate { der, sha256: [0; 32], common_name: Some(name.into()), names })
+}
+
+#[test]
+fn a_certificate_says_who_a_peer_is_that_has_no_credentials() {
+    let mut broker = Broker::new(1);
+    let peer = broker.try_accept(0, 1).unwrap();
+    let (worker, id) = broker.place_of(peer);
+    broker.engines[worker].handle_certificate(id, certificate("sensor"));
+    broker.say(peer, "open a 0");
+    decide(&mut broker, "certificate of sensor for ", Ok(("sensor", None)));
+    assert_eq!(broker.hear(peer), "opened new\n");
+    let bare = broker.try_accept(0, 1).unwrap();
+    broker.say(bare, "open b 0");
+    assert_eq!(broker.hear(bare), "ended bad user name or password\n");
+    // Where certificates say nothing of who a peer is, one changes nothing.
+    let open = broker.try_accept(0, 0).unwrap();
+    let (worker, id) = broker.place_of(open);
+    broker.engines[worker].handle_certificate(id, certificate("sensor"));
+    broker.say(open, "open c 0");
+    assert_eq!(broker.hear(open), "opened new\n");
+}
+
+/// A peer that has proved that it is `u`, in a group, for a minute.
+fn proved_for_a_minute(broker: &mut Broker, name: &str) -> usize {
+    let peer = broker.try_accept(0, 1).unwrap();
+    broker.say(peer, &format!("prove {name} TOKEN x"));
+    let (worker, id, _) = asked(broker);
+    let proved = Authenticated {
+        groups: Groups::from_iter(["ops"]),
+        valid_until: Some(broker.now + Duration::from_secs(60)),
+        ..Authenticated::from(Identity::user(TenantId::DEFAULT, "u"))
+    };
+    broker.engines[worker].handle_authenticated(broker.now, id, Ok(proved));
+    broker.settle();
+    assert_eq!(broker.hear(peer), "opened new\n");
+    peer
+}
+
+fn groups_of(broker: &Broker, peer: usize) -> Groups {
+    let (worker, id) = broker.place_of(peer);
+    broker.engines[worker].groups(id).unwrap().clone()
+}
+
+#[test]
+fn a_connection_ends_with_the_proof_of_its_identity() {
+    for name in ["a", "b", "c", "d"] {
+        let mut broker = Broker::new(3);
+        let peer = proved_for_a_minute(&mut broker, name);
+        broker.advance(Duration::from_secs(59));
+        assert!(broker.is_connected(peer));
+        broker.advance(Duration::from_millis(1_002));
+        assert_eq!(broker.hear(peer), "ended not authorized\n");
+        assert!(!broker.is_connected(peer));
+
+        let again = proved_for_a_minute(&mut broker, name);
+        assert!(groups_of(&broker, again).contains("ops"));
+        broker.say(again, "say TOKEN y");
+        decide(&mut broker, "begin TOKEN y", Ok(("u", None)));
+        broker.advance(Duration::from_secs(120));
+        assert!(broker.is_connected(again), "a new proof, which does not end");
+        assert_eq!(groups_of(&broker, again), Groups::NONE);
+    }
+}
+
+#[test]
+fn who_may_not_be_here_any_more_goes_and_who_is_in_other_groups_stays() {
+    let mut broker = Broker::new(2);
+    let peers: Vec<usize> = ["a", "b", "c"].map(|name| proved_for_a_minute(&mut broker, name)).into();
+    let other = broker.accept(0);
+    broker.say(other, "open z 0");
+    broker.hear(other);
+    let change = |identity: &str, groups: Option<Groups>, broker: &mut Broker| {
+        let standings = HashMap::from([(Identity::user(TenantId::DEFAULT, identity), groups)]);
+        let now = broker.now;
+        broker.engines.iter_mut().for_each(|engine| engine.handle_identities(now, &standings));
+        broker.settle();
+    };
+    change("v", None, &mut broker);
+    change("u", Some(Groups::from_iter(["staff"])), &mut broker);
+    for peer in &peers {
+        assert!(groups_of(&broker, *peer).contains("staff"));
+        assert_eq!(broker.hear(*peer), "");
+    }
+    change("u", None, &mut broker);
+    for peer in &peers {
+        assert_eq!(broker.hear(*peer), "ended not authorized\n");
+        assert!(!broker.is_connected(*peer));
+    }
+    assert!(broker.is_connected(other));
 }

@@ -1,6 +1,6 @@
 //! A protocol of lines, as small as a stack can be: what the engine's tests speak.
 //!
-//! `open NAME stay|go|hour [TOPIC [MS]]` with a will and its delay, `prove NAME METHOD DATA`, `say METHOD DATA`,
+//! `open NAME stay|go|hour [TOPIC [MS]]` with a will, of class 2 on the topic `exact`, and its delay, `prove NAME METHOD DATA`, `say METHOD DATA`,
 //! `pub TOPIC CLASS keep|- PAYLOAD`, `sub FILTER CLASS [OPTIONS]`, `unsub FILTER`, `ack ID`, `rec ID`, `fin ID`, `rej ID`,
 //! `done RECEIPT`, `read TOPIC`, `tag TOPIC`, `quit [MS]`; each receipt is the number of the line. Before a `pub` may stand
 //! `for MS`, its lifetime, then `if present|absent|is=TAG|not=TAG`, a condition on the retained value. A filter may be
@@ -217,7 +217,8 @@ fn expiry_of(text: &str) -> Expiry {
 
 fn will_of(topic: &str, delay: Option<&&str>) -> Will {
     let native = format!("{topic} gone");
-    let header = header(topic.len(), native.len(), Class::AtLeastOnce, false);
+    let class = if topic == "exact" { Class::ExactlyOnce } else { Class::AtLeastOnce };
+    let header = header(topic.len(), native.len(), class, false);
     let message = MessageView { header: &header, native: native.as_bytes() }.to_message();
     let delay = delay.map_or(Duration::ZERO, |ms| Duration::from_millis(ms.parse().unwrap()));
     Will { message, delay, lifetime: None }

@@ -11,6 +11,7 @@ mod identity;
 mod lines;
 mod mqtt;
 mod mqtt5;
+mod once;
 mod retained;
 mod sharing;
 mod subscriptions;

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mynah_core::DropReason;
+use mynah_core::access::{Action, Effect, Rule, Subject};
+use mynah_core::{AccessRules, Check, DropReason};
 use mynah_model::{Limits, ShareStrategy};
 
 use crate::broker::{Broker, settings};
@@ -69,6 +70,34 @@ fn groups_and_subscriptions_of_one_s_own_are_apart() {
     broker.say(publisher, "pub t 0 - c");
     assert!(broker.hear(members[0]).contains("#7"), "its own subscription is still there");
     assert_eq!(broker.hear(members[1]), "msg 0 0 #5 t c\n");
+}
+
+#[test]
+fn what_one_member_may_not_see_goes_to_one_that_may() {
+    let rule = |filter| Rule::new(Subject::Everyone, Action::Subscribe, Effect::Allow, filter).unwrap();
+    let rules = ["open/#", "%c/#"].map(rule).into();
+    let access = AccessRules::new(rules).with_check(Check::Delivery);
+    let mut broker = Broker::with(mynah_engine::Settings { access, ..settings(3, Limits::default()) });
+    let (members, publisher) = group(&mut broker, 4, "sub @g:# 1");
+    let workers: BTreeSet<usize> = members.iter().map(|&m| broker.worker_of(m)).collect();
+    assert!(workers.len() > 1);
+    for topic in ["m3/a", "m3/b", "m1/a", "open/a", "open/b", "nobody/a"] {
+        broker.say(publisher, &format!("pub {topic} 0 - x"));
+    }
+    let heard = [0, 1, 2, 3].map(|m| broker.hear(members[m]));
+    let expected =
+        ["", "msg 0 0 m1/a x\n", "msg 0 0 open/a x\n", "msg 0 0 m3/a x\nmsg 0 0 m3/b x\nmsg 0 0 open/b x\n"];
+    assert_eq!(heard, expected);
+
+    // What only this one may see waits for it, and what others may see does not.
+    broker.say(publisher, "pub m1/b 1 - x");
+    assert_eq!(broker.hear(members[1]), "msg 1 1 m1/b x\n");
+    broker.cut(members[1]);
+    broker.say(publisher, "pub m1/c 1 - x\npub open/c 1 - x");
+    let elsewhere: String = [0, 2, 3].map(|m| broker.hear(members[m])).concat();
+    assert_eq!(elsewhere, "msg 1 1 open/c x\n");
+    let (_, heard) = broker.open_heard(0, "open m1 stay");
+    assert_eq!(heard, "opened again\nmsg 1 1 again m1/b x\nmsg 2 1 m1/c x\n");
 }
 
 //= mqtt-5.0 [MQTT-4.8.2-3]

@@ -3,7 +3,8 @@
 //! Texts and bytes in `Mynah-` fields are percent-encoded: a `%` always begins an escape; what is not printable ASCII, and a
 //! comma where several values may stand in one field, has to be escaped.
 
-use core::time::Duration;
+use std::borrow::Cow;
+use std::time::Duration;
 
 use mynah_model::{PRIORITY_DEFAULT, Properties, WallTime};
 use mynah_stack::Value;
@@ -209,17 +210,27 @@ fn format_seconds(duration: Duration) -> String {
 
 /// Whether a media type says that its text is UTF-8.
 fn is_utf8(content_type: &str) -> bool {
-    let parameters = content_type.split(';').skip(1).filter_map(|parameter| parameter.trim().split_once('='));
-    let charset = parameters.filter(|(name, _)| name.eq_ignore_ascii_case("charset")).map(|(_, value)| value);
-    charset
-        .map(|value| value.trim_matches('"'))
+    charsets(content_type)
         .any(|charset| ["utf-8", "us-ascii"].iter().any(|known| charset.eq_ignore_ascii_case(known)))
 }
 
-/// The Content-Type of a value: what its publisher said, if a header field can hold it.
-fn response_content_type<'m>(properties: &Properties<'m>) -> &'m str {
-    let said = properties.content_type.filter(|value| !value.is_empty() && is_field_value(value));
-    said.unwrap_or(if properties.is_text { TEXT } else { super::CONTENT_TYPE_DEFAULT })
+/// What a media type says of the encoding of its text.
+fn charsets(content_type: &str) -> impl Iterator<Item = &str> {
+    let parameters = content_type.split(';').skip(1).filter_map(|parameter| parameter.trim().split_once('='));
+    let charsets = parameters.filter(|(name, _)| name.eq_ignore_ascii_case("charset"));
+    charsets.map(|(_, value)| value.trim_matches('"'))
+}
+
+/// The media type of a message in the words of HTTP: that its publisher called it text is said by a charset, unless the
+/// publisher itself has named one. None if nobody said anything.
+pub(crate) fn media_type<'m>(properties: &Properties<'m>) -> Option<Cow<'m, str>> {
+    match properties.content_type.filter(|said| !said.is_empty()) {
+        Some(said) if properties.is_text && charsets(said).next().is_none() => {
+            Some(format!("{said}; charset=utf-8").into())
+        }
+        Some(said) => Some(said.into()),
+        None => properties.is_text.then_some(TEXT.into()),
+    }
 }
 
 /// Header fields of an answer: names in lower case, values.
@@ -236,13 +247,19 @@ pub(crate) fn validator_fields(value: &Value<'_>) -> Fields {
 /// too large, are counted in Mynah-Omitted.
 pub(crate) fn value_fields(value: &Value<'_>) -> Fields {
     let (header, said) = (value.message.header(), &value.properties);
-    let mut fields = vec![("content-type", response_content_type(said).to_owned())];
+    let media_type = media_type(said);
+    let shown = media_type.as_deref().filter(|value| is_field_value(value));
+    let default = if said.is_text { TEXT } else { super::CONTENT_TYPE_DEFAULT };
+    let mut fields = vec![("content-type", shown.unwrap_or(default).to_owned())];
     fields.extend(validator_fields(value));
     fields.push(("mynah-qos", header.class.number().to_string()));
     if header.priority != PRIORITY_DEFAULT {
         fields.push(("mynah-priority", header.priority.to_string()));
     }
-    let mut omitted = Omitted { room: RESPONSE_HEAD_BYTES_MAX - HEAD_SLACK_BYTES, count: 0 };
+    let mut omitted = Omitted {
+        room: RESPONSE_HEAD_BYTES_MAX - HEAD_SLACK_BYTES,
+        count: usize::from(media_type.is_some() && shown.is_none()),
+    };
     let encoding = said.content_encoding.map(|value| Some(value.to_owned()).filter(|v| is_field_value(v)));
     omitted.put(&mut fields, "content-encoding", encoding);
     omitted.put(&mut fields, "mynah-correlation", said.correlation.map(|bytes| Some(encode(bytes))));
@@ -314,6 +331,24 @@ mod tests {
             [(1_000_000, "1"), (1_500_001, "1.501"), (1, "0.001"), (10_000_000, "10"), (0, "0")]
         {
             assert_eq!(format_seconds(Duration::from_micros(micros)), text);
+        }
+    }
+
+    #[test]
+    fn text_has_a_charset_unless_its_publisher_named_one() {
+        for (content_type, is_text, expected) in [
+            (None, false, None),
+            (Some(""), false, None),
+            (None, true, Some(TEXT)),
+            (Some(""), true, Some(TEXT)),
+            (Some("application/json"), false, Some("application/json")),
+            (Some("application/json"), true, Some("application/json; charset=utf-8")),
+            (Some("text/csv;header=absent"), true, Some("text/csv;header=absent; charset=utf-8")),
+            (Some("text/csv; Charset=us-ascii"), true, Some("text/csv; Charset=us-ascii")),
+            (Some("text/csv; charset=koi8-r"), true, Some("text/csv; charset=koi8-r")),
+        ] {
+            let properties = Properties { content_type, is_text, ..Properties::EMPTY };
+            assert_eq!(media_type(&properties).as_deref(), expected, "{content_type:?} {is_text}");
         }
     }
 

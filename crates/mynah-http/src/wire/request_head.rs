@@ -69,7 +69,7 @@ pub struct RequestHead<'b> {
     pub target: Target<'b>,
 }
 
-/// User name and password of Basic authentication (RFC 7617).
+/// User name and password of Basic authentication (RFC 7617), or no name and the token of a bearer (RFC 6750).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Credentials<'b> {
     /// User name.

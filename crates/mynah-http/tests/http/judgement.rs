@@ -202,12 +202,13 @@ fn fields_that_describe_a_message_want_a_method_that_publishes() {
 
 #[test]
 fn credentials_that_cannot_be_used() {
-    let scheme = "the Authorization scheme has to be Basic";
+    let scheme = "the Authorization scheme has to be Basic or Bearer";
     let base64 = "the credentials after Basic are not base64";
     let user = "the user name is not UTF-8, or has control characters";
     for (value, detail) in [
-        (&b"Bearer abc"[..], scheme),
+        (&b"Digest abc"[..], scheme),
         (b"Basic", scheme),
+        (b"Bearer", scheme),
         (b"", scheme),
         (b"Basicxx", scheme),
         (b"Basic !!!", base64),

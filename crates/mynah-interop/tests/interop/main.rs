@@ -5,7 +5,9 @@
 mod bridge;
 mod crossing;
 mod curl;
+mod directory;
 mod example;
+mod logins;
 mod mosquitto;
 mod paho;
 mod program;

@@ -50,7 +50,7 @@ pub(crate) fn messages(subscriber: Process) -> Vec<String> {
 
 /// `mosquitto_pub`, with lines for it to publish if `-l` is among the arguments.
 #[track_caller]
-fn published(broker: &Broker, arguments: &[&str], lines: &str) -> Finished {
+pub(crate) fn published(broker: &Broker, arguments: &[&str], lines: &str) -> Finished {
     let mut command = Command::new("mosquitto_pub");
     Process::start_with(at(&mut command, broker, arguments), lines.as_bytes().to_vec()).finish()
 }

@@ -23,6 +23,7 @@ on_one_and_two_workers!(
     paho_over_tls,
     paho_by_websocket_over_tls,
     mosquitto_shows_a_certificate,
+    a_certificate_says_who_mosquitto_is,
     certificates_change_under_live_connections,
     a_unix_socket_is_a_listener,
     a_proxy_speaks_for_its_clients,
@@ -102,6 +103,35 @@ fn mosquitto_shows_a_certificate(workers: u16) {
     assert_ne!(publish(Some("lost"), "from one that was revoked").code, Some(0));
     assert_eq!(publish(Some("sensor-7"), "hello").code, Some(0));
     assert_eq!(subscriber.line("a message", |line| line.starts_with("> ")), "> hello");
+}
+
+fn a_certificate_says_who_mosquitto_is(workers: u16) {
+    let certificates = Certificates::new();
+    certificates.issue("sensor-7", 2);
+    let file = |name: &str| certificates.folder().path(name);
+    let asks = format!(
+        ", client_certificates = \"optional\", identity_from = \"common-name\", client_ca = \"{}\"",
+        file("ca.pem").display()
+    );
+    let setup = Setup::workers(workers).user("ada", "engine");
+    let broker = with_listener(setup, "tested", &tls(&certificates, &asks)).start();
+    let port = broker.listener("tested").port().to_string();
+    let publish = |shows: bool, more: &[&str]| {
+        let mut publisher = Command::new("mosquitto_pub");
+        publisher.args(["-h", "localhost", "-p", &port, "-t", "t", "-q", "1", "-m", "x"]).args(more);
+        publisher.arg("--cafile").arg(file("ca.pem"));
+        if shows {
+            publisher.arg("--cert").arg(file("sensor-7.pem")).arg("--key").arg(file("sensor-7.key"));
+        }
+        Process::start(&mut publisher).finish().code
+    };
+    assert_eq!(publish(true, &[]), Some(0));
+    assert_eq!(publish(true, &["-u", "sensor-7"]), Some(0));
+    assert_eq!(publish(true, &["-u", "ada", "-P", "engine"]), Some(0), "a password says more");
+    assert_eq!(publish(false, &["-u", "ada", "-P", "engine"]), Some(0));
+    assert_ne!(publish(true, &["-u", "ada"]), Some(0), "the certificate is another's");
+    assert_ne!(publish(false, &["-u", "sensor-7"]), Some(0));
+    assert_ne!(publish(false, &[]), Some(0));
 }
 
 /// A client of TLS that trusts the authority in a file.

@@ -14,11 +14,11 @@ use mynah_model::TenantId;
 use mynah_store::{Durability, Key, Report, Store, StoreError, StoreOptions, Value, Wake};
 
 use crate::clock::Clock;
-use recovery::Recovery;
 
 pub(crate) use recorder::Recorder;
-pub use recovery::Recovered;
-pub(crate) use wall::Wall;
+pub use records::Records;
+pub use recovery::{Recovered, Recovery};
+pub use wall::Wall;
 
 /// When what was acknowledged is on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use mynah_engine::{Engine, Mark};
+use mynah_engine::{Change, Engine, Mark};
 use mynah_model::Instant;
 use mynah_store::{Batch, Durability, Producer, Store, Ticket, Wake};
 
@@ -12,7 +12,7 @@ use super::records::Records;
 use super::{Keeping, Wall};
 use crate::clock::Clock;
 
-/// A turn's changes beyond this are stored in parts.
+/// A turn's changes beyond this are stored in several groups.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 
 /// A worker's end of the store.
@@ -51,13 +51,14 @@ impl Recorder {
                 batch.begin_group();
                 Records::new(Wall::now(self.clock))
             });
-            if let Err(error) = records.add(batch, &self.store, &change) {
+            if let Change::Apart = change {
+                if batch.bytes_len() > BATCH_BYTES_MAX && outcome.is_ok() {
+                    batch.end_group();
+                    outcome = producer.submit(batch, durability).map(drop);
+                    batch.begin_group();
+                }
+            } else if let Err(error) = records.add(batch, &mut || self.store.new_payload_id(), &change) {
                 tracing::error!(%error, "something cannot be stored");
-            }
-            if batch.bytes_len() > BATCH_BYTES_MAX && outcome.is_ok() {
-                batch.end_group();
-                outcome = producer.submit(batch, durability).map(drop);
-                batch.begin_group();
             }
         });
         let Some(mark) = mark else { return Ok(()) };

@@ -1,11 +1,11 @@
 //! Changes as records of the store. `recovery` reads what this writes.
 
-use mynah_core::Via;
+use mynah_core::{GroupKey, Via};
 use mynah_engine::{Change, SessionName};
-use mynah_model::{Message, WallTime};
+use mynah_model::{Message, TenantId, WallTime};
 use mynah_store::{
     Batch, BatchError, EntryValue, Key, LeaseValue, Options, OptionsBuf, Owner, OwnerKind, OwnerValue,
-    PayloadId, Store, StoredMessage, SubscriptionValue, Value, WillValue,
+    PayloadId, StoredMessage, SubscriptionValue, Value, WillValue,
 };
 
 use super::Wall;
@@ -20,6 +20,23 @@ pub(super) mod entry {
     pub(crate) const DELIVERY: u8 = 3;
 }
 
+/// Options of a session.
+pub(super) mod session {
+    /// Parts with lower numbers are not its own.
+    pub(crate) const SINCE: u8 = 1;
+}
+
+/// Options of a subscription.
+pub(super) mod subscription {
+    /// Retained values are on their way to it: how far they have come.
+    pub(crate) const REPLAY: u8 = 1;
+}
+
+/// What the broker owes stands like the queue of a session without a name, which no client has.
+const fn outbox(tenant: TenantId, shard: u16) -> Owner<'static> {
+    Owner { tenant, shard, kind: OwnerKind::Session, name: b"" }
+}
+
 /// The key of a subscription: its filter; one that is shared has the group's name with a NUL on either side before it,
 /// which a filter cannot have.
 pub(super) fn subscription_key(share: Option<&[u8]>, filter: &[u8]) -> Vec<u8> {
@@ -30,7 +47,8 @@ pub(super) fn subscription_key(share: Option<&[u8]>, filter: &[u8]) -> Vec<u8> {
 }
 
 /// The changes of one turn on their way into a batch.
-pub(super) struct Records {
+#[derive(Debug)]
+pub struct Records {
     wall: Wall,
     /// The message that was stored last: mostly it goes to several.
     last: Option<(*const u8, PayloadId)>,
@@ -38,18 +56,27 @@ pub(super) struct Records {
 }
 
 impl Records {
-    pub(super) const fn new(wall: Wall) -> Self {
+    /// The next turn's changes.
+    #[must_use]
+    pub const fn new(wall: Wall) -> Self {
         Self { wall, last: None, options: OptionsBuf::new() }
     }
 
-    pub(super) fn add(
+    /// Adds a change. `ids` gives names to messages, each once.
+    ///
+    /// # Errors
+    /// It cannot be stored, see [`BatchError`].
+    pub fn add(
         &mut self,
         batch: &mut Batch,
-        store: &Store,
+        ids: &mut dyn FnMut() -> PayloadId,
         change: &Change<'_>,
     ) -> Result<(), BatchError> {
         match *change {
-            Change::Session { session, identity, expiry, receive_max, detached_at, next_sequence } => {
+            Change::Apart => Ok(()),
+            Change::Session { session, identity, expiry, receive_max, detached_at, next_sequence, since } => {
+                self.options = OptionsBuf::new();
+                self.options.push(session::SINCE, &since.to_le_bytes());
                 let value = OwnerValue {
                     identity: identity.name().as_bytes(),
                     anonymous: identity.is_anonymous(),
@@ -57,18 +84,22 @@ impl Records {
                     receive_max,
                     detached_at: detached_at.map(|instant| self.wall.time(instant)),
                     head: next_sequence,
-                    options: Options::NONE,
+                    options: self.options.as_options(),
                 };
                 batch.put(&Key::Owner(owner(session)), &Value::Owner(value))
             }
             Change::SessionEnded(session) => batch.remove(owner(session)),
-            Change::Subscription { session, share, filter, options } => {
+            Change::Subscription { session, share, filter, options, replay } => {
                 let key = subscription_key(share, filter);
                 let key = Key::Subscription(owner(session), &key);
                 match options {
                     None => batch.delete(&key),
                     Some(options) => {
-                        let value = SubscriptionValue { options, more: Options::NONE };
+                        self.options = OptionsBuf::new();
+                        if let Some(cursor) = replay {
+                            self.options.push(subscription::REPLAY, cursor.as_bytes());
+                        }
+                        let value = SubscriptionValue { options, more: self.options.as_options() };
                         batch.put(&key, &Value::Subscription(value))
                     }
                 }
@@ -79,12 +110,14 @@ impl Records {
             }
             Change::Will { session, will: None } => batch.delete(&Key::Will(owner(session))),
             Change::Will { session, will: Some(will) } => {
-                let payload = self.payload(batch, store, session.shard, &will.message);
+                let payload = self.payload(batch, ids, session.shard, &will.message);
                 let (delay, lifetime) = (will.delay, will.lifetime);
                 let value = WillValue { payload, delay, lifetime, due: None, options: Options::NONE };
                 batch.put(&Key::Will(owner(session)), &Value::Will(value))
             }
-            Change::Entry { .. } => self.entry(batch, store, change),
+            Change::Entry { .. } => self.entry(batch, ids, change),
+            Change::Part { .. } | Change::PartGone { .. } => part(batch, change),
+            Change::Errand { .. } | Change::ErrandDone { .. } => self.errand(batch, ids, change),
             Change::Lease { session, sequence, delivery, received } => {
                 let (delivery, count) = (delivery.number(), 1);
                 let value = LeaseValue { delivery, received, count, options: Options::NONE };
@@ -93,7 +126,7 @@ impl Records {
             }
             Change::Settled { session, from, to } => batch.truncate(owner(session), from..to),
             Change::Retained { shard, message } => {
-                let payload = self.payload(batch, store, shard, message);
+                let payload = self.payload(batch, ids, shard, message);
                 let (tenant, topic) = (message.header().tenant, message.topic());
                 let key = Key::Retained { tenant, shard, topic: topic.as_bytes() };
                 batch.put(&key, &Value::Retained(payload))
@@ -102,11 +135,16 @@ impl Records {
         }
     }
 
-    fn entry(&mut self, batch: &mut Batch, store: &Store, change: &Change<'_>) -> Result<(), BatchError> {
+    fn entry(
+        &mut self,
+        batch: &mut Batch,
+        ids: &mut dyn FnMut() -> PayloadId,
+        change: &Change<'_>,
+    ) -> Result<(), BatchError> {
         let Change::Entry { session, sequence, message, class, retain, via, delivery } = *change else {
             return Ok(());
         };
-        let payload = self.payload(batch, store, session.shard, message);
+        let payload = self.payload(batch, ids, session.shard, message);
         self.options = OptionsBuf::new();
         if let Some(via) = via {
             self.push_via(via);
@@ -123,14 +161,48 @@ impl Records {
             self.options.push(entry::SUBSCRIPTION_ID, &id.number().to_le_bytes());
         }
         if let Some(key) = &via.group {
-            let length = u16::try_from(key.group.len()).unwrap_or(u16::MAX);
-            let group = [&length.to_le_bytes(), &key.group[..usize::from(length)], &key.filter].concat();
-            self.options.push(entry::GROUP, &group);
+            self.push_group(key);
+        }
+    }
+
+    fn push_group(&mut self, key: &GroupKey) {
+        let length = u16::try_from(key.group.len()).unwrap_or(u16::MAX);
+        let group = [&length.to_le_bytes(), &key.group[..usize::from(length)], &key.filter].concat();
+        self.options.push(entry::GROUP, &group);
+    }
+
+    fn errand(
+        &mut self,
+        batch: &mut Batch,
+        ids: &mut dyn FnMut() -> PayloadId,
+        change: &Change<'_>,
+    ) -> Result<(), BatchError> {
+        match *change {
+            Change::Errand { tenant, shard, number, message, group } => {
+                let payload = self.payload(batch, ids, shard, message);
+                self.options = OptionsBuf::new();
+                if let Some(key) = group {
+                    self.push_group(key);
+                }
+                let (class, retain) = (message.header().class, message.header().retain);
+                let value = EntryValue { payload, class, retain, options: self.options.as_options() };
+                batch.put(&Key::Entry(outbox(tenant, shard), number), &Value::Entry(value))
+            }
+            Change::ErrandDone { tenant, shard, number } => {
+                batch.delete(&Key::Entry(outbox(tenant, shard), number))
+            }
+            _ => Ok(()),
         }
     }
 
     /// The name of a message in the store, where it is put if it was not the last one that was.
-    fn payload(&mut self, batch: &mut Batch, store: &Store, shard: u16, message: &Message) -> PayloadId {
+    fn payload(
+        &mut self,
+        batch: &mut Batch,
+        ids: &mut dyn FnMut() -> PayloadId,
+        shard: u16,
+        message: &Message,
+    ) -> PayloadId {
         // While a turn's changes are there, so are their messages: no other has the same place in memory.
         let place = message.view().native.as_ptr();
         if let Some((last, id)) = self.last
@@ -138,11 +210,22 @@ impl Records {
         {
             return id;
         }
-        let id = store.new_payload_id();
+        let id = ids();
         let deadline: Option<WallTime> = message.header().deadline.map(|deadline| self.wall.time(deadline));
         batch.payload(shard, &StoredMessage::new(id, message.view(), deadline));
         self.last = Some((place, id));
         id
+    }
+}
+
+fn part(batch: &mut Batch, change: &Change<'_>) -> Result<(), BatchError> {
+    match *change {
+        Change::Part { session, of, number, receivers } => {
+            let bytes: Vec<u8> = receivers.iter().flat_map(|receiver| receiver.to_le_bytes()).collect();
+            batch.put(&Key::Part(owner(session), of, number), &Value::Bytes(&bytes))
+        }
+        Change::PartGone { session, of, number } => batch.delete(&Key::Part(owner(session), of, number)),
+        _ => Ok(()),
     }
 }
 

@@ -4,8 +4,8 @@ use core::ops::ControlFlow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use mynah_core::{Entry, GroupKey, Kept, SessionKey, Via, owner};
-use mynah_engine::{Engine, Restored, RestoredSubscription};
+use mynah_core::{Cursor, Entry, GroupKey, Kept, SessionKey, Via, owner};
+use mynah_engine::{Engine, Parts, Restored, RestoredErrand, RestoredSubscription, SessionName};
 use mynah_model::{DeliveryId, Identity, Instant, Message, SubscriptionId, TenantId, Will};
 use mynah_store::{
     EntryValue, Key, LeaseValue, Options, Owner, OwnerKind, OwnerValue, PayloadId, Recovered as Item,
@@ -13,7 +13,7 @@ use mynah_store::{
 };
 
 use super::Wall;
-use super::records::entry;
+use super::records::{entry, session, subscription};
 
 /// How much was read from a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,13 +26,16 @@ pub struct Recovered {
     pub values: usize,
 }
 
-/// What was read so far.
+/// What was read so far, put together item by item.
 #[derive(Debug)]
-pub(super) struct Recovery {
+pub struct Recovery {
     wall: Wall,
     messages: HashMap<PayloadId, Message>,
     sessions: BTreeMap<(TenantId, Box<[u8]>), Reading>,
     values: Vec<Message>,
+    /// What the broker owes, by shard and number.
+    errands: BTreeMap<(TenantId, u16, u64), RestoredErrand>,
+    stale: Vec<Stale>,
     setting: Option<(u64, u64)>,
     entries: usize,
 }
@@ -43,12 +46,28 @@ struct Reading {
     restored: Restored,
     /// Leases whose entries have not come yet, or never will, by their numbers.
     leases: BTreeMap<u64, (DeliveryId, bool)>,
+    /// Parts with lower numbers are not its own.
+    since: u64,
+}
+
+/// A part that is left of something that is over.
+#[derive(Debug)]
+struct Stale {
+    tenant: TenantId,
+    shard: u16,
+    name: Box<[u8]>,
+    of: u64,
+    number: u64,
 }
 
 impl Recovery {
-    pub(super) fn new(wall: Wall) -> Self {
-        let (messages, sessions, values) = (HashMap::new(), BTreeMap::new(), Vec::new());
-        Self { wall, messages, sessions, values, setting: None, entries: 0 }
+    /// Nothing was read.
+    #[must_use]
+    pub fn new(wall: Wall) -> Self {
+        let (messages, sessions, values, errands) =
+            (HashMap::new(), BTreeMap::new(), Vec::new(), BTreeMap::new());
+        let stale = Vec::new();
+        Self { wall, messages, sessions, values, errands, stale, setting: None, entries: 0 }
     }
 
     /// The seed and the number of the last run.
@@ -62,7 +81,7 @@ impl Recovery {
     }
 
     /// Takes what the store hands over.
-    pub(super) fn take(&mut self, item: Item<'_>, progress: &mut impl FnMut(u64, u64)) -> ControlFlow<()> {
+    pub fn take(&mut self, item: Item<'_>, progress: &mut impl FnMut(u64, u64)) -> ControlFlow<()> {
         match item {
             Item::Restart => *self = Self::new(self.wall),
             Item::Payload(message) => {
@@ -85,7 +104,7 @@ impl Recovery {
             (Key::Owner(owner), Value::Owner(value)) if owner.kind == OwnerKind::Session => {
                 self.session(owner, &value)?;
             }
-            (Key::Subscription(owner, key), Value::Subscription(SubscriptionValue { options, .. })) => {
+            (Key::Subscription(owner, key), Value::Subscription(SubscriptionValue { options, more })) => {
                 let (share, filter) = match key.split_first() {
                     Some((0, rest)) => {
                         let end = rest.iter().position(|&byte| byte == 0)?;
@@ -93,7 +112,8 @@ impl Recovery {
                     }
                     _ => (None, key.into()),
                 };
-                let subscription = RestoredSubscription { share, filter, options };
+                let replay = more.get(subscription::REPLAY).map(Cursor::from_bytes);
+                let subscription = RestoredSubscription { share, filter, options, replay };
                 self.reading(owner)?.restored.subscriptions.push(subscription);
             }
             (Key::Received(owner, id), Value::Received) => self.reading(owner)?.restored.received.push(id),
@@ -104,7 +124,11 @@ impl Recovery {
             (Key::Lease(owner, sequence), Value::Lease(LeaseValue { delivery, received, .. })) => {
                 self.reading(owner)?.leases.insert(sequence, (DeliveryId::new(delivery)?, received));
             }
+            (Key::Entry(owner, sequence), Value::Entry(value)) if owner.name.is_empty() => {
+                self.errand(owner, sequence, &value)?;
+            }
             (Key::Entry(owner, sequence), Value::Entry(value)) => self.entry(owner, sequence, &value)?,
+            (Key::Part(owner, of, number), Value::Bytes(bytes)) => self.part(owner, of, number, bytes),
             (Key::Retained { .. }, Value::Retained(payload)) => {
                 let message = self.messages.get(&payload)?.clone();
                 self.values.push(message);
@@ -124,6 +148,7 @@ impl Recovery {
         let key = SessionKey { tenant: owner.tenant, client_id: owner.name.into() };
         // A session that had its connection until the crash counts from now.
         let now = self.wall.here();
+        let since = value.options.get(session::SINCE).and_then(|bytes| bytes.first_chunk());
         let restored = Restored {
             key,
             identity,
@@ -132,11 +157,13 @@ impl Recovery {
             detached_at: value.detached_at.map_or(now, |time| self.wall.instant(time)),
             subscriptions: Vec::new(),
             received: Vec::new(),
+            repeated: Vec::new(),
             will: None,
             queue: Vec::new(),
             next_sequence: value.head,
         };
-        let reading = Reading { restored, leases: BTreeMap::new() };
+        let since = since.map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let reading = Reading { restored, leases: BTreeMap::new(), since };
         self.sessions.insert((owner.tenant, owner.name.into()), reading);
         Some(())
     }
@@ -157,16 +184,51 @@ impl Recovery {
         Some(())
     }
 
+    fn errand(&mut self, owner: Owner<'_>, number: u64, value: &EntryValue<'_>) -> Option<()> {
+        let Owner { tenant, shard, .. } = owner;
+        let message = self.messages.get(&value.payload)?.clone();
+        let group = via(tenant, value.options).and_then(|via| via.group.clone());
+        let errand = RestoredErrand { shard, number, message, group, parts: Parts::default() };
+        self.errands.insert((tenant, shard, number), errand);
+        Some(())
+    }
+
+    /// Parts come after what they are parts of.
+    fn part(&mut self, owner: Owner<'_>, of: u64, number: u64, bytes: &[u8]) {
+        let Owner { tenant, shard, name, .. } = owner;
+        let Some(parts) = self.parts(owner, of, number) else {
+            return self.stale.push(Stale { tenant, shard, name: name.into(), of, number });
+        };
+        let receiver = |bytes: &[u8]| bytes.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+        parts.numbers.push(number);
+        parts.receivers.extend(bytes.chunks_exact(8).filter_map(receiver));
+    }
+
+    fn parts(&mut self, owner: Owner<'_>, of: u64, number: u64) -> Option<&mut Parts> {
+        if owner.name.is_empty() {
+            return Some(&mut self.errands.get_mut(&(owner.tenant, owner.shard, of))?.parts);
+        }
+        let receipt = u16::try_from(of).ok()?;
+        let Reading { restored, since, .. } = self.reading(owner)?;
+        if number < *since || restored.received.contains(&receipt) {
+            return None;
+        }
+        if restored.repeated.last().is_none_or(|(last, _)| *last != receipt) {
+            restored.repeated.push((receipt, Parts::default()));
+        }
+        restored.repeated.last_mut().map(|(_, parts)| parts)
+    }
+
     fn reading(&mut self, owner: Owner<'_>) -> Option<&mut Reading> {
         self.sessions.get_mut(&(owner.tenant, owner.name.into()))
     }
 
     /// Gives each engine what is its own.
-    pub(super) fn hand_over(&mut self, engines: &mut [Engine], seed: u64, now: Instant) {
+    pub fn hand_over(&mut self, engines: &mut [Engine], seed: u64, now: Instant) {
         self.messages = HashMap::new();
         let workers = u16::try_from(engines.len()).unwrap_or(u16::MAX);
         for ((tenant, client_id), reading) in core::mem::take(&mut self.sessions) {
-            let Reading { mut restored, leases } = reading;
+            let Reading { mut restored, leases, .. } = reading;
             let taken = leases.into_iter().filter(|(_, (_, received))| *received);
             restored.queue.extend(taken.map(|(sequence, (id, _))| Kept::Received(id, sequence)));
             let to = owner(tenant, &client_id, workers, seed);
@@ -178,6 +240,18 @@ impl Recovery {
         for message in core::mem::take(&mut self.values) {
             let to = owner(message.header().tenant, message.topic().as_bytes(), workers, seed);
             engines[usize::from(to.0)].restore_value(now, &message);
+        }
+        for Stale { tenant, shard, name, of, number } in core::mem::take(&mut self.stale) {
+            let to = owner(tenant, &name, workers, seed);
+            let session = SessionName { tenant, shard, client_id: &name };
+            engines[usize::from(to.0)].drop_part(session, of, number);
+        }
+        for errand in core::mem::take(&mut self.errands).into_values() {
+            let worker = usize::from(errand.shard) % engines.len();
+            engines[worker].restore_errand(errand);
+        }
+        for engine in engines {
+            engine.begin(now);
         }
     }
 }

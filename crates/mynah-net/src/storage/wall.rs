@@ -8,7 +8,7 @@ use crate::clock::Clock;
 
 /// Which time of day it was at which instant. Taken anew for each turn, since the time of day may jump.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wall {
+pub struct Wall {
     instant: Instant,
     millis: u64,
 }
@@ -17,6 +17,12 @@ impl Wall {
     pub(crate) fn now(clock: Clock) -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { instant: clock.now(), millis: u64::try_from(since.as_millis()).unwrap_or(u64::MAX) }
+    }
+
+    /// That it was so many milliseconds after the beginning of 1970 at an instant.
+    #[must_use]
+    pub const fn at(instant: Instant, millis: u64) -> Self {
+        Self { instant, millis }
     }
 
     /// The instant that this was taken at.

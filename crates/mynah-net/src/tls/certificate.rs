@@ -26,6 +26,13 @@ pub(crate) fn describe(der: &[u8]) -> PeerCertificate {
     PeerCertificate { der: der.into(), sha256, common_name: names.common, names: names.alternative.into() }
 }
 
+/// The object identifier of the algorithm by which a certificate is signed.
+pub(super) fn signature_algorithm(mut der: &[u8]) -> Option<&[u8]> {
+    let mut certificate = expect(&mut der, SEQUENCE)?;
+    expect(&mut certificate, SEQUENCE)?;
+    expect(&mut expect(&mut certificate, SEQUENCE)?, OBJECT_ID)
+}
+
 #[derive(Default)]
 struct Names {
     common: Option<Box<str>>,

@@ -2,6 +2,7 @@
 //! listener or a connection to another server is configured with is read from files, at the start and again whenever the
 //! operator asks.
 
+mod binding;
 mod certificate;
 mod client;
 mod error;
@@ -145,6 +146,7 @@ fn configure(settings: &TlsSettings) -> Result<Arc<ServerConfig>, TlsError> {
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = Ticketer::new().map_err(TlsError::of_provider)?;
     config.send_tls13_tickets = 1;
+    config.key_log = Arc::new(binding::Exporter);
     Ok(Arc::new(config))
 }
 

@@ -6,6 +6,7 @@ use mynah_engine::AlternativeName;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use super::binding::{end_point, note_end_point};
 use super::certificate::describe;
 
 /// A listener's certificates.
@@ -16,6 +17,8 @@ pub(super) struct Resolver {
 
 #[derive(Debug)]
 struct Choice {
+    /// What binds to it (RFC 5929).
+    end_point: Option<Arc<[u8]>>,
     key: Arc<CertifiedKey>,
     /// The names of hosts that the certificate is for.
     names: Vec<Box<str>>,
@@ -30,7 +33,8 @@ impl Resolver {
                 AlternativeName::Dns(name) => Some(name.clone()),
                 AlternativeName::Email(_) | AlternativeName::Uri(_) => None,
             });
-            Choice { names: hosts.collect(), key: Arc::new(key) }
+            let end_point = key.cert.first().and_then(|der| end_point(der));
+            Choice { end_point, names: hosts.collect(), key: Arc::new(key) }
         };
         Self { choices: keys.into_iter().map(choice).collect() }
     }
@@ -43,7 +47,9 @@ impl ResolvesServerCert for Resolver {
             self.choices.iter().filter(known)
         };
         let named = hello.server_name().and_then(|host| usable().find(|choice| choice.is_for(host)));
-        named.or_else(|| usable().next()).map(|choice| Arc::clone(&choice.key))
+        let choice = named.or_else(|| usable().next())?;
+        note_end_point(choice.end_point.as_ref());
+        Some(Arc::clone(&choice.key))
     }
 }
 

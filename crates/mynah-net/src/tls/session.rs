@@ -10,6 +10,9 @@ use rustls::unbuffered::{
 };
 use rustls::{Error, ServerConfig};
 
+use super::binding;
+use crate::caller::ChannelBinding;
+
 /// What sealing adds to a record, at most: its header, the authentication tag, the nonce of TLS 1.2.
 const RECORD_OVERHEAD: usize = 64;
 /// Plain bytes of one record.
@@ -18,6 +21,7 @@ const RECORD_BYTES_MAX: usize = 16 << 10;
 /// The server's side of a connection of TLS.
 pub(crate) struct Session {
     connection: UnbufferedServerConnection,
+    binding: ChannelBinding,
     /// An error has ended it: what rustls does after one is not defined.
     has_failed: bool,
 }
@@ -34,12 +38,21 @@ pub(crate) struct Opened {
 
 impl Session {
     pub(crate) fn new(config: Arc<ServerConfig>) -> Result<Self, Error> {
-        UnbufferedServerConnection::new(config).map(|connection| Self { connection, has_failed: false })
+        UnbufferedServerConnection::new(config).map(|connection| Self {
+            connection,
+            binding: ChannelBinding::default(),
+            has_failed: false,
+        })
     }
 
     /// Whether the handshake is still under way.
     pub(crate) fn is_handshaking(&self) -> bool {
         self.connection.is_handshaking()
+    }
+
+    /// What ties what is said inside to this connection, once the handshake is done.
+    pub(crate) const fn binding(&self) -> &ChannelBinding {
+        &self.binding
     }
 
     /// The verified certificate of the peer, once the handshake is done.
@@ -49,6 +62,15 @@ impl Session {
 
     /// Takes in sealed bytes. Plain ones are appended to `plain`, what has to be sent to `out`.
     pub(crate) fn open(&mut self, bytes: &mut [u8], plain: &mut Vec<u8>, out: &mut Vec<u8>) -> Opened {
+        let was_handshaking = self.is_handshaking();
+        let opened = self.process(bytes, plain, out);
+        if was_handshaking {
+            binding::take(&mut self.binding, self.connection.negotiated_cipher_suite());
+        }
+        opened
+    }
+
+    fn process(&mut self, bytes: &mut [u8], plain: &mut Vec<u8>, out: &mut Vec<u8>) -> Opened {
         let mut consumed = 0;
         if self.has_failed {
             return Opened { consumed: bytes.len(), ended: true, error: None };

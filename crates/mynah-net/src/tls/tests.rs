@@ -359,3 +359,32 @@ fn each_file_that_cannot_be_used_is_named_with_what_is_wrong() {
         assert!(error.file == Some(file) && error.to_string().contains(words), "{file:?}: {error}");
     }
 }
+
+#[test]
+fn both_ends_know_what_binds_to_the_channel() {
+    let (folder, authority) = (Folder::new(), Authority::new("CA"));
+    let certificate = files(&folder, &authority, "broker.example");
+    let tls = Tls::load(settings(vec![certificate.clone()])).unwrap();
+    let shown: CertificateDer<'_> =
+        all_of(&certificate.certificate, TlsFile::Certificate(0)).unwrap().remove(0);
+    // The authority signs with ECDSA and SHA-256.
+    let expected = ring::digest::digest(&ring::digest::SHA256, &shown);
+    let suites = default_provider().cipher_suites;
+    for suite in suites {
+        let provider = CryptoProvider { cipher_suites: vec![suite], ..default_provider() };
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.der.clone()).unwrap();
+        let version: &[_] = if suite.tls13().is_some() { &[&TLS13] } else { &[&TLS12] };
+        let builder = ClientConfig::builder_with_provider(provider.into()).with_protocol_versions(version);
+        let config = builder.unwrap().with_root_certificates(roots).with_no_client_auth();
+        let Ok((client, server)) = connect(&tls, &Arc::new(config), "broker.example") else {
+            continue; // TLS 1.2 with RSA, for which the certificate has the wrong kind of key
+        };
+        let binding = server.binding();
+        assert_eq!(binding.server_end_point.as_deref(), Some(expected.as_ref()), "{suite:?}");
+        let exported =
+            client.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).unwrap();
+        assert_eq!(binding.exporter, suite.tls13().map(|_| exported), "{suite:?}");
+        assert_eq!(format!("{binding:?}"), "ChannelBinding");
+    }
+}

@@ -67,7 +67,12 @@ impl Connection for EchoConnection {
                     clean_start: true,
                     expiry: Expiry::WithConnection,
                 };
-                let credentials = (name == b'!').then(|| Credentials { user: "u".into(), password: None });
+                let user = match name {
+                    b'!' => Some("u"),
+                    b'?' => Some("known"),
+                    _ => None,
+                };
+                let credentials = user.map(|user| Credentials { user: user.into(), password: None });
                 let open = Open { credentials, session: Some(session), ..Open::new(1) };
                 Step::Command(Command::Open(Box::new(open)))
             }
@@ -138,6 +143,7 @@ pub(crate) fn config(workers: u16, verify: Option<Arc<dyn mynah_net::Verify>>) -
         protocol: Arc::new(Echo),
         tenant: TenantId::DEFAULT,
         anonymous: true,
+        certificates: false,
         identity: None,
     };
     let settings = Settings {

@@ -5,13 +5,17 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use mynah_engine::Authenticated;
 use mynah_engine::websocket::{self, SubProtocol};
+use mynah_model::{Identity, Instant, Reason, TenantId};
 use mynah_net::{
-    Address, CertificateFiles, ClientCertificates, Entrance, Server, Tls, TlsSettings, TlsVersion,
+    Address, Caller, CertificateFiles, ClientCertificates, Entrance, Server, Tls, TlsSettings, TlsVersion,
+    Verify,
 };
+use mynah_stack::Credentials;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use socket2::{Domain, Socket, Type};
@@ -51,6 +55,10 @@ struct Stage {
 
 impl Stage {
     fn new(workers: u16, way: Way, number: usize) -> Self {
+        Self::with(workers, way, number, None)
+    }
+
+    fn with(workers: u16, way: Way, number: usize, verify: Option<Arc<dyn Verify>>) -> Self {
         let folder = std::env::temp_dir().join(format!("mynah-layers-{}-{number}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
@@ -72,7 +80,7 @@ impl Stage {
             request_bytes_max: 8_192,
             message_bytes_max: 64 << 20,
         };
-        let mut config = echo::config(workers, None);
+        let mut config = echo::config(workers, verify);
         let socket = &mut config.sockets[0];
         socket.entrance = Entrance {
             proxies: way.proxy.map(|_| "127.0.0.0/8".parse().unwrap()).into_iter().collect(),
@@ -127,6 +135,48 @@ impl Stage {
     fn stop(self) {
         assert!(self.server.stop(), "{:?}: everybody had gone", self.way);
         fs::remove_dir_all(&self.folder).unwrap();
+    }
+}
+
+/// Lets everybody in, and keeps what it was told of them.
+#[derive(Default)]
+struct Witness(Mutex<Vec<Caller>>);
+
+impl Verify for Witness {
+    fn verify(
+        &self,
+        _: Instant,
+        caller: &Caller,
+        credentials: &Credentials,
+    ) -> Result<Authenticated, Reason> {
+        self.0.lock().unwrap().push(caller.clone());
+        Ok(Identity::user(TenantId::DEFAULT, &credentials.user).into())
+    }
+}
+
+#[test]
+fn who_verifies_is_told_how_a_peer_came() {
+    for (number, way) in WAYS.into_iter().enumerate() {
+        let witness = Arc::new(Witness::default());
+        let stage = Stage::with(1, way, 700 + number, Some(Arc::clone(&witness) as Arc<dyn Verify>));
+        let mut stream = stage.connect();
+        stream.write_all(b"!").unwrap();
+        let mut answer = [0];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"+");
+        let caller = witness.0.lock().unwrap().pop().unwrap();
+        let address = match (way.unix, way.proxy) {
+            (true, _) => None,
+            // Both headers name the same one.
+            (false, Some(_)) => Some([192, 0, 2, 1].into()),
+            (false, None) => Some([127, 0, 0, 1].into()),
+        };
+        assert_eq!((caller.listener, caller.address), (0, address), "{way:?}");
+        assert_eq!(caller.is_local, way.proxy.is_none(), "{way:?}");
+        let binds = caller.channel.is_some_and(|c| c.exporter.is_some() && c.server_end_point.is_some());
+        assert_eq!(binds, way.tls, "{way:?}");
+        drop(stream);
+        stage.stop();
     }
 }
 

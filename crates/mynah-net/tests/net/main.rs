@@ -5,13 +5,16 @@
 mod echo;
 mod layers;
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mynah_model::{Identity, Reason, TenantId};
-use mynah_net::{Server, StartError, Verify};
+use mynah_engine::Authenticated;
+use mynah_model::{Identity, Instant, Reason, TenantId};
+use mynah_net::{Caller, Server, StartError, Verify};
+use mynah_stack::Credentials;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn connect(server: &Server) -> TcpStream {
@@ -83,7 +86,7 @@ fn a_link_is_a_connection_like_any_other() {
     let dialer = server.dialer(1);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
-        let (mut reader, mut writer) = tokio::io::split(dialer.dial());
+        let (mut reader, mut writer) = tokio::io::split(dialer.dial(None));
         let sent: Vec<u8> = (0..2_000_000u32).map(|i| b'a' + (i % 11) as u8).collect();
         writer.write_all(b"Q").await.unwrap();
         let mut got = vec![0; sent.len() + 1];
@@ -97,7 +100,7 @@ fn a_link_is_a_connection_like_any_other() {
         assert_eq!(rest, b"q");
     });
     for _ in 0..50 {
-        drop(dialer.dial());
+        drop(dialer.dial(None));
     }
     assert!(server.stop());
 }
@@ -106,9 +109,25 @@ fn a_link_is_a_connection_like_any_other() {
 struct Slow;
 
 impl Verify for Slow {
-    fn verify(&self, user: &str, _: &[u8]) -> Result<Identity, Reason> {
+    fn verify(
+        &self,
+        _: Instant,
+        caller: &Caller,
+        credentials: &Credentials,
+    ) -> Result<Authenticated, Reason> {
+        assert!(caller.is_local && caller.channel.is_none() && caller.address.is_some());
         std::thread::sleep(Duration::from_millis(50));
-        Ok(Identity::user(TenantId::DEFAULT, user))
+        Ok(Identity::user(TenantId::DEFAULT, &credentials.user).into())
+    }
+
+    fn recall(
+        &self,
+        _: Instant,
+        _: &Caller,
+        credentials: &Credentials,
+    ) -> Option<Result<Authenticated, Reason>> {
+        let known = || Identity::user(TenantId::DEFAULT, "known").into();
+        (*credentials.user == *"known").then(|| Ok(known()))
     }
 }
 
@@ -122,6 +141,38 @@ fn a_password_is_verified_while_others_go_on() {
     assert_eq!(read(&mut other, 2), b"+y");
     assert_eq!(read(&mut slow, 6), b"+hello");
     drop((slow, other));
+    assert!(server.stop());
+}
+
+#[test]
+fn what_can_be_said_at_once_waits_for_nobody() {
+    let server = echo::start(1, Some(Arc::new(Slow)));
+    let mut slow: Vec<_> = (0..40).map(|_| connect(&server)).collect();
+    slow.iter_mut().for_each(|slow| slow.write_all(b"!").unwrap());
+    let begun = std::time::Instant::now();
+    let mut known = connect(&server);
+    known.write_all(b"?z").unwrap();
+    assert_eq!(read(&mut known, 2), b"+z");
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    drop((slow, known));
+    assert!(server.stop());
+}
+
+#[test]
+fn connections_of_who_may_not_be_here_any_more_end() {
+    let server = echo::start(2, Some(Arc::new(Slow)));
+    let mut known = connect(&server);
+    known.write_all(b"?z").unwrap();
+    assert_eq!(read(&mut known, 2), b"+z");
+    let mut other = connect(&server);
+    other.write_all(b"Ay").unwrap();
+    assert_eq!(read(&mut other, 2), b"+y");
+    let gone = HashMap::from([(Identity::user(TenantId::DEFAULT, "known"), None)]);
+    server.change_identities(gone);
+    assert_eq!(read_to_end(known), b"-");
+    other.write_all(b"z").unwrap();
+    assert_eq!(read(&mut other, 1), b"z");
+    drop(other);
     assert!(server.stop());
 }
 

@@ -82,6 +82,10 @@ impl Digest {
 /// Keys and values.
 pub(crate) type Pairs = Vec<(Box<[u8]>, Box<[u8]>)>;
 
+/// Tags of what belongs to a session or queue, itself included.
+const OWNED: [u8; 7] =
+    [tag::OWNER, tag::SUBSCRIPTION, tag::RECEIVED, tag::PART, tag::WILL, tag::LEASE, tag::ENTRY];
+
 impl Live {
     /// What `state` says is live. A state that is new says that nothing is, as of before the journal.
     pub(crate) fn load(state: Box<dyn State>, salt: u32) -> Result<Self, StateError> {
@@ -284,7 +288,7 @@ impl Live {
 
     /// Everything of a session or queue is gone.
     fn clear(&mut self, owner: &[u8]) -> Result<(), StateError> {
-        for tag in [tag::OWNER, tag::SUBSCRIPTION, tag::RECEIVED, tag::WILL, tag::LEASE, tag::ENTRY] {
+        for tag in OWNED {
             let mut prefix = owner.to_vec();
             prefix[0] = tag;
             let end = key::after(&prefix);

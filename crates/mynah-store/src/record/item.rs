@@ -14,7 +14,7 @@ pub struct PayloadId(pub u64);
 /// The value of a key.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'v> {
-    /// Of [`Key::Setting`] and [`Key::Bridge`]: bytes that only their owner understands.
+    /// Of [`Key::Setting`], [`Key::Bridge`] and [`Key::Part`]: bytes that only their owner understands.
     Bytes(&'v [u8]),
     /// Of [`Key::Owner`].
     Owner(OwnerValue<'v>),
@@ -138,7 +138,7 @@ impl<'v> Value<'v> {
     pub(crate) fn fits(&self, key: &Key<'_>) -> bool {
         matches!(
             (self, key),
-            (Self::Bytes(_), Key::Setting { .. } | Key::Bridge { .. })
+            (Self::Bytes(_), Key::Setting { .. } | Key::Bridge { .. } | Key::Part(..))
                 | (Self::Owner(_), Key::Owner(_))
                 | (Self::Subscription(_), Key::Subscription(..))
                 | (Self::Received, Key::Received(..))
@@ -193,7 +193,7 @@ impl<'v> Value<'v> {
             return None;
         }
         Some(match kind {
-            tag::SETTING | tag::BRIDGE => Self::Bytes(fields.rest()),
+            tag::SETTING | tag::BRIDGE | tag::PART => Self::Bytes(fields.rest()),
             tag::OWNER => Self::Owner(OwnerValue::decode(fields)?),
             tag::SUBSCRIPTION => Self::Subscription(SubscriptionValue::decode(fields)?),
             tag::RECEIVED => Self::Received,

@@ -46,6 +46,9 @@ pub enum Key<'k> {
     Subscription(Owner<'k>, &'k [u8]),
     /// The identifier of an exactly-once publication of a session that is not complete.
     Received(Owner<'k>, u16),
+    /// One of the parts of something that is done in parts, such as an exactly-once publication: what it is a part of, and
+    /// its own number.
+    Part(Owner<'k>, u64, u64),
     /// The will of a session.
     Will(Owner<'k>),
     /// How far the delivery of an entry has come.
@@ -95,6 +98,7 @@ pub(crate) mod tag {
     pub(crate) const RETAINED: u8 = 9;
     pub(crate) const DELAYED: u8 = 10;
     pub(crate) const BRIDGE: u8 = 11;
+    pub(crate) const PART: u8 = 12;
     /// After every other.
     pub(crate) const END: u8 = 255;
 }
@@ -111,6 +115,7 @@ impl<'k> Key<'k> {
             Self::Owner(owner)
             | Self::Subscription(owner, _)
             | Self::Received(owner, _)
+            | Self::Part(owner, _, _)
             | Self::Will(owner)
             | Self::Lease(owner, _)
             | Self::Entry(owner, _) => owner.tenant,
@@ -126,6 +131,7 @@ impl<'k> Key<'k> {
             Self::Owner(owner)
             | Self::Subscription(owner, _)
             | Self::Received(owner, _)
+            | Self::Part(owner, _, _)
             | Self::Will(owner)
             | Self::Lease(owner, _)
             | Self::Entry(owner, _) => owner.shard,
@@ -144,6 +150,11 @@ impl<'k> Key<'k> {
             Self::Received(owner, id) => {
                 owned(out, tag::RECEIVED, owner);
                 out.extend_from_slice(&id.to_be_bytes());
+            }
+            Self::Part(owner, of, number) => {
+                owned(out, tag::PART, owner);
+                out.extend_from_slice(&of.to_be_bytes());
+                out.extend_from_slice(&number.to_be_bytes());
             }
             Self::Will(owner) => owned(out, tag::WILL, owner),
             Self::Lease(owner, sequence) => {
@@ -179,6 +190,10 @@ impl<'k> Key<'k> {
             tag::RETAINED => Self::Retained { tenant, shard, topic: fields.rest() },
             tag::DELAYED => Self::Delayed { tenant, shard, id: fields.u64_ordered()? },
             tag::BRIDGE => Self::Bridge { tenant, shard, name: fields.rest() },
+            tag::PART => {
+                let owner = owner(tenant, shard, &mut fields)?;
+                Self::Part(owner, fields.u64_ordered()?, fields.u64_ordered()?)
+            }
             _ => return None,
         };
         fields.is_empty().then_some(key)
@@ -248,6 +263,7 @@ mod tests {
             Key::Owner(owner),
             Key::Subscription(owner, text),
             Key::Received(owner, number as u16),
+            Key::Part(owner, number, number / 3),
             Key::Will(owner),
             Key::Lease(owner, number),
             Key::Entry(owner, number),

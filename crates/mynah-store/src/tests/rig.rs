@@ -108,6 +108,7 @@ impl Author {
             topic: (0, 1),
             payload: (1, length as u32),
             deadline: None,
+            publisher: None,
             native: &native,
         };
         batch.payload(0, &message);

@@ -42,6 +42,7 @@ fn entry(batch: &mut Batch, id: PayloadId, sequence: u64) {
         topic: (0, 1),
         payload: (1, native.len() as u32),
         deadline: None,
+        publisher: None,
         native: &native,
     };
     let value = EntryValue { payload: id, class: Class::AtLeastOnce, retain: true, options: Options::NONE };

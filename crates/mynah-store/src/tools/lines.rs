@@ -1,6 +1,7 @@
 //! The lines of an export: one JSON object each. Names and topics that are UTF-8 are text, other bytes are base64 under
 //! the same name with `_base64`.
 
+use core::num::NonZeroU64;
 use std::collections::BTreeMap;
 
 use base64::Engine;
@@ -22,6 +23,7 @@ pub(super) fn kind(key: &Key<'_>) -> &'static str {
         Key::Owner(_) => "queue",
         Key::Subscription(..) => "subscription",
         Key::Received(..) => "received",
+        Key::Part(..) => "part",
         Key::Will(_) => "will",
         Key::Lease(..) => "lease",
         Key::Entry(..) => "entry",
@@ -56,7 +58,7 @@ fn millis(time: Option<WallTime>) -> Json {
 
 /// The line of a message.
 pub(super) fn message(message: &StoredMessage<'_>) -> Json {
-    json!({
+    let mut line = json!({
         "kind": "message",
         "id": message.id.0,
         "tenant": message.tenant.number(),
@@ -68,7 +70,11 @@ pub(super) fn message(message: &StoredMessage<'_>) -> Json {
         "payload": [message.payload.0, message.payload.1],
         "deadline_ms": millis(message.deadline),
         "native_base64": STANDARD.encode(message.native),
-    })
+    });
+    if let Some(publisher) = message.publisher {
+        line["publisher"] = publisher.get().into();
+    }
+    line
 }
 
 /// The line of a key with its value.
@@ -90,6 +96,7 @@ fn set_key(object: &mut Map<String, Json>, key: &Key<'_>) {
         Key::Owner(owner)
         | Key::Subscription(owner, _)
         | Key::Received(owner, _)
+        | Key::Part(owner, _, _)
         | Key::Will(owner)
         | Key::Lease(owner, _)
         | Key::Entry(owner, _) => {
@@ -102,6 +109,10 @@ fn set_key(object: &mut Map<String, Json>, key: &Key<'_>) {
         Key::Received(_, id) => drop(object.insert("id".to_owned(), id.into())),
         Key::Lease(_, sequence) | Key::Entry(_, sequence) => {
             object.insert("sequence".to_owned(), sequence.into());
+        }
+        Key::Part(_, of, number) => {
+            object.insert("of".to_owned(), of.into());
+            object.insert("number".to_owned(), number.into());
         }
         _ => {}
     }
@@ -254,6 +265,7 @@ impl Line<'_> {
             topic: self.pair("topic")?,
             payload: self.pair("payload")?,
             deadline: self.time("deadline_ms"),
+            publisher: self.number("publisher").ok().and_then(NonZeroU64::new),
             native: &native,
         };
         for (from, to) in [message.topic, message.payload] {
@@ -277,6 +289,7 @@ impl Line<'_> {
             "session" | "queue" => Key::Owner(owner),
             "subscription" => Key::Subscription(owner, &filter),
             "received" => Key::Received(owner, self.number("id")?),
+            "part" => Key::Part(owner, self.number("of")?, self.number("number")?),
             "will" => Key::Will(owner),
             "lease" => Key::Lease(owner, self.number("sequence")?),
             "entry" => Key::Entry(owner, self.number("sequence")?),
@@ -306,7 +319,7 @@ impl Line<'_> {
     fn value<'p>(&self, kind: &str, parts: Parts<'p>) -> Result<Value<'p>, String> {
         let Parts { options, bytes, identity, payload } = parts;
         Ok(match kind {
-            "setting" | "bridge" => Value::Bytes(bytes),
+            "setting" | "bridge" | "part" => Value::Bytes(bytes),
             "session" | "queue" => Value::Owner(OwnerValue {
                 identity,
                 anonymous: self.flag("anonymous")?,

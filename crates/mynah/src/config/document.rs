@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
+use mynah_auth::ThrottleSettings;
 use mynah_http::HttpConfig;
 use mynah_model::Limits;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::ldap::Directory;
 use super::mqtt::{Mqtt, Profile};
+use super::others::{HookTable, Jwt};
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -21,6 +24,7 @@ pub(super) struct Document {
     pub(super) listener: Vec<Listener>,
     pub(super) bridge: Vec<Bridge>,
     pub(super) auth: Auth,
+    pub(super) tenants: BTreeMap<String, Spanned<u16>>,
     pub(super) access_check: AccessCheck,
     pub(super) access: Vec<Access>,
     pub(super) limits: LimitsTable,
@@ -42,6 +46,8 @@ pub(super) struct Listener {
     pub(super) protocol: Protocol,
     pub(super) address: Spanned<String>,
     pub(super) auth: Option<Spanned<AuthMode>>,
+    pub(super) plaintext_auth: Option<Spanned<bool>>,
+    pub(super) tenant: Option<Spanned<String>>,
     pub(super) profile: Option<Spanned<String>>,
     pub(super) durability: Option<Spanned<Durability>>,
     pub(super) transport: Option<Spanned<Transport>>,
@@ -176,6 +182,7 @@ pub(super) struct Tls {
     pub(super) client_certificates: ClientCertificates,
     pub(super) client_ca: Option<Spanned<String>>,
     pub(super) crl: Option<Spanned<String>>,
+    pub(super) identity_from: Option<Spanned<IdentityFrom>>,
     #[serde(default)]
     pub(super) min_version: TlsVersion,
 }
@@ -198,6 +205,16 @@ pub(super) enum ClientCertificates {
     None,
     Optional,
     Required,
+}
+
+/// What of a client's certificate says who the client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum IdentityFrom {
+    CommonName,
+    SubjectAlternativeName,
+    Fingerprint,
 }
 
 /// The lowest version of TLS.
@@ -226,14 +243,60 @@ pub(super) enum Protocol {
 pub(super) enum AuthMode {
     Anonymous,
     Password,
+    Certificate,
 }
 
 /// `[auth]`
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Auth {
-    pub(super) password_file: Option<Spanned<String>>,
+    pub(super) users_file: Option<Spanned<String>>,
+    pub(super) pair_failures_max: u16,
+    pub(super) address_failures_max: u16,
+    pub(super) identity_failures_max: u16,
+    pub(super) failures_remembered_max: NonZeroU32,
+    pub(super) jwt: Option<Spanned<Jwt>>,
+    pub(super) http: Option<Spanned<HookTable>>,
+    pub(super) ldap: Option<Spanned<Directory>>,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        let throttle = ThrottleSettings::default();
+        let count = |count: u32| u16::try_from(count).unwrap_or(u16::MAX);
+        Self {
+            users_file: None,
+            pair_failures_max: count(throttle.pair_failures),
+            address_failures_max: count(throttle.address_failures),
+            identity_failures_max: count(throttle.identity_failures),
+            failures_remembered_max: u32::try_from(throttle.entries_max)
+                .ok()
+                .and_then(NonZeroU32::new)
+                .unwrap_or(NonZeroU32::MIN),
+            jwt: None,
+            http: None,
+            ldap: None,
+        }
+    }
+}
+
+impl Auth {
+    /// Whether there is anybody who can say whether a password is right.
+    pub(super) const fn has_any(&self) -> bool {
+        self.users_file.is_some() || self.jwt.is_some() || self.http.is_some() || self.ldap.is_some()
+    }
+}
+
+impl From<&Auth> for ThrottleSettings {
+    fn from(table: &Auth) -> Self {
+        Self {
+            pair_failures: table.pair_failures_max.into(),
+            address_failures: table.address_failures_max.into(),
+            identity_failures: table.identity_failures_max.into(),
+            entries_max: table.failures_remembered_max.get() as usize,
+        }
+    }
 }
 
 /// `access_check`: when the rules for subscribing are asked.

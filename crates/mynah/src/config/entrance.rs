@@ -110,6 +110,10 @@ fn tls(spanned: &Spanned<document::Tls>, alpn: &[u8], folder: &Path) -> Result<A
         document::ClientCertificates::Required => ClientCertificates::Required,
     };
     let asks = client_certificates != ClientCertificates::None;
+    if let Some(useless) = written.identity_from.as_ref().filter(|_| !asks) {
+        let message = "this says nothing unless client_certificates is \"optional\" or \"required\"";
+        return Err(Wrong::at(useless, message));
+    }
     match (&written.client_ca, &written.crl) {
         (None, _) if asks => {
             let message =

@@ -1,13 +1,12 @@
-//! Listeners: where peers come in, who is let in there, and the rule that nobody is from the network without
-//! credentials.
+//! Listeners: where peers come in, and what is spoken there.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use mynah_net::{Address, Entrance};
-use toml::Spanned;
 
-use super::document::{self, AuthMode, Document, Durability};
+use super::auth::{Admittance, admittance};
+use super::document::{self, Document, Durability};
 use super::entrance::entrance;
 use super::settings::Wrong;
 
@@ -20,8 +19,8 @@ pub(crate) struct Listener {
     pub(crate) name: String,
     pub(crate) protocol: Protocol,
     pub(crate) address: Address,
-    /// Whether a peer without credentials is let in.
-    pub(crate) anonymous: bool,
+    /// What is asked of its peers.
+    pub(crate) admittance: Admittance,
     /// The profile of its protocol.
     pub(crate) profile: Option<String>,
     /// Whether what is promised here waits until it is stored, if anything is.
@@ -72,13 +71,13 @@ impl Protocol {
 
 /// The listeners of the file; without any, one for each protocol on its standard port, for this machine only.
 pub(super) fn listeners(document: &Document, folder: &Path, wrongs: &mut Vec<Wrong>) -> Vec<Listener> {
-    let has_passwords = document.auth.password_file.is_some();
+    let has_users = document.auth.has_any();
     if document.listener.is_empty() {
         let listener = |protocol: Protocol| Listener {
             name: protocol.name().to_owned(),
             protocol,
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), protocol.port()).into(),
-            anonymous: !has_passwords || protocol == Protocol::Management,
+            admittance: Admittance::local(has_users, protocol),
             profile: None,
             waits: document.store.durability == Durability::Sync,
             mode: SOCKET_MODE,
@@ -122,11 +121,10 @@ fn listener(
     }
     let mode = mode(written, &address)?;
     let entrance = entrance(written, protocol, &address, folder)?;
-    let has_passwords = document.auth.password_file.is_some();
-    let anonymous = anonymous(written, protocol, &address, &entrance, has_passwords)?;
+    let admittance = admittance(written, protocol, (&address, &entrance), document)?;
     let profile = profile(written, protocol, document)?;
     let waits = durability(written, protocol, document)? == Durability::Sync;
-    Ok(Listener { name: name.clone(), protocol, address, anonymous, profile, waits, mode, entrance })
+    Ok(Listener { name: name.clone(), protocol, address, admittance, profile, waits, mode, entrance })
 }
 
 /// What acknowledgements at a listener wait for.
@@ -183,41 +181,5 @@ fn mode(written: &document::Listener, address: &Address) -> Result<u32, Wrong> {
         Ok(mode @ 0..=0o777) if address.inet().is_none() => Ok(mode),
         Ok(0..=0o777) => Err(Wrong::at(mode, "only a Unix socket (address = \"unix:…\") has permissions")),
         _ => Err(Wrong::at(mode, "write permissions in octal digits, such as \"0660\"")),
-    }
-}
-
-/// Whether a listener lets in who has no credentials, if it may.
-fn anonymous(
-    written: &document::Listener,
-    protocol: Protocol,
-    address: &Address,
-    entrance: &Entrance,
-    has_passwords: bool,
-) -> Result<bool, Wrong> {
-    let place = written.auth.as_ref().map_or_else(|| written.address.span(), Spanned::span);
-    // A proxy on this machine brings in peers from elsewhere.
-    let open = !address.is_local() || !entrance.proxies.is_empty();
-    let mode = written.auth.as_ref().map(|mode| *mode.get_ref());
-    if protocol == Protocol::Management {
-        if open || mode == Some(AuthMode::Password) {
-            let message = "a management listener asks for no password: keep it anonymous, on an address of this machine";
-            return Err(Wrong { span: place, message: message.to_owned() });
-        }
-        return Ok(true);
-    }
-    let default = if has_passwords { AuthMode::Password } else { AuthMode::Anonymous };
-    match mode.unwrap_or(default) {
-        AuthMode::Anonymous if open => {
-            let message = format!(
-                "{address} is open to the network, and this listener would let anybody in: set auth = \"password\", and \
-                 password_file under [auth]"
-            );
-            Err(Wrong { span: place, message })
-        }
-        AuthMode::Password if !has_passwords => {
-            let message = "there are no passwords to check: set password_file under [auth] (`mynah passwd add` makes one)";
-            Err(Wrong { span: place, message: message.to_owned() })
-        }
-        mode => Ok(mode == AuthMode::Anonymous),
     }
 }

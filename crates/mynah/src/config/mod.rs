@@ -1,11 +1,14 @@
 //! The configuration: TOML as it is written ([`document`]), checked and turned into what the crates take
 //! ([`settings`]). What is wrong is told with its place, the line itself and a suggestion ([`problem`]).
 
+mod auth;
 mod bridges;
 mod document;
 mod entrance;
+mod ldap;
 mod listeners;
 mod mqtt;
+mod others;
 mod problem;
 mod settings;
 
@@ -13,6 +16,7 @@ use std::fs;
 use std::path::Path;
 
 pub(crate) use bridges::Bridge;
+pub(crate) use others::Others;
 pub(crate) use problem::Problem;
 pub(crate) use settings::{Listener, LogFormat, Protocol, Settings, StoreSettings};
 
@@ -35,5 +39,7 @@ fn parse(path: &Path, text: &str) -> Result<Settings, Vec<Problem>> {
     })
 }
 
+#[cfg(test)]
+mod others_tests;
 #[cfg(test)]
 mod tests;

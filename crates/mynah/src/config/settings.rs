@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use mynah_auth::{Tenants, ThrottleSettings};
 use mynah_core::access::{Action, Check, Effect, Rule, Subject};
 use mynah_core::{AccessRules, SHARDS};
 use mynah_http::HttpConfig;
@@ -15,11 +16,13 @@ use mynah_net::Keeping;
 use toml::Spanned;
 use tracing::level_filters::LevelFilter;
 
+use super::auth::tenants;
 use super::bridges::{Bridge, bridges};
 pub(crate) use super::document::LogFormat;
 use super::document::{self, Document, Durability, LogLevel};
 use super::listeners::listeners;
 pub(crate) use super::listeners::{Listener, Protocol};
+use super::others::{Others, others};
 
 /// Everything an operator can choose, checked.
 #[derive(Debug)]
@@ -28,7 +31,10 @@ pub(crate) struct Settings {
     pub(crate) workers: Option<NonZeroU16>,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) bridges: Vec<Bridge>,
-    pub(crate) password_file: Option<PathBuf>,
+    pub(crate) others: Others,
+    pub(crate) users_file: Option<PathBuf>,
+    pub(crate) tenants: Tenants,
+    pub(crate) throttle: ThrottleSettings,
     pub(crate) access: AccessRules,
     pub(crate) limits: Limits,
     pub(crate) mqtt: mynah_mqtt::Config,
@@ -87,6 +93,7 @@ pub(super) fn settle(document: Document, path: &Path) -> Result<Settings, Vec<Wr
         wrongs.push(Wrong::at(workers, format!("there are at most {SHARDS} workers")));
     }
     let folder = path.parent().unwrap_or(Path::new(""));
+    let tenants = tenants(&document, &mut wrongs);
     let listeners = listeners(&document, folder, &mut wrongs);
     let access = rules(&document.access, &mut wrongs).with_check(match document.access_check {
         document::AccessCheck::Subscription => Check::Subscription,
@@ -94,6 +101,7 @@ pub(super) fn settle(document: Document, path: &Path) -> Result<Settings, Vec<Wr
     });
     let (mqtt, profiles) = mqtt(&document, &mut wrongs);
     let bridges = bridges(&document.bridge, mqtt.settings().packet_bytes_max, folder, &mut wrongs);
+    let others = others(&document.auth, folder, &mut wrongs);
     let http = http(&document.http).map_err(|wrong| wrongs.push(wrong));
     let (Ok(http), true) = (http, wrongs.is_empty()) else {
         return Err(wrongs);
@@ -107,7 +115,10 @@ pub(super) fn settle(document: Document, path: &Path) -> Result<Settings, Vec<Wr
         workers: document.workers.map(Spanned::into_inner),
         listeners,
         bridges,
-        password_file: document.auth.password_file.map(|file| folder.join(file.into_inner())),
+        others,
+        throttle: ThrottleSettings::from(&document.auth),
+        users_file: document.auth.users_file.map(|file| folder.join(file.into_inner())),
+        tenants,
         access,
         limits: Limits::from(&document.limits),
         mqtt,

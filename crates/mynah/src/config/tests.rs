@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use mynah_model::Limits;
+use mynah_auth::ThrottleSettings;
+use mynah_model::{Limits, TenantId};
 use mynah_net::Keeping;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -38,7 +39,7 @@ fn an_unknown_key_is_shown_with_what_was_meant() {
     );
     check(
         "colour = 4",
-        "mynah.toml:1:1: unknown key `colour`; there are: workers, listener, bridge, auth, access_check, access, limits, mqtt, profile, http, log, sys, \
+        "mynah.toml:1:1: unknown key `colour`; there are: workers, listener, bridge, auth, tenants, access_check, access, limits, mqtt, profile, http, log, sys, \
          store, shutdown\n  1 | colour = 4\n    | ^^^^^^",
     );
     check(
@@ -103,25 +104,25 @@ fn listener(address: &str, more: &str) -> String {
 #[test]
 fn nobody_is_let_in_from_the_network_without_a_password() {
     let open = "0.0.0.0:1883 is open to the network, and this listener would let anybody in: set auth = \"password\", \
-                and password_file under [auth]";
+                and users_file under [auth]";
     check(
         &listener("0.0.0.0:1883", ""),
         &format!("mynah.toml:4:11: {open}\n  4 | address = \"0.0.0.0:1883\"\n    |           ^^^^^^^^^^^^^^"),
     );
     check(
-        &format!("{}[auth]\npassword_file = \"users\"\n", listener("0.0.0.0:1883", "auth = \"anonymous\"")),
+        &format!("{}[auth]\nusers_file = \"users\"\n", listener("0.0.0.0:1883", "auth = \"anonymous\"")),
         &format!("mynah.toml:5:8: {open}\n  5 | auth = \"anonymous\"\n    |        ^^^^^^^^^^^"),
     );
     check(
         &listener("0.0.0.0:1883", "auth = \"password\""),
-        "mynah.toml:5:8: there are no passwords to check: set password_file under [auth] (`mynah passwd add` makes one)\n  \
+        "mynah.toml:5:8: there are no passwords to check: set users_file under [auth] (`mynah user add` makes one)\n  \
          5 | auth = \"password\"\n    |        ^^^^^^^^^^",
     );
     for address in ["[::]:1883", "192.0.2.1:1883", "[2001:db8::1]:1883"] {
         assert_eq!(problems(&listener(address, "")).len(), 1, "{address}");
     }
     for address in ["127.0.0.1:1883", "127.1.2.3:1883", "[::1]:1883"] {
-        assert!(settings(&listener(address, "")).listeners[0].anonymous, "{address}");
+        assert!(settings(&listener(address, "")).listeners[0].admittance.anonymous, "{address}");
     }
 }
 
@@ -129,26 +130,30 @@ fn nobody_is_let_in_from_the_network_without_a_password() {
 fn management_stays_on_this_machine() {
     let management =
         |address: &str, more: &str| listener(address, more).replace("\"mqtt\"", "\"management\"");
-    let passwords = "[auth]\npassword_file = \"users\"\n";
+    let passwords = "[auth]\nusers_file = \"users\"\n";
     let refused =
         "a management listener asks for no password: keep it anonymous, on an address of this machine";
     for text in [management("0.0.0.0:9090", ""), management("127.0.0.1:9090", "auth = \"password\"")] {
         let problem = problems(&format!("{text}{passwords}")).remove(0);
         assert!(problem.lines().next().unwrap().ends_with(refused), "{problem}");
     }
-    assert!(settings(&format!("{}{passwords}", management("127.0.0.1:9090", ""))).listeners[0].anonymous);
-    let shown: Vec<_> = settings(passwords).listeners.iter().map(|l| l.anonymous).collect();
+    assert!(
+        settings(&format!("{}{passwords}", management("127.0.0.1:9090", ""))).listeners[0]
+            .admittance
+            .anonymous
+    );
+    let shown: Vec<_> = settings(passwords).listeners.iter().map(|l| l.admittance.anonymous).collect();
     assert_eq!(shown, [false, false, true]);
 }
 
 #[test]
-fn a_password_file_makes_its_listeners_ask_for_passwords() {
-    let text = format!("{}[auth]\npassword_file = \"users\"\n", listener("0.0.0.0:1883", ""));
+fn a_users_file_makes_its_listeners_ask_for_passwords() {
+    let text = format!("{}[auth]\nusers_file = \"users\"\n", listener("0.0.0.0:1883", ""));
     let settings = settings(&text);
-    assert!(!settings.listeners[0].anonymous);
-    assert_eq!(settings.password_file.as_deref(), Some(Path::new("users")));
+    assert!(!settings.listeners[0].admittance.anonymous);
+    assert_eq!(settings.users_file.as_deref(), Some(Path::new("users")));
     let relative = parse(Path::new("etc/mynah.toml"), &text).unwrap();
-    assert_eq!(relative.password_file.as_deref(), Some(Path::new("etc/users")));
+    assert_eq!(relative.users_file.as_deref(), Some(Path::new("etc/users")));
 }
 
 #[test]
@@ -267,7 +272,7 @@ fn listeners_stand_behind_what_was_asked_for() {
     let websocket = first.entrance.websocket.as_ref().unwrap();
     assert_eq!((&*websocket.paths[0], &*websocket.protocols[0].name), ("/mqtt", "mqtt"));
     assert_eq!((second.address.to_string(), second.mode), ("unix:/etc/run/mqtt.sock".to_owned(), 0o600));
-    assert!(second.anonymous, "only this machine reaches it");
+    assert!(second.admittance.anonymous, "only this machine reaches it");
 }
 
 /// A bridge with these keys beside.
@@ -372,8 +377,11 @@ fn everything_that_is_wrong_with_values_is_told_at_once() {
 #[test]
 fn without_a_file_the_broker_serves_this_machine_only() {
     let settings = load(None).unwrap();
-    let shown: Vec<_> =
-        settings.listeners.iter().map(|l| (l.protocol.name(), l.address.to_string(), l.anonymous)).collect();
+    let shown: Vec<_> = settings
+        .listeners
+        .iter()
+        .map(|l| (l.protocol.name(), l.address.to_string(), l.admittance.anonymous))
+        .collect();
     assert_eq!(
         shown,
         [
@@ -412,6 +420,58 @@ fn page() -> String {
     fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md")).unwrap()
 }
 
+const TLS: &str = "[listener.tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n";
+
+#[test]
+fn certificates_say_who_a_peer_is_only_if_they_are_asked_for() {
+    let text = format!("{}{TLS}identity_from = \"common-name\"\n", listener("0.0.0.0:8883", ""));
+    let problem = problems(&text).remove(0);
+    assert!(problem.contains("this says nothing unless client_certificates is"), "{problem}");
+    let nobody = listener("0.0.0.0:1883", "auth = \"certificate\"");
+    let problem = problems(&nobody).remove(0);
+    assert!(
+        problem.contains("no certificate says who a peer is: set client_certificates, client_ca"),
+        "{problem}"
+    );
+}
+
+#[test]
+fn passwords_without_tls_stay_on_this_machine() {
+    let listener = |address: &str| listener(address, "plaintext_auth = true");
+    assert!(settings(&listener("127.0.0.1:1883")).listeners[0].admittance.plaintext_auth);
+    let users = "[auth]\nusers_file = \"users\"\n";
+    let problem = problems(&format!("{}{users}", listener("0.0.0.0:1883"))).remove(0);
+    assert!(problem.contains("passwords would be there for everybody on the network to read"), "{problem}");
+}
+
+#[test]
+fn tenants_have_names_and_numbers() {
+    let with = |tenants: &str, tenant: &str| {
+        format!("{}[tenants]\n{tenants}\n", listener("127.0.0.1:1883", &format!("tenant = \"{tenant}\"")))
+    };
+    let named = settings(&with("factory = 4", "factory"));
+    assert_eq!(named.listeners[0].admittance.tenant, TenantId::new(4));
+    assert_eq!(named.tenants.get("factory"), Some(TenantId::new(4)));
+    assert_eq!(settings(&with("", "default")).listeners[0].admittance.tenant, TenantId::DEFAULT);
+    for (tenants, tenant, words) in [
+        ("factory = 4", "lab", "there is no tenant `lab`: add `lab = NUMBER` under [tenants]"),
+        ("a = 4\nb = 4", "a", "the tenant `a` has this number"),
+        ("a = 0", "a", "the number 0 belongs to the tenant `default`"),
+        ("default = 1", "default", "is there without being named"),
+        ("\"a b\" = 1", "a b", "is not usable for a group or a tenant"),
+    ] {
+        let problem = problems(&with(tenants, tenant)).remove(0);
+        assert!(problem.contains(words), "{problem}");
+    }
+}
+
+#[test]
+fn failures_that_are_free_can_be_chosen() {
+    let chosen = settings("[auth]\npair_failures_max = 2\nfailures_remembered_max = 100\n").throttle;
+    let expected = ThrottleSettings { pair_failures: 2, entries_max: 100, ..ThrottleSettings::default() };
+    assert_eq!(chosen, expected);
+}
+
 #[test]
 fn a_store_is_there_without_a_word_and_as_strict_as_its_strictest_listener() {
     let store = |text: &str| settings(text).store;
@@ -437,7 +497,7 @@ fn a_store_is_there_without_a_word_and_as_strict_as_its_strictest_listener() {
 fn the_example_of_the_document_can_be_used() {
     let page = page();
     let settings = settings(page.split("```toml").nth(1).unwrap().split("```").next().unwrap());
-    assert!(!settings.listeners[0].anonymous);
+    assert!(!settings.listeners[0].admittance.anonymous);
     assert!(!settings.access.is_unrestricted());
 }
 
@@ -446,12 +506,18 @@ fn the_document_lists_every_key_with_its_default() {
     let text = "[[listener]]\nname = \"\"\nprotocol = \"mqtt\"\naddress = \"\"\nwebsocket = {}\nproxies = [\"\"]\n\
                 tls = { certificate = \"\", key = \"\", additional = [{ certificate = \"\", key = \"\" }] }\n\
                 [[access]]\nidentity = \"\"\naction = \"publish\"\nallow = [\"x\"]\ndeny = [\"x\"]\n\
-                [[bridge]]\nname = \"\"\naddress = \"\"\ntls = { ca = \"\" }\ntopics = [{ direction = \"in\", filter = \"\" }]\n";
+                [[bridge]]\nname = \"\"\naddress = \"\"\ntls = { ca = \"\" }\ntopics = [{ direction = \"in\", filter = \"\" }]\n\
+                [auth.jwt]\nalgorithms = [\"\"]\nissuer = \"\"\naudience = [\"\"]\n[auth.http]\nurl = \"\"\n\
+                [auth.ldap]\nurl = \"\"\nsearch = { bind_dn = \"\", password_file = \"\", base = \"\", filter = \"\" }\n\
+                groups_search = { base = \"\", filter = \"\" }\n";
     let document: Document = toml::from_str(text).unwrap();
     let mut expected = BTreeMap::new();
     keys("", &serde_json::to_value(&document).unwrap(), &mut expected);
-    // What a listener and a rule say has no default, or one that depends on other keys.
-    let own = |key: &str| ["listener.", "access.", "bridge."].iter().any(|table| key.starts_with(table));
+    // What these say has no default, or one that depends on other keys.
+    let own = |key: &str| {
+        let tables = ["listener.", "access.", "bridge.", "auth.jwt.", "auth.http.", "auth.ldap."];
+        tables.iter().any(|table| key.starts_with(table))
+    };
 
     let page = page();
     let mut listed = BTreeMap::new();

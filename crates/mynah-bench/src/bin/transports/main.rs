@@ -1,9 +1,11 @@
 //! What a transport costs a broker: MQTT 3.1.1 over TCP, WebSocket, TLS or both, against any broker that runs already.
 //!
-//! `transports MODE --port N --pid N [--ca FILE] [--path /mqtt] [--pairs 10] [--burst 25] [--ahead 1] [--secs 3]`
-//! sends bursts of messages of QoS 0 from publishers to their subscribers, each burst with one write (one record, one
-//! frame), and prints the processor time that the broker took for a message. With `--idle N` it opens N connections
-//! and prints what each takes of the broker's memory. MODE is `tcp`, `ws`, `tls` or `wss`.
+//! `transports MODE --port N --pid N [--ca FILE] [--path /mqtt] [--pairs 10] [--burst 25] [--frame 25] [--ahead 1]
+//! [--secs 3]` sends bursts of messages of QoS 0 from publishers to their subscribers, each burst with one write (one
+//! record; one frame, or frames of fewer messages), and prints the processor time that the broker took for a message.
+//! With `--idle N` it opens N connections and prints what each takes of the broker's memory. MODE is `tcp`, `ws`, `tls`
+//! or `wss`. What is sent is spelled beforehand: a client that is slower in one mode than in another would hand the broker
+//! less at a time, and so would make it dearer.
 
 mod process;
 mod stream;
@@ -37,6 +39,8 @@ struct Options {
     broker: Process,
     pairs: usize,
     burst: usize,
+    /// Messages of a frame of WebSocket.
+    frame: usize,
     /// Bursts of one pair that are under way.
     ahead: usize,
     secs: Duration,
@@ -57,12 +61,14 @@ impl Options {
             None => default.ok_or_else(|| Error::other(format!("--{name} is missing"))),
         };
         let mode = words.first().map_or("", String::as_str);
+        let burst = number("burst", Some(25))?.max(1);
         let port = u16::try_from(number("port", None)?).map_err(Error::other)?;
         Ok(Self {
             way: Way::new(mode, port, text("path").unwrap_or("/mqtt"), text("ca"))?,
             broker: Process::new(number("pid", None)?),
             pairs: number("pairs", Some(10))?.max(1),
-            burst: number("burst", Some(25))?.max(1),
+            burst,
+            frame: number("frame", Some(burst))?.max(1),
             ahead: number("ahead", Some(1))?.max(1),
             secs: Duration::from_secs(number("secs", Some(3))? as u64),
             idle: number("idle", Some(0))?,
@@ -86,7 +92,10 @@ fn open(way: &Way, name: &str) -> Result<Stream> {
 struct Pair {
     publisher: Stream,
     subscriber: Stream,
+    /// What the subscriber gets.
     burst: Vec<u8>,
+    /// What the publisher sends: the same, as its transport spells it.
+    sent: Vec<u8>,
 }
 
 impl Pair {
@@ -97,7 +106,10 @@ impl Pair {
         subscriber.read_exact(&mut [0; 5])?;
         let publisher = open(&options.way, &format!("p{number}"))?;
         let message = publish(&topic, 0, 0, &[b'x'; PAYLOAD_BYTES]);
-        Ok(Self { publisher, subscriber, burst: message.repeat(options.burst) })
+        let burst = message.repeat(options.burst);
+        let sent =
+            burst.chunks(options.frame * message.len()).flat_map(|frame| publisher.spelled(frame)).collect();
+        Ok(Self { publisher, subscriber, burst, sent })
     }
 }
 
@@ -106,7 +118,7 @@ fn bursts(options: &Options) -> Result<()> {
         (0..options.pairs).map(|number| Pair::open(options, number)).collect::<Result<Vec<_>>>()?;
     for pair in &mut pairs {
         for _ in 0..options.ahead {
-            pair.publisher.write_all(&pair.burst)?;
+            pair.publisher.send(&pair.sent)?;
         }
     }
     let mut got = vec![0; pairs[0].burst.len()];
@@ -116,7 +128,7 @@ fn bursts(options: &Options) -> Result<()> {
             if got != pair.burst {
                 return Err(Error::other("what came is not what was sent"));
             }
-            pair.publisher.write_all(&pair.burst)?;
+            pair.publisher.send(&pair.sent)?;
         }
         Ok(())
     };

@@ -99,6 +99,33 @@ impl Stream {
         self.framed = true;
         Ok(())
     }
+
+    /// Bytes as they are sent: as one masked frame, if there are frames.
+    pub(crate) fn spelled(&self, bytes: &[u8]) -> Vec<u8> {
+        if !self.framed {
+            return bytes.to_vec();
+        }
+        let mut frame = vec![0x82];
+        match u16::try_from(bytes.len()) {
+            Ok(len @ 0..=125) => frame.push(0x80 | len as u8),
+            Ok(len) => {
+                frame.push(0x80 | 126);
+                frame.extend(len.to_be_bytes());
+            }
+            Err(_) => {
+                frame.push(0x80 | 127);
+                frame.extend((bytes.len() as u64).to_be_bytes());
+            }
+        }
+        frame.extend(KEY);
+        frame.extend(bytes.iter().zip(KEY.iter().cycle()).map(|(byte, key)| byte ^ key));
+        frame
+    }
+
+    /// Sends what was spelled.
+    pub(crate) fn send(&mut self, spelled: &[u8]) -> Result<()> {
+        self.carrier.get_mut().write_all(spelled)
+    }
 }
 
 impl Read for Stream {
@@ -129,24 +156,8 @@ impl Read for Stream {
 
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> Result<usize> {
-        if !self.framed {
-            return self.carrier.get_mut().write(bytes);
-        }
-        let mut frame = vec![0x82];
-        match u16::try_from(bytes.len()) {
-            Ok(len @ 0..=125) => frame.push(0x80 | len as u8),
-            Ok(len) => {
-                frame.push(0x80 | 126);
-                frame.extend(len.to_be_bytes());
-            }
-            Err(_) => {
-                frame.push(0x80 | 127);
-                frame.extend((bytes.len() as u64).to_be_bytes());
-            }
-        }
-        frame.extend(KEY);
-        frame.extend(bytes.iter().zip(KEY.iter().cycle()).map(|(byte, key)| byte ^ key));
-        self.carrier.get_mut().write_all(&frame)?;
+        let sent = self.spelled(bytes);
+        self.send(&sent)?;
         Ok(bytes.len())
     }
 

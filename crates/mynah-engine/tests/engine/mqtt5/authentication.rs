@@ -39,8 +39,8 @@ impl World {
         let (worker, id, what) = self.0.asked.pop().expect("something is to be verified");
         assert_eq!(what, said);
         let result = result.map(|user| Authenticated {
-            identity: Identity::user(TenantId::DEFAULT, user),
             last_word: last_word.map(|word| word.as_bytes().into()),
+            ..Authenticated::from(Identity::user(TenantId::DEFAULT, user))
         });
         self.0.engines[worker].handle_authenticated(self.0.now, id, result);
         self.0.settle();

@@ -1,6 +1,28 @@
 //! The PLAIN mechanism of SASL (RFC 4616): a name and a password in one message.
 
-use mynah_model::Reason;
+use mynah_model::{Instant, Reason};
+
+use super::{Answer, Mechanism, Realm};
+
+/// The name of the mechanism.
+pub(crate) const NAME: &str = "PLAIN";
+
+/// The server's side.
+pub(super) struct Server(Box<dyn Realm>);
+
+impl Server {
+    pub(super) fn new(realm: Box<dyn Realm>) -> Self {
+        Self(realm)
+    }
+}
+
+impl Mechanism for Server {
+    fn step(&mut self, now: Instant, message: &[u8]) -> Result<Answer, Reason> {
+        let PlainMessage { user, password } = PlainMessage::decode(message)?;
+        let login = self.0.password(now, user, password)?;
+        Ok(Answer::Proved { login, last_word: None })
+    }
+}
 
 /// What a peer says by the PLAIN mechanism.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -12,9 +34,6 @@ pub struct PlainMessage<'m> {
 }
 
 impl<'m> PlainMessage<'m> {
-    /// The name of the mechanism.
-    pub const METHOD: &'static str = "PLAIN";
-
     /// Reads `[authzid] NUL authcid NUL passwd`.
     ///
     /// # Errors
@@ -57,6 +76,15 @@ mod tests {
         assert_eq!(PlainMessage::decode(b"tim\0tim\0tanstaaftanstaaf"), Ok(tim));
         assert_eq!(PlainMessage::decode(b"Ursel\0Kurt\0xipj3plmq"), Err(Reason::NotAuthorized));
         assert_eq!(format!("{tim:?}"), "PlainMessage { user: \"tim\", .. }");
+    }
+
+    #[test]
+    fn a_message_with_the_right_password_proves_its_user() {
+        use crate::sasl::tests::{Village, begin, proved};
+        let said = |message: &[u8]| begin(NAME, Village::default()).step(Instant::ZERO, message);
+        assert_eq!(proved(said(b"\0user\0pencil")), ("user".to_owned(), None));
+        assert_eq!(said(b"\0user\0pen").err(), Some(Reason::BadCredentials));
+        assert_eq!(said(b"user").err(), Some(Reason::BadCredentials));
     }
 
     #[test]

@@ -1,5 +1,4 @@
-//! Password hashes: argon2id in the PHC string format. The only place of the broker that asks the operating system
-//! for randomness to protect a secret (the salt).
+//! Password hashes of our own: argon2id in the PHC string format, which serve peers that send the password itself.
 
 use std::fmt;
 
@@ -77,6 +76,10 @@ pub enum HashError {
     TooLong,
     /// The operating system gave no randomness for the salt.
     NoRandomness,
+    /// A verifier of SCRAM has to have at least [`super::ITERATIONS_MIN`] iterations, and not absurdly many.
+    Iterations,
+    /// The password has characters that SASLprep (RFC 4013) forbids.
+    Unpreparable,
 }
 
 impl fmt::Display for HashError {
@@ -85,6 +88,10 @@ impl fmt::Display for HashError {
             Self::Empty => "the password is empty; choose one with at least one character",
             Self::TooLong => "the password is longer than 65535 bytes; choose a shorter one",
             Self::NoRandomness => "the operating system gave no randomness for the salt; try again",
+            Self::Iterations => "a verifier of SCRAM has 100000 to 10000000 iterations",
+            Self::Unpreparable => {
+                "the password has a character that no protocol may carry, such as a control character"
+            }
         })
     }
 }

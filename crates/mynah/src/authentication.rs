@@ -1,0 +1,98 @@
+//! The users of a running broker: read at the start and again on SIGHUP.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use mynah_auth::{Authenticator, Door, FileError, Standing, Tenants, Users, UsersFile, VerifyToken};
+use mynah_model::{Groups, Identity};
+use mynah_net::Verify;
+
+use crate::complaint::Complaint;
+use crate::config::{Listener, Settings};
+use crate::doorkeeper::{self, Doorkeeper};
+use crate::identity::Others;
+
+/// Who is let in, and where that is written.
+pub(crate) struct Authentication {
+    authenticator: Arc<Authenticator>,
+    others: Option<Arc<Others>>,
+    file: Option<PathBuf>,
+    tenants: Tenants,
+}
+
+impl Authentication {
+    /// Reads the users, and begins to fetch what others know. Called inside the runtime. None if no listener asks who its peers are.
+    pub(crate) fn load(settings: &Settings) -> Result<Option<Self>, Complaint> {
+        let certifies = settings.listeners.iter().any(|l| l.admittance.identity_from.is_some());
+        if settings.users_file.is_none() && settings.others.is_empty() && !certifies {
+            return Ok(None);
+        }
+        let (file, tenants) = (settings.users_file.clone(), settings.tenants.clone());
+        let users = read(file.as_deref(), &tenants, None)?;
+        let others = Others::start(settings.others.clone())?.map(Arc::new);
+        let asked = others.clone().map(|others| others as Arc<dyn VerifyToken>);
+        let authenticator = Authenticator::new(users, settings.throttle, asked, doorkeeper::log)?;
+        Ok(Some(Self { authenticator: Arc::new(authenticator), others, file, tenants }))
+    }
+
+    /// Verifies for the engine, whose listeners have these doors.
+    pub(crate) fn verifier(&self, doors: Vec<Door>) -> Arc<dyn Verify> {
+        Arc::new(Doorkeeper::new(Arc::clone(&self.authenticator), doors, self.others.is_some()))
+    }
+
+    /// Reads the users again. Returns how identities stand that stand otherwise than before. If the file cannot be used, the
+    /// users stay as they were.
+    pub(crate) fn reload(&self) -> Result<HashMap<Identity, Option<Groups>>, FileError> {
+        if let Some(others) = &self.others {
+            others.reload();
+        }
+        let users = read(self.file.as_deref(), &self.tenants, Some(&self.authenticator.users()))?;
+        let changes = self.authenticator.replace_users(users).into_iter();
+        let standing = |(identity, standing)| match standing {
+            Standing::Gone => (identity, None),
+            Standing::Groups(groups) => (identity, Some(groups)),
+        };
+        Ok(changes.map(standing).collect())
+    }
+
+    /// Those of `identities` that nobody may be.
+    pub(crate) fn gone<'i>(
+        &self,
+        identities: impl Iterator<Item = &'i Identity>,
+    ) -> HashMap<Identity, Option<Groups>> {
+        let users = self.authenticator.users();
+        identities
+            .filter(|identity| !users.stands(identity))
+            .map(|identity| (identity.clone(), None))
+            .collect()
+    }
+}
+
+/// The users of the file, or nobody if there is no file.
+fn read(path: Option<&Path>, tenants: &Tenants, previous: Option<&Users>) -> Result<Users, FileError> {
+    let Some(path) = path else { return Users::new(&UsersFile::new(Path::new("")), tenants, previous) };
+    let file = UsersFile::open(path)?;
+    for warning in file.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let users = Users::new(&file, tenants, previous)?;
+    if users.is_empty() {
+        tracing::warn!("{}: no users, so nobody with a password is let in", path.display());
+    }
+    Ok(users)
+}
+
+/// A listener, as logging in depends on it.
+pub(crate) fn door(listener: &Listener) -> Door {
+    let admittance = &listener.admittance;
+    Door {
+        listener: listener.name.as_str().into(),
+        protocol: listener.protocol.name(),
+        tenant: admittance.tenant,
+        anonymous: admittance.anonymous,
+        passwords: admittance.passwords,
+        plaintext_auth: admittance.plaintext_auth,
+        identity_from: admittance.identity_from,
+    }
+}

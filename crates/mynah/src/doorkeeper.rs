@@ -1,0 +1,197 @@
+//! Logging in, as the workers have it done: what they know of a peer and what it says goes to the authenticator.
+
+use std::sync::Arc;
+
+use mynah_auth::sasl;
+use mynah_auth::{Authenticator, Certificate, Channel, Door, Login, LoginEvent, Peer, Refusal};
+use mynah_engine::{AlternativeName, Authenticated, PeerCertificate};
+use mynah_model::{Instant, Reason};
+use mynah_net::{Answer, Caller, ChannelBinding, Mechanism, Verify};
+use mynah_stack::Credentials;
+
+/// Asks the authenticator, for peers at these doors.
+pub(crate) struct Doorkeeper {
+    authenticator: Arc<Authenticator>,
+    /// By the place of their listener among those of the engine.
+    doors: Vec<Arc<Door>>,
+    /// Whether others may be asked.
+    waits: bool,
+}
+
+/// Threads that may wait for others, beside those that hash.
+const WAITING_THREADS: usize = 32;
+
+impl Doorkeeper {
+    pub(crate) fn new(authenticator: Arc<Authenticator>, doors: Vec<Door>, waits: bool) -> Self {
+        Self { authenticator, doors: doors.into_iter().map(Arc::new).collect(), waits }
+    }
+
+    fn peer(&self, caller: &Caller) -> Result<Peer, Reason> {
+        let door = self.doors.get(usize::from(caller.listener)).ok_or(Reason::BadCredentials)?;
+        Ok(Peer {
+            door: Arc::clone(door),
+            address: caller.address,
+            is_local: caller.is_local,
+            certificate: caller.certificate.as_deref().map(|certificate| Arc::new(described(certificate))),
+            channel: caller.channel.as_ref().map(channel),
+        })
+    }
+}
+
+impl Verify for Doorkeeper {
+    fn threads(&self, cores: usize) -> usize {
+        cores.div_ceil(2) + if self.waits { WAITING_THREADS } else { 0 }
+    }
+
+    fn recall(
+        &self,
+        now: Instant,
+        caller: &Caller,
+        credentials: &Credentials,
+    ) -> Option<Result<Authenticated, Reason>> {
+        let password = credentials.password.as_deref().unwrap_or_default();
+        let peer = self.peer(caller).ok()?;
+        let result = self.authenticator.recall(now, &peer, &credentials.user, password)?;
+        Some(result.map(|login| authenticated(login, None)))
+    }
+
+    fn verify(
+        &self,
+        now: Instant,
+        caller: &Caller,
+        credentials: &Credentials,
+    ) -> Result<Authenticated, Reason> {
+        let password = credentials.password.as_deref().unwrap_or_default();
+        let login =
+            self.authenticator.verify_password(now, &self.peer(caller)?, &credentials.user, password)?;
+        Ok(authenticated(login, None))
+    }
+
+    fn certified(&self, now: Instant, caller: &Caller, user: Option<&str>) -> Result<Authenticated, Reason> {
+        let login = self.authenticator.verify_certificate(now, &self.peer(caller)?, user)?;
+        Ok(authenticated(login, None))
+    }
+
+    fn begin(&self, caller: &Caller, method: &str) -> Result<Box<dyn Mechanism>, Reason> {
+        let mechanism = self.authenticator.begin(self.peer(caller)?, method)?;
+        Ok(Box::new(Exchange(mechanism)))
+    }
+}
+
+/// An exchange by a mechanism of SASL.
+struct Exchange(Box<dyn sasl::Mechanism>);
+
+impl Mechanism for Exchange {
+    fn step(&mut self, now: Instant, message: &[u8]) -> Result<Answer, Reason> {
+        Ok(match self.0.step(now, message)? {
+            sasl::Answer::Challenge(challenge) => Answer::Challenge(challenge),
+            sasl::Answer::Proved { login, last_word } => Answer::Proved(authenticated(login, last_word)),
+        })
+    }
+}
+
+fn authenticated(login: Login, last_word: Option<Box<[u8]>>) -> Authenticated {
+    let Login { identity, groups, valid_until } = login;
+    Authenticated { identity, groups, valid_until, last_word }
+}
+
+fn described(certificate: &PeerCertificate) -> Certificate {
+    let names = certificate.names.iter().map(|name| match name {
+        AlternativeName::Dns(name) | AlternativeName::Email(name) | AlternativeName::Uri(name) => {
+            name.clone()
+        }
+    });
+    Certificate {
+        sha256: certificate.sha256,
+        common_name: certificate.common_name.clone(),
+        names: names.collect(),
+    }
+}
+
+fn channel(binding: &ChannelBinding) -> Channel {
+    Channel {
+        exporter: binding.exporter.map(|exporter| Box::from(&exporter[..])),
+        server_end_point: binding.server_end_point.as_deref().map(Box::from),
+    }
+}
+
+/// Logs the outcome of an attempt to log in. Whoever has to wait for its failures is not worth a line that everybody sees.
+pub(crate) fn log(event: &LoginEvent<'_>) {
+    let LoginEvent { peer, user, method, outcome } = event;
+    let (listener, address) = (&*peer.door.listener, peer.address.map(tracing::field::display));
+    let user = user.map(tracing::field::debug);
+    match outcome {
+        Ok(login) => tracing::debug!(identity = ?login.identity, address, listener, method, "logged in"),
+        Err(Refusal::Throttled) => {
+            tracing::debug!(user, address, listener, method, "a login was refused: too many failures");
+        }
+        Err(refusal) => {
+            tracing::info!(user, address, listener, method, %refusal, "a login was refused");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mynah_auth::{PasswordForms, Tenants, ThrottleSettings, User, Users, UsersFile};
+    use mynah_model::TenantId;
+    use std::path::Path;
+
+    const NOW: Instant = Instant::from_micros(1);
+
+    fn doorkeeper() -> Doorkeeper {
+        let mut ada = User::new("ada");
+        let forms = PasswordForms {
+            argon2: true,
+            scram_sha_256: false,
+            scram_sha_1: false,
+            iterations: mynah_auth::ITERATIONS,
+        };
+        ada.set_password("engine", forms).unwrap();
+        let mut file = UsersFile::new(Path::new("users"));
+        file.add(ada).unwrap();
+        let users = Users::new(&file, &Tenants::default(), None).unwrap();
+        let authenticator = Authenticator::new(users, ThrottleSettings::default(), None, log).unwrap();
+        let door = Door {
+            listener: "m".into(),
+            protocol: "mqtt",
+            tenant: TenantId::DEFAULT,
+            anonymous: false,
+            passwords: true,
+            plaintext_auth: true,
+            identity_from: Some(mynah_auth::IdentityFrom::SubjectAlternativeName),
+        };
+        Doorkeeper::new(Arc::new(authenticator), vec![door], false)
+    }
+
+    #[test]
+    fn what_a_peer_says_reaches_the_authenticator() {
+        let own = doorkeeper();
+        let caller = Caller { listener: 0, address: None, is_local: true, certificate: None, channel: None };
+        let credentials =
+            |password: &[u8]| Credentials { user: "ada".into(), password: Some(password.into()) };
+        assert!(own.recall(NOW, &caller, &credentials(b"engine")).is_none());
+        let proved = own.verify(NOW, &caller, &credentials(b"engine")).unwrap();
+        assert_eq!(proved.identity.name(), "ada");
+        assert!(matches!(own.recall(NOW, &caller, &credentials(b"engine")), Some(Ok(_))));
+        assert_eq!(own.verify(NOW, &caller, &credentials(b"x")).err(), Some(Reason::BadCredentials));
+
+        let said = |message: &[u8]| own.begin(&caller, "PLAIN")?.step(NOW, message);
+        assert!(
+            matches!(said(b"\0ada\0engine"), Ok(Answer::Proved(proved)) if proved.identity.name() == "ada")
+        );
+        assert_eq!(said(b"eve\0ada\0engine").err(), Some(Reason::NotAuthorized));
+        assert_eq!(own.begin(&caller, "plain").err(), Some(Reason::BadAuthenticationMethod));
+        let elsewhere = Caller { is_local: false, ..caller.clone() };
+        assert_eq!(own.begin(&elsewhere, "PLAIN").err(), Some(Reason::BadAuthenticationMethod));
+
+        let names = [AlternativeName::Uri("urn:dev:7".into())].into();
+        let certificate = PeerCertificate { der: Box::default(), sha256: [0; 32], common_name: None, names };
+        let certified = Caller { certificate: Some(Arc::new(certificate)), ..caller };
+        let proved = own.certified(NOW, &certified, None).unwrap();
+        assert_eq!(proved.identity.name(), "urn:dev:7");
+        let nowhere = Caller { listener: 7, ..certified };
+        assert_eq!(own.certified(NOW, &nowhere, None).err(), Some(Reason::BadCredentials));
+    }
+}

@@ -1,7 +1,7 @@
 //! Reading the journal into what is live: at a start, and all the time behind the committer.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::disk::{self, Disk, DiskFile, read_full};
 use crate::error::StoreError;
@@ -166,8 +166,7 @@ impl Quarantine<'_> {
         let mut copy = vec![0; bytes.min(COPY_MAX) as usize];
         let count = read_full(file, &mut copy, u64::from(at.offset))?;
         disk::create_folder(self.disk, self.folder)?;
-        let name = format!("{:010}-{}.bin", at.segment, at.offset);
-        let path = self.folder.join(&name);
+        let path = self.copy(at);
         let kept = match self.disk.create(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.disk.open(&path)?,
             made => made?,
@@ -176,5 +175,22 @@ impl Quarantine<'_> {
         kept.sync()?;
         self.disk.sync_folder(self.folder)?;
         Ok(path.display().to_string())
+    }
+
+    /// The name of the file that has these damaged bytes already, if there is one.
+    pub(crate) fn has(&self, file: &dyn DiskFile, at: Position, bytes: u64) -> Option<String> {
+        let path = self.copy(at);
+        let kept = self.disk.open(&path).ok()?;
+        let (mut damaged, mut copy) = (vec![0; bytes.min(COPY_MAX) as usize], Vec::new());
+        let count = read_full(file, &mut damaged, u64::from(at.offset)).ok()?;
+        copy.resize(count, 0);
+        let same = kept.bytes().ok()? == count as u64
+            && read_full(&*kept, &mut copy, 0).ok()? == count
+            && copy == damaged[..count];
+        same.then(|| path.display().to_string())
+    }
+
+    fn copy(&self, at: Position) -> PathBuf {
+        self.folder.join(format!("{:010}-{}.bin", at.segment, at.offset))
     }
 }

@@ -105,6 +105,12 @@ pub struct Status {
     pub waits_for_space: bool,
     /// Syncs since the start.
     pub syncs: u64,
+    /// How long these took together.
+    pub sync_time: Duration,
+    /// Bytes that wait to be written.
+    pub waiting_bytes: u64,
+    /// Bytes that are free on the disk.
+    pub free_bytes: u64,
     /// Bytes of all segments.
     pub journal_bytes: u64,
     /// Segments.
@@ -118,6 +124,7 @@ pub struct Status {
 #[derive(Debug, Default)]
 struct Watch {
     low: AtomicBool,
+    free_bytes: AtomicU64,
     journal_bytes: AtomicU64,
     segments: AtomicU64,
     live_bytes: AtomicU64,
@@ -274,6 +281,9 @@ impl Store {
             is_low_on_space: self.is_low_on_space(),
             waits_for_space: self.shared.has_no_room(),
             syncs: self.shared.syncs(),
+            sync_time: self.shared.sync_time(),
+            waiting_bytes: self.shared.waiting_bytes(),
+            free_bytes: get(&self.watch.free_bytes),
             journal_bytes: get(&self.watch.journal_bytes),
             segments: get(&self.watch.segments),
             live_bytes: get(&self.watch.live_bytes),
@@ -418,6 +428,7 @@ impl Keeping {
             let min =
                 if was_low { self.free_bytes_min + self.free_bytes_min / 8 } else { self.free_bytes_min };
             self.watch.low.store(free < min, Ordering::Relaxed);
+            self.watch.free_bytes.store(free, Ordering::Relaxed);
         }
         let numbers = self.keeper.segments.numbers();
         let bytes = numbers.iter().filter_map(|&number| self.keeper.segments.bytes(number).ok()).sum();

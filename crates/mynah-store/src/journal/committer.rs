@@ -125,6 +125,7 @@ pub(crate) struct Shared {
     no_room: AtomicBool,
     failed: AtomicBool,
     syncs: AtomicU64,
+    sync_micros: AtomicU64,
     wakes: Mutex<Vec<Wake>>,
     /// What was written, for who follows the journal.
     handed: Arc<Handed>,
@@ -153,6 +154,7 @@ impl Shared {
             no_room: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             syncs: AtomicU64::new(0),
+            sync_micros: AtomicU64::new(0),
             wakes: Mutex::default(),
             handed: Arc::default(),
             call_follower,
@@ -188,6 +190,16 @@ impl Shared {
     /// Syncs so far.
     pub(crate) fn syncs(&self) -> u64 {
         self.syncs.load(Ordering::Relaxed)
+    }
+
+    /// How long all of them took together.
+    pub(crate) fn sync_time(&self) -> Duration {
+        Duration::from_micros(self.sync_micros.load(Ordering::Relaxed))
+    }
+
+    /// Bytes that wait to be written.
+    pub(crate) fn waiting_bytes(&self) -> u64 {
+        self.line().bytes as u64
     }
 
     /// Whether a write waits for room on the disk.
@@ -437,9 +449,12 @@ impl Committer<'_> {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        let begun = Instant::now();
         self.writer.sync()?;
+        let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         (self.due, self.last_sync) = (None, Some(Instant::now()));
         let shared = self.shared;
+        shared.sync_micros.fetch_add(took, Ordering::Relaxed);
         shared.syncs.fetch_add(1, Ordering::Relaxed);
         shared.synced_position.store(self.writer.synced().to_u64(), Ordering::Release);
         if let Some(last) = self.unsynced.iter().map(|(_, ticket)| *ticket).max() {

@@ -50,6 +50,7 @@ pub(super) struct Listener {
     pub(super) plaintext_auth: Option<Spanned<bool>>,
     pub(super) tenant: Option<Spanned<String>>,
     pub(super) profile: Option<Spanned<String>>,
+    pub(super) durability: Option<Spanned<Durability>>,
     pub(super) transport: Option<Spanned<Transport>>,
     pub(super) websocket: Option<Spanned<WebSocket>>,
     pub(super) tls: Option<Spanned<Tls>>,
@@ -377,7 +378,7 @@ impl Default for Sys {
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct StoreTable {
-    pub(super) path: Option<Spanned<String>>,
+    pub(super) path: Spanned<String>,
     pub(super) durability: Durability,
     pub(super) interval_ms: u32,
     pub(super) free_bytes_min: u64,
@@ -385,7 +386,8 @@ pub(super) struct StoreTable {
 
 impl Default for StoreTable {
     fn default() -> Self {
-        Self { path: None, durability: Durability::Sync, interval_ms: 100, free_bytes_min: 256 << 20 }
+        let path = Spanned::new(0..0, "mynah-data".to_owned());
+        Self { path, durability: Durability::Sync, interval_ms: 100, free_bytes_min: 256 << 20 }
     }
 }
 

@@ -57,7 +57,19 @@ pub(crate) struct Settings {
 pub(crate) struct StoreSettings {
     pub(crate) folder: PathBuf,
     pub(crate) keeping: Keeping,
+    /// Whether what is promised to bridges waits until it is stored.
+    pub(crate) bridges_wait: bool,
     pub(crate) free_bytes_min: u64,
+}
+
+impl StoreSettings {
+    /// What the configuration calls this way of keeping.
+    pub(crate) const fn keeping_name(&self) -> &'static str {
+        match self.keeping {
+            Keeping::Sync => "sync",
+            Keeping::Interval(_) => "interval",
+        }
+    }
 }
 
 /// Profiles of listeners, by name.
@@ -100,6 +112,10 @@ pub(super) fn settle(document: Document, rules: RuleSet, path: &Path) -> Result<
     let (Ok(http), true) = (http, wrongs.is_empty()) else {
         return Err(wrongs);
     };
+    // Bridges are as the store is: they have no listener that says otherwise.
+    let waits = listeners.iter().any(|listener| listener.waits && listener.protocol != Protocol::Management)
+        || (document.store.durability == Durability::Sync && !bridges.is_empty());
+    let store = store(&document, waits, folder);
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
     Ok(Settings {
         workers: document.workers.map(Spanned::into_inner),
@@ -123,21 +139,22 @@ pub(super) fn settle(document: Document, rules: RuleSet, path: &Path) -> Result<
         },
         log_format: document.log.format,
         sys_interval: Some(seconds(document.sys.interval_s)).filter(|interval| !interval.is_zero()),
-        store: store(&document.store, folder),
+        store,
         shutdown_grace: seconds(document.shutdown.grace_s),
     })
 }
 
-fn store(written: &document::StoreTable, folder: &Path) -> Option<StoreSettings> {
-    let keeping = match written.durability {
-        Durability::Sync => Keeping::Sync,
-        Durability::Interval => Keeping::Interval(Duration::from_millis(written.interval_ms.into())),
-        Durability::Memory => return None,
-    };
-    let path = written.path.as_ref()?;
+/// `waits`: whether anybody waits until something is stored.
+fn store(document: &Document, waits: bool, folder: &Path) -> Option<StoreSettings> {
+    let written = &document.store;
+    if written.durability == Durability::Memory {
+        return None;
+    }
+    let interval = Duration::from_millis(written.interval_ms.into());
     Some(StoreSettings {
-        folder: folder.join(path.get_ref()),
-        keeping,
+        folder: folder.join(written.path.get_ref()),
+        keeping: if waits { Keeping::Sync } else { Keeping::Interval(interval) },
+        bridges_wait: written.durability == Durability::Sync,
         free_bytes_min: written.free_bytes_min,
     })
 }

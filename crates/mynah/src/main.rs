@@ -12,6 +12,7 @@ mod config;
 mod denials;
 mod doorkeeper;
 mod identity;
+mod import;
 mod logging;
 mod management;
 mod rules;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Sub(arguments) => client::subscribe(&arguments).map(done),
         Command::Rules { command: Rules::Test(arguments) } => rules::test(&arguments).map(done),
         Command::User { command } => user::run(&command).map(done),
+        Command::Import { command } => import::run(&command).map(done),
         Command::Store { command } => store::run(&command),
     };
     match result {

@@ -7,6 +7,7 @@ mod crossing;
 mod curl;
 mod directory;
 mod example;
+mod import;
 mod logins;
 mod mosquitto;
 mod paho;

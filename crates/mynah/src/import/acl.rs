@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn what_a_rule_cannot_say_allows_nothing_and_denies_more() {
-        let text = "user ada\ntopic read a/%u\npattern read b-%u/c\npattern deny c-%u/c\npattern c-x/c\n";
+        let text = "user ada\ntopic read x/%u/y\npattern read b-%u/c\npattern deny c-%u/c\npattern c-x/c\n";
         let (rules, notes) = rules(text);
         assert!(rules.contains(&"deny = [\"+/c\"]".to_owned()), "{rules:?}");
         assert!(!rules.concat().contains('%') && notes.len() == 3, "{rules:?} {notes:?}");

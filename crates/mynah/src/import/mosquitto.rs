@@ -274,3 +274,34 @@ fn seconds(text: &str) -> Option<u64> {
     };
     text[..at].parse::<u32>().ok().map(|count| u64::from(count) * unit)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_counts_with_a_unit() {
+        for (text, expected) in [
+            ("2h", Some(7_200)),
+            ("14d", Some(1_209_600)),
+            ("1w", Some(604_800)),
+            ("2m", Some(5_184_000)),
+            ("1y", Some(31_536_000)),
+            ("1", None),
+            ("d", None),
+            ("", None),
+            ("9999999999d", None),
+            ("1é", None),
+        ] {
+            assert_eq!(seconds(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_action_that_nothing_allows_is_denied() {
+        let read = "[[rule]]\naction = \"subscribe\"\nallow = [\"publish\"]\n";
+        assert!(closed(read).contains("\"publish\"\ndeny = true") && !closed(read).contains("subscribe"));
+        assert_eq!(closed("").matches("deny = true").count(), 2);
+        assert_eq!(closed("[[rule]]\naction = [\"publish\", \"subscribe\"]\nallow = true\n"), "");
+    }
+}

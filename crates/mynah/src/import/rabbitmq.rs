@@ -27,7 +27,7 @@ struct Account {
     name: String,
     #[serde(default)]
     password_hash: String,
-    /// Files of RabbitMQ before 3.6 have none: then it is MD5.
+    /// Files of RabbitMQ before 3.6.1 have none.
     #[serde(default)]
     hashing_algorithm: String,
     #[serde(default)]
@@ -94,7 +94,9 @@ fn user(account: &Account, place: &str, notes: &mut Vec<Note>) -> Option<User> {
     let what = format!("user {}", account.name);
     let algorithm = match account.hashing_algorithm.as_str() {
         "rabbit_password_hashing_sha256" | "rabbit_password_hashing_sha512" => &*account.hashing_algorithm,
-        "" | "rabbit_password_hashing_md5" => {
+        // Hashes by the MD5 of still older files are too short for this.
+        "" => "rabbit_password_hashing_sha256",
+        "rabbit_password_hashing_md5" => {
             notes.push(Note::new(
                 place,
                 what,
@@ -128,4 +130,71 @@ fn user(account: &Account, place: &str, notes: &mut Vec<Note>) -> Option<User> {
     }
     user.groups = groups.into_iter().collect();
     Some(user)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> (Vec<String>, Vec<String>) {
+        let mut notes = Vec::new();
+        let users = parse(Path::new("d.json"), text, &mut notes).unwrap();
+        let users = users.iter().map(|(place, user)| format!("{place} {user}")).collect();
+        (users, notes.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn users_have_their_hash_and_their_tags_as_groups() {
+        // The hash of RabbitMQ's manual: "Computing a Password Hash".
+        let hash = "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR";
+        let of = |tags: &str| {
+            format!(
+                r#"{{"users": [{{"name": "ada", "password_hash": "{hash}", "tags": {tags},
+                    "hashing_algorithm": "rabbit_password_hashing_sha256", "limits": {{}}}}]}}"#
+            )
+        };
+        let line = format!("d.json: users[0] ada:rabbit_password_hashing_sha256${hash}");
+        for (tags, groups) in [
+            (r#"["administrator", "ops"]"#, " groups=administrator,ops"),
+            (r#""administrator, ops""#, " groups=administrator,ops"),
+            ("[]", ""),
+            ("\"\"", ""),
+        ] {
+            assert_eq!(parsed(&of(tags)), (vec![format!("{line}{groups}")], Vec::new()), "{tags}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_taken_over_is_noted_and_shows_no_hash() {
+        let (users, notes) = parsed(
+            r#"{"users": [
+                {"name": "old", "password_hash": "c2VjcmV0", "hashing_algorithm": "rabbit_password_hashing_md5"},
+                {"name": "odd", "password_hash": "c2VjcmV0", "hashing_algorithm": "mine"},
+                {"name": "none", "password_hash": "", "hashing_algorithm": "rabbit_password_hashing_sha256"},
+                {"name": "bad", "password_hash": "c2VjcmV0", "hashing_algorithm": "rabbit_password_hashing_sha512"}],
+              "permissions": [{"user": "old", "vhost": "/", "configure": "", "write": "", "read": ".*"}],
+              "queues": [{}, {}], "vhosts": [], "rabbit_version": "3.10.8"}"#,
+        );
+        assert_eq!(users, [""; 0]);
+        let begin = [
+            "d.json: users[0]: user old: hashes by MD5",
+            "d.json: users[1]: user odd: this hashing algorithm",
+            "d.json: users[2]: user none: it has no password",
+            "d.json: users[3]: user bad: this is no such hash",
+            "d.json: permissions[0]: user old in /: permissions",
+            "d.json: queues (2): only users",
+        ];
+        assert_eq!(notes.len(), begin.len(), "{notes:?}");
+        for (note, begin) in notes.iter().zip(begin) {
+            assert!(note.starts_with(begin) && !note.contains("c2VjcmV0"), "{note}");
+        }
+    }
+
+    #[test]
+    fn another_document_is_refused() {
+        for text in ["", "[]", "{}", r#"{"users": [{}]}"#] {
+            let error = parse(Path::new("d.json"), text, &mut Vec::new()).unwrap_err().to_string();
+            assert!(error.starts_with("d.json: these are no definitions of RabbitMQ"), "{error}");
+        }
+    }
 }

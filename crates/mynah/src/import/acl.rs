@@ -78,7 +78,7 @@ impl Acl {
         Ok(Self::parse(path, &text, notes))
     }
 
-    fn parse(path: &Path, text: &str, notes: &mut Vec<Note>) -> Self {
+    pub(super) fn parse(path: &Path, text: &str, notes: &mut Vec<Note>) -> Self {
         let path: Arc<Path> = path.into();
         let (mut acl, mut user) = (Self::default(), None);
         for (at, line) in text.lines().enumerate() {

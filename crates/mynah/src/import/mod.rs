@@ -2,6 +2,8 @@
 //! its place; where something is in doubt less is permitted than there.
 
 mod acl;
+#[cfg(test)]
+mod agreement;
 mod bridges;
 mod lines;
 mod listeners;

@@ -166,7 +166,7 @@ fn of_acl(
 }
 
 /// An action that no rule allows would be permitted to everybody: rules that deny what no ACL file allows to anybody.
-fn closed(rules: &str) -> String {
+pub(super) fn closed(rules: &str) -> String {
     let allows = |action: &str| {
         rules.split("[[rule]]").any(|rule| {
             let mut lines = rule.lines();

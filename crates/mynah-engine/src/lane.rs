@@ -55,6 +55,14 @@ impl Manner<'_> {
 }
 
 impl Lane {
+    /// Whether what is promised on a connection waits until it is stored.
+    #[inline]
+    pub(crate) fn waits(&self, id: ConnectionId) -> bool {
+        let listener = |connection: &Connection| connection.listener;
+        self.journal.waits()
+            && self.connections.get(id).map(listener).is_none_or(|at| self.journal.waits_at(at))
+    }
+
     pub(crate) fn new(sessions: SessionTable, judge: Judge) -> Self {
         Self {
             connections: Connections::default(),

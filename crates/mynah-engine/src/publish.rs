@@ -79,7 +79,7 @@ impl Engine {
     fn confirm_again(&mut self, now: Instant, id: ConnectionId, receipt: u16) {
         let (class, result) = (Class::ExactlyOnce, Ok(true));
         let after = self.lane.journal.after_all();
-        if !self.lane.journal.waits() || self.lane.journal.is_past(after) {
+        if !self.lane.waits(id) || self.lane.journal.is_past(after) {
             return self.tell(now, id, Outcome::Published { receipt, class, result });
         }
         self.hold(id, after, Held::Published { receipt, class, result });
@@ -110,7 +110,8 @@ impl Engine {
         }
         self.lane.journal.begin();
         if self.lane.journal.full && self.has_to_be_stored(id, publish) {
-            return Err(Reason::QuotaExceeded);
+            self.count_dropped(DropReason::StorageFull, 1);
+            return Err(Reason::StorageFull);
         }
         if publish.header.class != Class::ExactlyOnce {
             return Ok(Received::New);
@@ -133,7 +134,8 @@ impl Engine {
             shared.read_shares().matches(tenant, topic, &mut found.groups);
         });
         let wanted = view.header.class.is_confirmed() && may_be_stored(&self.lane, shared, route);
-        wanted || view.header.retain
+        // What takes a value away makes room.
+        wanted || (view.header.retain && !view.payload().is_empty())
     }
 
     /// Nothing is remembered of what was refused: its exchange ends with the answer, where the protocol has one that says

@@ -50,7 +50,8 @@ impl Engine {
         let mut told = false;
         if let Source::Peer(Origin { connection, receipt, word: Word::First }) = source
             && class == Class::ExactlyOnce
-            && !(waits && (retained || has_to_wait(&self.lane, shared, connection, from, route)))
+            && !(self.lane.waits(connection)
+                && (retained || has_to_wait(&self.lane, shared, connection, from, route)))
         {
             self.lane.tell(now, connection, Outcome::Published { receipt, class, result: Ok(wanted) });
             told = true;

@@ -48,6 +48,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: UserCommand,
     },
+    /// Look at, check, mend, write out or read in a store that no broker has open
+    Store {
+        #[command(subcommand)]
+        command: Store,
+    },
 }
 
 /// Which server, and as whom.
@@ -217,6 +222,53 @@ pub(crate) enum UserCommand {
     List {
         /// Users file
         file: PathBuf,
+    },
+}
+
+/// Which store.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct StoreFolder {
+    /// Folder of the store; without one it is the folder that `mynah serve` would use
+    pub(crate) folder: Option<PathBuf>,
+    /// Configuration file that names the folder
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// What ends with 3 has found damage; with 1 it could not be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Store {
+    /// Say what a store holds
+    Stat {
+        #[command(flatten)]
+        folder: StoreFolder,
+    },
+    /// Read every byte and change nothing; ends with 3 if something is damaged
+    Verify {
+        #[command(flatten)]
+        folder: StoreFolder,
+    },
+    /// Make the state anew from the journal and put damaged bytes aside; ends with 3 if something is lost
+    Repair {
+        #[command(flatten)]
+        folder: StoreFolder,
+    },
+    /// Write everything that is live, one JSON object a line
+    Export {
+        #[command(flatten)]
+        folder: StoreFolder,
+        /// File to be made; without one it is written to standard output
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Make a store of what was exported
+    Import {
+        #[command(flatten)]
+        folder: StoreFolder,
+        /// File to be read; without one standard input is
+        #[arg(short, long, value_name = "FILE")]
+        input: Option<PathBuf>,
     },
 }
 

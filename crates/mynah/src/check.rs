@@ -7,7 +7,7 @@ use mynah_auth::{Users, UsersFile};
 use mynah_net::Keeping;
 
 use crate::complaint::Complaint;
-use crate::config::{self, Bridge, Settings};
+use crate::config::{self, Bridge, Listener, Protocol, Settings};
 
 /// Checks a configuration and prints what it means.
 pub(crate) fn run(file: Option<&Path>) -> Result<(), Complaint> {
@@ -22,6 +22,10 @@ pub(crate) fn run(file: Option<&Path>) -> Result<(), Complaint> {
     }
     print!("{}", summary(&settings));
     Ok(())
+}
+
+fn publishes(listener: &Listener) -> bool {
+    listener.protocol != Protocol::Management
 }
 
 /// Who is asked who a peer is, beside the users file.
@@ -67,11 +71,12 @@ pub(crate) fn summary(settings: &Settings) -> String {
             (false, false) => "devices with a certificate",
         };
         let (protocol, address) = (listener.protocol.name(), listener.address.to_string());
-        let entrance = &listener.entrance;
+        let (entrance, keeps) = (&listener.entrance, settings.store.is_some());
         let layers = [
             entrance.websocket.as_ref().map(|_| ", by WebSocket"),
             entrance.tls.as_ref().map(|_| ", over TLS"),
             Some(", behind proxies").filter(|_| !entrance.proxies.is_empty()),
+            Some(", waits for no disk").filter(|_| keeps && !listener.waits && publishes(listener)),
         ];
         let layers: String = layers.into_iter().flatten().collect();
         // Writing to a string does not fail.
@@ -108,7 +113,7 @@ pub(crate) fn summary(settings: &Settings) -> String {
             let _ = writeln!(text, "store      in {:<21} {kept}", store.folder.display());
         }
         None => {
-            off.push("storage (all state is in memory and gone at a restart; set `store.path` to keep it)");
+            off.push("storage (all state is in memory and gone at a restart)");
         }
     }
     let _ = writeln!(text, "off: {}", off.join(", "));

@@ -1,11 +1,15 @@
 //! The program from outside: what it prints, what it returns, and how it comes and goes.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
 
+mod store;
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -59,6 +63,8 @@ struct Broker {
     mqtt: SocketAddr,
     http: SocketAddr,
     management: SocketAddr,
+    /// Everything that it has said.
+    log: Arc<Mutex<String>>,
 }
 
 const LISTENERS: &str = r#"
@@ -83,26 +89,37 @@ grace_s = 5
 
 impl Broker {
     fn start(config: &Path) -> Self {
-        let mut child = mynah(&["serve", "-c", config.to_str().unwrap()]).spawn().unwrap();
+        Self::spawn(&mut mynah(&["serve", "-c", config.to_str().unwrap()]))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
-        let mut address = |protocol: &str| loop {
+        let (mut addresses, mut said_so_far) = (BTreeMap::new(), String::new());
+        loop {
             let mut line = String::new();
             assert!(log.read_line(&mut line).unwrap() > 0, "the broker ended");
-            if line.contains("\"listening\"") && line.contains(&format!("\"protocol\":\"{protocol}\"")) {
-                return line
-                    .split("\"address\":\"")
-                    .nth(1)
-                    .unwrap()
-                    .split('"')
-                    .next()
-                    .unwrap()
-                    .parse()
-                    .unwrap();
+            said_so_far.push_str(&line);
+            if line.contains("\"ready\"") {
+                break;
             }
-        };
-        let (mqtt, http, management) = (address("mqtt"), address("http"), address("management"));
-        thread::spawn(move || log.read_to_string(&mut String::new()));
-        Self { child, mqtt, http, management }
+            let said = |name: &str| {
+                Some(line.split_once(&format!("\"{name}\":\""))?.1.split_once('"')?.0.to_owned())
+            };
+            if let (Some(protocol), Some(address)) = (said("protocol"), said("address")) {
+                addresses.insert(protocol, address.parse().unwrap());
+            }
+        }
+        let (mqtt, http, management) = (addresses["mqtt"], addresses["http"], addresses["management"]);
+        let heard = Arc::new(Mutex::new(said_so_far));
+        let hearing = Arc::clone(&heard);
+        thread::spawn(move || {
+            let mut line = String::new();
+            while log.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
+                hearing.lock().unwrap().push_str(&std::mem::take(&mut line));
+            }
+        });
+        Self { child, mqtt, http, management, log: heard }
     }
 
     fn url(&self) -> String {

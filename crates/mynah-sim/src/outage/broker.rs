@@ -183,6 +183,7 @@ impl Broker {
             let is_forgotten = match change {
                 Change::Received { complete: false, .. } => lapse == Some(Lapse::ForgetsReceived),
                 Change::Part { .. } => lapse == Some(Lapse::ForgetsParts),
+                Change::Errand { .. } => lapse == Some(Lapse::ForgetsErrands),
                 Change::Lease { received: true, .. } => lapse == Some(Lapse::ForgetsTaken),
                 _ => false,
             };

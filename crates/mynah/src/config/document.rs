@@ -50,6 +50,7 @@ pub(super) struct Listener {
     pub(super) plaintext_auth: Option<Spanned<bool>>,
     pub(super) tenant: Option<Spanned<String>>,
     pub(super) profile: Option<Spanned<String>>,
+    pub(super) durability: Option<Spanned<Durability>>,
     pub(super) transport: Option<Spanned<Transport>>,
     pub(super) websocket: Option<Spanned<WebSocket>>,
     pub(super) tls: Option<Spanned<Tls>>,
@@ -255,7 +256,7 @@ pub(super) struct Auth {
     pub(super) pair_failures_max: u16,
     pub(super) address_failures_max: u16,
     pub(super) identity_failures_max: u16,
-    pub(super) failures_remembered_max: NonZeroU32,
+    pub(super) failures_remembered_max: Spanned<NonZeroU32>,
     pub(super) jwt: Option<Spanned<Jwt>>,
     pub(super) http: Option<Spanned<HookTable>>,
     pub(super) ldap: Option<Spanned<Directory>>,
@@ -270,10 +271,10 @@ impl Default for Auth {
             pair_failures_max: count(throttle.pair_failures),
             address_failures_max: count(throttle.address_failures),
             identity_failures_max: count(throttle.identity_failures),
-            failures_remembered_max: u32::try_from(throttle.entries_max)
-                .ok()
-                .and_then(NonZeroU32::new)
-                .unwrap_or(NonZeroU32::MIN),
+            failures_remembered_max: Spanned::new(
+                0..0,
+                u32::try_from(throttle.entries_max).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN),
+            ),
             jwt: None,
             http: None,
             ldap: None,
@@ -294,7 +295,7 @@ impl From<&Auth> for ThrottleSettings {
             pair_failures: table.pair_failures_max.into(),
             address_failures: table.address_failures_max.into(),
             identity_failures: table.identity_failures_max.into(),
-            entries_max: table.failures_remembered_max.get() as usize,
+            entries_max: table.failures_remembered_max.get_ref().get() as usize,
         }
     }
 }
@@ -377,7 +378,7 @@ impl Default for Sys {
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct StoreTable {
-    pub(super) path: Option<Spanned<String>>,
+    pub(super) path: Spanned<String>,
     pub(super) durability: Durability,
     pub(super) interval_ms: u32,
     pub(super) free_bytes_min: u64,
@@ -385,7 +386,8 @@ pub(super) struct StoreTable {
 
 impl Default for StoreTable {
     fn default() -> Self {
-        Self { path: None, durability: Durability::Sync, interval_ms: 100, free_bytes_min: 256 << 20 }
+        let path = Spanned::new(0..0, "mynah-data".to_owned());
+        Self { path, durability: Durability::Sync, interval_ms: 100, free_bytes_min: 256 << 20 }
     }
 }
 

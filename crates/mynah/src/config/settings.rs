@@ -24,6 +24,9 @@ pub(crate) use super::listeners::{Listener, Protocol};
 use super::others::{Others, others};
 use super::rules::RuleSet;
 
+/// Failures that can be remembered: they have their memory from the start.
+const FAILURES_REMEMBERED_MAX: u32 = 1 << 24;
+
 /// Everything an operator can choose, checked.
 #[derive(Debug)]
 pub(crate) struct Settings {
@@ -54,7 +57,19 @@ pub(crate) struct Settings {
 pub(crate) struct StoreSettings {
     pub(crate) folder: PathBuf,
     pub(crate) keeping: Keeping,
+    /// Whether what is promised to bridges waits until it is stored.
+    pub(crate) bridges_wait: bool,
     pub(crate) free_bytes_min: u64,
+}
+
+impl StoreSettings {
+    /// What the configuration calls this way of keeping.
+    pub(crate) const fn keeping_name(&self) -> &'static str {
+        match self.keeping {
+            Keeping::Sync => "sync",
+            Keeping::Interval(_) => "interval",
+        }
+    }
 }
 
 /// Profiles of listeners, by name.
@@ -81,6 +96,13 @@ pub(super) fn settle(document: Document, rules: RuleSet, path: &Path) -> Result<
         wrongs.push(Wrong::at(workers, format!("there are at most {SHARDS} workers")));
     }
     let folder = path.parent().unwrap_or(Path::new(""));
+    let remembered = &document.auth.failures_remembered_max;
+    if remembered.get_ref().get() > FAILURES_REMEMBERED_MAX {
+        wrongs.push(Wrong::at(
+            remembered,
+            format!("failures_remembered_max must be 1 to {FAILURES_REMEMBERED_MAX}"),
+        ));
+    }
     let tenants = tenants(&document, &mut wrongs);
     let listeners = listeners(&document, folder, &mut wrongs);
     let (mqtt, profiles) = mqtt(&document, &mut wrongs);
@@ -90,6 +112,10 @@ pub(super) fn settle(document: Document, rules: RuleSet, path: &Path) -> Result<
     let (Ok(http), true) = (http, wrongs.is_empty()) else {
         return Err(wrongs);
     };
+    // Bridges are as the store is: they have no listener that says otherwise.
+    let waits = listeners.iter().any(|listener| listener.waits && listener.protocol != Protocol::Management)
+        || (document.store.durability == Durability::Sync && !bridges.is_empty());
+    let store = store(&document, waits, folder);
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
     Ok(Settings {
         workers: document.workers.map(Spanned::into_inner),
@@ -113,21 +139,22 @@ pub(super) fn settle(document: Document, rules: RuleSet, path: &Path) -> Result<
         },
         log_format: document.log.format,
         sys_interval: Some(seconds(document.sys.interval_s)).filter(|interval| !interval.is_zero()),
-        store: store(&document.store, folder),
+        store,
         shutdown_grace: seconds(document.shutdown.grace_s),
     })
 }
 
-fn store(written: &document::StoreTable, folder: &Path) -> Option<StoreSettings> {
-    let keeping = match written.durability {
-        Durability::Sync => Keeping::Sync,
-        Durability::Interval => Keeping::Interval(Duration::from_millis(written.interval_ms.into())),
-        Durability::Memory => return None,
-    };
-    let path = written.path.as_ref()?;
+/// `waits`: whether anybody waits until something is stored.
+fn store(document: &Document, waits: bool, folder: &Path) -> Option<StoreSettings> {
+    let written = &document.store;
+    if written.durability == Durability::Memory {
+        return None;
+    }
+    let interval = Duration::from_millis(written.interval_ms.into());
     Some(StoreSettings {
-        folder: folder.join(path.get_ref()),
-        keeping,
+        folder: folder.join(written.path.get_ref()),
+        keeping: if waits { Keeping::Sync } else { Keeping::Interval(interval) },
+        bridges_wait: written.durability == Durability::Sync,
         free_bytes_min: written.free_bytes_min,
     })
 }

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use crate::disk::{self, Disk, DiskFile, read_full};
 use crate::error::StoreError;
+use crate::journal::handed::Piece;
 use crate::live::Live;
 use crate::position::Position;
 use crate::record::frame::{self, MORE_FOLLOWS};
 use crate::report::{Finding, Report};
 use crate::segment::{FrameReader, HEADER_BYTES, Segments, Step};
+use crate::state::StateError;
 
 /// Bytes of recent changes above which the state is written.
 pub(crate) const RECENT_MAX: usize = 32 << 20;
@@ -43,6 +45,26 @@ pub(crate) fn follow(
     quarantine: &Quarantine<'_>,
 ) -> Result<(), StoreError> {
     apply(live, segments, to, report, Some(quarantine), false)
+}
+
+/// Applies the records of a piece that is still in memory; `live` has to be where it starts. It is whole and synced, so
+/// that nothing is summed and every group is complete.
+pub(crate) fn take_in(live: &mut Live, piece: &Piece) -> Result<(), StateError> {
+    let mut at = piece.records_at;
+    for batch in &piece.batches {
+        let mut rest = &batch[..];
+        while let Some(frame) = frame::view(rest) {
+            let bytes = frame::frame_bytes(frame.body.len());
+            live.apply(frame, at, bytes as u32)?;
+            at.offset += bytes as u32;
+            rest = rest.get(bytes..).unwrap_or_default();
+        }
+    }
+    live.set_applied(piece.end);
+    if live.recent_bytes() > RECENT_MAX {
+        live.flush()?;
+    }
+    Ok(())
 }
 
 fn apply(

@@ -1,13 +1,16 @@
 //! The command line.
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, value_parser};
+use mynah_core::rules::{Action, Certificate};
 use mynah_model::Class;
 use mynah_mqtt::Version;
 
 use crate::client::Url;
+use crate::config;
 
 /// A message broker for the Internet of Things.
 #[derive(Debug, Parser)]
@@ -35,6 +38,11 @@ pub(crate) enum Command {
     Pub(Publish),
     /// Print the messages of some topics, by MQTT
     Sub(Subscribe),
+    /// Ask what the rules decide
+    Rules {
+        #[command(subcommand)]
+        command: Rules,
+    },
     /// Keep a users file
     User {
         #[command(subcommand)]
@@ -145,6 +153,43 @@ pub(crate) struct Subscribe {
     /// End after this many seconds; a failure if --count has not been reached
     #[arg(long, value_name = "SECONDS")]
     pub(crate) timeout: Option<u32>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Rules {
+    /// Say whether somebody may do something, and which rules decide that
+    Test(RulesTest),
+}
+
+/// Who would do what to what.
+#[derive(Debug, Args)]
+pub(crate) struct RulesTest {
+    /// Configuration file
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// User name; without one, somebody anonymous
+    #[arg(long = "as", value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// Group of the user; may be given many times
+    #[arg(long = "group", value_name = "GROUP")]
+    pub(crate) groups: Vec<String>,
+    /// Certificate: its common name, or sha256: and its fingerprint
+    #[arg(long, value_parser = config::certificate)]
+    pub(crate) certificate: Option<Certificate>,
+    /// Client identifier
+    #[arg(long, value_name = "ID", default_value = "")]
+    pub(crate) client_id: String,
+    /// Address of the client
+    #[arg(long, value_name = "IP")]
+    pub(crate) address: Option<IpAddr>,
+    /// What the client speaks
+    #[arg(long, default_value = "mqtt")]
+    pub(crate) protocol: String,
+    /// connect, publish, subscribe, retain, consume, request, configure or administer
+    #[arg(value_parser = config::action)]
+    pub(crate) action: Action,
+    /// Topic, filter or queue
+    pub(crate) target: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

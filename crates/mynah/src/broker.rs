@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use mynah_admin::{MetricsSource, Readiness, Snapshot, StoreCounts};
 use mynah_core::SHARDS;
+use mynah_core::rules::Rules;
 use mynah_engine::Shared;
 use mynah_http::Http;
 use mynah_http::adapter::{Busy, Dial};
@@ -23,7 +25,8 @@ use tokio::task::{self, JoinSet};
 use crate::authentication::{self, Authentication};
 use crate::bridges;
 use crate::complaint::Complaint;
-use crate::config::{Bridge, Listener, Protocol, Settings, StoreSettings};
+use crate::config::{self, Bridge, Listener, Protocol, Settings, StoreSettings};
+use crate::management;
 use crate::storage::{self, Watched};
 use crate::web::{self, Bounds, Site};
 
@@ -47,6 +50,8 @@ pub(crate) struct Broker {
     tls: Vec<(String, Arc<Tls>)>,
     /// The TLS of bridges, by their names.
     bridge_tls: Vec<(String, Arc<ClientTls>)>,
+    /// The rules of the moment, for those who do not come to the workers.
+    rules: watch::Sender<Arc<Rules>>,
     stopping: watch::Sender<bool>,
     grace: Duration,
 }
@@ -61,6 +66,7 @@ impl Broker {
     ) -> Result<Self, Complaint> {
         let (grace, http) = (settings.shutdown_grace, settings.http.clone());
         let limits = settings.limits.clone();
+        let (rules, _) = watch::channel(Arc::clone(&settings.rules.rules));
         let sockets = web_sockets(&settings.listeners)?;
         let listeners = settings.listeners.clone();
         let tls =
@@ -81,7 +87,8 @@ impl Broker {
             let listener = &listeners[at];
             told(listener, socket.local_addr().ok().map(Address::Inet));
             let router = if listener.protocol == Protocol::Management {
-                mynah_admin::router(Arc::clone(&metrics), ready.clone())
+                let router = mynah_admin::router(Arc::clone(&metrics), ready.clone());
+                management::guarded(router, &listener.name, rules.subscribe())
             } else {
                 let links = Links::default();
                 dialers.push((place(&listeners, at), links.clone()));
@@ -118,6 +125,7 @@ impl Broker {
             sites,
             tls,
             bridge_tls,
+            rules,
             stopping,
             grace,
         })
@@ -135,9 +143,27 @@ impl Broker {
         store.fatal()
     }
 
-    /// Reads users and certificates again. Connections that are there stay, but for those of users who were removed or
-    /// locked; new ones get what is in the files now. What is in a file that cannot be used stays as it was.
-    pub(crate) fn reload(&mut self) {
+    /// Reads the rules of the configuration file, users and certificates again. Connections that are there stay, but for
+    /// those that may not be there any more; new ones get what is in the files now. What is in a file that cannot be used
+    /// stays as it was.
+    pub(crate) fn reload(&mut self, file: Option<&Path>) {
+        self.reload_rules(file);
+        self.reload_users();
+        self.reload_certificates();
+    }
+
+    fn reload_rules(&self, file: Option<&Path>) {
+        match config::load_rules(file) {
+            Ok(set) => {
+                self.server.set_rules(&set.rules);
+                tracing::info!(rules = set.rules.len(), "rules were read again");
+                self.rules.send_replace(set.rules);
+            }
+            Err(complaint) => tracing::error!(%complaint, "the rules stay as they were"),
+        }
+    }
+
+    fn reload_users(&mut self) {
         match self.authentication.as_ref().map(Authentication::reload) {
             Some(Ok(standings)) => {
                 let gone = standings.iter().filter(|(_, groups)| groups.is_none());
@@ -149,6 +175,9 @@ impl Broker {
             Some(Err(error)) => tracing::error!(%error, "the users stay as they were"),
             None => {}
         }
+    }
+
+    fn reload_certificates(&self) {
         for (listener, tls) in &self.tls {
             match tls.reload() {
                 Ok(()) => tracing::info!(listener, "certificates were read again"),
@@ -277,7 +306,7 @@ fn start_server(
         limits: settings.limits,
         listeners,
         verifies_credentials: authentication.is_some(),
-        access: settings.access,
+        rules: Arc::clone(&settings.rules.rules),
         seed: storage.as_ref().map_or_else(seed, Storage::seed),
         sys_interval: settings.sys_interval,
         version: VERSION,

@@ -8,9 +8,13 @@ mod check;
 mod client;
 mod complaint;
 mod config;
+#[cfg(test)]
+mod denials;
 mod doorkeeper;
 mod identity;
 mod logging;
+mod management;
+mod rules;
 mod serve;
 mod stop;
 mod storage;
@@ -22,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, Rules};
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
@@ -30,6 +34,7 @@ fn main() -> ExitCode {
         Command::Check { config } => check::run(config.as_deref()).map(done),
         Command::Pub(arguments) => client::publish(&arguments).map(done),
         Command::Sub(arguments) => client::subscribe(&arguments).map(done),
+        Command::Rules { command: Rules::Test(arguments) } => rules::test(&arguments).map(done),
         Command::User { command } => user::run(&command).map(done),
         Command::Store { command } => store::run(&command),
     };

@@ -35,13 +35,17 @@ pub(crate) fn run(file: Option<&Path>) -> Result<(), Complaint> {
     let authentication = Authentication::load(&settings)?;
     drop(entered);
     eprint!("{}", check::summary(&settings));
-    let outcome = runtime.block_on(serve(settings, authentication));
+    let outcome = runtime.block_on(serve(settings, authentication, file));
     // What is still read of the store when the start is broken off is not waited for: nothing is lost by that.
     runtime.shutdown_background();
     outcome
 }
 
-async fn serve(settings: Settings, authentication: Option<Authentication>) -> Result<(), Complaint> {
+async fn serve(
+    settings: Settings,
+    authentication: Option<Authentication>,
+    file: Option<&Path>,
+) -> Result<(), Complaint> {
     let mut stop =
         Stop::watch().map_err(|error| Complaint::System { what: "signals cannot be watched", error })?;
     let mut hangup = signal(SignalKind::hangup())
@@ -60,7 +64,7 @@ async fn serve(settings: Settings, authentication: Option<Authentication>) -> Re
                 tracing::info!(signal, "stopping; a second signal stops at once");
                 break None;
             }
-            _ = hangup.recv() => broker.reload(),
+            _ = hangup.recv() => broker.reload(file),
             _ = watch.tick() => {
                 let lost = broker.look_after_store();
                 if lost.is_some() || broker.has_failed() {

@@ -336,6 +336,55 @@ fn passwords_decide_who_comes_in() {
 }
 
 #[test]
+fn rules_are_read_again_while_clients_are_there() {
+    let folder = Folder::new("rules");
+    folder.write("rules.toml", "");
+    let config = folder.write("mynah.toml", &format!("rules_file = \"rules.toml\"\n{LISTENERS}"));
+    let broker = Broker::start(&config);
+    let subscriber = {
+        let (url, sub) = (broker.url(), ["-t", "a/#", "--timeout", "60", "-V", "5"]);
+        mynah(&[&["sub", &url][..], &sub].concat()).spawn().unwrap()
+    };
+    let published = || output(&["pub", &broker.url(), "-t", "a/b", "-q", "1", "-V", "5", "-m", "x"]);
+    let mut heard = BufReader::new(subscriber.stdout.unwrap()).lines();
+    while !broker.get(broker.management, "/metrics").contains("subscriptions 1\n") {
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert!(published().0);
+    assert_eq!(heard.next().unwrap().unwrap(), "x");
+    let reload = |rules: &str| {
+        folder.write("rules.toml", rules);
+        let pid = broker.child.id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+        thread::sleep(Duration::from_secs(1));
+    };
+    reload("[[rule]]\naction = \"publish\"\ndeny = \"a/+/b\"\nallow = 1\n");
+    assert!(published().0, "what is wrong changes nothing");
+    reload("[[rule]]\naction = [\"subscribe\", \"administer\"]\nallow = \"b\"\n");
+    assert!(published().0, "an error in any rule keeps all as they were");
+    reload("[[rule]]\naction = [\"publish\", \"subscribe\"]\ndeny = \"a/#\"\n");
+    let (permitted, _, error) = published();
+    assert!(!permitted && error.contains("not authorized"), "{error}");
+    let mut complaint = String::new();
+    BufReader::new(subscriber.stderr.unwrap()).read_to_string(&mut complaint).unwrap();
+    assert!(complaint.contains("not authorized"), "{complaint}");
+    let answer = ask(broker.http, "PUT", "/v1/topics/a/b", "", "x");
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    assert!(broker.get(broker.management, "/metrics").starts_with("HTTP/1.1 200"));
+    reload("[[rule]]\naction = \"administer\"\ndeny = true\n");
+    assert!(broker.get(broker.management, "/metrics").starts_with("HTTP/1.1 403"));
+    assert!(published().0);
+    for (network, status) in [("127.0.0.0/8", "403"), ("10.0.0.0/8", "204")] {
+        let rule = "action = \"publish\"\ndeny = true\nprotocol = \"http\"\naddress";
+        reload(&format!("[[rule]]\n{rule} = \"{network}\"\n"));
+        assert!(published().0, "the rule is about another protocol");
+        let answer = ask(broker.http, "POST", "/v1/topics/a/b", "", "x");
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{network}");
+    }
+    assert!(broker.stop());
+}
+
+#[test]
 fn users_are_kept_without_a_password_on_the_command_line() {
     let folder = Folder::new("users");
     let (users, secret) = (folder.0.join("users"), folder.write("secret", "pencil\nmore\n"));

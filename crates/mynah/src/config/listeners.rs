@@ -40,7 +40,7 @@ pub(crate) enum Protocol {
 }
 
 impl Protocol {
-    const ALL: [Self; 3] = [Self::Mqtt, Self::Http, Self::Management];
+    pub(super) const ALL: [Self; 3] = [Self::Mqtt, Self::Http, Self::Management];
 
     /// The protocol's name in the configuration.
     pub(crate) const fn name(self) -> &'static str {

@@ -23,6 +23,8 @@ pub(super) struct Group {
     is_formed: bool,
     /// What was published since, with QoS 2, and is not known to be over.
     messages: BTreeMap<MessageId, Message>,
+    /// Messages that came.
+    pub(super) arrivals: u64,
 }
 
 impl Group {
@@ -45,6 +47,7 @@ impl Group {
 
     /// A message came to a member.
     pub(super) fn arrive(&mut self, topic: &str, payload: &[u8]) {
+        self.arrivals += 1;
         let id = payload::decode(payload, topic);
         if let Some(message) = id.and_then(|id| self.messages.get_mut(&id)) {
             message.came += 1;

@@ -207,8 +207,9 @@ impl World {
         let (mut last, mut quiet) = (0, 0);
         for _ in 0..DRAIN_TURNS_MAX {
             self.turn(false)?;
-            quiet = if self.books.ledger.events() == last { quiet + 1 } else { 0 };
-            last = self.books.ledger.events();
+            let events = self.books.ledger.events() + self.books.group.arrivals;
+            quiet = if events == last { quiet + 1 } else { 0 };
+            last = events;
             let is_idle = self.books.outstanding() == 0 && self.clients.iter().all(Client::is_idle);
             if quiet > QUIET_TURNS * if is_idle { 1 } else { 20 } {
                 break;

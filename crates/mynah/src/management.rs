@@ -22,7 +22,7 @@ const FORBIDDEN: &str = r#"{"type":"urn:mynah:problem:forbidden","title":"Forbid
 pub(crate) fn guarded(router: Router, listener: &str, rules: watch::Receiver<Arc<Rules>>) -> Router {
     let identity = Identity::anonymous(TenantId::DEFAULT, listener);
     let guard = move |ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request, next: Next| {
-        let is_public = matches!(request.uri().path(), "/healthz" | "/readyz");
+        let is_public = matches!(request.uri().path(), "/healthz" | "/livez" | "/readyz");
         let permitted = is_public || may_administer(&rules.borrow(), &identity, peer);
         async move { if permitted { next.run(request).await } else { forbidden() } }
     };

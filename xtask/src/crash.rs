@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     /// Determines all choices
     #[arg(long)]
     seed: Option<u64>,
-    /// Writes `[store] path` into the broker's configuration
+    /// The broker has a store; without this everything is in memory
     #[arg(long)]
     store: bool,
     /// Runs a release build

@@ -22,6 +22,7 @@ const STAGES: &[Stage<Long>] = &[
     Stage { name: "soak",       about: "a release build under hostile clients",            run: soak },
     Stage { name: "logins",     about: "a storm of reconnects, and times that tell nothing", run: logins },
     Stage { name: "index",      about: "a million filters: bytes for each, and a match",   run: index },
+    Stage { name: "rules",      about: "10,000 rules: a decision, and a change of them",   run: rules },
 ];
 
 /// What the stages share.
@@ -109,6 +110,12 @@ fn soak(long: &Long) -> Result<Tally, String> {
     let mut soak = cargo();
     soak.args(["run", "--release", "--quiet", "-p", "mynah-bench", "--bin", "hostile", "--", "--mynah"]);
     check(soak.arg(long.target.join("release/mynah")), "the broker does not hold what it promises: see above")
+}
+
+fn rules(_: &Long) -> Result<Tally, String> {
+    let mut rules = cargo();
+    rules.args(["run", "--release", "--quiet", "-p", "mynah-bench", "--bin", "rules"]);
+    check(&mut rules, "see the errors above")
 }
 
 fn logins(_: &Long) -> Result<Tally, String> {

@@ -9,7 +9,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::{BridgeCounts, MetricsSource, Snapshot, Turns};
+use crate::{BridgeCounts, MetricsSource, Snapshot, StoreCounts, Turns};
 
 /// A registry that asks `source` at every scrape.
 pub(crate) fn registry(source: impl MetricsSource) -> Registry {
@@ -41,6 +41,7 @@ impl<S: MetricsSource> Collector for Scrape<S> {
         counter(e, "received", "Bytes read from peers", Some(&Unit::Bytes), s.bytes_received)?;
         counter(e, "sent", "Bytes written to peers", Some(&Unit::Bytes), s.bytes_sent)?;
         bridges(e, &s)?;
+        store(e, &s)?;
         turns(e, &s.turns)
     }
 }
@@ -77,6 +78,32 @@ fn bridges(e: &mut DescriptorEncoder<'_>, s: &Snapshot) -> fmt::Result {
     let (from, to) = ("Messages from other brokers", "Messages to other brokers");
     family(e, "bridge_messages_in", from, "bridge", by_bridge(|bridge| bridge.messages_in))?;
     family(e, "bridge_messages_out", to, "bridge", by_bridge(|bridge| bridge.messages_out))
+}
+
+fn store(e: &mut DescriptorEncoder<'_>, s: &Snapshot) -> fmt::Result {
+    if !s.durability.is_empty() {
+        let help = "When what is acknowledged is on the disk";
+        let labels = [("durability", s.durability)];
+        e.encode_descriptor("store", help, None, MetricType::Info)?.encode_info(&labels)?;
+    }
+    let Some(store) = s.store else { return Ok(()) };
+    let StoreCounts { full, syncs, sync_micros, segments, .. } = store;
+    let bytes = Some(&Unit::Bytes);
+    gauge(e, "store_full", "Whether what has to be stored is refused", None, full.into())?;
+    counter(e, "store_syncs", "Times that the disk was asked to keep what was written", None, syncs)?;
+    let help = "How long these took together";
+    ConstCounter::new(sync_micros as f64 / 1e6).encode(e.encode_descriptor(
+        "store_sync",
+        help,
+        Some(&Unit::Seconds),
+        MetricType::Counter,
+    )?)?;
+    gauge(e, "store_segments", "Files of the journal", None, segments)?;
+    gauge(e, "store_journal", "Bytes of these files", bytes, store.journal_bytes)?;
+    gauge(e, "store_live_messages", "Messages in the journal that are live", None, store.live_messages)?;
+    gauge(e, "store_live", "Bytes of these messages", bytes, store.live_bytes)?;
+    gauge(e, "store_waiting", "Bytes that wait to be written", bytes, store.waiting_bytes)?;
+    gauge(e, "store_free", "Bytes that are free on the disk of the store", bytes, store.free_bytes)
 }
 
 fn info(e: &mut DescriptorEncoder<'_>, version: &str) -> fmt::Result {
@@ -170,6 +197,18 @@ mod tests {
                 messages_in: 11,
                 messages_out: 12,
             }],
+            durability: "sync",
+            store: Some(StoreCounts {
+                full: true,
+                syncs: 13,
+                sync_micros: 2_500_000,
+                segments: 14,
+                journal_bytes: 15,
+                live_messages: 16,
+                live_bytes: 17,
+                waiting_bytes: 18,
+                free_bytes: 19,
+            }),
         };
         let mut out = String::new();
         text::encode(&mut out, &registry(Fixed(snapshot))).unwrap();

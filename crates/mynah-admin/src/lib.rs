@@ -9,4 +9,4 @@ mod snapshot;
 
 pub use readiness::Readiness;
 pub use router::router;
-pub use snapshot::{BridgeCounts, MetricsSource, Snapshot, Turns};
+pub use snapshot::{BridgeCounts, MetricsSource, Snapshot, StoreCounts, Turns};

@@ -16,7 +16,7 @@ const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 /// The answer of `/readyz` while the broker takes no traffic (RFC 9457).
 const NOT_READY: &str = r#"{"type":"urn:mynah:problem:not-ready","title":"Not ready","status":503,"detail":"the broker is starting or stopping"}"#;
 
-/// `/metrics`, `/healthz` (the process answers) and `/readyz` (the broker takes traffic).
+/// `/metrics`, `/healthz` and `/livez` (the process answers) and `/readyz` (the broker takes traffic).
 pub fn router(source: impl MetricsSource, ready: Readiness) -> Router {
     let registry = Arc::new(collector::registry(source));
     let metrics = move || async move {
@@ -29,6 +29,7 @@ pub fn router(source: impl MetricsSource, ready: Readiness) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
+        .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(move || async move { readyz(&ready) }))
 }
 
@@ -81,6 +82,7 @@ mod tests {
         let ready = Readiness::default();
         let router = router(Empty, ready.clone());
         assert_eq!(get(&router, "/healthz").await.2, "ok\n");
+        assert_eq!(get(&router, "/livez").await.2, "ok\n");
         let (status, content_type, body) = get(&router, "/readyz").await;
         assert_eq!(
             (status, content_type.as_str(), body.as_str()),

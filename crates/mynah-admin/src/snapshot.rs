@@ -1,5 +1,7 @@
 //! What the workers counted, added up at one moment.
 
+use std::sync::Arc;
+
 use mynah_core::{Counters, DropReason};
 use mynah_model::Class;
 
@@ -7,6 +9,12 @@ use mynah_model::Class;
 pub trait MetricsSource: Send + Sync + 'static {
     /// The numbers of all workers.
     fn snapshot(&self) -> Snapshot;
+}
+
+impl<S: MetricsSource> MetricsSource for Arc<S> {
+    fn snapshot(&self) -> Snapshot {
+        (**self).snapshot()
+    }
 }
 
 /// The numbers of all workers together. Numbers since the start only grow; the others say how many there are.
@@ -46,6 +54,33 @@ pub struct Snapshot {
     pub turns: Turns,
     /// What crosses to other brokers.
     pub bridges: Vec<BridgeCounts>,
+    /// When what is acknowledged is on the disk: `sync`, `interval` or `memory`. Empty until that is known.
+    pub durability: &'static str,
+    /// What the store is doing; none while everything is in memory.
+    pub store: Option<StoreCounts>,
+}
+
+/// What the store is doing. Numbers of syncs are since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreCounts {
+    /// Whether publications that would have to be stored are refused for lack of room.
+    pub full: bool,
+    /// Syncs.
+    pub syncs: u64,
+    /// How long these took together, in microseconds.
+    pub sync_micros: u64,
+    /// Files of the journal.
+    pub segments: u64,
+    /// Bytes of these.
+    pub journal_bytes: u64,
+    /// Messages in them that are live.
+    pub live_messages: u64,
+    /// Bytes of these.
+    pub live_bytes: u64,
+    /// Bytes that wait to be written.
+    pub waiting_bytes: u64,
+    /// Bytes that are free on the disk.
+    pub free_bytes: u64,
 }
 
 /// What crosses one bridge.

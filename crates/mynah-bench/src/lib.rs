@@ -1,7 +1,7 @@
 //! Workloads for benches: MQTT packets as bytes, a broker of one worker without sockets, and the filters of a fleet.
 //! `cargo xtask bench` runs the benches. Compare figures of one run only: what a machine does beside is in all of them.
-//! The programs are stages of `cargo xtask long`: `hostile` drives the real broker, under attack, and `index` measures
-//! a topic index of a million filters.
+//! The programs are stages of `cargo xtask long`: `hostile` drives the real broker, under attack, `index` measures
+//! a topic index of a million filters, and `rules` what rules cost.
 
 mod broker;
 pub mod filters;
@@ -14,6 +14,16 @@ pub use broker::Broker;
 pub fn connect(client_id: &str) -> Vec<u8> {
     let mut body = b"\x00\x04MQTT\x04\x02\x00\x00".to_vec();
     push_text(&mut body, client_id);
+    packet(0x10, &body)
+}
+
+/// A CONNECT packet of MQTT 3.1.1 with a clean session, of a user whose name is the client identifier.
+#[must_use]
+pub fn connect_as(user: &str) -> Vec<u8> {
+    let mut body = b"\x00\x04MQTT\x04\xC2\x00\x00".to_vec();
+    for text in [user, user, "secret"] {
+        push_text(&mut body, text);
+    }
     packet(0x10, &body)
 }
 

@@ -57,11 +57,13 @@ pub enum DropReason {
     Rejected,
     /// The receiver takes no message that large.
     TooLarge,
+    /// There was no room on the disk to store it: its publisher was refused.
+    StorageFull,
 }
 
 impl DropReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::BacklogFull,
         Self::SlowConsumer,
         Self::Expired,
@@ -72,6 +74,7 @@ impl DropReason {
         Self::Offline,
         Self::Rejected,
         Self::TooLarge,
+        Self::StorageFull,
     ];
 
     /// The reason as it appears in metrics.
@@ -88,6 +91,7 @@ impl DropReason {
             Self::Offline => "offline",
             Self::Rejected => "rejected",
             Self::TooLarge => "too_large",
+            Self::StorageFull => "storage_full",
         }
     }
 }

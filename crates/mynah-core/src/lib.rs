@@ -13,13 +13,12 @@
 //!   explicit data.
 //! * [`Text`]: a filter that the index and a session share.
 //! * [`RetainedStore`]: the last value of each topic, walked in topic order by a [`Cursor`].
-//! * [`AccessRules`]: which identity may publish and subscribe where.
+//! * [`rules`]: who may do what where. [`rules::Rules`] are resolved to each peer's [`rules::Rights`].
 //! * [`Counters`]: what one worker counts and others read.
 #![no_std]
 
 extern crate alloc;
 
-pub mod access;
 pub mod counters;
 mod generation;
 mod hash;
@@ -29,6 +28,7 @@ mod queue;
 mod refs;
 mod retained;
 mod route;
+pub mod rules;
 mod session;
 mod sessions;
 mod shares;
@@ -37,7 +37,6 @@ mod target;
 mod testing;
 mod text;
 
-pub use access::{AccessRules, Check, Grant};
 pub use counters::{Counters, DropReason};
 pub use generation::{Generations, Stamp};
 pub use index::{Match, TopicIndex};

@@ -1,6 +1,7 @@
 //! Routes: what a worker remembers of a match, so that a topic that is published again costs one probe.
 
 mod doorkeeper;
+mod numbers;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -8,6 +9,7 @@ mod window;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::num::NonZeroU64;
 
 use hashbrown::HashTable;
 use mynah_model::{TenantId, Topic};
@@ -17,6 +19,7 @@ use crate::shares::Members;
 use crate::target::{Publishers, Target};
 use crate::{Generations, Match, Stamp, WorkerId};
 use doorkeeper::Doorkeeper;
+use numbers::Numbers;
 use window::Window;
 
 /// What a search for a topic's subscribers finds, in any order.
@@ -142,6 +145,7 @@ pub struct RouteCache {
     hand: usize,
     /// Targets in all routes.
     targets: usize,
+    numbers: Numbers,
     doorkeeper: Doorkeeper,
     window: Window,
     /// How many topics wanted to come in when there was no room.
@@ -158,6 +162,8 @@ struct Slot {
     tenant: TenantId,
     /// Empty in a vacant slot: no topic is.
     topic: Box<[u8]>,
+    /// Tells the topic from all others that had a number.
+    number: NonZeroU64,
     stamp: Stamp,
     route: Route,
     /// How often the route was asked for since it was let in, up to [`RouteCache::USES_MAX`], less once for each time that
@@ -175,6 +181,9 @@ impl RouteCache {
     const KNOWN_PER_TOPIC: usize = 4;
     /// One topic stands in the window for so many that the cache holds: so the window stays in the processor's caches.
     const TOPICS_PER_RECENT: usize = 128;
+    /// A topic that is in no slot has a number beside as long as no more than one for so many that the cache holds have
+    /// one.
+    const TOPICS_PER_NUMBER: usize = 4;
     /// So often the hand has to pass before it evicts what was in use: few enough that a cache whose topics are out of
     /// use has others soon.
     const USES_MAX: u8 = 3;
@@ -194,6 +203,7 @@ impl RouteCache {
             last: 0,
             hand: 0,
             targets: 0,
+            numbers: Numbers::new(capacity / Self::TOPICS_PER_NUMBER),
             doorkeeper: Doorkeeper::new(capacity.saturating_mul(Self::KNOWN_PER_TOPIC)),
             window: Window::new(capacity / Self::TOPICS_PER_RECENT),
             applicants: 0,
@@ -211,16 +221,11 @@ impl RouteCache {
         generations: &Generations,
         find: impl FnOnce(&mut Found),
     ) -> &Route {
-        let slots = &self.slots;
-        let same = |&at: &u32| {
-            // A vacant slot has no topic, and so is never the same.
-            slots.get(at as usize).is_some_and(|s| s.tenant == tenant && *s.topic == *topic.as_bytes())
-        };
-        let known = if same(&self.last) {
+        let known = if self.is_at(self.last, tenant, topic) {
             self.last
         } else {
             let hash = self.hash.text(tenant, topic.as_bytes());
-            match self.table.find(hash, same) {
+            match self.table.find(hash, |&at| self.is_at(at, tenant, topic)) {
                 Some(at) => *at,
                 None => return self.find_elsewhere(hash, tenant, topic, generations, find),
             }
@@ -234,6 +239,31 @@ impl RouteCache {
         let slot = &mut self.slots[known as usize];
         slot.uses = (slot.uses + 1).min(Self::USES_MAX);
         &slot.route
+    }
+
+    /// The number of a topic. No other topic ever gets it, and the topic gets another if it is forgotten meanwhile. The
+    /// route that is asked for next is found the sooner if it is this topic's.
+    #[inline]
+    pub fn number(&mut self, tenant: TenantId, topic: Topic<'_>) -> NonZeroU64 {
+        if !self.is_at(self.last, tenant, topic) {
+            let hash = self.hash.text(tenant, topic.as_bytes());
+            let Some(at) = self.table.find(hash, |&at| self.is_at(at, tenant, topic)) else {
+                return self.numbers.number(hash, tenant, topic);
+            };
+            self.last = *at;
+        }
+        self.slots[self.last as usize].number
+    }
+
+    /// A number that no topic has: for one that is asked about in passing.
+    pub fn passing_number(&mut self) -> NonZeroU64 {
+        self.numbers.fresh()
+    }
+
+    #[inline(always)]
+    fn is_at(&self, at: u32, tenant: TenantId, topic: Topic<'_>) -> bool {
+        // A vacant slot has no topic, and so is never the same.
+        self.slots.get(at as usize).is_some_and(|s| s.tenant == tenant && *s.topic == *topic.as_bytes())
     }
 
     /// The route of a topic that is not in the table. A call of its own, because what is cold inlines nothing: a search
@@ -291,9 +321,10 @@ impl RouteCache {
 
     /// Takes a topic into the table, where there is room for it.
     fn admit(&mut self, hash: u64, tenant: TenantId, topic: Topic<'_>, stamp: Stamp, route: Route) -> &Route {
-        let at = self.vacate();
+        let (at, number) = (self.vacate(), self.numbers.fresh());
         let slot = &mut self.slots[at as usize];
         (slot.hash, slot.tenant, slot.topic) = (hash, tenant, topic.as_bytes().into());
+        slot.number = number;
         let slots = &self.slots;
         self.table.insert_unique(hash, at, |&at| slots[at as usize].hash);
         self.fill(at, stamp, route);
@@ -351,6 +382,7 @@ impl RouteCache {
             hash: 0,
             tenant: TenantId::DEFAULT,
             topic: Box::default(),
+            number: NonZeroU64::MIN,
             stamp: Stamp::default(),
             route: Route::default(),
             uses: 0,

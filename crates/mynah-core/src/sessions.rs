@@ -195,6 +195,13 @@ impl SessionTable {
         })
     }
 
+    /// The first session at this slot or after it.
+    #[must_use]
+    pub fn next_from(&self, slot: u32) -> Option<SessionRef> {
+        let mut slots = (slot..).zip(self.slots.get(slot as usize..)?);
+        slots.find(|(_, slot)| slot.occupant.is_some()).map(|(slot, _)| self.reference(slot))
+    }
+
     fn reference(&self, slot: u32) -> SessionRef {
         SessionRef { worker: self.worker, slot, generation: self.slots[slot as usize].generation }
     }
@@ -277,6 +284,9 @@ mod tests {
         assert!(table.get(old).is_none() && table.get_mut(old).is_none() && table.get(new).is_some());
         assert!(table.get(SessionRef { worker: WorkerId(0), ..new }).is_none());
         assert_eq!(table.iter().map(|(r, _)| r).collect::<Vec<_>>(), [new, nameless]);
+        table.remove(new);
+        assert_eq!((table.next_from(0), table.next_from(1)), (Some(nameless), Some(nameless)));
+        assert_eq!((table.next_from(2), table.next_from(9)), (None, None));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use hashbrown::HashTable;
 use mynah_model::{Class, Filter, Identity, ShareStrategy, SubscriptionOptions, TenantId, Topic};
 
 use crate::hash::{KeyedHash, PathStep};
+use crate::rules::{Action, Names, Rights};
 use crate::target::{GroupKey, Publishers, Target, Via};
 use crate::{SessionRef, TopicIndex, WorkerId};
 
@@ -36,6 +37,17 @@ pub struct Reader {
     pub identity: Identity,
     /// The client identifier of the session.
     pub client_id: Box<[u8]>,
+    /// What the peer may do; none while that is not known: then it is found out when the peer comes.
+    pub rights: Option<Rights>,
+}
+
+impl Reader {
+    /// Whether the peer may see a message on `topic`, for all that is known.
+    #[must_use]
+    pub fn may_see(&self, topic: Topic<'_>) -> bool {
+        let names = Names::new(&self.identity, &self.client_id);
+        self.rights.as_ref().is_none_or(|rights| rights.permits(Action::Subscribe, names, topic))
+    }
 }
 
 impl Member {

@@ -34,7 +34,7 @@ pub(crate) struct Setup {
     pub(crate) program: PathBuf,
     /// For the configuration, the logs and the broker's folder.
     pub(crate) folder: PathBuf,
-    /// Whether the configuration names the broker's folder.
+    /// Whether the broker has a store, in its folder.
     pub(crate) names_store: bool,
     pub(crate) workers: u16,
     /// What the broker finds in its environment.
@@ -59,9 +59,11 @@ impl Setup {
         // Nothing may be dropped because it waited, however long the run.
         text += "[limits]\nbacklog_messages_max = 10000000\nbacklog_bytes_max = 4294967296\n";
         text += "[log]\nformat = \"json\"\n[sys]\ninterval_s = 0\n";
-        if self.names_store {
-            text += "[store]\npath = \"store\"\n";
-        }
+        text += if self.names_store {
+            "[store]\npath = \"store\"\n"
+        } else {
+            "[store]\ndurability = \"memory\"\n"
+        };
         fs::write(self.configuration(), text)
     }
 

@@ -65,6 +65,7 @@ impl Engine {
                         return Err(Reason::NotAuthorized);
                     }
                     (connection.groups, connection.valid_until) = (proved.groups, proved.valid_until);
+                    connection.rights = None;
                     Ok(proved.last_word)
                 };
                 let result = result.and_then(same);
@@ -118,10 +119,22 @@ impl Engine {
         for id in self.lane.connections.ids() {
             let Some(connection) = self.lane.connections.get_mut(id) else { continue };
             match connection.identity.as_ref().and_then(|identity| standings.get(identity)) {
-                Some(Some(groups)) => connection.groups = groups.clone(),
+                Some(Some(groups)) => self.change_groups(now, id, groups),
                 Some(None) => self.expel(now, id),
                 None => {}
             }
+        }
+    }
+
+    /// An identity is in other groups: what it may do is asked again.
+    fn change_groups(&mut self, now: Instant, id: ConnectionId, groups: &Groups) {
+        let Some(connection) = self.lane.connections.get_mut(id) else { return };
+        if connection.groups == *groups {
+            return;
+        }
+        (connection.groups, connection.rights) = (groups.clone(), None);
+        if let Some(session_ref) = connection.session() {
+            self.review_session(now, session_ref);
         }
     }
 

@@ -181,8 +181,15 @@ impl Engine {
         self.lane.journal.start(promise, first_sequence);
     }
 
+    /// Peers of the listener with this place in [`crate::Settings::listeners`] are answered at once: what they are told
+    /// is stored later and may be lost with the machine.
+    pub fn answer_at_once(&mut self, listener: u16) {
+        self.lane.journal.hasten(listener);
+    }
+
     /// Hands over the changes since the last call, in their order: they are to be stored all together or not at all,
-    /// unless they are parted by [`Change::Apart`].    /// [`Engine::handle_stored`] is to be called with the mark that is returned; none if nothing has changed.
+    /// unless they are parted by [`Change::Apart`]. [`Engine::handle_stored`] is to be called with the mark that is
+    /// returned; none if nothing has changed.
     pub fn take_changes(&mut self, mut each: impl FnMut(Change<'_>)) -> Option<Mark> {
         if self.lane.journal.notes.is_empty() {
             return None;

@@ -59,6 +59,8 @@ impl Engine {
         let Some(session_ref) = connection.session() else { return };
         connection.phase = Phase::Detached;
         (connection.resume, connection.proving) = (None, Proving::No);
+        self.leave_crowd(id);
+        self.keep_standing(id, session_ref);
         self.set_online(session_ref, false);
         let Some(session) = self.lane.sessions.get_mut(session_ref) else { return };
         session.detach(now, close.expiry.map(|expiry| granted(expiry, &self.shared.limits)));
@@ -82,6 +84,7 @@ impl Engine {
 
     /// Ends a session: nothing of it is left, here or in the index. Its will is published if it still waited for that.
     pub(crate) fn discard_session(&mut self, now: Instant, session_ref: SessionRef) {
+        self.ensure_standing(session_ref);
         let key = self.lane.sessions.key(session_ref).cloned();
         let Some(mut session) = self.lane.sessions.remove(session_ref) else { return };
         if let Some(timer) = session.timer {
@@ -115,6 +118,7 @@ impl Engine {
         if let Some(will) = session.will {
             self.publish_will(now, session_ref, &will);
         }
+        self.lane.judge.forget(session_ref);
     }
 
     /// Arms the one timer that looks at a session when its will or its end is due.
@@ -149,8 +153,11 @@ impl Engine {
         }
     }
 
-    /// Publishes a will: its lifetime begins.
+    /// Publishes a will, if its peer may do that as things are: its lifetime begins.
     fn publish_will(&mut self, now: Instant, session_ref: SessionRef, will: &Will) {
+        if !self.may_publish_will(session_ref, will.message.view()) {
+            return self.count_dropped(DropReason::NotAuthorized, 1);
+        }
         let MessageView { header, native } = will.message.view();
         let deadline = will.lifetime.map(|lifetime| now + lifetime);
         let header = Header { deadline, ..*header };

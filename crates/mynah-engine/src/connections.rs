@@ -3,12 +3,14 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
+use mynah_core::rules::{Address, Rights};
 use mynah_core::{SessionRef, WorkerId};
 use mynah_model::{DeliveryId, Groups, Identity, Instant, Layout, Reason, TenantId};
 use mynah_stack::{Connection as Stack, Open, Outbound};
 
 use crate::certificate::PeerCertificate;
 use crate::layouts::PLAIN;
+use crate::restraint::Restraint;
 use crate::timer::TimerKey;
 use crate::waiting::Waiting;
 
@@ -80,6 +82,18 @@ pub(crate) struct Connection {
     pub(crate) valid_until: Option<Instant>,
     /// The certificate that the peer has shown, if its transport asks for one.
     pub(crate) certificate: Option<Arc<PeerCertificate>>,
+    /// Where the peer is, if that is an address of the internet.
+    pub(crate) address: Option<Address>,
+    /// What the rules say of the peer; absent until they are asked.
+    pub(crate) rights: Option<Rights>,
+    /// The last topic that the peer was found to have the right to publish to; empty if there is none.
+    pub(crate) permitted: Vec<u8>,
+    /// What the rules limit.
+    pub(crate) restraint: Option<Box<Restraint>>,
+    /// The peer has published more than it may: until then nothing is taken from it.
+    pub(crate) paused: Option<Instant>,
+    /// The connection counts as one of its identity's.
+    pub(crate) counted: bool,
     pub(crate) proving: Proving,
     /// Tells the messages of this peer's session from those of others.
     pub(crate) publisher: Option<NonZeroU64>,
@@ -126,9 +140,9 @@ impl Connection {
         }
     }
 
-    /// Whether so much waits for the store that nothing more is read from the peer.
+    /// Whether nothing more is read from the peer for now: it has published too much, or so much waits for the store.
     pub(crate) fn is_held_back(&self) -> bool {
-        self.waiting.as_ref().is_some_and(|waiting| waiting.is_full())
+        self.paused.is_some() || self.waiting.as_ref().is_some_and(|waiting| waiting.is_full())
     }
 
     /// Whether the peer does not know yet that its session is open.
@@ -181,6 +195,12 @@ impl Connections {
             groups: Groups::NONE,
             valid_until: None,
             certificate: None,
+            address: None,
+            rights: None,
+            permitted: Vec::new(),
+            restraint: None,
+            paused: None,
+            counted: false,
             proving: Proving::No,
             publisher: None,
             tenant: TenantId::DEFAULT,
@@ -212,6 +232,13 @@ impl Connections {
     #[inline]
     pub(crate) fn at(&mut self, slot: u32) -> Option<&mut Connection> {
         match self.slots.get_mut(slot as usize) {
+            Some(Slot::Used(connection)) => Some(connection),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn peek(&self, slot: u32) -> Option<&Connection> {
+        match self.slots.get(slot as usize) {
             Some(Slot::Used(connection)) => Some(connection),
             _ => None,
         }

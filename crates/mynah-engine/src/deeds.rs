@@ -16,7 +16,6 @@ use crate::inbox::{Ask, Parcel};
 use crate::item::Item;
 use crate::journal::{Journal, Note, Then};
 use crate::lane::Lane;
-use crate::share::sees;
 use crate::shared::Shared;
 
 /// Stands for the value of the topic among those who get a message.
@@ -283,7 +282,7 @@ impl Engine {
         let member = {
             let shares = self.shared.read_shares();
             let members = shares.members(key).filter(|_| !is_done);
-            let may_see = |reader: &Reader| sees(&self.shared, reader, message.topic());
+            let may_see = |reader: &Reader| reader.may_see(message.topic());
             members.and_then(|members| members.choose(strategy, None, may_see)).cloned()
         };
         match member {

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
+use mynah_core::rules::Address;
 use mynah_core::{Counters, DropReason, RouteCache, SessionRef, SessionTable, WorkerId};
 use mynah_model::{Groups, Instant, Reason};
 use mynah_stack::{Close, Command, Outbound, Step};
@@ -14,6 +16,7 @@ use crate::deeds::{Parts, RestoredErrand};
 use crate::inbox::{Handover, Parcel};
 use crate::lane::Lane;
 use crate::random::Random;
+use crate::rules::Judge;
 use crate::shared::Shared;
 use crate::timer::{TimerKey, TimerWheel};
 
@@ -21,6 +24,8 @@ use crate::timer::{TimerKey, TimerWheel};
 const PUMP_BUDGET: usize = 64;
 /// What the I/O layer may hand over at once, beyond what a stack has to see at once.
 const INPUT_SLACK_BYTES: usize = 256 << 10;
+/// What a peer that was not listened to for a while has before it is taken for silent.
+const READING_TIME: Duration = Duration::from_secs(1);
 /// Connections pumped in one turn.
 const PUMP_CONNECTIONS: usize = 64;
 
@@ -109,7 +114,10 @@ impl Engine {
         }
         Self {
             worker,
-            lane: Lane::new(SessionTable::new(worker, shared.seed, limits)),
+            lane: Lane::new(
+                SessionTable::new(worker, shared.seed, limits),
+                Judge::new(&shared.rules, limits.route_cache_max),
+            ),
             routes: RouteCache::new(shared.seed, limits.route_cache_max, worker),
             timers,
             events: VecDeque::new(),
@@ -201,13 +209,14 @@ impl Engine {
 
     /// Takes in a connection from another worker.
     pub fn handle_handover(&mut self, now: Instant, handover: Handover) -> ConnectionId {
-        let Handover { stack, outbound, inbound, listener, certificate, admission } = handover;
+        let Handover { stack, outbound, inbound, listener, certificate, address, admission } = handover;
         let id = self.lane.connections.insert(stack, listener);
         self.count_half_open(1);
         if let Some(connection) = self.lane.connections.get_mut(id) {
             connection.outbound = outbound;
             connection.inbound = inbound;
             connection.certificate = certificate;
+            connection.address = address;
         }
         self.attach(now, id, admission);
         self.resume_input(now, id);
@@ -218,6 +227,13 @@ impl Engine {
     pub fn handle_certificate(&mut self, id: ConnectionId, certificate: Arc<PeerCertificate>) {
         if let Some(connection) = self.lane.connections.get_mut(id) {
             connection.certificate = Some(certificate);
+        }
+    }
+
+    /// Hears where the peer is; before its first bytes.
+    pub fn handle_address(&mut self, id: ConnectionId, address: Address) {
+        if let Some(connection) = self.lane.connections.get_mut(id) {
+            connection.address = Some(address);
         }
     }
 
@@ -283,7 +299,7 @@ impl Engine {
     }
 
     /// Does what had to wait for room: goes on with input that was kept, and makes deliveries from redelivery, backlogs
-    /// and retained values; some for each connection. Returns whether more is to be done at once.
+    /// and retained values; some for each connection; and looks at what changed rules end. Returns whether more is to be done at once.
     pub fn pump(&mut self, now: Instant) -> bool {
         for _ in 0..self.lane.pumps.len().min(PUMP_CONNECTIONS) {
             let Some(slot) = self.lane.pumps.pop_front() else { break };
@@ -297,7 +313,8 @@ impl Engine {
                 self.lane.mark_pumping(slot);
             }
         }
-        !self.lane.pumps.is_empty()
+        let reviewing = self.review_some(now);
+        reviewing || !self.lane.pumps.is_empty()
     }
 
     /// The next connection with bytes to be written. Its bytes are in [`Engine::outbound`]; what became of them is
@@ -492,6 +509,18 @@ impl Engine {
         }
     }
 
+    /// A peer that had published too much is listened to again. What it has sent meanwhile is read before its silence
+    /// counts.
+    fn go_on(&mut self, now: Instant, id: ConnectionId) {
+        let Some(connection) = self.lane.connections.get_mut(id) else { return };
+        connection.paused = None;
+        let kept = core::mem::take(&mut connection.inbound);
+        self.run_kept(now, id, kept);
+        let waits = self.lane.connections.get_mut(id).is_some_and(|connection| connection.paused.is_some());
+        self.arm(if waits { now } else { now + READING_TIME }, id.slot);
+        self.lane.mark_answered(id.slot);
+    }
+
     /// Arms the timer of a connection if it wants to be woken earlier than it will be.
     pub(crate) fn arm(&mut self, now: Instant, slot: u32) {
         let Some(connection) = self.lane.connections.at(slot) else { return };
@@ -514,6 +543,9 @@ impl Engine {
         }
         if connection.valid_until.is_some_and(|until| until <= now) {
             return self.expel(now, id);
+        }
+        if connection.paused.is_some_and(|until| until <= now) {
+            return self.go_on(now, id);
         }
         if connection.stack.deadline().is_some_and(|deadline| deadline <= now) {
             self.lane.lend(id.slot);
@@ -539,5 +571,6 @@ fn wake_at(connection: &Connection) -> Option<Instant> {
     if connection.is_closing() {
         return None;
     }
-    [connection.stack.deadline(), connection.valid_until].into_iter().flatten().min()
+    let own = connection.paused.or_else(|| connection.stack.deadline());
+    [own, connection.valid_until].into_iter().flatten().min()
 }

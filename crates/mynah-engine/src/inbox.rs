@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mynah_core::rules::Address;
 use mynah_core::{Target, WorkerId};
 use mynah_model::Message;
 use mynah_stack::{Connection as Stack, Outbound};
@@ -54,5 +55,6 @@ pub struct Handover {
     pub(crate) inbound: Vec<u8>,
     pub(crate) listener: u16,
     pub(crate) certificate: Option<Arc<PeerCertificate>>,
+    pub(crate) address: Option<Address>,
     pub(crate) admission: Admission,
 }

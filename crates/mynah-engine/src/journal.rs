@@ -104,6 +104,8 @@ pub(crate) enum Then {
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     promise: Option<Promise>,
+    /// Listeners whose peers are answered at once all the same.
+    hasty: Vec<u16>,
     pub(crate) notes: Vec<Note>,
     /// Where notes begin that do not belong to those before them.
     bounds: Vec<usize>,
@@ -152,6 +154,17 @@ impl Journal {
     #[inline]
     pub(crate) const fn waits(&self) -> bool {
         matches!(self.promise, Some(Promise::Stored))
+    }
+
+    /// Peers of this listener are answered at once.
+    pub(crate) fn hasten(&mut self, listener: u16) {
+        self.hasty.push(listener);
+    }
+
+    /// Whether what is promised to peers of this listener waits like all the rest.
+    #[inline]
+    pub(crate) fn waits_at(&self, listener: u16) -> bool {
+        !self.hasty.contains(&listener)
     }
 
     #[inline]

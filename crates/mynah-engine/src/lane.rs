@@ -1,19 +1,18 @@
 //! The delivery lane: what a delivery to a session of this worker touches, and nothing else.
 
 use std::collections::VecDeque;
-
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use mynah_core::{
-    Counters, DropReason, Entry, LeaseState, Session, SessionKey, SessionRef, SessionTable, Target, Via,
-};
-use mynah_model::{Class, DeliveryId, Instant, SubscriptionId, Topic};
+use mynah_core::{Counters, DropReason, Entry, LeaseState, Session, SessionRef, SessionTable, Target, Via};
+use mynah_model::{Class, DeliveryId, Instant, SubscriptionId};
 use mynah_stack::{Delivery, FrameKind, Outbound, Outcome};
 
 use crate::connections::{Connection, ConnectionId, Connections, Dirty};
 use crate::item::Item;
 use crate::journal::{After, Journal};
 use crate::layouts::Frames;
+use crate::rules::{Judge, Receiver, may_see};
 use crate::shared::Shared;
 
 /// Spare outbound buffers kept for the next connection that has something to say.
@@ -26,6 +25,9 @@ pub(crate) struct Lane {
     pub(crate) connections: Connections,
     pub(crate) sessions: SessionTable,
     pub(crate) frames: Frames,
+    pub(crate) judge: Judge,
+    /// The number of the topic of the message that is being delivered.
+    topic: Option<NonZeroU64>,
     pub(crate) journal: Journal,
     /// Connections with deliveries to be written, in the order in which they got them.
     pub(crate) dirty: VecDeque<u32>,
@@ -53,17 +55,34 @@ impl Manner<'_> {
 }
 
 impl Lane {
-    pub(crate) fn new(sessions: SessionTable) -> Self {
+    /// Whether what is promised on a connection waits until it is stored.
+    #[inline]
+    pub(crate) fn waits(&self, id: ConnectionId) -> bool {
+        let listener = |connection: &Connection| connection.listener;
+        self.journal.waits()
+            && self.connections.get(id).map(listener).is_none_or(|at| self.journal.waits_at(at))
+    }
+
+    pub(crate) fn new(sessions: SessionTable, judge: Judge) -> Self {
         Self {
             connections: Connections::default(),
             sessions,
             frames: Frames::default(),
+            judge,
+            topic: None,
             journal: Journal::default(),
             dirty: VecDeque::new(),
             answered: VecDeque::new(),
             pumps: VecDeque::new(),
             spare: Vec::new(),
         }
+    }
+
+    /// Another message is to be delivered, whose topic has this number.
+    #[inline]
+    pub(crate) fn begin(&mut self, topic: Option<NonZeroU64>) {
+        self.frames.begin();
+        self.topic = topic;
     }
 
     /// Delivers a message to one session: at once if the session is live and has room, into its backlog otherwise.
@@ -81,8 +100,12 @@ impl Lane {
         let Some((session, key)) = self.sessions.get_mut_with_key(target.session) else {
             return counters.dropped(DropReason::SessionEnded).add(1);
         };
-        if session.checks_deliveries && !may_receive(shared, session, key, item.view().topic()) {
-            return; // the peer never had a right to it: nothing is lost
+        if session.checks_deliveries {
+            let receiver = Receiver { reference: target.session, session, key };
+            let (judge, connections) = (&mut self.judge, &mut self.connections);
+            if !may_see(judge, connections, shared, &receiver, item.view().topic(), self.topic) {
+                return; // the peer never had a right to it: nothing is lost
+            }
         }
         let header = item.view().header;
         let class = header.class.min(target.class_max);
@@ -210,17 +233,6 @@ pub(crate) fn mark_dirty(dirty: &mut VecDeque<u32>, slot: u32, connection: &mut 
         connection.dirty = Dirty::Deliveries;
         dirty.push_back(slot);
     }
-}
-
-/// Whether a session whose subscriptions reach too far may see a message on this topic.
-pub(crate) fn may_receive(
-    shared: &Shared,
-    session: &Session,
-    key: Option<&SessionKey>,
-    topic: Topic<'_>,
-) -> bool {
-    let client_id = key.map_or(&[][..], |key| &key.client_id);
-    shared.access.may_receive(&session.identity, client_id, topic)
 }
 
 /// Writes a message in the connection's layout.

@@ -99,7 +99,8 @@ impl Engine {
             let (stack, outbound) = (connection.stack, connection.outbound);
             let (inbound, listener, certificate) =
                 (connection.inbound, connection.listener, connection.certificate);
-            let handover = Handover { stack, outbound, inbound, listener, certificate, admission };
+            let address = connection.address;
+            let handover = Handover { stack, outbound, inbound, listener, certificate, address, admission };
             self.events.push_back(Event::Handover { connection: id, to, handover: Box::new(handover) });
         }
     }
@@ -108,9 +109,16 @@ impl Engine {
     pub(crate) fn attach(&mut self, now: Instant, id: ConnectionId, admission: Admission) {
         self.lane.journal.begin();
         let Admission { mut open, identity, groups, valid_until, last_word, assigned } = admission;
+        if let Err(reason) = self.let_in(id, &open, &identity, groups) {
+            self.counters().logins_refused.add(1);
+            return self.tell_opened(now, id, Err(reason));
+        }
         let (session_ref, present) = match self.claim(now, &open, &identity) {
             Ok(claimed) => claimed,
-            Err(reason) => return self.tell_opened(now, id, Err(reason)),
+            Err(reason) => {
+                self.leave_crowd(id);
+                return self.tell_opened(now, id, Err(reason));
+            }
         };
         let (tenant, publisher) = (identity.tenant(), self.lane.sessions.publisher(session_ref));
         let will = open.will.take().map(|will| will_of(will, tenant, publisher));
@@ -128,10 +136,10 @@ impl Engine {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         connection.phase = Phase::Open(session_ref);
         connection.tenant = tenant;
-        connection.identity = Some(identity);
-        (connection.groups, connection.valid_until) = (groups, valid_until);
+        connection.valid_until = valid_until;
         connection.publisher = publisher;
         self.count_half_open(-1);
+        self.resume_rights(session_ref);
         let opened = Opened {
             assigned_client_id: client_id,
             authentication: last_word.as_deref(),

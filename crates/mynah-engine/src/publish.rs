@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mynah_core::{DropReason, Reader, Received, SessionRef, Target};
-use mynah_model::{Class, Identity, Instant, Limits, Message, Reason, Topic};
+use mynah_model::{Class, Instant, Limits, Message, MessageView, Reason};
 use mynah_stack::{Outcome, Publish, PublishIf};
 
 use crate::connections::ConnectionId;
@@ -12,7 +12,6 @@ use crate::engine::Engine;
 use crate::inbox::{Ask, Parcel};
 use crate::item::Item;
 use crate::journal::Note;
-use crate::share::sees;
 use crate::spread::{Source, may_be_stored};
 use crate::waiting::Held;
 
@@ -24,7 +23,7 @@ impl Engine {
         publish.header.publisher = connection.publisher;
         let (from, class) = (connection.session(), publish.header.class);
         self.shared.counters(self.worker).messages_received(class).add(1);
-        let result = match self.accept_publish(id, publish) {
+        let result = match self.accept_publish(now, id, publish) {
             Ok(Received::New) => {
                 let mut item = Item::borrowed(publish.view());
                 let kept = publish.header.retain || (class.is_confirmed() && self.lane.journal.is_on());
@@ -60,7 +59,7 @@ impl Engine {
         let (from, class, receipt) = (connection.session(), publish.header.class, publish.receipt);
         let origin = Origin { connection: id, receipt, word: Word::Last };
         self.shared.counters(self.worker).messages_received(class).add(1);
-        let result = match self.accept_publish(id, &publish) {
+        let result = match self.accept_publish(now, id, &publish) {
             Ok(Received::New) => {
                 let mut item = Item::borrowed(publish.view());
                 let retained = self.retain_if(now, &mut item, &conditions);
@@ -80,7 +79,7 @@ impl Engine {
     fn confirm_again(&mut self, now: Instant, id: ConnectionId, receipt: u16) {
         let (class, result) = (Class::ExactlyOnce, Ok(true));
         let after = self.lane.journal.after_all();
-        if !self.lane.journal.waits() || self.lane.journal.is_past(after) {
+        if !self.lane.waits(id) || self.lane.journal.is_past(after) {
             return self.tell(now, id, Outcome::Published { receipt, class, result });
         }
         self.hold(id, after, Held::Published { receipt, class, result });
@@ -97,8 +96,13 @@ impl Engine {
 
     /// Whether a peer may publish this, and whether it is new.
     #[inline(always)]
-    fn accept_publish(&mut self, id: ConnectionId, publish: &Publish<'_>) -> Result<Received, Reason> {
-        if let Err(reason) = self.may_publish(id, publish.view().topic()) {
+    fn accept_publish(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        publish: &Publish<'_>,
+    ) -> Result<Received, Reason> {
+        if let Err(reason) = self.may_publish(now, id, publish.view()) {
             return self.refuse_publish(reason);
         }
         if !publish.header.class.is_confirmed() && !publish.header.retain {
@@ -106,7 +110,8 @@ impl Engine {
         }
         self.lane.journal.begin();
         if self.lane.journal.full && self.has_to_be_stored(id, publish) {
-            return Err(Reason::QuotaExceeded);
+            self.count_dropped(DropReason::StorageFull, 1);
+            return Err(Reason::StorageFull);
         }
         if publish.header.class != Class::ExactlyOnce {
             return Ok(Received::New);
@@ -129,7 +134,8 @@ impl Engine {
             shared.read_shares().matches(tenant, topic, &mut found.groups);
         });
         let wanted = view.header.class.is_confirmed() && may_be_stored(&self.lane, shared, route);
-        wanted || view.header.retain
+        // What takes a value away makes room.
+        wanted || (view.header.retain && !view.payload().is_empty())
     }
 
     /// Nothing is remembered of what was refused: its exchange ends with the answer, where the protocol has one that says
@@ -149,28 +155,15 @@ impl Engine {
     }
 
     #[inline(always)]
-    fn may_publish(&mut self, id: ConnectionId, topic: Topic<'_>) -> Result<(), Reason> {
+    fn may_publish(&mut self, now: Instant, id: ConnectionId, view: MessageView<'_>) -> Result<(), Reason> {
+        let topic = view.topic();
         if exceeds(topic.as_bytes(), &self.shared.limits) {
             return Err(Reason::TopicInvalid);
         }
         if topic.is_broker_owned() {
             return Err(Reason::NotAuthorized);
         }
-        if self.shared.access.is_unrestricted() { Ok(()) } else { self.may_publish_by_rules(id, topic) }
-    }
-
-    #[inline(never)]
-    fn may_publish_by_rules(&mut self, id: ConnectionId, topic: Topic<'_>) -> Result<(), Reason> {
-        let (identity, client_id) = self.actor(id).ok_or(Reason::Disconnected)?;
-        let allowed = self.shared.access.may_publish(identity, client_id, topic);
-        if allowed { Ok(()) } else { Err(Reason::NotAuthorized) }
-    }
-
-    /// Who acts on a connection: the identity, and the client identifier if the session has one.
-    pub(crate) fn actor(&self, id: ConnectionId) -> Option<(&Identity, &[u8])> {
-        let connection = self.lane.connections.get(id)?;
-        let key = self.lane.sessions.key(connection.session()?);
-        Some((connection.identity.as_ref()?, key.map_or(&[], |k| &k.client_id)))
+        if self.lane.judge.is_idle() { Ok(()) } else { self.may_publish_by_rules(now, id, view) }
     }
 
     /// Gives a message of the broker's own, or a will, to all who want it: retained, delivered to the sessions of this
@@ -247,6 +240,8 @@ impl Engine {
         let view = item.view();
         let (tenant, topic) = (view.header.tenant, view.topic());
         let shared = &*self.shared;
+        // Nobody asks for it where no delivery is looked at.
+        let number = self.lane.judge.is_looking().then(|| self.routes.number(tenant, topic));
         let route = self.routes.route(tenant, topic, &shared.generations, |found| {
             shared.read_index().matches(tenant, topic, &mut found.matches);
             shared.read_shares().matches(tenant, topic, &mut found.groups);
@@ -256,7 +251,7 @@ impl Engine {
             let (class, result) = (Class::ExactlyOnce, Ok(!route.is_empty()));
             self.lane.tell(now, id, Outcome::Published { receipt, class, result });
         }
-        self.lane.frames.begin();
+        self.lane.begin(number);
         for target in route.local() {
             if target.hears(from) {
                 self.lane.deliver(shared, counters, now, target, item);
@@ -267,7 +262,7 @@ impl Engine {
             self.outboxes[usize::from(worker.0)].push(Parcel::Deliver { message, targets, ask: None });
         }
         for members in route.groups() {
-            let may_see = |reader: &Reader| sees(shared, reader, item.view().topic());
+            let may_see = |reader: &Reader| reader.may_see(item.view().topic());
             let member = members.choose(shared.limits.share_strategy, None, may_see);
             let Some(member) = member else { continue };
             let target = member.target();
@@ -319,7 +314,7 @@ impl Engine {
         taking: &mut Taking,
     ) {
         let mut item = Item::shared(message);
-        self.lane.frames.begin();
+        self.lane.begin(self.lane.judge.is_looking().then(|| self.routes.passing_number()));
         for target in targets {
             if target.via.is_some() && self.goes_to_another(now, message, target, ask, taking) {
                 continue;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use mynah_core::{DropReason, Entry, LeaseState, Via};
+use mynah_core::{DropReason, Entry, LeaseState, SessionRef, Via};
 use mynah_model::{Class, DeliveryId, Filter, Instant, Message};
 use mynah_stack::Delivery;
 
@@ -13,7 +13,8 @@ use crate::connections::Resume;
 use crate::engine::Engine;
 use crate::item::Item;
 use crate::journal::{Attached, Note};
-use crate::lane::{Manner, enqueue, mark_dirty, may_receive, postpone, undeliverable, write};
+use crate::lane::{Lane, Manner, enqueue, mark_dirty, postpone, undeliverable, write};
+use crate::rules::{Receiver, may_see};
 
 /// Retained values taken from the store at a time.
 const PAGE: usize = 16;
@@ -132,6 +133,9 @@ impl Engine {
             self.count_dropped(DropReason::Expired, expired);
         }
         let Some((entry, id)) = next else { return Progress::Paused };
+        if !self.may_hand_out(session_ref, &entry, id) {
+            return Progress::Made;
+        }
         if let Some(id) = id.filter(|_| stored) {
             self.lane.journal.note(Note::Leased(session_ref, entry.sequence, id));
             // It may be stored for long: if it went out now, nobody would know after a crash that it did.
@@ -143,6 +147,22 @@ impl Engine {
         }
         self.hand_out(now, slot, &entry, id, false);
         Progress::Made
+    }
+
+    /// Whether what was queued for a session may still be seen by its peer; if not, it is dropped.
+    fn may_hand_out(&mut self, session_ref: SessionRef, entry: &Entry, id: Option<DeliveryId>) -> bool {
+        let Lane { judge, connections, sessions, journal, .. } = &mut self.lane;
+        let Some((session, key)) = sessions.get_mut_with_key(session_ref) else { return false };
+        if !session.checks_deliveries {
+            return true;
+        }
+        let receiver = Receiver { reference: session_ref, session, key };
+        let may = may_see(judge, connections, &self.shared, &receiver, entry.message.topic(), None);
+        if !may {
+            let counters = self.shared.counters(self.worker);
+            undeliverable(journal, session_ref, session, counters, id, DropReason::NotAuthorized);
+        }
+        may
     }
 
     /// Takes the next retained values of a replay from the store and delivers them.
@@ -192,8 +212,12 @@ impl Engine {
         let lane = &mut self.lane;
         let Some(session_ref) = lane.connections.at(slot).and_then(|c| c.session()) else { return };
         let Some((session, key)) = lane.sessions.get_mut_with_key(session_ref) else { return };
-        if session.checks_deliveries && !may_receive(&self.shared, session, key, message.topic()) {
-            return;
+        if session.checks_deliveries {
+            let receiver = Receiver { reference: session_ref, session, key };
+            let (judge, connections) = (&mut lane.judge, &mut lane.connections);
+            if !may_see(judge, connections, &self.shared, &receiver, message.topic(), None) {
+                return;
+            }
         }
         let class = message.header().class.min(class_max);
         let entry = Entry::new(message, class, true, via);
@@ -232,9 +256,9 @@ impl Engine {
     ) {
         let counters = self.shared.counters(self.worker);
         let lane = &mut self.lane;
+        lane.begin(None);
         let Some(connection) = lane.connections.at(slot) else { return };
         let mut item = Item::shared(&entry.message);
-        lane.frames.begin();
         let Entry { class, retain, ref via, .. } = *entry;
         let manner = Manner { class, id, retain, redelivered, via: via.as_ref() };
         match write(&mut lane.frames, &self.shared, connection, now, &mut item, manner) {

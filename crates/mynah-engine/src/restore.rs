@@ -1,6 +1,7 @@
 //! What an earlier run of the broker left: sessions and values from a store, before the first peer comes.
 
-use mynah_core::{Cursor, Grant, Kept, QueueBounds, Received, Session, SessionKey};
+use mynah_core::rules::Grant;
+use mynah_core::{Cursor, Kept, QueueBounds, Received, Session, SessionKey};
 use mynah_model::{Expiry, Filter, Identity, Instant, Message, Reason, SubscriptionOptions, Will};
 
 use crate::deeds::Parts;
@@ -89,14 +90,14 @@ impl Engine {
             if session.subscribe(share.as_deref(), filter, options, usize::MAX).is_err() {
                 continue;
             }
-            // The rules may have changed meanwhile: then each message is looked at.
-            let grant = self.shared.access.grant(&identity, &key.client_id, filter);
-            session.checks_deliveries |= grant != Grant::Whole;
+            // Who it is for is not known before it comes: then its subscriptions are looked at, and each message.
+            session.checks_deliveries = true;
             if let Some(cursor) = replay {
                 session.resume_replay(filter, options, cursor);
             }
+            self.lane.judge.note_looking();
             self.counters().subscriptions.add(1);
-            self.publish_filter(session_ref, share.as_deref(), filter, options, grant);
+            self.publish_filter(session_ref, share.as_deref(), filter, options, Grant::Partly);
         }
         self.set_online(session_ref, false);
         self.watch(session_ref);

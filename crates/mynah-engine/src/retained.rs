@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mynah_core::{DropReason, owner};
-use mynah_model::{Condition, Filter, Instant, Message, Reason, Topic};
+use mynah_model::{Condition, Instant, Message, Reason, Topic};
 use mynah_stack::{Outcome, Value};
 
 use crate::connections::ConnectionId;
@@ -92,8 +92,7 @@ impl Engine {
     pub(crate) fn read(&mut self, now: Instant, id: ConnectionId, topic: Topic<'_>) {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         let tenant = connection.tenant;
-        let filter = Filter::from_checked(topic.as_bytes());
-        if let Err(reason) = self.may_subscribe(id, filter) {
+        if let Err(reason) = self.may_read(id, topic) {
             return self.tell(now, id, Outcome::Value(Err(reason)));
         }
         let shared = Arc::clone(&self.shared);

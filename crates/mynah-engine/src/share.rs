@@ -113,7 +113,7 @@ impl Engine {
         let to = target.session.worker;
         if to == self.worker {
             let shared = &*self.shared;
-            self.lane.frames.begin();
+            self.lane.begin(None);
             let counters = shared.counters(to);
             self.lane.deliver_once(shared, counters, now, target, &mut Item::shared(message), taking);
             ask
@@ -195,14 +195,9 @@ fn another(
     absence: Absence,
     topic: Topic<'_>,
 ) -> Option<Arc<Member>> {
-    let (strategy, may_see) = (shared.limits.share_strategy, |reader: &Reader| sees(shared, reader, topic));
+    let (strategy, may_see) = (shared.limits.share_strategy, |reader: &Reader| reader.may_see(topic));
     match absence {
         Absence::Offline => members.choose_online(strategy, session, may_see).cloned(),
         Absence::Ended => members.choose(strategy, Some(session), may_see).cloned(),
     }
-}
-
-/// Whether a member that has to be looked up may see a message on `topic`.
-pub(crate) fn sees(shared: &Shared, reader: &Reader, topic: Topic<'_>) -> bool {
-    shared.access.may_receive(&reader.identity, &reader.client_id, topic)
 }

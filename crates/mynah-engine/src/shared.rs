@@ -4,11 +4,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use mynah_core::{AccessRules, Counters, Generations, RetainedStore, Shares, TopicIndex, WorkerId};
+use mynah_core::rules::Rules;
+use mynah_core::{Counters, Generations, RetainedStore, Shares, TopicIndex, WorkerId};
 use mynah_model::{Identity, Limits, TenantId};
 use mynah_stack::Protocol;
 
 use crate::layouts::Layouts;
+use crate::restraint::Crowd;
 
 /// How client identifiers begin that belong to connections that the broker itself has made; nobody else is given one.
 pub const BRIDGE_PREFIX: &str = "$bridge/";
@@ -40,8 +42,8 @@ pub struct Settings {
     /// Whether credentials can be verified. Without it credentials are not looked at, and only anonymous listeners
     /// let anybody in.
     pub verifies_credentials: bool,
-    /// Who may publish and subscribe where.
-    pub access: AccessRules,
+    /// Who may do what where, at first: see [`crate::Engine::handle_rules`].
+    pub rules: Arc<Rules>,
     /// Key of every hash and source of every random choice.
     pub seed: u64,
     /// How often `$SYS` is published; never, if absent.
@@ -56,7 +58,8 @@ pub struct Shared {
     pub(crate) shares: RwLock<Shares>,
     pub(crate) generations: Generations,
     pub(crate) retained: RwLock<RetainedStore>,
-    pub(crate) access: AccessRules,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) crowd: Crowd,
     pub(crate) layouts: Layouts,
     pub(crate) listeners: Vec<Door>,
     pub(crate) limits: Limits,
@@ -82,16 +85,8 @@ impl Shared {
     /// What the workers of a broker with these settings share.
     #[must_use]
     pub fn new(settings: Settings) -> Arc<Self> {
-        let Settings {
-            workers,
-            limits,
-            listeners,
-            verifies_credentials,
-            access,
-            seed,
-            sys_interval,
-            version,
-        } = settings;
+        let Settings { workers, limits, listeners, verifies_credentials, rules, seed, sys_interval, version } =
+            settings;
         let door = |l: Listener| Door {
             is_own: l.identity.is_some(),
             certificates: l.certificates,
@@ -103,7 +98,8 @@ impl Shared {
             shares: RwLock::new(Shares::new(seed)),
             generations: Generations::new(seed),
             retained: RwLock::new(RetainedStore::new(&limits, seed)),
-            access,
+            rules,
+            crowd: Crowd::default(),
             layouts: Layouts::new(listeners.iter().map(|l| l.protocol.codec())),
             listeners: listeners.into_iter().map(door).collect(),
             limits,

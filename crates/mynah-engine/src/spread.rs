@@ -14,7 +14,6 @@ use crate::item::Item;
 use crate::journal::Note;
 use crate::lane::Lane;
 use crate::publish::{Origin, Spread, Word};
-use crate::share::sees;
 use crate::shared::Shared;
 
 /// Where a message comes from.
@@ -42,6 +41,7 @@ impl Engine {
         let (view, waits) = (item.view(), self.lane.journal.waits());
         let (tenant, topic, class) = (view.header.tenant, view.topic(), view.header.class);
         let shared = &*self.shared;
+        let number = self.lane.judge.is_looking().then(|| self.routes.number(tenant, topic));
         let route = self.routes.route(tenant, topic, &shared.generations, |found| {
             shared.read_index().matches(tenant, topic, &mut found.matches);
             shared.read_shares().matches(tenant, topic, &mut found.groups);
@@ -50,12 +50,13 @@ impl Engine {
         let mut told = false;
         if let Source::Peer(Origin { connection, receipt, word: Word::First }) = source
             && class == Class::ExactlyOnce
-            && !(waits && (retained || has_to_wait(&self.lane, shared, connection, from, route)))
+            && !(self.lane.waits(connection)
+                && (retained || has_to_wait(&self.lane, shared, connection, from, route)))
         {
             self.lane.tell(now, connection, Outcome::Published { receipt, class, result: Ok(wanted) });
             told = true;
         }
-        self.lane.frames.begin();
+        self.lane.begin(number);
         let mut asking = Asking::new(self.worker, &self.lane.journal, deed.as_ref());
         let mut taking = Taking { deed, receivers: Vec::new() };
         for target in route.local().iter().filter(|target| target.hears(from)) {
@@ -68,7 +69,7 @@ impl Engine {
             self.outboxes[usize::from(worker.0)].push(Parcel::Deliver { message, targets, ask });
         }
         for members in route.groups() {
-            let may_see = |reader: &Reader| sees(shared, reader, item.view().topic());
+            let may_see = |reader: &Reader| reader.may_see(item.view().topic());
             let member = members.choose(shared.limits.share_strategy, None, may_see);
             let Some(member) = member else { continue };
             let (target, worker) = (member.target(), member.target().session.worker);

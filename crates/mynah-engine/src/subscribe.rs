@@ -1,7 +1,8 @@
 //! Subscribing: filters are attached to the session and to the index before the answer goes out.
 
-use mynah_core::{Cursor, Grant, Reader, SessionRef};
-use mynah_model::{Filter, Instant, Reason, RetainHandling, SubscriptionOptions};
+use mynah_core::rules::{Action, Grant};
+use mynah_core::{Cursor, Reader, SessionRef};
+use mynah_model::{Filter, Instant, Reason, RetainHandling, SubscriptionOptions, Topic};
 use mynah_stack::{Outcome, Subscribe, SubscribeRequest, SubscribeResult, Unsubscribe, UnsubscribeRequest};
 
 use crate::connections::ConnectionId;
@@ -57,12 +58,17 @@ impl Engine {
         let connection = self.lane.connections.get_mut(id).ok_or(Reason::Disconnected)?;
         let session_ref = connection.session().ok_or(Reason::Disconnected)?;
         let session = self.lane.sessions.get_mut(session_ref).ok_or(Reason::Disconnected)?;
-        let subscriptions_max = self.shared.limits.subscriptions_per_session_max;
+        let quota = connection.rights.as_ref().and_then(|rights| rights.quota().subscriptions);
+        let quota = quota.map_or(usize::MAX, |quota| quota.get() as usize);
+        let subscriptions_max = self.shared.limits.subscriptions_per_session_max.min(quota);
         let replaced = session.subscribe(share, filter, options, subscriptions_max)?;
         if !replaced {
             self.shared.counters(self.worker).subscriptions.add(1);
         }
-        session.checks_deliveries |= grant == Grant::Partly;
+        if grant == Grant::Partly {
+            session.checks_deliveries = true;
+            self.lane.judge.note_looking();
+        }
         if session.stored {
             let attached = Attached { share: share.map(Box::from), filter: filter.as_bytes().into() };
             let replay =
@@ -94,6 +100,7 @@ impl Engine {
                 let reader = (grant != Grant::Whole).then(|| Reader {
                     identity: session.identity.clone(),
                     client_id: key.map(|key| key.client_id.clone()).unwrap_or_default(),
+                    rights: self.known_rights(session_ref),
                 });
                 self.shared.write_shares().join(tenant, group, filter, session_ref, options, reader);
             }
@@ -105,13 +112,20 @@ impl Engine {
         if exceeds(filter.as_bytes(), &self.shared.limits) {
             return Err(Reason::FilterInvalid);
         }
-        if self.shared.access.is_unrestricted() {
-            return Ok(Grant::Whole);
+        match self.ask(id, |rights, names| rights.grant(names, filter))? {
+            Some(Grant::Refused) => Err(Reason::NotAuthorized),
+            grant => Ok(grant.unwrap_or(Grant::Whole)),
         }
-        let (identity, client_id) = self.actor(id).ok_or(Reason::Disconnected)?;
-        match self.shared.access.grant(identity, client_id, filter) {
-            Grant::Refused => Err(Reason::NotAuthorized),
-            grant => Ok(grant),
+    }
+
+    /// Whether a peer may read the value of a topic.
+    pub(crate) fn may_read(&mut self, id: ConnectionId, topic: Topic<'_>) -> Result<(), Reason> {
+        if exceeds(topic.as_bytes(), &self.shared.limits) {
+            return Err(Reason::FilterInvalid);
+        }
+        match self.ask(id, |rights, names| rights.permits(Action::Subscribe, names, topic))? {
+            Some(false) => Err(Reason::NotAuthorized),
+            Some(true) | None => Ok(()),
         }
     }
 
@@ -124,9 +138,19 @@ impl Engine {
 
     fn detach_filter(&mut self, id: ConnectionId, request: UnsubscribeRequest<'_>) -> bool {
         let UnsubscribeRequest { filter, share } = request;
-        let Some(connection) = self.lane.connections.get_mut(id) else { return false };
-        let (tenant, Some(session_ref)) = (connection.tenant, connection.session()) else { return false };
+        let session_ref = self.lane.connections.get_mut(id).and_then(|connection| connection.session());
+        session_ref.is_some_and(|session_ref| self.detach_from(session_ref, share, filter))
+    }
+
+    /// Removes a filter from a session. Returns whether it was there.
+    pub(crate) fn detach_from(
+        &mut self,
+        session_ref: SessionRef,
+        share: Option<&[u8]>,
+        filter: Filter<'_>,
+    ) -> bool {
         let Some(session) = self.lane.sessions.get_mut(session_ref) else { return false };
+        let tenant = session.identity.tenant();
         if !session.unsubscribe(share, filter) {
             return false;
         }

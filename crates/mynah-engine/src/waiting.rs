@@ -204,7 +204,8 @@ impl Engine {
 
     #[inline(never)]
     fn tell_or_hold(&mut self, now: Instant, id: ConnectionId, outcome: Outcome<'_>) {
-        if let Some(after) = self.after(id)
+        if self.lane.waits(id)
+            && let Some(after) = self.after(id)
             && let Some(held) = Held::new(&outcome)
         {
             return self.hold(id, after, held);

@@ -119,6 +119,7 @@ const fn refused_face(reason: Reason) -> Face {
         Reason::ClientIdRefused | Reason::TakenOver => (409, "conflict", "Conflict"),
         Reason::KeepAliveTimeout | Reason::OpeningTimeout => (408, "request-timeout", "Request timeout"),
         Reason::QuotaExceeded => (503, "quota-exceeded", "Quota exceeded"),
+        Reason::StorageFull => (507, "storage-full", "Insufficient storage"),
         Reason::ServerBusy | Reason::SlowConsumer => (503, "busy", "Busy"),
         Reason::ShuttingDown => (503, "shutting-down", "Shutting down"),
         Reason::Disconnected => (503, "interrupted", "Interrupted"),
@@ -161,6 +162,9 @@ fn refused_detail(reason: Reason, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Reason::ConditionFailed => {
             f.write_str("the retained value is not what If-Match or If-None-Match asks for: read it again")
         }
+        Reason::StorageFull => f.write_str(
+            "there is no room on the broker's disk for what would have to be stored: try again when there is",
+        ),
         other => fmt::Display::fmt(&other, f),
     }
 }
@@ -183,6 +187,7 @@ mod tests {
             (Reason::TopicInvalid, 400),
             (Reason::FilterInvalid, 400),
             (Reason::QuotaExceeded, 503),
+            (Reason::StorageFull, 507),
             (Reason::ConditionFailed, 412),
             (Reason::TooLarge, 413),
             (Reason::ServerBusy, 503),

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use mynah_crash::undo::{FOLDER, IGNORE_SYNC, LOG, PINS, Record, SIDE};
+use mynah_crash::undo::{FAIL_SYNC, FOLDER, IGNORE_SYNC, LOG, PINS, Record, SIDE};
 
 use crate::system::{self, Status};
 
@@ -18,6 +18,7 @@ pub(crate) struct Follower {
     pins: PathBuf,
     log: c_int,
     pub(crate) ignores_sync: bool,
+    fails_sync: Option<PathBuf>,
     state: Mutex<State>,
 }
 
@@ -43,7 +44,8 @@ impl Follower {
             die("the folder of LOSTWRITES_SIDE cannot be written to");
         };
         let ignores_sync = std::env::var_os(IGNORE_SYNC).is_some();
-        Some(Self { folder, pins: side.join(PINS), log, ignores_sync, state: Mutex::default() })
+        let fails_sync = std::env::var_os(FAIL_SYNC).map(PathBuf::from);
+        Some(Self { folder, pins: side.join(PINS), log, ignores_sync, fails_sync, state: Mutex::default() })
     }
 
     /// An open file or folder that is followed.
@@ -233,6 +235,9 @@ impl Follower {
     pub(crate) fn sync(&self, inode: u64, sync: impl FnOnce() -> c_int) -> c_int {
         if self.ignores_sync {
             return 0;
+        }
+        if self.fails_sync.as_ref().is_some_and(|file| file.exists()) {
+            return system::fail(libc::EIO) as c_int;
         }
         let ticket = {
             let mut state = self.lock();

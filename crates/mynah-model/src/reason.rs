@@ -23,6 +23,8 @@ pub enum Reason {
     FilterInvalid,
     /// A configured limit is reached.
     QuotaExceeded,
+    /// There is no room on the disk for what would have to be stored.
+    StorageFull,
     /// The retained value is not what the peer made its request depend on.
     ConditionFailed,
     /// The message is larger than the broker takes.
@@ -53,6 +55,7 @@ impl fmt::Display for Reason {
             Self::TopicInvalid => "topic not usable here",
             Self::FilterInvalid => "filter not usable here",
             Self::QuotaExceeded => "quota exceeded",
+            Self::StorageFull => "no room to store it",
             Self::ConditionFailed => "condition not met",
             Self::TooLarge => "message too large",
             Self::ServerBusy => "server busy",

@@ -284,6 +284,7 @@ pub const fn connect_return_code(reason: Reason) -> ConnectReturnCode {
         | Reason::TopicInvalid
         | Reason::FilterInvalid
         | Reason::QuotaExceeded
+        | Reason::StorageFull
         | Reason::ConditionFailed
         | Reason::TooLarge
         | Reason::ServerBusy
@@ -326,6 +327,7 @@ pub const fn publish_reaction(reason: Reason) -> PublishReaction {
         | Reason::ClientIdRefused
         | Reason::FilterInvalid
         | Reason::QuotaExceeded
+        | Reason::StorageFull
         | Reason::ConditionFailed
         | Reason::TooLarge
         | Reason::ServerBusy

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use mynah_core::rules;
+
 /// Where a listener listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
@@ -64,6 +66,14 @@ impl Peer {
             Self::Inet(address) => Some(address.ip().to_canonical()),
             Self::Local => None,
         }
+    }
+
+    /// The IP address as rules know it.
+    pub(crate) fn address(self) -> Option<rules::Address> {
+        self.ip().map(|ip| match ip {
+            IpAddr::V4(ip) => rules::Address::v4(ip.to_bits()),
+            IpAddr::V6(ip) => rules::Address::v6(ip.to_bits()),
+        })
     }
 
     /// Whether it is on this machine.

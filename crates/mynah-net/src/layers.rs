@@ -48,6 +48,8 @@ pub(crate) struct Layered {
     /// Bytes of answers that were put behind bytes of the connection since all was sent.
     answered: usize,
     certificate: Option<Arc<PeerCertificate>>,
+    /// A proxy has named the peer, which nobody has heard yet.
+    named: bool,
     was_open: bool,
 }
 
@@ -69,6 +71,7 @@ impl Layered {
             late: Vec::new(),
             answered: 0,
             certificate: None,
+            named: false,
             was_open: false,
         })
     }
@@ -92,6 +95,11 @@ impl Layered {
     /// The certificate of the peer, once.
     pub(crate) fn take_certificate(&mut self) -> Option<Arc<PeerCertificate>> {
         self.certificate.take()
+    }
+
+    /// The peer, once after a proxy has named it.
+    pub(crate) fn take_named(&mut self) -> Option<Peer> {
+        core::mem::take(&mut self.named).then_some(self.peer)
     }
 
     /// What ties what the peer says to its TLS; none without TLS.
@@ -152,6 +160,7 @@ impl Layered {
             Ok(Some(header)) => {
                 self.expects_proxy = false;
                 self.peer = header.peer.map_or(self.peer, Peer::Inet);
+                self.named = true;
                 tracing::trace!(peer = %self.peer, "named by a proxy");
                 Ok(Some(header.len))
             }

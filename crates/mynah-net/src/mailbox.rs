@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use mynah_core::rules::Rules;
 use mynah_engine::{Attempt, ConnectionId, Handover, Parcel};
 use mynah_model::{Groups, Identity};
 
@@ -32,6 +33,8 @@ pub(crate) enum Letter {
     Handover { transport: Transport, handover: Box<Handover> },
     /// What a peer said of who it is was verified.
     Verified { connection: ConnectionId, verdict: Verdict },
+    /// Other rules hold.
+    Rules(Arc<Rules>),
     /// How identities stand from now on.
     Identities(Arc<HashMap<Identity, Option<Groups>>>),
     /// The store has synced something.

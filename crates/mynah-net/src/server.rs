@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use mio::Poll;
 use mynah_core::WorkerId;
+use mynah_core::rules::Rules;
 use mynah_engine::{Engine, Settings, Shared};
 use mynah_model::{Groups, Identity};
 
@@ -193,6 +194,13 @@ impl Server {
     #[must_use]
     pub fn dialer(&self, listener: u16) -> Dialer {
         Dialer::new(&self.mailboxes, &self.next_link, listener)
+    }
+
+    /// Lets other rules hold, within a second for everything that is there.
+    pub fn set_rules(&self, rules: &Arc<Rules>) {
+        for mailbox in &*self.mailboxes {
+            mailbox.post(Letter::Rules(Arc::clone(rules)));
+        }
     }
 
     /// Tells the workers how identities stand from now on: the groups that one is in, or none if nobody may be it any more;

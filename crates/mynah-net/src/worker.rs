@@ -291,6 +291,9 @@ impl Worker {
     fn install(&mut self, now: Instant, id: ConnectionId, mut transport: Transport) {
         let registered = transport.watch(self.poll.registry(), Token(id.slot as usize));
         let is_link = matches!(transport, Transport::Link(_));
+        if let Some(address) = transport.peer().address() {
+            self.engine.handle_address(id, address);
+        }
         if let Transport::Link(link) = &transport {
             link.bind(&self.mailboxes[usize::from(self.engine.worker().0)], id);
         }
@@ -331,6 +334,7 @@ impl Worker {
                 // What arrived while the socket was on its way raised no event here.
                 self.note_readable(id);
             }
+            Letter::Rules(rules) => self.engine.handle_rules(rules),
             Letter::Verified { connection, verdict } => self.verified(now, connection, verdict),
             Letter::Identities(standings) => self.engine.handle_identities(now, &standings),
             // Looked at as the turn began.
@@ -365,6 +369,9 @@ impl Worker {
                     // The end of the stream raises no event after it was announced.
                     socket.readable = more || socket.ends;
                     if let Some(layers) = socket.transport.layers() {
+                        if let Some(address) = layers.take_named().and_then(Peer::address) {
+                            self.engine.handle_address(id, address);
+                        }
                         if let Some(certificate) = layers.take_certificate() {
                             self.engine.handle_certificate(id, certificate);
                         }
@@ -426,10 +433,12 @@ impl Worker {
 
     fn flush_connection(&mut self, now: Instant, id: ConnectionId) {
         let (Some(socket), Some(outbound)) = (self.sockets.get(id), self.engine.outbound(id)) else { return };
-        if outbound.is_empty() {
-            return self.engine.handle_written(id, 0);
-        }
-        match socket.transport.write(outbound, &mut self.buffers) {
+        let written = if outbound.is_empty() {
+            Ok(Output { count: 0, more: false })
+        } else {
+            socket.transport.write(outbound, &mut self.buffers)
+        };
+        match written {
             Ok(Output { count, more }) => {
                 self.engine.handle_written(id, count);
                 if more {

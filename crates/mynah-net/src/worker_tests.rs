@@ -5,7 +5,6 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use mynah_core::AccessRules;
 use mynah_engine::{Listener, Settings, Shared};
 use mynah_model::{Limits, TenantId};
 use mynah_mqtt::{Config, Mqtt};
@@ -33,7 +32,7 @@ fn workers(count: u16, entrance: Entrance) -> Vec<Worker> {
         limits: Limits::default(),
         listeners: vec![listener],
         verifies_credentials: false,
-        access: AccessRules::new(Vec::new()),
+        rules: Arc::default(),
         seed: 11,
         sys_interval: None,
         version: "0",

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mynah_core::{AccessRules, Counters, DropReason, WorkerId};
+use mynah_core::{Counters, DropReason, WorkerId};
 use mynah_engine::{Attempt, ConnectionId, Engine, Event, Handover, Listener, Parcel, Settings, Shared};
 use mynah_model::{Identity, Instant, Limits, TenantId};
 use mynah_mqtt::{Config, Mqtt};
@@ -375,7 +375,7 @@ fn settings(shape: &Shape, protocol: Arc<dyn Protocol>, seed: u64) -> Settings {
         },
         listeners: vec![listener],
         verifies_credentials: shape.verifies,
-        access: AccessRules::default(),
+        rules: Arc::default(),
         seed,
         sys_interval: None,
         version: "simulated",

@@ -46,6 +46,11 @@ fn a_forgotten_part_is_found() {
 }
 
 #[test]
+fn a_forgotten_errand_is_found() {
+    find(Lapse::ForgetsErrands, &[Kind::Missing]);
+}
+
+#[test]
 fn a_torn_group_is_found() {
     find(Lapse::TearsGroups, &[Kind::Duplicate, Kind::Missing]);
 }

@@ -8,20 +8,23 @@ use std::sync::Arc;
 
 use crate::disk::Disk;
 use crate::error::StoreError;
+use crate::journal::handed::Handed;
 use crate::live::Live;
 use crate::position::Position;
 use crate::record::Batch;
 use crate::record::frame::{Kind, Place};
 use crate::record::key::tag;
-use crate::record::message::payload_id;
-use crate::recovery::{Opened, load, quarantine_folder, rebuild};
-use crate::replay::{Quarantine, follow, replay};
+use crate::recovery::{Opened, PayloadReader, load, quarantine_folder, rebuild};
+use crate::replay::{Quarantine, follow, replay, take_in};
 use crate::report::Report;
-use crate::segment::{FrameReader, HEADER_BYTES, Segments, Step};
+use crate::segment::Segments;
 use crate::state::{StateError, States};
 
 /// Bytes of records that one call makes, about.
 const PIECE_BYTES: usize = 4 << 20;
+
+/// Messages of which it is looked where they are, at a time.
+const COPY_KEYS: usize = 20_000;
 
 /// Bytes of one record of a snapshot, about.
 const ITEMS_BYTES: usize = 64 << 10;
@@ -39,13 +42,16 @@ pub(crate) struct Thrift {
     pub(crate) snapshot_bytes: u64,
     /// The journal may be this much larger than twice what is live before stragglers are copied.
     pub(crate) slack_bytes: u64,
+    /// The journal may be this much larger than three times what is live before the state is written early and producers
+    /// are to wait.
+    pub(crate) pressure_bytes: u64,
 }
 
 impl Thrift {
     /// The bounds for segments of this size.
     pub(crate) fn of(segment_bytes: u32) -> Self {
         let bytes = u64::from(segment_bytes);
-        Self { snapshot_bytes: bytes / 2, slack_bytes: bytes * 2 }
+        Self { snapshot_bytes: bytes / 2, slack_bytes: bytes, pressure_bytes: bytes * 4 }
     }
 }
 
@@ -54,12 +60,16 @@ pub(crate) struct Keeper {
     folder: PathBuf,
     states: Box<dyn States>,
     pub(crate) segments: Arc<Segments>,
+    /// What was written and is still in memory.
+    handed: Arc<Handed>,
     /// None while the state cannot be used.
     live: Option<Live>,
     salt: u32,
     thrift: Thrift,
     snapshot: Option<SnapshotRun>,
+    /// Bytes of the last snapshot, and where it begins to be right.
     snapshot_bytes: u64,
+    taken: Option<Position>,
     copy: Option<CopyRun>,
     /// Segments whose stragglers were copied: what is left in them cannot be read.
     copied: BTreeSet<u32>,
@@ -77,22 +87,25 @@ struct SnapshotRun {
 /// A segment whose live messages are being copied.
 struct CopyRun {
     segment: u32,
-    at: u64,
+    /// Names that are still to be looked at.
+    ids: (u64, u64),
 }
 
 impl Keeper {
-    pub(crate) fn new(opened: Opened, thrift: Thrift) -> Self {
+    pub(crate) fn new(opened: Opened, handed: Arc<Handed>, thrift: Thrift) -> Self {
         let salt = opened.live.salt();
         Self {
             disk: opened.disk,
             folder: opened.folder,
             states: opened.states,
             segments: opened.segments,
+            handed,
             live: Some(opened.live),
             salt,
             thrift,
             snapshot: None,
             snapshot_bytes: 0,
+            taken: None,
             copy: None,
             copied: BTreeSet::new(),
             report: opened.report,
@@ -123,17 +136,17 @@ impl Keeper {
         let Some(live) = &mut self.live else {
             return Err(StateError("the state could not be opened".to_owned()).into());
         };
-        let folder = quarantine_folder(&self.folder);
-        let quarantine = Quarantine { disk: &*self.disk, folder: &folder };
         let from = live.applied();
         // Piece by piece: so that segments go while a long way is caught up.
         let near = Position::new(from.segment.saturating_add(1), 0);
         let to = if synced.segment > near.segment { near } else { synced };
-        follow(live, &self.segments, to, &mut self.report, &quarantine)?;
+        self.catch_up(to)?;
+        let Some(live) = &mut self.live else { return Ok(false) };
         live.set_applied(to);
         // Pages that are given back at once are those that the next write gets: quicker than pages never used.
         self.segments.forget(from.max(Position::new(1, 0)), to);
-        if to.segment >= live.flushed().segment.saturating_add(FLUSH_SEGMENTS) {
+        let begun = to.segment.saturating_sub(live.flushed().segment);
+        if begun >= FLUSH_SEGMENTS || (begun > 0 && room(live, &self.segments, self.thrift)? == 0) {
             live.flush()?;
         }
         self.step_snapshot(out)?;
@@ -142,7 +155,14 @@ impl Keeper {
             self.remove_dead()?;
             self.choose()?;
         }
-        Ok(to < synced || self.snapshot.is_some() || self.copy.is_some())
+        let awaits_snapshot = self.live.as_ref().is_some_and(|live| self.taken > live.snapshot());
+        Ok(to < synced || self.snapshot.is_some() || self.copy.is_some() || awaits_snapshot)
+    }
+
+    /// Bytes by which the journal may grow before it should become shorter.
+    pub(crate) fn room(&self) -> u64 {
+        // A file that cannot be looked at is told by whoever has to read it.
+        self.live.as_ref().map_or(0, |live| room(live, &self.segments, self.thrift).unwrap_or(0))
     }
 
     /// Brings the state up to `synced`, writes it, and has it give back room.
@@ -160,18 +180,31 @@ impl Keeper {
         Ok(live.compact()?)
     }
 
-    /// Applies everything before `synced`, however much that is.
+    /// Applies everything before `synced`, however much that is: what was handed over, and what was not, from the files.
     pub(crate) fn catch_up(&mut self, synced: Position) -> Result<(), StoreError> {
         let Some(live) = &mut self.live else { return Ok(()) };
         let folder = quarantine_folder(&self.folder);
         let quarantine = Quarantine { disk: &*self.disk, folder: &folder };
-        follow(live, &self.segments, synced, &mut self.report, &quarantine)
+        while let Some(piece) = self.handed.take(synced) {
+            if live.applied() < piece.at {
+                follow(live, &self.segments, piece.at, &mut self.report, &quarantine)?;
+                live.set_applied(piece.at);
+            }
+            if live.applied() == piece.at {
+                take_in(live, &piece)?;
+            }
+            self.handed.give_back(piece);
+        }
+        if live.applied() < synced {
+            follow(live, &self.segments, synced, &mut self.report, &quarantine)?;
+        }
+        Ok(())
     }
 
     /// Opens the state again and brings it up to date, or makes it anew.
     fn revive(&mut self, synced: Position, error: &StateError) -> Result<(), StoreError> {
         self.live = None;
-        (self.snapshot, self.copy) = (None, None);
+        (self.snapshot, self.taken, self.copy) = (None, None, None);
         let folder = quarantine_folder(&self.folder);
         let quarantine = Quarantine { disk: &*self.disk, folder: &folder };
         if let Ok(mut live) = load(&*self.states, self.salt, &self.segments)
@@ -219,6 +252,10 @@ impl Keeper {
     /// Begins a snapshot or a copy where that lets segments go.
     fn choose(&mut self) -> Result<(), StoreError> {
         let Some(live) = &self.live else { return Ok(()) };
+        // What the last snapshot frees is known when the state has come to its end.
+        if self.taken > live.snapshot() {
+            return Ok(());
+        }
         let (closed, dead) = self.closed(live)?;
         let waiting: u64 = dead.iter().map(|(_, bytes)| bytes).sum();
         let enough = waiting >= self.thrift.snapshot_bytes.max(self.snapshot_bytes)
@@ -235,11 +272,11 @@ impl Keeper {
                 let bytes = self.segments.bytes(segment)?.max(1);
                 let is_closed = segment < live.flushed().segment && !self.copied.contains(&segment);
                 let share = used.bytes as f64 / bytes as f64;
-                if is_closed && share < 0.5 && sparsest.is_none_or(|(_, least)| share < least) {
-                    sparsest = Some((segment, share));
+                if is_closed && share < 0.5 && sparsest.is_none_or(|(_, _, least)| share < least) {
+                    sparsest = Some((segment, used.ids, share));
                 }
             }
-            self.copy = sparsest.map(|(segment, _)| CopyRun { segment, at: u64::from(HEADER_BYTES) });
+            self.copy = sparsest.map(|(segment, ids, _)| CopyRun { segment, ids });
         }
         Ok(())
     }
@@ -250,11 +287,15 @@ impl Keeper {
         let base = run.base.to_u64().to_le_bytes();
         if run.bytes == 0 {
             out.append(Kind::SnapshotBegin, Place::STORE, |body| body.extend_from_slice(&base));
+            if let Some(body) = live.snapshot_young(run.base) {
+                run.bytes += body.len() as u64;
+                out.append(Kind::SnapshotItems, Place::STORE, |out| out.extend_from_slice(&body));
+            }
         }
         while out.bytes_len() < PIECE_BYTES {
             let Some((body, mut last)) = live.snapshot_piece(run.base, &run.from, ITEMS_BYTES)? else {
                 out.append(Kind::SnapshotEnd, Place::STORE, |body| body.extend_from_slice(&base));
-                self.snapshot_bytes = run.bytes;
+                (self.snapshot_bytes, self.taken) = (run.bytes, Some(run.base));
                 self.snapshot = None;
                 return Ok(());
             };
@@ -270,33 +311,34 @@ impl Keeper {
     /// Copies the next live messages of a segment to the end of the journal.
     fn step_copy(&mut self, out: &mut Batch) -> Result<(), StoreError> {
         let (Some(run), Some(live)) = (&mut self.copy, &self.live) else { return Ok(()) };
-        let Some(file) = self.segments.get(run.segment) else {
-            self.copy = None;
-            return Ok(());
-        };
-        let bytes = file.bytes()?;
-        let mut reader = FrameReader::new(file, self.salt, run.at, bytes);
-        while out.bytes_len() < PIECE_BYTES {
-            match reader.step()? {
-                Step::End | Step::Version(_) => {
-                    self.copied.insert(run.segment);
-                    self.copy = None;
-                    return Ok(());
-                }
-                Step::Fault(_) => drop(reader.resume()?),
-                Step::Frame(frame, at, _) => {
-                    let here = Position::new(run.segment, at as u32);
-                    let id = payload_id(frame.body);
-                    if let (Kind::Payload | Kind::Moved, Some(id)) = (frame.kind, id)
-                        && live.payload(id)?.is_some_and(|place| place.at == here)
-                    {
-                        let place = Place { tenant: frame.tenant, shard: frame.shard };
-                        out.append(Kind::Moved, place, |out| out.extend_from_slice(frame.body));
-                    }
-                }
+        let at_once = (COPY_KEYS, PIECE_BYTES as u64);
+        let (mut found, next) = live.messages_in(run.segment, run.ids, at_once)?;
+        found.sort_unstable_by_key(|(_, place)| place.at);
+        let mut reader = PayloadReader::new(&self.segments, self.salt);
+        for (id, place) in found {
+            // What cannot be read stays where it is: it is told where it is wanted.
+            let Some(frame) = reader.frame(place, id)? else { continue };
+            let Some((message, _)) = frame.message() else { continue };
+            let place = Place { tenant: frame.tenant, shard: frame.shard };
+            out.append(Kind::Moved, place, |out| out.extend_from_slice(message));
+        }
+        match next {
+            Some(next) => run.ids.0 = next,
+            None => {
+                self.copied.insert(run.segment);
+                self.copy = None;
             }
         }
-        run.at = reader.at();
         Ok(())
     }
+}
+
+/// Bytes by which the journal may grow before it should become shorter.
+fn room(live: &Live, segments: &Segments, thrift: Thrift) -> io::Result<u64> {
+    let mut bytes = 0;
+    for number in segments.numbers() {
+        bytes += segments.bytes(number)?;
+    }
+    let used: u64 = live.uses().values().map(|used| used.bytes).sum();
+    Ok((used.saturating_mul(3) + thrift.pressure_bytes).saturating_sub(bytes))
 }

@@ -1,15 +1,17 @@
 //! Reading the journal into what is live: at a start, and all the time behind the committer.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::disk::{self, Disk, DiskFile, read_full};
 use crate::error::StoreError;
+use crate::journal::handed::Piece;
 use crate::live::Live;
 use crate::position::Position;
 use crate::record::frame::{self, MORE_FOLLOWS};
 use crate::report::{Finding, Report};
 use crate::segment::{FrameReader, HEADER_BYTES, Segments, Step};
+use crate::state::StateError;
 
 /// Bytes of recent changes above which the state is written.
 pub(crate) const RECENT_MAX: usize = 32 << 20;
@@ -43,6 +45,26 @@ pub(crate) fn follow(
     quarantine: &Quarantine<'_>,
 ) -> Result<(), StoreError> {
     apply(live, segments, to, report, Some(quarantine), false)
+}
+
+/// Applies the records of a piece that is still in memory; `live` has to be where it starts. It is whole and synced, so
+/// that nothing is summed and every group is complete.
+pub(crate) fn take_in(live: &mut Live, piece: &Piece) -> Result<(), StateError> {
+    let mut at = piece.records_at;
+    for batch in &piece.batches {
+        let mut rest = &batch[..];
+        while let Some(frame) = frame::view(rest) {
+            let bytes = frame::frame_bytes(frame.body.len());
+            live.apply(frame, at, bytes as u32)?;
+            at.offset += bytes as u32;
+            rest = rest.get(bytes..).unwrap_or_default();
+        }
+    }
+    live.set_applied(piece.end);
+    if live.recent_bytes() > RECENT_MAX {
+        live.flush()?;
+    }
+    Ok(())
 }
 
 fn apply(
@@ -144,8 +166,7 @@ impl Quarantine<'_> {
         let mut copy = vec![0; bytes.min(COPY_MAX) as usize];
         let count = read_full(file, &mut copy, u64::from(at.offset))?;
         disk::create_folder(self.disk, self.folder)?;
-        let name = format!("{:010}-{}.bin", at.segment, at.offset);
-        let path = self.folder.join(&name);
+        let path = self.copy(at);
         let kept = match self.disk.create(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.disk.open(&path)?,
             made => made?,
@@ -154,5 +175,22 @@ impl Quarantine<'_> {
         kept.sync()?;
         self.disk.sync_folder(self.folder)?;
         Ok(path.display().to_string())
+    }
+
+    /// The name of the file that has these damaged bytes already, if there is one.
+    pub(crate) fn has(&self, file: &dyn DiskFile, at: Position, bytes: u64) -> Option<String> {
+        let path = self.copy(at);
+        let kept = self.disk.open(&path).ok()?;
+        let (mut damaged, mut copy) = (vec![0; bytes.min(COPY_MAX) as usize], Vec::new());
+        let count = read_full(file, &mut damaged, u64::from(at.offset)).ok()?;
+        copy.resize(count, 0);
+        let same = kept.bytes().ok()? == count as u64
+            && read_full(&*kept, &mut copy, 0).ok()? == count
+            && copy == damaged[..count];
+        same.then(|| path.display().to_string())
+    }
+
+    fn copy(&self, at: Position) -> PathBuf {
+        self.folder.join(format!("{:010}-{}.bin", at.segment, at.offset))
     }
 }

@@ -1,9 +1,12 @@
 //! What opening or checking a store found: what was cut, what is damaged, what is lost. Nothing of that is silent.
 
 use core::fmt;
+use std::path::{Path, PathBuf};
 
 use crate::position::Position;
 use crate::record::Key;
+use crate::recovery::journal_folder;
+use crate::segment::file_name;
 
 /// One thing that is not as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +93,17 @@ impl Finding {
                 | Self::LostMore { .. }
                 | Self::Malformed { .. }
         )
+    }
+
+    /// The file that it is about, relative to the folder of the store, and the offset in it.
+    #[must_use]
+    pub fn place(&self) -> Option<(PathBuf, u32)> {
+        let (segment, offset) = match *self {
+            Self::TornTail { at, .. } | Self::Damage { at, .. } => (at.segment, at.offset),
+            Self::SegmentHead { segment } => (segment, 0),
+            _ => return None,
+        };
+        Some((journal_folder(Path::new("")).join(file_name(segment)), offset))
     }
 
     pub(crate) fn lost(key: &[u8]) -> Self {

@@ -54,7 +54,7 @@ impl StoreOptions {
             folder: folder.to_owned(),
             disk: Arc::new(RealDisk),
             states: None,
-            segment_bytes: 64 << 20,
+            segment_bytes: 32 << 20,
             commit_delay: Duration::ZERO,
             waiting_bytes_max: 64 << 20,
             free_bytes_min: 256 << 20,
@@ -105,6 +105,12 @@ pub struct Status {
     pub waits_for_space: bool,
     /// Syncs since the start.
     pub syncs: u64,
+    /// How long these took together.
+    pub sync_time: Duration,
+    /// Bytes that wait to be written.
+    pub waiting_bytes: u64,
+    /// Bytes that are free on the disk.
+    pub free_bytes: u64,
     /// Bytes of all segments.
     pub journal_bytes: u64,
     /// Segments.
@@ -118,6 +124,7 @@ pub struct Status {
 #[derive(Debug, Default)]
 struct Watch {
     low: AtomicBool,
+    free_bytes: AtomicU64,
     journal_bytes: AtomicU64,
     segments: AtomicU64,
     live_bytes: AtomicU64,
@@ -133,7 +140,13 @@ impl Watch {
 }
 
 enum Request {
-    Page { key: Vec<u8>, max: usize, page: Page },
+    Page {
+        key: Vec<u8>,
+        max: usize,
+        page: Page,
+    },
+    /// Much was written.
+    Follow,
     Close,
 }
 
@@ -156,8 +169,8 @@ impl fmt::Debug for Store {
 /// How often the state follows the journal, and the disk is looked at.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Segments that the state may be behind before producers hear of it.
-const LAG_SEGMENTS_MAX: u32 = 2;
+/// When what the state's thread adds to the journal is synced: it waits for that to remove segments.
+const OWN_SYNC: Duration = Duration::from_millis(10);
 
 /// How often the state is written at least, if there is anything new.
 const FLUSH_EVERY: Duration = Duration::from_secs(10);
@@ -205,10 +218,13 @@ impl Store {
             waiting_max: options.waiting_bytes_max,
             idle_sync: Duration::from_secs(1),
         };
-        let shared = Shared::new(pace, salt, writer.synced());
+        let (requests, inbox) = mpsc::channel();
+        let calls = requests.clone();
+        // One that has gone needs no call.
+        let call_keeper = Box::new(move || drop(calls.send(Request::Follow)));
+        let shared = Shared::new(pace, salt, writer.synced(), call_keeper);
         let watch = Arc::new(Watch::default());
         let report = core::mem::take(&mut opened.report);
-        let (requests, inbox) = mpsc::channel();
         // Whoever opens the store next has to find this one done.
         let lock = core::mem::replace(&mut opened.lock, Box::new(()));
         let thrift = Thrift::of(segment_bytes);
@@ -219,7 +235,8 @@ impl Store {
             disk: options.disk.clone(),
             folder: options.folder.clone(),
             free_bytes_min: options.free_bytes_min,
-            keeper: Keeper::new(opened, thrift),
+            segment_bytes,
+            keeper: Keeper::new(opened, shared.handed(), thrift),
             looked_at: None,
             _lock: lock,
         };
@@ -264,6 +281,9 @@ impl Store {
             is_low_on_space: self.is_low_on_space(),
             waits_for_space: self.shared.has_no_room(),
             syncs: self.shared.syncs(),
+            sync_time: self.shared.sync_time(),
+            waiting_bytes: self.shared.waiting_bytes(),
+            free_bytes: get(&self.watch.free_bytes),
             journal_bytes: get(&self.watch.journal_bytes),
             segments: get(&self.watch.segments),
             live_bytes: get(&self.watch.live_bytes),
@@ -325,6 +345,7 @@ struct Keeping {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     free_bytes_min: u64,
+    segment_bytes: u32,
     keeper: Keeper,
     looked_at: Option<Instant>,
     /// This thread ends last.
@@ -338,8 +359,13 @@ impl Keeping {
         loop {
             let request = inbox.recv_timeout(wait);
             let closing = matches!(request, Ok(Request::Close) | Err(RecvTimeoutError::Disconnected));
-            let more = self.tick(&mut batch);
-            wait = if more { Duration::ZERO } else { TICK };
+            let (more, at_once) = self.tick(&mut batch);
+            self.see_lag(more);
+            wait = match (more, at_once) {
+                (true, true) => Duration::ZERO,
+                (true, false) => OWN_SYNC,
+                _ => TICK,
+            };
             if closing || flush_at <= Instant::now() {
                 let outcome = self.keeper.flush(self.shared.synced_position());
                 self.note(outcome);
@@ -356,11 +382,16 @@ impl Keeping {
         }
     }
 
-    fn tick(&mut self, batch: &mut Batch) -> bool {
-        let more = self.keeper.tick(self.shared.synced_position(), batch);
-        let submitted = batch.is_empty() || self.producer.submit(batch, Durability::Memory).is_ok();
+    /// Returns whether there is more to do, and whether that is so at once or when what was submitted is synced.
+    fn tick(&mut self, batch: &mut Batch) -> (bool, bool) {
+        let synced = self.shared.synced_position();
+        let more = self.keeper.tick(synced, batch);
+        let is_behind = self.keeper.live().is_some_and(|live| live.applied() < synced);
+        let at_once = is_behind || !batch.is_empty();
+        let submitted =
+            batch.is_empty() || self.producer.submit(batch, Durability::Interval(OWN_SYNC)).is_ok();
         let more = self.note(more).unwrap_or(false);
-        more && submitted
+        (more && submitted, at_once)
     }
 
     /// The state is not needed for what the store promises: what is wrong with it is told, and tried again.
@@ -376,6 +407,16 @@ impl Keeping {
             .ok()
     }
 
+    /// Says how far the state has come, and how far the journal may go until the next time. If there is no `more` to do it
+    /// may always go a little: only then there is more.
+    fn see_lag(&self, more: bool) {
+        let Some(live) = self.keeper.live() else { return };
+        let segments = self.keeper.room() / u64::from(self.segment_bytes.max(1));
+        let segments = u32::try_from(segments).unwrap_or(u32::MAX).max(2 * u32::from(!more));
+        let limit = self.shared.synced_position().segment.saturating_add(segments).saturating_sub(1);
+        self.shared.set_applied(live.applied().segment, limit);
+    }
+
     fn watch(&mut self) {
         if self.looked_at.is_some_and(|at| at.elapsed() < TICK) {
             return;
@@ -387,6 +428,7 @@ impl Keeping {
             let min =
                 if was_low { self.free_bytes_min + self.free_bytes_min / 8 } else { self.free_bytes_min };
             self.watch.low.store(free < min, Ordering::Relaxed);
+            self.watch.free_bytes.store(free, Ordering::Relaxed);
         }
         let numbers = self.keeper.segments.numbers();
         let bytes = numbers.iter().filter_map(|&number| self.keeper.segments.bytes(number).ok()).sum();
@@ -397,8 +439,6 @@ impl Keeping {
             let (bytes, messages) = uses.fold((0, 0), |(b, m), u| (b + u.bytes, m + u.payloads));
             self.watch.live_bytes.store(bytes, Ordering::Relaxed);
             self.watch.live_messages.store(messages, Ordering::Relaxed);
-            let behind = self.shared.synced_position().segment.saturating_sub(live.applied().segment);
-            self.shared.set_lagging(behind > LAG_SEGMENTS_MAX);
         }
         let found = core::mem::take(&mut self.keeper.report);
         if !found.is_empty() {
@@ -412,17 +452,24 @@ impl Keeping {
 pub(crate) fn read_page(keeper: &Keeper, key: &[u8], max: usize) -> Result<Vec<PagedEntry>, StoreError> {
     let Some(live) = keeper.live() else { return Err(StoreError::Stopped) };
     let prefix = key.get(..key.len().saturating_sub(8)).unwrap_or_default();
+    let pairs = live.scan(key, &crate::record::key::after(prefix), max)?;
+    let mut found = Vec::with_capacity(pairs.len());
+    for (key, value) in &pairs {
+        if let (Some(Key::Entry(_, sequence)), Some(Value::Entry(entry))) =
+            (Key::decode(key), Value::decode(key[0], value))
+        {
+            found.push((sequence, entry, live.payload(entry.payload.0)?));
+        }
+    }
+    let mut places: Vec<_> = found.iter().filter_map(|(_, _, place)| *place).collect();
+    places.sort_unstable_by_key(|place| place.at);
     let mut reader = PayloadReader::new(&keeper.segments, live.salt());
-    let mut entries = Vec::new();
-    for (key, value) in live.scan(key, &crate::record::key::after(prefix), max)? {
-        let (Some(Key::Entry(_, sequence)), Some(Value::Entry(entry))) =
-            (Key::decode(&key), Value::decode(key[0], &value))
-        else {
-            continue;
-        };
+    reader.expect(places.into_iter());
+    let mut entries = Vec::with_capacity(found.len());
+    for (sequence, entry, place) in found {
         let id = entry.payload.0;
         let read = |place| reader.read(place, id, |stored| (stored.to_message(None), stored.deadline));
-        let read = live.payload(id)?.map(read).transpose()?.flatten();
+        let read = place.map(read).transpose()?.flatten();
         let (message, deadline) = read.map_or((None, None), |(message, d)| (Some(message), d));
         let mut options = OptionsBuf::new();
         for (number, bytes) in entry.options.iter() {

@@ -5,6 +5,7 @@ use core::fmt;
 use std::io;
 #[cfg(test)]
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 #[cfg(test)]
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -46,7 +47,7 @@ impl SteppedStore {
         let next_payload = opened.live.next_payload().max(1);
         let report = core::mem::take(&mut opened.report);
         let lock = core::mem::replace(&mut opened.lock, Box::new(()));
-        let keeper = Keeper::new(opened, Thrift::of(options.segment_bytes));
+        let keeper = Keeper::new(opened, Arc::default(), Thrift::of(options.segment_bytes));
         Ok((Self { writer, keeper, own: Batch::new(salt), next_payload, _lock: lock }, report))
     }
 
@@ -67,9 +68,7 @@ impl SteppedStore {
     /// # Errors
     /// What the disk says. The batch is kept where there was no room; after anything else the store is to be dropped.
     pub fn write(&mut self, batch: &mut Batch) -> io::Result<()> {
-        self.writer.begin();
-        self.writer.push(batch.as_bytes());
-        self.writer.write()?;
+        self.writer.write(&[batch.as_bytes()])?;
         batch.swap(&mut Vec::new());
         Ok(())
     }

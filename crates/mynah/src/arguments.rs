@@ -1,13 +1,16 @@
 //! The command line.
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, value_parser};
+use mynah_core::rules::{Action, Certificate};
 use mynah_model::Class;
 use mynah_mqtt::Version;
 
 use crate::client::Url;
+use crate::config;
 
 /// A message broker for the Internet of Things.
 #[derive(Debug, Parser)]
@@ -35,10 +38,20 @@ pub(crate) enum Command {
     Pub(Publish),
     /// Print the messages of some topics, by MQTT
     Sub(Subscribe),
+    /// Ask what the rules decide
+    Rules {
+        #[command(subcommand)]
+        command: Rules,
+    },
     /// Keep a users file
     User {
         #[command(subcommand)]
         command: UserCommand,
+    },
+    /// Look at, check, mend, write out or read in a store that no broker has open
+    Store {
+        #[command(subcommand)]
+        command: Store,
     },
 }
 
@@ -143,6 +156,43 @@ pub(crate) struct Subscribe {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Rules {
+    /// Say whether somebody may do something, and which rules decide that
+    Test(RulesTest),
+}
+
+/// Who would do what to what.
+#[derive(Debug, Args)]
+pub(crate) struct RulesTest {
+    /// Configuration file
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// User name; without one, somebody anonymous
+    #[arg(long = "as", value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// Group of the user; may be given many times
+    #[arg(long = "group", value_name = "GROUP")]
+    pub(crate) groups: Vec<String>,
+    /// Certificate: its common name, or sha256: and its fingerprint
+    #[arg(long, value_parser = config::certificate)]
+    pub(crate) certificate: Option<Certificate>,
+    /// Client identifier
+    #[arg(long, value_name = "ID", default_value = "")]
+    pub(crate) client_id: String,
+    /// Address of the client
+    #[arg(long, value_name = "IP")]
+    pub(crate) address: Option<IpAddr>,
+    /// What the client speaks
+    #[arg(long, default_value = "mqtt")]
+    pub(crate) protocol: String,
+    /// connect, publish, subscribe, retain, consume, request, configure or administer
+    #[arg(value_parser = config::action)]
+    pub(crate) action: Action,
+    /// Topic, filter or queue
+    pub(crate) target: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum UserCommand {
     /// Add a user; the password is asked for, or read from standard input
     Add(NewUser),
@@ -172,6 +222,53 @@ pub(crate) enum UserCommand {
     List {
         /// Users file
         file: PathBuf,
+    },
+}
+
+/// Which store.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct StoreFolder {
+    /// Folder of the store; without one it is the folder that `mynah serve` would use
+    pub(crate) folder: Option<PathBuf>,
+    /// Configuration file that names the folder
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// What ends with 3 has found damage; with 1 it could not be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Store {
+    /// Say what a store holds
+    Stat {
+        #[command(flatten)]
+        folder: StoreFolder,
+    },
+    /// Read every byte and change nothing; ends with 3 if something is damaged
+    Verify {
+        #[command(flatten)]
+        folder: StoreFolder,
+    },
+    /// Make the state anew from the journal and put damaged bytes aside; ends with 3 if something is lost
+    Repair {
+        #[command(flatten)]
+        folder: StoreFolder,
+    },
+    /// Write everything that is live, one JSON object a line
+    Export {
+        #[command(flatten)]
+        folder: StoreFolder,
+        /// File to be made; without one it is written to standard output
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Make a store of what was exported
+    Import {
+        #[command(flatten)]
+        folder: StoreFolder,
+        /// File to be read; without one standard input is
+        #[arg(short, long, value_name = "FILE")]
+        input: Option<PathBuf>,
     },
 }
 

@@ -4,29 +4,31 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use axum::http::Extensions;
-use mynah_admin::{MetricsSource, Readiness, Snapshot};
+use mynah_admin::{MetricsSource, Readiness, Snapshot, StoreCounts};
 use mynah_core::SHARDS;
+use mynah_core::rules::Rules;
 use mynah_engine::Shared;
 use mynah_http::Http;
 use mynah_http::adapter::{Busy, Dial};
 use mynah_model::{Identity, TenantId};
 use mynah_mqtt::Mqtt;
-use mynah_net::{
-    Address, ClientTls, Dialer, Keeping, Link, Recovered, Secured, Server, Socketed, StartError, Storage, Tls,
-};
-use mynah_store::StoreOptions;
+use mynah_net::{Address, ClientTls, Dialer, Link, Secured, Server, Socketed, StartError, Storage, Tls};
+use mynah_store::{Status, Store};
 use tokio::sync::watch;
 use tokio::task::{self, JoinSet};
 
 use crate::authentication::{self, Authentication};
 use crate::bridges;
 use crate::complaint::Complaint;
-use crate::config::{Bridge, Listener, Protocol, Settings, StoreSettings};
+use crate::config::{self, Bridge, Listener, Protocol, Settings, StoreSettings};
+use crate::management;
+use crate::storage::{self, Watched};
 use crate::web::{self, Bounds, Site};
 
 /// What is shown as the broker's version.
@@ -38,6 +40,7 @@ const NEWS_DELAY: Duration = Duration::from_secs(1);
 /// A running broker.
 pub(crate) struct Broker {
     server: Server,
+    store: Option<Watched>,
     authentication: Option<Authentication>,
     /// Who may not be here any more, until no login can be on its way that was judged before.
     gone: Vec<Identity>,
@@ -48,18 +51,23 @@ pub(crate) struct Broker {
     tls: Vec<(String, Arc<Tls>)>,
     /// The TLS of bridges, by their names.
     bridge_tls: Vec<(String, Arc<ClientTls>)>,
+    /// The rules of the moment, for those who do not come to the workers.
+    rules: watch::Sender<Arc<Rules>>,
     stopping: watch::Sender<bool>,
     grace: Duration,
 }
 
 impl Broker {
-    /// Opens all listeners and starts the workers. Called inside the runtime.
-    pub(crate) fn start(
+    /// Opens all listeners and starts the workers. Those of HTTP first: management is asked how far the start is, and
+    /// others hear that it is not over; those of MQTT when everything that was stored has been read. Called inside the
+    /// runtime.
+    pub(crate) async fn start(
         settings: Settings,
         authentication: Option<Authentication>,
     ) -> Result<Self, Complaint> {
         let (grace, http) = (settings.shutdown_grace, settings.http.clone());
         let limits = settings.limits.clone();
+        let (rules, _) = watch::channel(Arc::clone(&settings.rules.rules));
         let sockets = web_sockets(&settings.listeners)?;
         let listeners = settings.listeners.clone();
         let tls =
@@ -71,28 +79,37 @@ impl Broker {
         let statuses: Vec<_> =
             bridges.iter().map(|bridge| Arc::new(bridges::Status::new(&bridge.name))).collect();
         let first_bridge = place(&listeners, listeners.len());
-        let server = start_server(settings, authentication.as_ref(), &statuses)?;
-        for (listener, socket) in &sockets {
-            told(&listeners[*listener], socket.local_addr().ok().map(Address::Inet));
-        }
         let ready = Readiness::default();
         let (stopping, _) = watch::channel(false);
         let mut sites = JoinSet::new();
-        for (listener, socket) in sockets {
-            let router = match listeners[listener].protocol {
-                Protocol::Management => {
-                    let metrics = Metrics { shared: Arc::clone(server.shared()), bridges: statuses.clone() };
-                    mynah_admin::router(metrics, ready.clone())
-                }
-                _ => {
-                    let links = Links(server.dialer(place(&listeners, listener)));
-                    mynah_http::adapter::router(links, http.clone(), ready.flag())
-                }
+        let metrics = Arc::new(Metrics::new(&settings, statuses.clone()));
+        let mut dialers = Vec::new();
+        for (at, socket) in sockets {
+            let listener = &listeners[at];
+            told(listener, socket.local_addr().ok().map(Address::Inet));
+            let router = if listener.protocol == Protocol::Management {
+                let router = mynah_admin::router(Arc::clone(&metrics), ready.clone());
+                management::guarded(router, &listener.name, rules.subscribe())
+            } else {
+                let links = Links::default();
+                dialers.push((place(&listeners, at), links.clone()));
+                mynah_http::adapter::router(links, http.clone(), ready.flag())
             };
             // Each has bounds of its own: a flood of one does not shut the other.
             let bounds = Bounds::new(&limits, &http);
-            let site = Site { socket, router, tls: listeners[listener].entrance.tls.clone() };
+            let site = Site { socket, router, tls: listener.entrance.tls.clone() };
             sites.spawn(web::serve(site, bounds, stopping.subscribe()));
+        }
+        let known = statuses.clone();
+        let starting = task::spawn_blocking(move || {
+            start_server(settings, authentication.as_ref(), &known).map(|started| (started, authentication))
+        });
+        let started = starting.await;
+        let ((server, store), authentication) =
+            started.map_err(|_| Complaint::Other("the start failed; the log says why".to_owned()))??;
+        metrics.begin(&server, store.as_ref().map(Watched::store));
+        for (listener, links) in dialers {
+            links.0.get_or_init(|| server.dialer(listener));
         }
         for (at, (bridge, status)) in bridges.into_iter().zip(&statuses).enumerate() {
             let dialer = server.dialer(first_bridge + at as u16);
@@ -102,6 +119,7 @@ impl Broker {
         tracing::info!(version = VERSION, workers = server.shared().workers(), "ready");
         Ok(Self {
             server,
+            store,
             authentication,
             gone: Vec::new(),
             gone_at: Instant::now(),
@@ -109,6 +127,7 @@ impl Broker {
             sites,
             tls,
             bridge_tls,
+            rules,
             stopping,
             grace,
         })
@@ -119,9 +138,34 @@ impl Broker {
         self.server.has_failed()
     }
 
-    /// Reads users and certificates again. Connections that are there stay, but for those of users who were removed or
-    /// locked; new ones get what is in the files now. What is in a file that cannot be used stays as it was.
-    pub(crate) fn reload(&mut self) {
+    /// Tells the log what the store has met with, and returns what keeps it from storing anything, if that is so.
+    pub(crate) fn look_after_store(&mut self) -> Option<Complaint> {
+        let store = self.store.as_mut()?;
+        store.look();
+        store.fatal()
+    }
+
+    /// Reads the rules of the configuration file, users and certificates again. Connections that are there stay, but for
+    /// those that may not be there any more; new ones get what is in the files now. What is in a file that cannot be used
+    /// stays as it was.
+    pub(crate) fn reload(&mut self, file: Option<&Path>) {
+        self.reload_rules(file);
+        self.reload_users();
+        self.reload_certificates();
+    }
+
+    fn reload_rules(&self, file: Option<&Path>) {
+        match config::load_rules(file) {
+            Ok(set) => {
+                self.server.set_rules(&set.rules);
+                tracing::info!(rules = set.rules.len(), "rules were read again");
+                self.rules.send_replace(set.rules);
+            }
+            Err(complaint) => tracing::error!(%complaint, "the rules stay as they were"),
+        }
+    }
+
+    fn reload_users(&mut self) {
         match self.authentication.as_ref().map(Authentication::reload) {
             Some(Ok(standings)) => {
                 let gone = standings.iter().filter(|(_, groups)| groups.is_none());
@@ -133,6 +177,9 @@ impl Broker {
             Some(Err(error)) => tracing::error!(%error, "the users stay as they were"),
             None => {}
         }
+    }
+
+    fn reload_certificates(&self) {
         for (listener, tls) in &self.tls {
             match tls.reload() {
                 Ok(()) => tracing::info!(listener, "certificates were read again"),
@@ -160,14 +207,21 @@ impl Broker {
     }
 
     /// Takes leave of everybody and stops. Says whether all had read what waited for them within the grace.
-    pub(crate) async fn stop(self) -> bool {
-        let Self { server, ready, mut sites, stopping, grace, .. } = self;
+    ///
+    /// # Errors
+    /// The store could not keep what it was given.
+    pub(crate) async fn stop(self) -> Result<bool, Complaint> {
+        let Self { server, store, ready, mut sites, stopping, grace, .. } = self;
         ready.set(false);
         // Whoever asks for a page now gets it to its end; streams end when the workers end their links.
         let _ = stopping.send(true);
-        let drained = task::spawn_blocking(move || server.stop()).await.unwrap_or(false);
+        let stopped = task::spawn_blocking(move || {
+            let drained = server.stop();
+            store.map_or(Ok(()), Watched::close).map(|()| drained)
+        });
+        let drained = stopped.await.unwrap_or(Ok(false))?;
         let ended = tokio::time::timeout(grace, async { while sites.join_next().await.is_some() {} }).await;
-        drained && ended.is_ok()
+        Ok(drained && ended.is_ok())
     }
 }
 
@@ -207,7 +261,7 @@ fn start_server(
     settings: Settings,
     authentication: Option<&Authentication>,
     statuses: &[Arc<bridges::Status>],
-) -> Result<Server, Complaint> {
+) -> Result<(Server, Option<Watched>), Complaint> {
     let protocol = |config| Arc::new(Mqtt::new(config)) as Arc<dyn mynah_stack::Protocol>;
     let mqtt = protocol(settings.mqtt);
     let profiles: BTreeMap<_, _> =
@@ -243,13 +297,18 @@ fn start_server(
     for (bridge, status) in settings.bridges.iter().zip(statuses) {
         listeners.push(bridge_listener(bridge, status)?);
     }
-    let storage = settings.store.as_ref().map(open_store).transpose()?;
+    let waiting: Vec<_> = served.iter().map(|l| (l.name.as_str(), l.waits)).collect();
+    let storage = settings.store.as_ref();
+    let storage =
+        storage.map(|store| storage::open(store, seed(), &waiting, settings.bridges.len())).transpose()?;
+    let store = storage.as_ref().map(|storage| Arc::clone(storage.store()));
+    let store = store.zip(settings.store).map(|(store, settings)| Watched::new(store, settings));
     let engine = mynah_engine::Settings {
         workers: settings.workers.map_or_else(cores, std::num::NonZero::get),
         limits: settings.limits,
         listeners,
         verifies_credentials: authentication.is_some(),
-        access: settings.access,
+        rules: Arc::clone(&settings.rules.rules),
         seed: storage.as_ref().map_or_else(seed, Storage::seed),
         sys_interval: settings.sys_interval,
         version: VERSION,
@@ -262,27 +321,7 @@ fn start_server(
     for local in server.addresses() {
         told(served[usize::from(local.listener)], Some(local.address.clone()));
     }
-    Ok(server)
-}
-
-/// Opens the store and reads what is in it.
-fn open_store(settings: &StoreSettings) -> Result<Storage, Complaint> {
-    let folder = &settings.folder;
-    let options = StoreOptions { free_bytes_min: settings.free_bytes_min, ..StoreOptions::new(folder) };
-    let begun = Instant::now();
-    let progress = |done, all| tracing::info!(done, all, "reading the store");
-    let failed = |error| Complaint::Other(format!("the store in {}: {error}", folder.display()));
-    let (storage, report) = Storage::open(options, settings.keeping, seed(), progress).map_err(failed)?;
-    for finding in &report.findings {
-        tracing::warn!("the store: {finding}");
-    }
-    let Recovered { sessions, messages, values } = storage.recovered();
-    let (folder, took) = (folder.display(), begun.elapsed());
-    tracing::info!(%folder, sessions, messages, values, ?took, "the store is open");
-    if let Keeping::Interval(interval) = settings.keeping {
-        tracing::warn!(?interval, "what was acknowledged within this time may be lost with the machine");
-    }
-    Ok(storage)
+    Ok((server, store))
 }
 
 /// Where the connections of a bridge come in.
@@ -314,35 +353,72 @@ fn seed() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// Links to the workers, one for each request.
-#[derive(Clone)]
-struct Links(Dialer);
+/// Links to the workers, one for each request, as soon as there are workers.
+#[derive(Clone, Default)]
+struct Links(Arc<OnceLock<Dialer>>);
 
 impl Dial for Links {
     type Link = Link;
 
     fn dial(&self, peer: SocketAddr, extensions: &Extensions) -> Result<Link, Busy> {
-        Ok(self.0.dial_secured(peer, extensions.get::<Secured>().cloned()))
+        let secured = extensions.get::<Secured>().cloned();
+        self.0.get().map(|dialer| dialer.dial_secured(peer, secured)).ok_or(Busy)
     }
 }
 
-/// What the workers count.
+/// What is counted, as far as it is there: management is served before the rest.
 struct Metrics {
-    shared: Arc<Shared>,
+    durability: &'static str,
     bridges: Vec<Arc<bridges::Status>>,
+    shared: OnceLock<Arc<Shared>>,
+    /// Whoever asks does not keep it open.
+    store: OnceLock<Weak<Store>>,
+}
+
+impl Metrics {
+    fn new(settings: &Settings, bridges: Vec<Arc<bridges::Status>>) -> Self {
+        let durability = settings.store.as_ref().map_or("memory", StoreSettings::keeping_name);
+        Self { durability, bridges, shared: OnceLock::new(), store: OnceLock::new() }
+    }
+
+    /// From here on there is something to count.
+    fn begin(&self, server: &Server, store: Option<&Arc<Store>>) {
+        self.shared.get_or_init(|| Arc::clone(server.shared()));
+        if let Some(store) = store {
+            self.store.get_or_init(|| Arc::downgrade(store));
+        }
+    }
 }
 
 impl MetricsSource for Metrics {
     fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::new(VERSION);
-        for counters in self.shared.all_counters() {
-            snapshot.add_worker(counters);
+        if let Some(shared) = self.shared.get() {
+            for counters in shared.all_counters() {
+                snapshot.add_worker(counters);
+            }
+            // Retained values belong to no worker.
+            let sizes = shared.sizes();
+            (snapshot.retained, snapshot.retained_bytes) =
+                (sizes.retained_messages as u64, sizes.retained_bytes as u64);
         }
-        // Retained values belong to no worker.
-        let sizes = self.shared.sizes();
-        (snapshot.retained, snapshot.retained_bytes) =
-            (sizes.retained_messages as u64, sizes.retained_bytes as u64);
         snapshot.bridges = self.bridges.iter().map(|status| status.counts()).collect();
+        snapshot.durability = self.durability;
+        snapshot.store = self.store.get().and_then(Weak::upgrade).map(|store| counts(&store.status()));
         snapshot
+    }
+}
+
+fn counts(status: &Status) -> StoreCounts {
+    StoreCounts {
+        full: status.is_low_on_space,
+        syncs: status.syncs,
+        sync_micros: u64::try_from(status.sync_time.as_micros()).unwrap_or(u64::MAX),
+        segments: status.segments,
+        journal_bytes: status.journal_bytes,
+        live_messages: status.live_messages,
+        live_bytes: status.live_bytes,
+        waiting_bytes: status.waiting_bytes,
+        free_bytes: status.free_bytes,
     }
 }

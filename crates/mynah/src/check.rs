@@ -7,7 +7,7 @@ use mynah_auth::{Users, UsersFile};
 use mynah_net::Keeping;
 
 use crate::complaint::Complaint;
-use crate::config::{self, Settings};
+use crate::config::{self, Bridge, Listener, Protocol, Settings};
 
 /// Checks a configuration and prints what it means.
 pub(crate) fn run(file: Option<&Path>) -> Result<(), Complaint> {
@@ -22,6 +22,10 @@ pub(crate) fn run(file: Option<&Path>) -> Result<(), Complaint> {
     }
     print!("{}", summary(&settings));
     Ok(())
+}
+
+fn publishes(listener: &Listener) -> bool {
+    listener.protocol != Protocol::Management
 }
 
 /// Who is asked who a peer is, beside the users file.
@@ -40,6 +44,23 @@ fn asked(others: &config::Others) -> String {
     text
 }
 
+/// Which brokers topics are exchanged with.
+fn bridged(bridges: &[Bridge]) -> String {
+    let mut text = String::new();
+    for bridge in bridges {
+        let version = bridge.options.version.protocol_level();
+        let spoken = if version == 5 { "5.0" } else { "3.1.1" };
+        let layer = if bridge.tls.is_some() { ", over TLS" } else { "" };
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "bridge     to {:<21} by MQTT {spoken} (`{}`{layer})",
+            bridge.address, bridge.name
+        );
+    }
+    text
+}
+
 /// What listens where, what is off, and how to open up.
 pub(crate) fn summary(settings: &Settings) -> String {
     let mut text = String::new();
@@ -50,11 +71,12 @@ pub(crate) fn summary(settings: &Settings) -> String {
             (false, false) => "devices with a certificate",
         };
         let (protocol, address) = (listener.protocol.name(), listener.address.to_string());
-        let entrance = &listener.entrance;
+        let (entrance, keeps) = (&listener.entrance, settings.store.is_some());
         let layers = [
             entrance.websocket.as_ref().map(|_| ", by WebSocket"),
             entrance.tls.as_ref().map(|_| ", over TLS"),
             Some(", behind proxies").filter(|_| !entrance.proxies.is_empty()),
+            Some(", waits for no disk").filter(|_| keeps && !listener.waits && publishes(listener)),
         ];
         let layers: String = layers.into_iter().flatten().collect();
         // Writing to a string does not fail.
@@ -64,16 +86,7 @@ pub(crate) fn summary(settings: &Settings) -> String {
             listener.name
         );
     }
-    for bridge in &settings.bridges {
-        let version = bridge.options.version.protocol_level();
-        let spoken = if version == 5 { "5.0" } else { "3.1.1" };
-        let layer = if bridge.tls.is_some() { ", over TLS" } else { "" };
-        let _ = writeln!(
-            text,
-            "bridge     to {:<21} by MQTT {spoken} (`{}`{layer})",
-            bridge.address, bridge.name
-        );
-    }
+    text.push_str(&bridged(&settings.bridges));
     let mut off = Vec::new();
     let is_local = settings.listeners.iter().all(|listener| listener.address.is_local());
     if is_local {
@@ -83,8 +96,10 @@ pub(crate) fn summary(settings: &Settings) -> String {
     if settings.users_file.is_none() && settings.others.is_empty() {
         off.push("passwords");
     }
-    if settings.access.is_unrestricted() {
-        off.push("access rules (everybody may publish and subscribe everywhere)");
+    if settings.rules.rules.is_empty() {
+        off.push("rules (everybody may publish and subscribe everywhere)");
+    } else {
+        let _ = writeln!(text, "rules      {}", settings.rules.rules.len());
     }
     if settings.listeners.iter().all(|listener| listener.entrance.tls.is_none()) {
         off.push("TLS");
@@ -98,7 +113,7 @@ pub(crate) fn summary(settings: &Settings) -> String {
             let _ = writeln!(text, "store      in {:<21} {kept}", store.folder.display());
         }
         None => {
-            off.push("storage (all state is in memory and gone at a restart; set `store.path` to keep it)");
+            off.push("storage (all state is in memory and gone at a restart)");
         }
     }
     let _ = writeln!(text, "off: {}", off.join(", "));

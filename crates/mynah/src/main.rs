@@ -8,12 +8,18 @@ mod check;
 mod client;
 mod complaint;
 mod config;
+#[cfg(test)]
+mod denials;
 mod doorkeeper;
 mod identity;
 mod logging;
+mod management;
+mod rules;
 mod serve;
 mod service;
 mod stop;
+mod storage;
+mod store;
 mod user;
 mod web;
 
@@ -21,21 +27,27 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, Rules};
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Serve { config } => serve::run(config.as_deref()),
-        Command::Check { config } => check::run(config.as_deref()),
-        Command::Pub(arguments) => client::publish(&arguments),
-        Command::Sub(arguments) => client::subscribe(&arguments),
-        Command::User { command } => user::run(&command),
+        Command::Serve { config } => serve::run(config.as_deref()).map(done),
+        Command::Check { config } => check::run(config.as_deref()).map(done),
+        Command::Pub(arguments) => client::publish(&arguments).map(done),
+        Command::Sub(arguments) => client::subscribe(&arguments).map(done),
+        Command::Rules { command: Rules::Test(arguments) } => rules::test(&arguments).map(done),
+        Command::User { command } => user::run(&command).map(done),
+        Command::Store { command } => store::run(&command),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(complaint) => {
             eprintln!("mynah: {complaint}");
             ExitCode::FAILURE
         }
     }
+}
+
+const fn done((): ()) -> ExitCode {
+    ExitCode::SUCCESS
 }

@@ -36,43 +36,62 @@ pub(crate) fn run(file: Option<&Path>) -> Result<(), Complaint> {
     let authentication = Authentication::load(&settings)?;
     drop(entered);
     eprint!("{}", check::summary(&settings));
-    runtime.block_on(serve(settings, authentication))
+    let outcome = runtime.block_on(serve(settings, authentication, file));
+    // What is still read of the store when the start is broken off is not waited for: nothing is lost by that.
+    runtime.shutdown_background();
+    outcome
 }
 
-async fn serve(settings: Settings, authentication: Option<Authentication>) -> Result<(), Complaint> {
+async fn serve(
+    settings: Settings,
+    authentication: Option<Authentication>,
+    file: Option<&Path>,
+) -> Result<(), Complaint> {
     let mut stop =
         Stop::watch().map_err(|error| Complaint::System { what: "signals cannot be watched", error })?;
     let mut hangup = signal(SignalKind::hangup())
         .map_err(|error| Complaint::System { what: "signals cannot be watched", error })?;
-    let mut broker = Broker::start(settings, authentication)?;
+    let mut broker = tokio::select! {
+        started = Broker::start(settings, authentication) => started?,
+        signal = stop.wait() => {
+            tracing::info!(signal, "stopping before the start was over");
+            return Ok(());
+        }
+    };
     service::notify(Standing::Ready);
     let mut watch = tokio::time::interval(WATCH_INTERVAL);
     let failed = loop {
         tokio::select! {
             signal = stop.wait() => {
                 tracing::info!(signal, "stopping; a second signal stops at once");
-                break false;
+                break None;
             }
-            _ = hangup.recv() => broker.reload(),
+            _ = hangup.recv() => broker.reload(file),
             _ = watch.tick() => {
-                if broker.has_failed() {
-                    tracing::error!("a worker has stopped: the broker is not whole and stops");
-                    break true;
+                let lost = broker.look_after_store();
+                if lost.is_some() || broker.has_failed() {
+                    break Some(lost.unwrap_or_else(worker_stopped));
                 }
                 broker.look_after();
             }
         }
     };
     service::notify(Standing::Stopping);
+    if let Some(complaint) = &failed {
+        tracing::error!("the broker is not whole and stops: {complaint}");
+    }
     stop.end_at_next();
-    let drained = broker.stop().await;
-    match (failed, drained) {
-        (true, _) => Err(Complaint::Other("a worker stopped by itself; the log says why".to_owned())),
-        (false, false) => {
+    match (failed, broker.stop().await) {
+        (Some(complaint), _) | (None, Err(complaint)) => Err(complaint),
+        (None, Ok(false)) => {
             Err(Complaint::Other("stopped before all peers had read what waited for them".to_owned()))
         }
-        (false, true) => Ok(()),
+        (None, Ok(true)) => Ok(()),
     }
+}
+
+fn worker_stopped() -> Complaint {
+    Complaint::Other("a worker stopped by itself; the log says why".to_owned())
 }
 
 /// Takes as many open files as the system gives: each connection is one, and customarily a program has to ask for more

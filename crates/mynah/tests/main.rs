@@ -1,11 +1,15 @@
 //! The program from outside: what it prints, what it returns, and how it comes and goes.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
 
+mod store;
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -59,6 +63,8 @@ struct Broker {
     mqtt: SocketAddr,
     http: SocketAddr,
     management: SocketAddr,
+    /// Everything that it has said.
+    log: Arc<Mutex<String>>,
 }
 
 const LISTENERS: &str = r#"
@@ -83,26 +89,37 @@ grace_s = 5
 
 impl Broker {
     fn start(config: &Path) -> Self {
-        let mut child = mynah(&["serve", "-c", config.to_str().unwrap()]).spawn().unwrap();
+        Self::spawn(&mut mynah(&["serve", "-c", config.to_str().unwrap()]))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
-        let mut address = |protocol: &str| loop {
+        let (mut addresses, mut said_so_far) = (BTreeMap::new(), String::new());
+        loop {
             let mut line = String::new();
             assert!(log.read_line(&mut line).unwrap() > 0, "the broker ended");
-            if line.contains("\"listening\"") && line.contains(&format!("\"protocol\":\"{protocol}\"")) {
-                return line
-                    .split("\"address\":\"")
-                    .nth(1)
-                    .unwrap()
-                    .split('"')
-                    .next()
-                    .unwrap()
-                    .parse()
-                    .unwrap();
+            said_so_far.push_str(&line);
+            if line.contains("\"ready\"") {
+                break;
             }
-        };
-        let (mqtt, http, management) = (address("mqtt"), address("http"), address("management"));
-        thread::spawn(move || log.read_to_string(&mut String::new()));
-        Self { child, mqtt, http, management }
+            let said = |name: &str| {
+                Some(line.split_once(&format!("\"{name}\":\""))?.1.split_once('"')?.0.to_owned())
+            };
+            if let (Some(protocol), Some(address)) = (said("protocol"), said("address")) {
+                addresses.insert(protocol, address.parse().unwrap());
+            }
+        }
+        let (mqtt, http, management) = (addresses["mqtt"], addresses["http"], addresses["management"]);
+        let heard = Arc::new(Mutex::new(said_so_far));
+        let hearing = Arc::clone(&heard);
+        thread::spawn(move || {
+            let mut line = String::new();
+            while log.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
+                hearing.lock().unwrap().push_str(&std::mem::take(&mut line));
+            }
+        });
+        Self { child, mqtt, http, management, log: heard }
     }
 
     fn url(&self) -> String {
@@ -315,6 +332,55 @@ fn passwords_decide_who_comes_in() {
         assert!(!ended_well && complaint.contains("connection refused"), "{wrong:?}: {complaint}");
     }
     assert!(broker.get(broker.http, "/v1/topics/a").starts_with("HTTP/1.1 401"));
+    assert!(broker.stop());
+}
+
+#[test]
+fn rules_are_read_again_while_clients_are_there() {
+    let folder = Folder::new("rules");
+    folder.write("rules.toml", "");
+    let config = folder.write("mynah.toml", &format!("rules_file = \"rules.toml\"\n{LISTENERS}"));
+    let broker = Broker::start(&config);
+    let subscriber = {
+        let (url, sub) = (broker.url(), ["-t", "a/#", "--timeout", "60", "-V", "5"]);
+        mynah(&[&["sub", &url][..], &sub].concat()).spawn().unwrap()
+    };
+    let published = || output(&["pub", &broker.url(), "-t", "a/b", "-q", "1", "-V", "5", "-m", "x"]);
+    let mut heard = BufReader::new(subscriber.stdout.unwrap()).lines();
+    while !broker.get(broker.management, "/metrics").contains("subscriptions 1\n") {
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert!(published().0);
+    assert_eq!(heard.next().unwrap().unwrap(), "x");
+    let reload = |rules: &str| {
+        folder.write("rules.toml", rules);
+        let pid = broker.child.id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+        thread::sleep(Duration::from_secs(1));
+    };
+    reload("[[rule]]\naction = \"publish\"\ndeny = \"a/+/b\"\nallow = 1\n");
+    assert!(published().0, "what is wrong changes nothing");
+    reload("[[rule]]\naction = [\"subscribe\", \"administer\"]\nallow = \"b\"\n");
+    assert!(published().0, "an error in any rule keeps all as they were");
+    reload("[[rule]]\naction = [\"publish\", \"subscribe\"]\ndeny = \"a/#\"\n");
+    let (permitted, _, error) = published();
+    assert!(!permitted && error.contains("not authorized"), "{error}");
+    let mut complaint = String::new();
+    BufReader::new(subscriber.stderr.unwrap()).read_to_string(&mut complaint).unwrap();
+    assert!(complaint.contains("not authorized"), "{complaint}");
+    let answer = ask(broker.http, "PUT", "/v1/topics/a/b", "", "x");
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    assert!(broker.get(broker.management, "/metrics").starts_with("HTTP/1.1 200"));
+    reload("[[rule]]\naction = \"administer\"\ndeny = true\n");
+    assert!(broker.get(broker.management, "/metrics").starts_with("HTTP/1.1 403"));
+    assert!(published().0);
+    for (network, status) in [("127.0.0.0/8", "403"), ("10.0.0.0/8", "204")] {
+        let rule = "action = \"publish\"\ndeny = true\nprotocol = \"http\"\naddress";
+        reload(&format!("[[rule]]\n{rule} = \"{network}\"\n"));
+        assert!(published().0, "the rule is about another protocol");
+        let answer = ask(broker.http, "POST", "/v1/topics/a/b", "", "x");
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{network}");
+    }
     assert!(broker.stop());
 }
 

@@ -3,7 +3,8 @@
 //!
 //! `store [FOLDER [COUNT]]`: the folder is made, and emptied in the end; a million is the count. Without a count (0)
 //! starts are left out; instead of all that, with 1 ten million messages go through the store, with 2 one in a hundred
-//! of them stays.
+//! of them stays; with 3 only what a message costs is measured, with 4 only starts, with a million; with 5 a backlog of
+//! two million messages of 100 bytes is made and read back.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::error::Error;
@@ -48,18 +49,27 @@ fn run(folder: &Path, count: u64) -> Outcome {
     match count {
         1 => return churn(&folder.join("churn"), TEN_MILLION, 0),
         2 => return churn(&folder.join("stragglers"), TEN_MILLION, 100),
+        3 => return cost(&folder.join("cost"), 3_000_000),
+        4 => return starts(folder, 1_000_000),
+        5 => return backlog(&folder.join("backlog"), 2_000_000),
         _ => {}
     }
     bare(folder)?;
     commits(&folder.join("commits"))?;
     cost(&folder.join("cost"), 3_000_000)?;
-    let parts = if count == 0 { Vec::new() } else { vec![count / 10, count * 3 / 10, count] };
-    for part in parts {
+    if count > 0 {
+        starts(folder, count)?;
+    }
+    churn(&folder.join("churn"), if count == 0 { 2_000_000 } else { count * 2 }, 0)
+}
+
+fn starts(folder: &Path, count: u64) -> Outcome {
+    for part in [count / 10, count * 3 / 10, count] {
         start(&folder.join("retained"), "retained values", part, retained)?;
         start(&folder.join("sessions"), "in sessions of 10", part, sessions)?;
         start(&folder.join("session"), "in one session", part, one_session)?;
     }
-    churn(&folder.join("churn"), if count == 0 { 2_000_000 } else { count * 2 }, 0)
+    Ok(())
 }
 
 fn print_quantiles(what: &str, mut times: Vec<Duration>) {
@@ -86,8 +96,7 @@ const fn owner(name: &[u8]) -> Owner<'_> {
     Owner { tenant: TenantId::DEFAULT, shard: 0, kind: OwnerKind::Session, name }
 }
 
-fn payload(batch: &mut Batch, id: PayloadId) {
-    let native = [b'x'; PAYLOAD_BYTES];
+fn payload(batch: &mut Batch, id: PayloadId, native: &[u8]) {
     let message = StoredMessage {
         id,
         tenant: TenantId::DEFAULT,
@@ -96,17 +105,21 @@ fn payload(batch: &mut Batch, id: PayloadId) {
         retain: false,
         priority: 4,
         topic: (0, 10),
-        payload: (10, PAYLOAD_BYTES as u32),
+        payload: (10, native.len() as u32),
         deadline: None,
         publisher: None,
-        native: &native,
+        native,
     };
     batch.payload(0, &message);
 }
 
 fn enqueue(batch: &mut Batch, store: &Store, name: &[u8], sequence: u64) -> Outcome {
+    enqueue_bytes(batch, store, name, sequence, &[b'x'; PAYLOAD_BYTES])
+}
+
+fn enqueue_bytes(batch: &mut Batch, store: &Store, name: &[u8], sequence: u64, native: &[u8]) -> Outcome {
     let id = store.new_payload_id();
-    payload(batch, id);
+    payload(batch, id, native);
     let value = EntryValue { payload: id, class: Class::AtLeastOnce, retain: false, options: Options::NONE };
     Ok(batch.put(&Key::Entry(owner(name), sequence), &Value::Entry(value))?)
 }
@@ -145,7 +158,8 @@ fn commits(folder: &Path) -> Outcome {
     Ok(fs::remove_dir_all(folder)?)
 }
 
-/// Messages through 100 sessions, 4,096 in flight, each settled as soon as it is synced: what a message costs.
+/// Messages through 100 sessions, 4,096 in flight, each settled as soon as it is synced, in groups as a worker's turn
+/// makes them: what a message costs.
 fn cost(folder: &Path, count: u64) -> Outcome {
     let (store, _) = Store::open(StoreOptions::new(folder), &mut ignore)?;
     let (woken, wakes) = mpsc::channel();
@@ -154,16 +168,19 @@ fn cost(folder: &Path, count: u64) -> Outcome {
     let name = |number: u64| names[(number % 100) as usize].as_bytes();
     let (mut batch, mut settled, mut waiting) = (producer.batch(), 0, VecDeque::new());
     let (before, syncs, start) = (thread_times(), store.status().syncs, Instant::now());
+    batch.begin_group();
     for number in 0..count {
-        enqueue(&mut batch, &store, name(number), number)?;
+        enqueue(&mut batch, &store, name(number), number / 100)?;
         if number % 32 == 31 {
+            batch.end_group();
             waiting.push_back((producer.submit(&mut batch, Durability::Sync)?, number + 1));
+            batch.begin_group();
         }
         while number - settled >= 4096 {
             wakes.recv_timeout(Duration::from_secs(60))?;
             while let Some((_, upto)) = waiting.pop_front_if(|(ticket, _)| *ticket <= producer.synced()) {
                 for old in settled..upto {
-                    batch.delete(&Key::Entry(owner(name(old)), old))?;
+                    batch.truncate(owner(name(old)), old / 100..old / 100 + 1)?;
                 }
                 settled = upto;
             }
@@ -209,7 +226,7 @@ fn retained(store: &Store, producer: &Producer, count: u64) -> Outcome {
     let mut batch = producer.batch();
     for number in 0..count {
         let id = store.new_payload_id();
-        payload(&mut batch, id);
+        payload(&mut batch, id, &[b'x'; PAYLOAD_BYTES]);
         let topic = format!("sites/{}/devices/{number}/state", number % 100);
         let key = Key::Retained { tenant: TenantId::DEFAULT, shard: 0, topic: topic.as_bytes() };
         batch.put(&key, &Value::Retained(id))?;
@@ -285,7 +302,7 @@ fn start(folder: &Path, what: &str, count: u64, fill: fn(&Store, &Producer, u64)
 fn churn(folder: &Path, count: u64, straggler_every: u64) -> Outcome {
     let (store, _) = Store::open(StoreOptions::new(folder), &mut ignore)?;
     let producer = store.producer(Box::new(|| ()));
-    let (mut batch, mut most, start) = (producer.batch(), 0, Instant::now());
+    let (mut batch, mut most, mut over, start) = (producer.batch(), 0, 0, Instant::now());
     let lag = 20_000;
     let name = |number: u64| format!("client-{}", number % 10_000);
     for number in 0..count + lag {
@@ -296,19 +313,20 @@ fn churn(folder: &Path, count: u64, straggler_every: u64) -> Outcome {
             let old = number - lag;
             batch.delete(&Key::Entry(owner(name(old).as_bytes()), old))?;
         }
-        if number % 32 == 0 {
-            producer.submit(&mut batch, Durability::Sync)?;
-            while producer.is_congested() {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        }
-        if number % 100_000 == 0 {
-            most = most.max(folder_bytes(folder)?);
+        settle_turn(&producer, &mut batch, number)?;
+        if number % 20_000 == 0 {
+            let bytes = folder_bytes(folder)?;
+            most = most.max(bytes);
+            over = over.max(bytes.saturating_sub(3 * store.status().live_bytes));
         }
     }
     producer.submit(&mut batch, Durability::Sync)?;
     let took = start.elapsed().as_secs_f64();
-    println!("{count} messages through 10,000 sessions in {took:.1} s: {} MB at most", most >> 20);
+    println!(
+        "{count} messages through 10,000 sessions in {took:.1} s: {} MB at most, {} MB beyond three times what is live",
+        most >> 20,
+        over >> 20
+    );
     let start = Instant::now();
     let stragglers = count.checked_div(straggler_every).unwrap_or(0);
     while store.status().live_messages > stragglers && start.elapsed() < Duration::from_secs(60) {
@@ -327,6 +345,60 @@ fn churn(folder: &Path, count: u64, straggler_every: u64) -> Outcome {
         println!("found: {finding}");
     }
     Ok(store.close()?)
+}
+
+/// Messages of 100 bytes for 100 sessions that nobody reads, and then all of them read back and settled.
+fn backlog(folder: &Path, count: u64) -> Outcome {
+    let (store, _) = Store::open(StoreOptions::new(folder), &mut ignore)?;
+    let producer = store.producer(Box::new(|| ()));
+    let names: Vec<String> = (0..100).map(|number| format!("client-{number}")).collect();
+    let (mut batch, start) = (producer.batch(), Instant::now());
+    for number in 0..count {
+        let name = names[(number % 100) as usize].as_bytes();
+        enqueue_bytes(&mut batch, &store, name, number / 100, &[b'x'; 100])?;
+        settle_turn(&producer, &mut batch, number)?;
+    }
+    wait_for(&producer, &mut batch)?;
+    let filled = start.elapsed().as_secs_f64();
+    println!("backlog of {count}: {:.0} a second, {} MB peak", count as f64 / filled, peak_bytes() >> 20);
+    let (start, mut read, mut from) = (Instant::now(), 0, 0);
+    while read < count {
+        for name in &names {
+            let (sender, pages) = mpsc::channel();
+            store.page(owner(name.as_bytes()), from, 1000, Box::new(move |page| drop(sender.send(page))));
+            let page = pages.recv_timeout(Duration::from_secs(60))??;
+            if page.iter().any(|entry| entry.message.as_ref().is_none_or(|m| m.view().native.len() != 100)) {
+                return Err("a message of the backlog cannot be read".into());
+            }
+            read += page.len() as u64;
+            batch.truncate(owner(name.as_bytes()), from..from + page.len() as u64)?;
+        }
+        from += 1000;
+        settle_turn(&producer, &mut batch, 0)?;
+    }
+    wait_for(&producer, &mut batch)?;
+    let drained = start.elapsed().as_secs_f64();
+    println!("read back: {:.0} a second, {} MB peak", count as f64 / drained, peak_bytes() >> 20);
+    Ok(store.close()?)
+}
+
+/// Submits what one turn in 32 numbers has made, and waits where that is asked for.
+fn settle_turn(producer: &Producer, batch: &mut Batch, number: u64) -> Outcome {
+    if number.is_multiple_of(32) {
+        producer.submit(batch, Durability::Sync)?;
+        while producer.is_congested() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    Ok(())
+}
+
+fn wait_for(producer: &Producer, batch: &mut Batch) -> Outcome {
+    let ticket = producer.submit(batch, Durability::Sync)?;
+    while producer.synced() < ticket {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
 }
 
 /// Bytes that the files of a folder take on the disk.

@@ -26,6 +26,26 @@ fn topic(text: &str) -> Topic<'_> {
 }
 
 #[test]
+fn a_number_is_one_topic_s_for_ever() {
+    let (mut cache, generations) = (RouteCache::new(1, 2, WorkerId(1)), Generations::new(3));
+    let mut owners: alloc::collections::BTreeMap<_, alloc::string::String> = Default::default();
+    for round in 0..40_u32 {
+        let text = alloc::format!("t{}", round * 7 % 5);
+        for _ in 0..40 {
+            cache.route(TenantId::DEFAULT, topic(&text), &generations, |_| {});
+        }
+        let number = cache.number(TenantId::DEFAULT, topic(&text));
+        assert_eq!(owners.entry(number).or_insert(text.clone()), &text);
+        assert_eq!(cache.number(TenantId::DEFAULT, topic(&text)), number, "as long as nothing comes between");
+        for other in [cache.number(TenantId::new(1), topic(&text)), cache.passing_number()] {
+            assert!(owners.insert(other, "another".into()).is_none());
+        }
+    }
+    let topics: alloc::collections::BTreeSet<_> = owners.values().collect();
+    assert_eq!(topics.len(), 6);
+}
+
+#[test]
 fn overlapping_subscriptions_merge_in_favour_of_the_session_and_workers_are_kept_apart() {
     let mut cache = RouteCache::new(1, 4, WorkerId(1));
     let route = cache.route(TenantId::DEFAULT, topic("a"), &touched(), |found| {

@@ -147,7 +147,7 @@ fn a_member_that_may_not_see_a_message_is_passed_over() {
     let mut shares = group_of(2);
     let identity = Identity::user(TenantId::DEFAULT, "u");
     for m in [2, 3] {
-        let reader = Reader { identity: identity.clone(), client_id: [m].into() };
+        let reader = Reader { identity: identity.clone(), client_id: [m].into(), rights: None };
         shares.join(TenantId::DEFAULT, b"g", filter(0), session(m), options(1), Some(reader));
     }
     let mut found = Vec::new();

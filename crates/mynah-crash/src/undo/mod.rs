@@ -25,6 +25,8 @@ pub const FOLDER: &str = "LOSTWRITES_FOLDER";
 pub const SIDE: &str = "LOSTWRITES_SIDE";
 /// Makes every sync do nothing.
 pub const IGNORE_SYNC: &str = "LOSTWRITES_IGNORE_SYNC";
+/// Names a file: while it is there, every sync of a file fails with EIO.
+pub const FAIL_SYNC: &str = "LOSTWRITES_FAIL_SYNC";
 /// The file of records in [`SIDE`].
 pub const LOG: &str = "records";
 /// The folder in [`SIDE`] with a link to every file that a record names, called by its inode.

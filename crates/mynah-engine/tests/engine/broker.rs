@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mynah_core::{AccessRules, WorkerId};
+use mynah_core::WorkerId;
+use mynah_core::rules::Rules;
 use mynah_engine::{Attempt, ConnectionId, Engine, Event, Listener, Settings, Shared};
 use mynah_model::{Instant, Limits, TenantId};
 
@@ -43,7 +44,7 @@ pub(crate) fn settings(workers: u16, limits: Limits) -> Settings {
         limits,
         listeners: vec![listener("open", true), listener("guarded", false)],
         verifies_credentials: true,
-        access: AccessRules::new(Vec::new()),
+        rules: Arc::new(Rules::default()),
         seed: 7,
         sys_interval: None,
         version: "0",

@@ -183,14 +183,35 @@ fn a_crash_is_an_end_without_good_bye() {
 #[test]
 fn without_room_only_what_would_be_stored_is_refused() {
     let (mut broker, peers) = held(1, &["open s stay\nsub t 1", "open p go"]);
+    broker.say(peers[1], "pub u 0 keep v");
     broker.engines[0].set_full(true);
-    broker.say(peers[1], "pub t 1 - x\npub t 0 - y\npub u 1 - z\npub u 0 keep v");
-    assert_eq!(broker.hear(peers[1]), "refused 2 quota exceeded\npublished 4 unwanted\n");
+    broker.say(peers[1], "pub t 1 - x\npub t 0 - y\npub u 1 - z\npub u 0 keep w\npub u 1 keep ");
+    broker.store_all();
+    assert_eq!(
+        broker.hear(peers[1]),
+        "refused 3 no room to store it\npublished 5 unwanted\npublished 7 unwanted\n"
+    );
+    assert!(broker.disk().state.values.is_empty(), "a value can be taken away");
     assert_eq!(broker.hear(peers[0]), "msg 0 0 t y\n");
     broker.engines[0].set_full(false);
     broker.say(peers[1], "pub t 1 - x");
     broker.store_all();
-    assert_eq!(broker.hear(peers[1]), "published 6\n");
+    assert_eq!(broker.hear(peers[1]), "published 8\n");
+}
+
+#[test]
+fn at_a_listener_in_a_hurry_nothing_waits_for_the_store() {
+    let (mut broker, peers) = held(2, &["open s stay\nsub t 2", "open p stay", "open q stay"]);
+    broker.store_all();
+    for engine in &mut broker.engines {
+        engine.answer_at_once(0);
+    }
+    for peer in [peers[1], peers[2]] {
+        broker.say(peer, "pub t 1 - x\npub t 2 - y");
+        assert_eq!(broker.hear(peer), "published 2\npublished 3\n");
+    }
+    broker.store_all();
+    assert_eq!(broker.disk().state.sessions[&b"s"[..]].entries.len(), 4, "it is stored all the same");
 }
 
 #[test]

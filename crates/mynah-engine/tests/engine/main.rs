@@ -13,6 +13,7 @@ mod mqtt;
 mod mqtt5;
 mod once;
 mod retained;
+mod rules;
 mod sharing;
 mod subscriptions;
 mod wills;
@@ -20,8 +21,6 @@ mod wills;
 use std::time::Duration;
 
 use broker::{Broker, settings};
-use mynah_core::access::{Action, Effect, Rule, Subject};
-use mynah_core::{AccessRules, Check};
 use mynah_model::{Class, Identity, Limits, Reason, TenantId};
 
 #[test]
@@ -325,35 +324,6 @@ fn a_guarded_listener_lets_in_whom_the_verifier_knows() {
         broker.engines[worker].handle_authenticated(broker.now, id, result.map(Into::into));
         broker.settle();
         assert!(broker.hear(peer).starts_with(expected));
-    }
-}
-
-#[test]
-fn rules_decide_what_is_published_subscribed_and_delivered() {
-    let rule = |action, effect, filter| Rule::new(Subject::Everyone, action, effect, filter).unwrap();
-    let rules = vec![
-        rule(Action::Publish, Effect::Deny, "read-only/#"),
-        rule(Action::Subscribe, Effect::Deny, "secret/#"),
-    ];
-    for (check, answer) in
-        [(Check::Subscription, "refused not authorized\n"), (Check::Delivery, "subscribed 0\n")]
-    {
-        let access = AccessRules::new(rules.clone()).with_check(check);
-        let mut broker = Broker::with(mynah_engine::Settings { access, ..settings(2, Limits::default()) });
-        let publisher = broker.open(0, "open p go");
-        broker.say(publisher, "pub secret/old 1 keep x\npub open/old 1 keep y\npub read-only/x 1 - z");
-        assert!(broker.hear(publisher).ends_with("refused 4 not authorized\n"));
-        let refused = broker.shared.all_counters().iter().map(|c| c.publications_refused.read()).sum::<u64>();
-        assert_eq!(refused, 1);
-        let peer = broker.open(1, "open s go");
-        broker.say(peer, "sub secret/x 0\nread secret/old\nsub # 0");
-        let heard = broker.hear(peer);
-        assert!(heard.starts_with("refused not authorized\nrefused not authorized\n"), "{heard}");
-        assert!(heard.contains(answer) && !heard.contains("secret/old"), "{heard}");
-        broker.say(publisher, "pub secret/new 1 - x\npub open/new 1 - y");
-        let heard = broker.hear(peer);
-        assert_eq!(heard.contains("open/new"), check == Check::Delivery);
-        assert!(!heard.contains("secret"), "{heard}");
     }
 }
 

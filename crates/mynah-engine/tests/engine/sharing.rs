@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mynah_core::access::{Action, Effect, Rule, Subject};
-use mynah_core::{AccessRules, Check, DropReason};
+use mynah_core::DropReason;
+use mynah_core::rules::{Action, Check, Reach, Rule, RuleFilter, Rules};
 use mynah_model::{Limits, ShareStrategy};
 
 use crate::broker::{Broker, settings};
@@ -74,10 +74,11 @@ fn groups_and_subscriptions_of_one_s_own_are_apart() {
 
 #[test]
 fn what_one_member_may_not_see_goes_to_one_that_may() {
-    let rule = |filter| Rule::new(Subject::Everyone, Action::Subscribe, Effect::Allow, filter).unwrap();
-    let rules = ["open/#", "%c/#"].map(rule).into();
-    let access = AccessRules::new(rules).with_check(Check::Delivery);
-    let mut broker = Broker::with(mynah_engine::Settings { access, ..settings(3, Limits::default()) });
+    let filters = ["open/#", "%c/#"].map(|filter| RuleFilter::new(filter).unwrap());
+    let (actions, allow) = (vec![Action::Subscribe], Reach::Filters(filters.into()));
+    let rules = vec![Rule { actions, allow, check: Check::Delivery, ..Rule::default() }];
+    let rules = std::sync::Arc::new(Rules::new(rules));
+    let mut broker = Broker::with(mynah_engine::Settings { rules, ..settings(3, Limits::default()) });
     let (members, publisher) = group(&mut broker, 4, "sub @g:# 1");
     let workers: BTreeSet<usize> = members.iter().map(|&m| broker.worker_of(m)).collect();
     assert!(workers.len() > 1);
@@ -98,6 +99,17 @@ fn what_one_member_may_not_see_goes_to_one_that_may() {
     assert_eq!(elsewhere, "msg 1 1 open/c x\n");
     let (_, heard) = broker.open_heard(0, "open m1 stay");
     assert_eq!(heard, "opened again\nmsg 1 1 again m1/b x\nmsg 2 1 m1/c x\n");
+
+    // Other rules, other members.
+    for engine in &mut broker.engines {
+        engine.handle_rules(std::sync::Arc::default());
+    }
+    broker.settle();
+    for _ in 0..4 {
+        broker.say(publisher, "pub nobody/b 0 - x");
+    }
+    let heard = [0, 2, 3].map(|m| broker.hear(members[m]));
+    assert!(heard.iter().all(|heard| heard == "msg 0 0 nobody/b x\n"), "{heard:?}");
 }
 
 //= mqtt-5.0 [MQTT-4.8.2-3]

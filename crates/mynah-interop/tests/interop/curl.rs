@@ -151,7 +151,7 @@ fn a_request_that_makes_no_sense_is_told_why() {
 
 #[test]
 fn a_listener_that_asks_for_passwords_lets_nobody_else_in() {
-    let rule = "[[access]]\nidentity = \"bob\"\naction = \"publish\"\ndeny = [\"#\"]\n";
+    let rule = "[[rule]]\nidentity = \"bob\"\naction = \"publish\"\ndeny = [\"#\"]\n";
     let broker = Setup::workers(2).user("ada", "engine").user("bob", "builder").more(rule).start();
     let url = broker.http_url("/v1/topics/a");
     assert_eq!(curl(&["-u", "ada:engine", "-X", "PUT", "-d", "x", &url]).status, 204);

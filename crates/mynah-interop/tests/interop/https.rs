@@ -195,6 +195,7 @@ fn who_guesses_by_https_has_to_wait_by_mqtt_too() {
 fn metrics_are_for_those_with_a_certificate() {
     let certificates = Certificates::new();
     certificates.issue("monitor", 2);
+    certificates.issue("sensor-7", 3);
     let asks = format!(
         ", client_certificates = \"required\", client_ca = \"{}\"",
         certificates.folder().path("ca.pem").display()
@@ -204,9 +205,12 @@ fn metrics_are_for_those_with_a_certificate() {
          auth = \"certificate\"\n{}\n",
         tls(&certificates, &asks)
     );
-    let broker = Setup::workers(1).more(&listener).start();
+    let rule = "[[rule]]\ncertificate = \"monitor\"\naction = \"administer\"\nallow = true\n";
+    let broker = Setup::workers(1).more(&listener).more(rule).start();
     let url = format!("https://localhost:{}/metrics", broker.listener("monitor").port());
     let found = answer(&curl(&certificates, Some("monitor"), &[&url]).success());
     assert!(found.status == 200 && found.body.ends_with("# EOF\n"), "{found:?}");
+    let refused = answer(&curl(&certificates, Some("sensor-7"), &[&url]).success());
+    assert_eq!(refused.status, 403, "a rule is about the other certificate: {refused:?}");
     assert_ne!(curl(&certificates, None, &[&url]).code, Some(0));
 }

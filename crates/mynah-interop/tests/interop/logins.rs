@@ -18,8 +18,7 @@ use crate::mosquitto::published;
 
 /// What identities may do, so that it shows who somebody was found to be.
 pub(crate) const RULES: &str = "
-[[access]]
-identity = \"*\"
+[[rule]]
 action = \"publish\"
 allow = [\"devices/%u/#\"]
 ";

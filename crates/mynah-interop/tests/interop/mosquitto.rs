@@ -204,13 +204,12 @@ fn a_password_lets_in_and_a_wrong_one_does_not() {
 }
 
 #[test]
-fn access_rules_decide_who_reads_and_writes_what() {
+fn rules_decide_who_reads_and_writes_what() {
     let rules = r##"
-[[access]]
-identity = "*"
+[[rule]]
 action = "subscribe"
 deny = ["secret/#"]
-[[access]]
+[[rule]]
 identity = "ada"
 action = "publish"
 allow = ["devices/%u/#"]
@@ -228,12 +227,12 @@ allow = ["devices/%u/#"]
 
 #[test]
 fn a_subscription_that_reaches_too_far_is_refused_or_sifted() {
-    let rule = "[[access]]\nidentity = \"*\"\naction = \"subscribe\"\ndeny = [\"secret/#\"]\n";
+    let rule = "[[rule]]\naction = \"subscribe\"\ndeny = [\"secret/#\"]\n";
     let strict = Setup::workers(1).more(rule).start();
     let denied = subscribe(&strict, &["-t", "#"]).finish();
     assert!(denied.output.contains("\nSubscribed (mid: 1): 128\n"), "{denied:?}");
 
-    let sifting = Setup::workers(1).first("access_check = \"delivery\"\n").more(rule).start();
+    let sifting = Setup::workers(1).more(rule).more("check = \"delivery\"\n").start();
     publish(&sifting, &["-t", "secret/plan", "-m", "x", "-q", "1", "-r"]);
     let mut subscriber = subscribed(&sifting, &["-t", "#", "-q", "1"]);
     publish(&sifting, &["-t", "secret/plan", "-m", "y", "-q", "1"]);

@@ -15,12 +15,10 @@ use crate::transports::tls;
 
 /// What everybody may do.
 const RULES: &str = "
-[[access]]
-identity = \"*\"
+[[rule]]
 action = \"publish\"
 allow = [\"devices/%u/#\"]
-[[access]]
-identity = \"*\"
+[[rule]]
 action = \"subscribe\"
 deny = [\"secret/#\"]
 ";

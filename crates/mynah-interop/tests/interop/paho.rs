@@ -56,6 +56,6 @@ fn will(workers: u16) {
 }
 
 fn refused_subscription(workers: u16) {
-    let rule = "[[access]]\nidentity = \"*\"\naction = \"subscribe\"\ndeny = [\"secret/#\"]\n";
+    let rule = "[[rule]]\naction = \"subscribe\"\ndeny = [\"secret/#\"]\n";
     run("refused_subscription", Setup::workers(workers).more(rule));
 }

@@ -44,6 +44,8 @@ pub struct Storage {
     recovery: Recovery,
     seed: u64,
     run: u64,
+    /// Listeners whose peers wait for nothing.
+    hasty: Vec<u16>,
 }
 
 impl Storage {
@@ -62,7 +64,8 @@ impl Storage {
         let mut recovery = Recovery::new(Wall::now(clock));
         let (store, report) = Store::open(options, &mut |item| recovery.take(item, &mut progress))?;
         let (seed, run) = recovery.setting().unwrap_or((seed, 0));
-        let storage = Self { store: Arc::new(store), keeping, clock, recovery, seed, run: run + 1 };
+        let storage =
+            Self { store: Arc::new(store), keeping, clock, recovery, seed, run: run + 1, hasty: Vec::new() };
         storage.begin_run()?;
         Ok((storage, report))
     }
@@ -109,6 +112,12 @@ impl Storage {
         self.recovery.recovered()
     }
 
+    /// Peers of the listener with this place in `mynah_engine::Settings::listeners` are answered at once: what they are
+    /// told is stored later and may be lost with the machine.
+    pub fn answer_at_once(&mut self, listener: u16) {
+        self.hasty.push(listener);
+    }
+
     pub(crate) const fn clock(&self) -> Clock {
         self.clock
     }
@@ -121,6 +130,7 @@ impl Storage {
         };
         for engine in engines.iter_mut() {
             engine.store_changes(promise, self.run << RUN_SHIFT);
+            self.hasty.iter().for_each(|listener| engine.answer_at_once(*listener));
         }
         self.recovery.hand_over(engines, self.seed, self.clock.now());
     }

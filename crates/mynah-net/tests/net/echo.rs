@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mynah_core::AccessRules;
 use mynah_engine::{Listener, Settings};
 use mynah_model::{Expiry, Instant, Layout, Limits, MessageView, Properties, Reason, TenantId};
 use mynah_net::{Address, Config, Entrance, Server, Socketed};
@@ -151,7 +150,7 @@ pub(crate) fn config(workers: u16, verify: Option<Arc<dyn mynah_net::Verify>>) -
         limits: Limits::default(),
         listeners: vec![listener("tcp"), listener("link")],
         verifies_credentials: verify.is_some(),
-        access: AccessRules::new(Vec::new()),
+        rules: Arc::default(),
         seed: 11,
         sys_interval: None,
         version: "0",

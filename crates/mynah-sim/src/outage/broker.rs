@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
-use mynah_core::{AccessRules, WorkerId};
+use mynah_core::WorkerId;
 use mynah_engine::{
     Change, ConnectionId, Engine, Event, Handover, Listener, Mark, Parcel, Promise, Settings, Shared,
 };
@@ -183,6 +183,7 @@ impl Broker {
             let is_forgotten = match change {
                 Change::Received { complete: false, .. } => lapse == Some(Lapse::ForgetsReceived),
                 Change::Part { .. } => lapse == Some(Lapse::ForgetsParts),
+                Change::Errand { .. } => lapse == Some(Lapse::ForgetsErrands),
                 Change::Lease { received: true, .. } => lapse == Some(Lapse::ForgetsTaken),
                 _ => false,
             };
@@ -270,7 +271,7 @@ fn settings(workers: u16, seed: u64) -> Settings {
         limits: Limits { inflight_max: INFLIGHT_MAX, ..Limits::default() },
         listeners: vec![listener],
         verifies_credentials: false,
-        access: AccessRules::default(),
+        rules: Arc::default(),
         seed,
         sys_interval: None,
         version: "simulated",

@@ -1,8 +1,9 @@
 //! Clients whose sessions outlive connections and outages: producers, consumers, and one that reads retained values.
 
+use core::num::NonZeroU16;
 use std::collections::BTreeMap;
 
-use mynah_crash::ledger::{Arrival, Ledger, Publication};
+use mynah_crash::ledger::{Arrival, Publication};
 use mynah_crash::payload::{self, MessageId};
 use mynah_model::{Class, Instant};
 use mynah_mqtt::Version;
@@ -12,6 +13,7 @@ use mynah_mqtt::wire::PacketId;
 use mynah_stack::testing::Sequence;
 
 use super::broker::Broker;
+use super::{Books, group};
 
 /// Producers, by the part of their topics that names them.
 pub(super) const TOPICS: [&str; 3] = ["0", "1", "2"];
@@ -21,13 +23,16 @@ const IN_FLIGHT_MAX: usize = 16;
 const READER_TURNS: u32 = 60;
 
 /// What consumers subscribe to. Filters of one session do not overlap.
-const CONSUMERS: [(&str, &[(&str, Class)]); 6] = [
+const CONSUMERS: [(&str, &[(&str, Class)]); 9] = [
     ("everything", &[("event/#", Class::ExactlyOnce), ("value/#", Class::ExactlyOnce)]),
     ("one-lane", &[("event/+/0", Class::AtLeastOnce)]),
     ("two-lanes", &[("event/+/1", Class::ExactlyOnce), ("event/+/2", Class::ExactlyOnce)]),
     ("one-producer", &[("event/0/#", Class::ExactlyOnce)]),
     ("changing", &[("value/+/0", Class::AtLeastOnce), ("event/+/2", Class::ExactlyOnce)]),
     ("at-least-once", &[("event/#", Class::AtLeastOnce)]),
+    ("member-0", &[(group::FILTER, Class::ExactlyOnce)]),
+    ("member-1", &[(group::FILTER, Class::ExactlyOnce)]),
+    ("member-2", &[(group::FILTER, Class::ExactlyOnce)]),
 ];
 
 /// The topics for retained values of a producer.
@@ -57,6 +62,11 @@ impl Role {
     pub(super) const fn reader() -> Self {
         Self::Reader { values: BTreeMap::new(), turns: None }
     }
+
+    /// Whether the client is a member of the group.
+    fn is_member(&self) -> bool {
+        matches!(self, Self::Consumer { wishes } if wishes.iter().any(|(filter, ..)| *filter == group::FILTER))
+    }
 }
 
 /// A client with its session.
@@ -83,9 +93,15 @@ pub(super) fn all(sequence: &mut Sequence) -> Result<Vec<Client>, String> {
 impl Client {
     pub(super) fn new(place: usize, role: Role, version: u64) -> Result<Self, String> {
         let (name, clean_session) = (name(place, &role), matches!(role, Role::Reader { .. }));
-        let version = if version == 0 { Version::V3_1_1 } else { Version::V5 };
+        // A client of MQTT 5.0 can say how much it takes at a time.
+        let shares = role.is_member();
+        let version = if version == 0 && !shares { Version::V3_1_1 } else { Version::V5 };
         let session_expiry = if clean_session { 0 } else { EXPIRY_NEVER };
-        let v5 = OptionsV5 { session_expiry, ..OptionsV5::default() };
+        let mut v5 = OptionsV5 { session_expiry, ..OptionsV5::default() };
+        if shares {
+            // A member that takes one at a time has a backlog that others get when it goes.
+            v5.receive_max = NonZeroU16::MIN;
+        }
         let options = Options { version, clean_session, v5, keep_alive: 0, ..Options::new(&name) };
         let mqtt = Mqtt::new(options).map_err(|misuse| misuse.to_string())?;
         Ok(Self { place, mqtt, role, link: None, input: Vec::new(), last_words: None })
@@ -128,14 +144,14 @@ impl Client {
         &mut self,
         now: Instant,
         broker: &mut Broker,
-        ledger: &mut Ledger,
+        books: &mut Books,
         sequence: &mut Sequence,
         works: bool,
     ) {
         if let Some(bytes) = self.last_words.take() {
             let count = sequence.between(0, bytes.len() as u64) as usize;
             self.take_in(now, &bytes[..count]);
-            return self.end(ledger);
+            return self.end(books);
         }
         let Some(number) = self.link else {
             if !works || sequence.between(1, 100) <= 40 {
@@ -146,22 +162,23 @@ impl Client {
             }
             return;
         };
-        let Some(link) = broker.link(number) else { return self.end(ledger) };
+        let Some(link) = broker.link(number) else { return self.end(books) };
         link.to_broker.extend(self.mqtt.outbound().drain());
         let count = sequence.between(0, link.to_client.len() as u64) as usize;
         let bytes: Vec<u8> = link.to_client.drain(..count).collect();
         let is_over = link.broker_is_gone && link.to_client.is_empty();
         self.take_in(now, &bytes);
-        if !self.hear(ledger) || is_over {
-            return self.end(ledger);
+        if !self.hear(books) || is_over {
+            return self.end(books);
         }
-        if works && sequence.between(1, 1_000) <= 15 {
+        let per_thousand = if self.role.is_member() { 60 } else { 15 };
+        if works && sequence.between(1, 1_000) <= per_thousand {
             if let Some(link) = broker.link(number) {
                 link.client_is_gone = true;
             }
-            return self.end(ledger);
+            return self.end(books);
         }
-        self.act(now, ledger, sequence, works);
+        self.act(now, books, sequence, works);
     }
 
     fn take_in(&mut self, now: Instant, bytes: &[u8]) {
@@ -173,10 +190,10 @@ impl Client {
     }
 
     /// The connection is over.
-    fn end(&mut self, ledger: &mut Ledger) {
-        self.hear(ledger);
+    fn end(&mut self, books: &mut Books) {
+        self.hear(books);
         self.mqtt.handle_end();
-        self.hear(ledger);
+        self.hear(books);
         self.mqtt.outbound().drain();
         self.input.clear();
         self.link = None;
@@ -193,10 +210,10 @@ impl Client {
     }
 
     /// Takes events, which acknowledges messages. Says whether the connection goes on.
-    fn hear(&mut self, ledger: &mut Ledger) -> bool {
+    fn hear(&mut self, books: &mut Books) -> bool {
         while let Some(event) = self.mqtt.poll_event() {
             match event {
-                Event::Connected { session_present, .. } => self.connected(ledger, session_present),
+                Event::Connected { session_present, .. } => self.connected(books, session_present),
                 Event::Message { message, dup, .. } => {
                     let topic = String::from_utf8_lossy(message.topic().as_bytes()).into_owned();
                     let (class, retain) = (message.header().class, message.header().retain);
@@ -204,23 +221,28 @@ impl Client {
                         values.insert(topic, message.payload().to_vec());
                         continue;
                     }
+                    if topic.starts_with(group::TOPIC) {
+                        books.group.arrive(&topic, message.payload());
+                        continue;
+                    }
                     let arrival = Arrival { topic: &topic, payload: message.payload(), class, dup, retain };
-                    ledger.arrive(self.place, arrival);
+                    books.ledger.arrive(self.place, arrival);
                 }
                 Event::Acknowledged { id, .. } => {
                     if let Role::Producer { pending, .. } = &mut self.role
                         && let Some(id) = pending.remove(&id)
                     {
-                        ledger.acknowledge(id);
+                        books.ledger.acknowledge(id);
+                        books.group.acknowledge(id);
                     }
                 }
                 Event::Subscribed { id, granted, .. } => {
-                    self.subscribed(ledger, id, granted.first().and_then(|class| class.ok()));
+                    self.subscribed(books, id, granted.first().and_then(|class| class.ok()));
                 }
                 Event::Unsubscribed { id, .. } => {
                     if let Some((filter, _, state)) = find(&mut self.role, State::Ending(id)) {
                         *state = State::Off;
-                        ledger.unsubscribed(self.place, filter);
+                        books.ledger.unsubscribed(self.place, filter);
                     }
                 }
                 Event::Closed { .. } => return false,
@@ -230,28 +252,31 @@ impl Client {
         true
     }
 
-    fn connected(&self, ledger: &mut Ledger, session_present: bool) {
+    fn connected(&self, books: &mut Books, session_present: bool) {
         if matches!(self.role, Role::Reader { .. }) {
             return;
         }
-        ledger.connected(self.place, session_present);
+        books.ledger.connected(self.place, session_present);
         if let Role::Producer { pending, .. } = &self.role {
             for id in pending.values() {
-                ledger.resend(*id);
+                books.ledger.resend(*id);
             }
         }
     }
 
-    fn subscribed(&mut self, ledger: &mut Ledger, id: PacketId, granted: Option<Class>) {
+    fn subscribed(&mut self, books: &mut Books, id: PacketId, granted: Option<Class>) {
         if let Role::Reader { turns, .. } = &mut self.role {
             *turns = Some(0);
         } else if let Some((filter, _, state)) = find(&mut self.role, State::Asked(id)) {
             *state = State::On;
-            ledger.subscribed(self.place, filter, granted);
+            if *filter == group::FILTER {
+                books.group.joined();
+            }
+            books.ledger.subscribed(self.place, filter, granted);
         }
     }
 
-    fn act(&mut self, now: Instant, ledger: &mut Ledger, sequence: &mut Sequence, works: bool) {
+    fn act(&mut self, now: Instant, books: &mut Books, sequence: &mut Sequence, works: bool) {
         if !self.mqtt.is_open() {
             return;
         }
@@ -260,7 +285,7 @@ impl Client {
             Role::Producer { number, sequence: last, pending } if works => {
                 for _ in 0..sequence.between(0, 3) {
                     if mqtt.in_flight() < IN_FLIGHT_MAX {
-                        publish(now, mqtt, (*number, last), pending, ledger, sequence);
+                        publish(now, mqtt, (*number, last), pending, books, sequence);
                     }
                 }
             }
@@ -274,7 +299,7 @@ impl Client {
                         State::Off if changes => State::Wanted,
                         other => other,
                     };
-                    ask(now, mqtt, *place, (filter, *class, state), ledger);
+                    ask(now, mqtt, *place, (filter, *class, state), books);
                 }
             }
             Role::Reader { turns: Some(turns), .. } => *turns += 1,
@@ -306,19 +331,19 @@ fn ask(
     mqtt: &mut Mqtt,
     place: usize,
     (filter, class, state): (&str, Class, &mut State),
-    ledger: &mut Ledger,
+    books: &mut Books,
 ) {
     match *state {
         State::Wanted => {
             if let Ok(id) = mqtt.subscribe(now, &[(filter, class)]) {
                 *state = State::Asked(id);
-                ledger.subscribing(place, filter, class);
+                books.ledger.subscribing(place, filter, class);
             }
         }
         State::Unwanted => {
             if let Ok(id) = mqtt.unsubscribe(now, &[filter]) {
                 *state = State::Ending(id);
-                ledger.unsubscribing(place, filter);
+                books.ledger.unsubscribing(place, filter);
             }
         }
         State::Asked(_) | State::On | State::Ending(_) | State::Off => {}
@@ -331,11 +356,20 @@ fn publish(
     mqtt: &mut Mqtt,
     (producer, last): (u16, &mut u32),
     pending: &mut BTreeMap<PacketId, MessageId>,
-    ledger: &mut Ledger,
+    books: &mut Books,
     sequence: &mut Sequence,
 ) {
     *last += 1;
     let id = MessageId { producer, sequence: *last };
+    if sequence.between(1, 100) <= 25 {
+        let topic = format!("{}{producer}", group::TOPIC);
+        let payload = payload::encode(id, &topic, 60);
+        if let Ok(Some(packet_id)) = mqtt.publish(now, &topic, &payload, Class::ExactlyOnce, false) {
+            pending.insert(packet_id, id);
+            books.group.attempt(id);
+        }
+        return;
+    }
     let retain = sequence.between(1, 100) <= 25;
     let number = sequence.between(0, if retain { 1 } else { 2 });
     let topic = if retain {
@@ -351,6 +385,6 @@ fn publish(
     let publication = Publication { topic: topic.as_str().into(), class, retain, clears, is_ordered: true };
     if let Ok(Some(packet_id)) = mqtt.publish(now, &topic, &payload, class, retain) {
         pending.insert(packet_id, id);
-        ledger.attempt(id, publication);
+        books.ledger.attempt(id, publication);
     }
 }

@@ -4,6 +4,7 @@
 
 mod broker;
 mod client;
+mod group;
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,6 +16,7 @@ use mynah_stack::testing::Sequence;
 
 use broker::{Broker, Disk};
 use client::{Client, Role, TOPICS};
+use group::Group;
 
 /// Turns of the world between two moments at which everything is drained.
 const TURNS: u64 = 600;
@@ -47,6 +49,8 @@ pub enum Lapse {
     ForgetsReceived,
     /// That some have got a publication that concerns several engines is not stored.
     ForgetsParts,
+    /// What it owes to members of a group on other engines is not stored.
+    ForgetsErrands,
     /// Changes that belong together are stored one by one.
     TearsGroups,
     /// That a receiver has a message and will not take it again is not stored.
@@ -55,10 +59,11 @@ pub enum Lapse {
 
 impl Lapse {
     /// Every lapse.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::AcknowledgesUnsynced,
         Self::ForgetsReceived,
         Self::ForgetsParts,
+        Self::ForgetsErrands,
         Self::TearsGroups,
         Self::ForgetsTaken,
     ];
@@ -70,6 +75,7 @@ impl Lapse {
             Self::AcknowledgesUnsynced => "acknowledges-unsynced",
             Self::ForgetsReceived => "forgets-received",
             Self::ForgetsParts => "forgets-parts",
+            Self::ForgetsErrands => "forgets-errands",
             Self::TearsGroups => "tears-groups",
             Self::ForgetsTaken => "forgets-taken",
         }
@@ -109,18 +115,27 @@ pub struct Outcome {
 /// The store cannot be opened, or does not take what it is given.
 pub fn run_outages(seed: u64, outages: Outages) -> Result<Outcome, String> {
     let mut world = World::new(seed, outages.lapse)?;
+    let mut violations = Vec::new();
     for round in 1..=outages.rounds {
-        world.ledger.begin_cycle(round);
+        world.books.ledger.begin_cycle(round);
         for _ in 0..TURNS {
             world.turn(true)?;
         }
         world.drain()?;
-        if !world.ledger.violations().is_empty() {
+        violations = world.books.group.settle(round);
+        violations.extend(world.books.ledger.violations().iter().cloned());
+        if !violations.is_empty() {
             break;
         }
     }
-    let (totals, violations) = (world.ledger.totals(), world.ledger.violations().to_vec());
+    let totals = world.books.ledger.totals();
     Ok(Outcome { outages: world.outages, totals, violations })
+}
+
+/// What was published, promised and delivered.
+struct Books {
+    ledger: Ledger,
+    group: Group,
 }
 
 struct World {
@@ -129,8 +144,15 @@ struct World {
     disk: Disk,
     broker: Broker,
     clients: Vec<Client>,
-    ledger: Ledger,
+    books: Books,
     outages: u64,
+}
+
+impl Books {
+    /// How much is outstanding.
+    fn outstanding(&mut self) -> usize {
+        self.ledger.outstanding() + self.group.outstanding()
+    }
 }
 
 impl World {
@@ -141,7 +163,8 @@ impl World {
         let broker = disk.open(sequence.between(1, 3) as u16, now)?;
         let clients = client::all(&mut sequence)?;
         let ledger = Ledger::new(clients.iter().map(Client::name).collect());
-        Ok(Self { now, sequence, disk, broker, clients, ledger, outages: 0 })
+        let books = Books { ledger, group: Group::default() };
+        Ok(Self { now, sequence, disk, broker, clients, books, outages: 0 })
     }
 
     /// Something moves. `works`: clients publish, come and go, and the broker may be cut off.
@@ -157,7 +180,7 @@ impl World {
         }
         let place = self.sequence.between(0, self.clients.len() as u64 - 1) as usize;
         let client = &mut self.clients[place];
-        client.turn(self.now, &mut self.broker, &mut self.ledger, &mut self.sequence, works);
+        client.turn(self.now, &mut self.broker, &mut self.books, &mut self.sequence, works);
         if works && self.sequence.between(1, 1_000) <= 12 {
             self.cut_off()?;
         }
@@ -184,14 +207,15 @@ impl World {
         let (mut last, mut quiet) = (0, 0);
         for _ in 0..DRAIN_TURNS_MAX {
             self.turn(false)?;
-            quiet = if self.ledger.events() == last { quiet + 1 } else { 0 };
-            last = self.ledger.events();
-            let is_idle = self.ledger.outstanding() == 0 && self.clients.iter().all(Client::is_idle);
+            let events = self.books.ledger.events() + self.books.group.arrivals;
+            quiet = if events == last { quiet + 1 } else { 0 };
+            last = events;
+            let is_idle = self.books.outstanding() == 0 && self.clients.iter().all(Client::is_idle);
             if quiet > QUIET_TURNS * if is_idle { 1 } else { 20 } {
                 break;
             }
         }
-        self.ledger.settle();
+        self.books.ledger.settle();
         self.look_at_values()
     }
 
@@ -204,10 +228,10 @@ impl World {
                 self.broker.turn(engine, self.now, &mut self.sequence)?;
             }
             self.broker.sync(self.now)?;
-            reader.turn(self.now, &mut self.broker, &mut self.ledger, &mut self.sequence, false);
+            reader.turn(self.now, &mut self.broker, &mut self.books, &mut self.sequence, false);
             if let Some(values) = reader.values() {
                 for topic in TOPICS.iter().flat_map(|topic| client::value_topics(topic)) {
-                    self.ledger.look_at(&topic, values.get(&topic).map(Vec::as_slice));
+                    self.books.ledger.look_at(&topic, values.get(&topic).map(Vec::as_slice));
                 }
                 return Ok(());
             }

@@ -84,6 +84,14 @@ pub trait DiskFile: Debug + Send + Sync {
     /// What the system says. Some of the bytes may have been written.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
+    /// Writes all bytes of all parts, one after the other, at a place. Lasting after [`DiskFile::sync`].
+    ///
+    /// # Errors
+    /// What the system says. Some of the bytes may have been written.
+    fn write_parts_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
+        self.write_at(&parts.concat(), offset)
+    }
+
     /// Makes what was written last.
     ///
     /// # Errors
@@ -104,6 +112,11 @@ pub trait DiskFile: Debug + Send + Sync {
 
     /// What stands from `from` to `to`, and is synced, is not read again soon: the system need not keep it in memory.
     fn forget(&self, from: u64, to: u64) {
+        let _ = (from, to);
+    }
+
+    /// What stands from `from` to `to` is read in a moment: the system may begin to read it.
+    fn expect(&self, from: u64, to: u64) {
         let _ = (from, to);
     }
 

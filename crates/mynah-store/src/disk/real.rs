@@ -1,10 +1,10 @@
-//! The disk of this machine. What is written, synced, renamed and removed goes through the C library by way of `std`,
-//! where a preloaded library of a test can see it; only room is asked for and counted, and memory given back, beside it.
+//! The disk of this machine. What is synced, renamed and removed goes through the C library by way of `std`, where a
+//! preloaded library of a test can see it; what `std` does not have, by way of `rustix`, which a test builds to go there.
 
 use core::any::Any;
 use core::num::NonZeroU64;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -77,6 +77,12 @@ fn here_if_empty(folder: &Path) -> &Path {
 /// Bytes of the largest page that is common; of a smaller one a little more stays.
 const PAGE_BYTES: u64 = 64 << 10;
 
+/// Bytes that every system reads ahead on demand.
+const EXPECTED_BYTES: u64 = 128 << 10;
+
+/// Parts of one write that every system takes.
+const PARTS_MAX: usize = 1024;
+
 #[derive(Debug)]
 struct RealFile(File);
 
@@ -87,6 +93,27 @@ impl DiskFile for RealFile {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.0.write_all_at(bytes, offset)
+    }
+
+    fn write_parts_at(&self, parts: &[&[u8]], mut offset: u64) -> io::Result<()> {
+        for parts in parts.chunks(PARTS_MAX) {
+            let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+            let mut left = &mut slices[..];
+            // Parts without bytes go first: what is written of nothing says nothing.
+            IoSlice::advance_slices(&mut left, 0);
+            while !left.is_empty() {
+                match rustix::io::pwritev(&self.0, left, offset) {
+                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                    Ok(count) => {
+                        offset += count as u64;
+                        IoSlice::advance_slices(&mut left, count);
+                    }
+                    Err(rustix::io::Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -114,6 +141,18 @@ impl DiskFile for RealFile {
         }
     }
 
+    fn expect(&self, from: u64, to: u64) {
+        let mut at = from;
+        while at < to {
+            // The system takes no more at a time.
+            let next = to.min(at + EXPECTED_BYTES);
+            let bytes = NonZeroU64::new(next - at);
+            // As above.
+            let _ = rustix::fs::fadvise(&self.0, at, bytes, rustix::fs::Advice::WillNeed);
+            at = next;
+        }
+    }
+
     fn bytes(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
@@ -134,7 +173,7 @@ mod tests {
         let file = disk.create(&path).unwrap();
         assert!(disk.create(&path).is_err());
         file.allocate(4096).unwrap();
-        file.write_at(b"hello", 10).unwrap();
+        file.write_parts_at(&[b"hel", b"", b"lo"], 10).unwrap();
         file.sync().unwrap();
         file.truncate(100).unwrap();
         assert_eq!(file.bytes().unwrap(), 100);
@@ -144,6 +183,9 @@ mod tests {
         let mut read = [0; 200];
         let count = crate::disk::read_full(&*disk.open(&inner.join("two")).unwrap(), &mut read, 10).unwrap();
         assert_eq!((count, &read[..5]), (90, &b"hello"[..]));
+        let file = disk.open(&inner.join("two")).unwrap();
+        file.write_parts_at(&[&b"ab"[..]; 3000], 7).unwrap();
+        assert_eq!(file.bytes().unwrap(), 6007);
         disk.remove(&inner.join("two")).unwrap();
         assert!(disk.free_bytes(&inner).unwrap() > 0);
     }

@@ -4,10 +4,11 @@
 use core::fmt;
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::handed::{Handed, Piece, Spare};
 use super::writer::Writer;
 use crate::position::Position;
 use crate::record::Batch;
@@ -73,12 +74,11 @@ pub(crate) struct Pace {
     pub(crate) idle_sync: Duration,
 }
 
+/// Segments that the state may be behind before producers hear of it.
+const LAG_SEGMENTS_MAX: u32 = 2;
+
 /// Bytes that are written at once.
 const WRITE_MAX: usize = 8 << 20;
-
-/// Buffers that are kept to be used again, and the largest of them in bytes.
-const SPARE_MAX: usize = 256;
-const SPARE_BYTES_MAX: usize = 64 << 10;
 
 /// After how long without a sync the journal is idle, and how many batches are few.
 const NEARLY_IDLE: Duration = Duration::from_millis(10);
@@ -103,7 +103,7 @@ struct Line {
     closed: bool,
     fatal: Option<Fatal>,
     /// Buffers to be used again.
-    spare: Vec<Vec<u8>>,
+    spare: Spare,
 }
 
 /// Called when something that a producer submitted is synced, and when the journal fails. It only wakes the worker.
@@ -119,12 +119,17 @@ pub(crate) struct Shared {
     synced: AtomicU64,
     synced_position: AtomicU64,
     congested: AtomicBool,
-    /// The state is far behind.
-    lagging: AtomicBool,
+    /// The segment to which the state has come, and the one to which the journal may go.
+    applied_segment: AtomicU32,
+    limit_segment: AtomicU32,
     no_room: AtomicBool,
     failed: AtomicBool,
     syncs: AtomicU64,
+    sync_micros: AtomicU64,
     wakes: Mutex<Vec<Wake>>,
+    /// What was written, for who follows the journal.
+    handed: Arc<Handed>,
+    call_follower: Wake,
     pace: Pace,
     salt: u32,
 }
@@ -136,7 +141,7 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(pace: Pace, salt: u32, synced: Position) -> Arc<Self> {
+    pub(crate) fn new(pace: Pace, salt: u32, synced: Position, call_follower: Wake) -> Arc<Self> {
         Arc::new(Self {
             line: Mutex::default(),
             arrived: Condvar::new(),
@@ -144,11 +149,15 @@ impl Shared {
             synced: AtomicU64::new(0),
             synced_position: AtomicU64::new(synced.to_u64()),
             congested: AtomicBool::new(false),
-            lagging: AtomicBool::new(false),
+            applied_segment: AtomicU32::new(synced.segment),
+            limit_segment: AtomicU32::new(synced.segment),
             no_room: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             syncs: AtomicU64::new(0),
+            sync_micros: AtomicU64::new(0),
             wakes: Mutex::default(),
+            handed: Arc::default(),
+            call_follower,
             pace,
             salt,
         })
@@ -162,6 +171,11 @@ impl Shared {
         let mut wakes = self.wakes.lock().unwrap_or_else(PoisonError::into_inner);
         wakes.push(wake);
         Producer { shared: self.clone(), index: wakes.len() - 1 }
+    }
+
+    /// What was written and is on its way to who follows.
+    pub(crate) fn handed(&self) -> Arc<Handed> {
+        self.handed.clone()
     }
 
     /// Everything before this place of the journal is synced.
@@ -178,14 +192,32 @@ impl Shared {
         self.syncs.load(Ordering::Relaxed)
     }
 
+    /// How long all of them took together.
+    pub(crate) fn sync_time(&self) -> Duration {
+        Duration::from_micros(self.sync_micros.load(Ordering::Relaxed))
+    }
+
+    /// Bytes that wait to be written.
+    pub(crate) fn waiting_bytes(&self) -> u64 {
+        self.line().bytes as u64
+    }
+
     /// Whether a write waits for room on the disk.
     pub(crate) fn has_no_room(&self) -> bool {
         self.no_room.load(Ordering::Relaxed)
     }
 
-    /// Says whether so much of the journal is not in the state that segments pile up.
-    pub(crate) fn set_lagging(&self, lagging: bool) {
-        self.lagging.store(lagging, Ordering::Relaxed);
+    /// Says to which segment the state has come, and to which the journal may go.
+    pub(crate) fn set_applied(&self, segment: u32, limit: u32) {
+        self.applied_segment.store(segment, Ordering::Relaxed);
+        self.limit_segment.store(limit, Ordering::Relaxed);
+    }
+
+    /// Whether the journal should not grow: the state is far behind, or it would take too much room.
+    fn is_far_ahead(&self) -> bool {
+        let written = self.synced_position().segment;
+        written.saturating_sub(self.applied_segment.load(Ordering::Relaxed)) > LAG_SEGMENTS_MAX
+            || written > self.limit_segment.load(Ordering::Relaxed)
     }
 
     /// No more batches; those that wait are still written.
@@ -257,7 +289,7 @@ impl Producer {
         };
         line.last += 1;
         line.bytes += bytes;
-        let mut spare = line.spare.pop().unwrap_or_default();
+        let mut spare = line.spare.take();
         batch.swap(&mut spare);
         let ticket = line.last;
         line.waiting.push_back(Waiting { bytes: spare, ticket, due, producer: self.index });
@@ -273,11 +305,11 @@ impl Producer {
         Ticket(self.shared.synced.load(Ordering::Acquire))
     }
 
-    /// Whether so much is in line, or so much of the journal not yet in the state, that new work is better left alone
-    /// for the moment.
+    /// Whether so much is in line, so much of the journal not yet in the state, or the journal so much longer than what is
+    /// live and about to become shorter, that new work is better left alone for the moment.
     #[must_use]
     pub fn is_congested(&self) -> bool {
-        self.shared.congested.load(Ordering::Relaxed) || self.shared.lagging.load(Ordering::Relaxed)
+        self.shared.congested.load(Ordering::Relaxed) || self.shared.is_far_ahead()
     }
 
     /// Why nothing can be stored any more, if that is so.
@@ -289,8 +321,8 @@ impl Producer {
 
 /// What the committer's thread does until the line is closed or the disk fails.
 pub(crate) fn run(shared: &Shared, mut writer: Writer) {
-    let mut committer =
-        Committer { shared, writer: &mut writer, due: None, last_sync: None, unsynced: Vec::new() };
+    let (unsynced, writer) = (Vec::new(), &mut writer);
+    let mut committer = Committer { shared, writer, due: None, last_sync: None, unsynced, calls: false };
     if let Err(error) = committer.run() {
         shared.fail(format!("the journal cannot be written: {error}; nothing is acknowledged any more"));
     }
@@ -305,6 +337,8 @@ struct Committer<'c> {
     last_sync: Option<Instant>,
     /// Whose batches are written and not synced; the last ticket.
     unsynced: Vec<(usize, u64)>,
+    /// So much was handed over that who follows is to be called.
+    calls: bool,
 }
 
 impl Committer<'_> {
@@ -367,9 +401,7 @@ impl Committer<'_> {
         if group.is_empty() {
             return Ok(());
         }
-        self.writer.begin();
         for waiting in &group {
-            self.writer.push(&waiting.bytes);
             self.due = match (self.due, waiting.due) {
                 (Some(one), Some(other)) => Some(one.min(other)),
                 (one, other) => one.or(other),
@@ -379,15 +411,17 @@ impl Committer<'_> {
                 None => self.unsynced.push((waiting.producer, waiting.ticket)),
             }
         }
-        self.write_when_there_is_room()?;
-        self.give_back(group);
+        let batches: Vec<Vec<u8>> = group.into_iter().map(|waiting| waiting.bytes).collect();
+        let (at, records_at) = self.write_when_there_is_room(&batches)?;
+        self.hand_over(Piece { at, records_at, end: self.writer.end(), batches });
         Ok(())
     }
 
     /// A lack of room is waited out: nobody was told anything yet, and whoever asks sees that there is none.
-    fn write_when_there_is_room(&mut self) -> io::Result<()> {
+    fn write_when_there_is_room(&mut self, batches: &[Vec<u8>]) -> io::Result<(Position, Position)> {
+        let parts: Vec<&[u8]> = batches.iter().map(|bytes| &bytes[..]).collect();
         loop {
-            match self.writer.write() {
+            match self.writer.write(&parts) {
                 Err(error) if error.kind() == io::ErrorKind::StorageFull && !self.shared.line().closed => {
                     self.shared.no_room.store(true, Ordering::Relaxed);
                     std::thread::sleep(NO_ROOM_PAUSE);
@@ -400,25 +434,27 @@ impl Committer<'_> {
         }
     }
 
-    /// Makes room in the line and keeps some of the memory.
-    fn give_back(&self, group: Vec<Waiting>) {
-        let mut line = self.shared.line();
-        for mut waiting in group {
-            line.bytes -= waiting.bytes.len();
-            if line.spare.len() < SPARE_MAX && waiting.bytes.capacity() <= SPARE_BYTES_MAX {
-                waiting.bytes.clear();
-                line.spare.push(waiting.bytes);
-            }
-        }
-        self.shared.congested.store(line.bytes > self.shared.pace.waiting_max / 2, Ordering::Relaxed);
+    /// Makes room in the line, hands what was written to who follows, and takes memory back.
+    fn hand_over(&mut self, piece: Piece) {
+        let shared = self.shared;
+        let bytes: usize = piece.batches.iter().map(Vec::len).sum();
+        let mut spent = Vec::new();
+        self.calls |= shared.handed.give(piece, &mut spent);
+        let mut line = shared.line();
+        line.bytes -= bytes;
+        spent.into_iter().for_each(|bytes| line.spare.put(bytes));
+        shared.congested.store(line.bytes > shared.pace.waiting_max / 2, Ordering::Relaxed);
         drop(line);
-        self.shared.room.notify_all();
+        shared.room.notify_all();
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        let begun = Instant::now();
         self.writer.sync()?;
+        let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         (self.due, self.last_sync) = (None, Some(Instant::now()));
         let shared = self.shared;
+        shared.sync_micros.fetch_add(took, Ordering::Relaxed);
         shared.syncs.fetch_add(1, Ordering::Relaxed);
         shared.synced_position.store(self.writer.synced().to_u64(), Ordering::Release);
         if let Some(last) = self.unsynced.iter().map(|(_, ticket)| *ticket).max() {
@@ -429,6 +465,9 @@ impl Committer<'_> {
             if let Some(wake) = wakes.get(producer) {
                 wake();
             }
+        }
+        if core::mem::take(&mut self.calls) {
+            (shared.call_follower)();
         }
         Ok(())
     }

@@ -23,7 +23,6 @@ pub(crate) struct Writer {
     offset: u32,
     /// Everything before was synced.
     synced: Position,
-    buffer: Vec<u8>,
 }
 
 impl Writer {
@@ -38,7 +37,7 @@ impl Writer {
         segments.insert(number, file.clone());
         let synced = Position::new(number, HEADER_BYTES);
         let offset = HEADER_BYTES;
-        Ok(Self { segments, salt, segment_bytes, number, file, offset, synced, buffer: Vec::new() })
+        Ok(Self { segments, salt, segment_bytes, number, file, offset, synced })
     }
 
     /// Everything before was synced.
@@ -51,35 +50,36 @@ impl Writer {
         Position::new(self.number, self.offset)
     }
 
-    /// Begins a write. The records of one [`Writer::push`] stand in one segment.
-    pub(crate) fn begin(&mut self) {
-        self.buffer.clear();
-        let synced = self.synced.to_u64();
-        frame::append(&mut self.buffer, self.salt, Kind::Commit, Place::STORE, |out| {
-            out.extend_from_slice(&synced.to_le_bytes());
-        });
-    }
-
-    /// Adds records to the write.
-    pub(crate) fn push(&mut self, records: &[u8]) {
-        self.buffer.extend_from_slice(records);
-    }
-
-    /// Writes what was pushed since [`Writer::begin`]. After an error it may be called again.
+    /// Writes records. Those of each part stand in one segment, those of all parts too. Returns where the write starts
+    /// and where its first record is. After an error it may be called again.
     ///
     /// # Errors
     /// What the disk says: of room that is lacking nothing is lost, of anything else nothing is known.
-    pub(crate) fn write(&mut self) -> io::Result<()> {
-        if self.buffer.len() <= COMMIT_BYTES {
-            return Ok(());
+    pub(crate) fn write(&mut self, records: &[&[u8]]) -> io::Result<(Position, Position)> {
+        let bytes: usize = records.iter().map(|part| part.len()).sum();
+        if bytes == 0 {
+            return Ok((self.end(), self.end()));
         }
-        let needed = u32::try_from(self.buffer.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let needed = u32::try_from(COMMIT_BYTES + bytes).map_err(|_| io::ErrorKind::FileTooLarge)?;
         if self.offset > HEADER_BYTES && needed > self.segment_bytes.saturating_sub(self.offset) {
             self.roll(needed)?;
         }
-        self.file.write_at(&self.buffer, u64::from(self.offset))?;
+        let (start, commit) = (self.end(), self.commit());
+        let mut parts = Vec::with_capacity(records.len() + 1);
+        parts.push(&commit[..]);
+        parts.extend_from_slice(records);
+        self.file.write_parts_at(&parts, u64::from(self.offset))?;
         self.offset += needed;
-        Ok(())
+        Ok((start, Position::new(start.segment, start.offset + COMMIT_BYTES as u32)))
+    }
+
+    /// The frame that says what was synced.
+    fn commit(&self) -> Vec<u8> {
+        let (mut frame, synced) = (Vec::with_capacity(COMMIT_BYTES), self.synced.to_u64());
+        frame::append(&mut frame, self.salt, Kind::Commit, Place::STORE, |out| {
+            out.extend_from_slice(&synced.to_le_bytes());
+        });
+        frame
     }
 
     /// Makes everything that was written last.
@@ -97,9 +97,9 @@ impl Writer {
     /// Says in the journal itself that all of it was synced: a good end.
     pub(crate) fn close(&mut self) -> io::Result<()> {
         self.sync()?;
-        self.begin();
-        self.file.write_at(&self.buffer, u64::from(self.offset))?;
-        self.offset += self.buffer.len() as u32;
+        let commit = self.commit();
+        self.file.write_at(&commit, u64::from(self.offset))?;
+        self.offset += commit.len() as u32;
         self.sync()?;
         self.file.truncate(u64::from(self.offset))
     }

@@ -2,14 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use super::payloads::RecentPayload;
+use super::recents::Stored;
 use super::{Digest, Live, PayloadPlace, Use};
 use crate::position::Position;
 use crate::record::fields::Fields;
-use crate::record::key::{payload_key, tag};
+use crate::record::key::{payload_key, payload_of, tag};
 use crate::state::{Change, StateError};
 
 /// The key of the state's own record.
 pub(crate) const META_KEY: &[u8] = &[tag::META];
+
+/// The key of what came last.
+const YOUNG_KEY: &[u8] = &[tag::META, 1];
+
+/// Keys that are written as one value at most, and messages. Few in tests: so that most of them see more.
+const YOUNG_MAX: usize = if cfg!(test) { 4 } else { 32 << 10 };
 
 /// Bytes of the checksum after each value of the state.
 const SUM_BYTES: usize = 4;
@@ -30,9 +38,11 @@ pub(crate) struct Meta {
     pub(crate) digest: Digest,
     pub(crate) next_payload: u64,
     pub(crate) uses: BTreeMap<u32, Use>,
+    /// The checksum of what came last; none where the first version wrote the state, which has no such thing.
+    pub(crate) young: Option<u32>,
 }
 
-const META_VERSION: u8 = 1;
+const META_VERSION: u8 = 2;
 
 impl Meta {
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -47,32 +57,61 @@ impl Meta {
         for number in numbers {
             out.extend_from_slice(&number.to_le_bytes());
         }
+        out.extend_from_slice(&self.young.unwrap_or_default().to_le_bytes());
         for (segment, used) in &self.uses {
             out.extend_from_slice(&segment.to_le_bytes());
-            out.extend_from_slice(&used.bytes.to_le_bytes());
-            out.extend_from_slice(&used.payloads.to_le_bytes());
+            for number in [used.bytes, used.payloads, used.ids.0, used.ids.1] {
+                out.extend_from_slice(&number.to_le_bytes());
+            }
         }
         out
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut fields = Fields(bytes);
-        if fields.u8()? != META_VERSION {
-            return None;
-        }
+        let version = fields.u8().filter(|version| matches!(*version, 1 | META_VERSION))?;
         let mut meta = Self {
             applied: Position::from_u64(fields.u64()?),
             snapshot: Position::from_u64(fields.u64()?),
             digest: Digest { count: fields.u64()?, sum: fields.u64()? },
             next_payload: fields.u64()?,
             uses: BTreeMap::new(),
+            young: if version == 1 { None } else { Some(fields.u32()?) },
         };
         while !fields.is_empty() {
             let segment = fields.u32()?;
-            meta.uses.insert(segment, Use { bytes: fields.u64()?, payloads: fields.u64()? });
+            let (bytes, payloads) = (fields.u64()?, fields.u64()?);
+            // The first version did not say.
+            let ids = if version == 1 { (0, u64::MAX) } else { (fields.u64()?, fields.u64()?) };
+            meta.uses.insert(segment, Use { bytes, payloads, ids });
         }
         Some(meta)
     }
+}
+
+/// Appends a key and its value, as a snapshot has them.
+pub(super) fn append_pair(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
+    out.extend_from_slice(&(key.len() as u16).to_le_bytes());
+    out.extend_from_slice(key);
+    out.extend_from_slice(&(value.len() as u32).to_le_bytes());
+    out.extend_from_slice(value);
+}
+
+/// Keys and values as [`append_pair`] wrote them; `None`, and then no more, where they cannot be read.
+pub(super) fn pairs(bytes: &[u8]) -> impl Iterator<Item = Option<(&[u8], &[u8])>> {
+    let mut fields = Fields(bytes);
+    core::iter::from_fn(move || {
+        if fields.is_empty() {
+            return None;
+        }
+        let key = fields.short().filter(|key| key.first().is_some_and(|&tag| tag != tag::META));
+        let value = key.and_then(|_| fields.u32()).and_then(|length| fields.bytes(length as usize));
+        let pair = key.zip(value);
+        if pair.is_none() {
+            fields.rest();
+        }
+        Some(pair)
+    })
 }
 
 /// The checksum of a key and its value: also what they add to the digest.
@@ -101,31 +140,91 @@ pub(crate) fn term_of(sealed: &[u8]) -> Option<u32> {
 }
 
 impl Live {
-    /// Writes all recent changes to the state, and makes them last.
+    /// Writes all recent changes to the state, and makes them last. What came a moment ago is likely to go in the next: so
+    /// while there is little of it, it is written as one value and stays in memory.
     pub(crate) fn flush(&mut self) -> Result<(), StateError> {
-        if self.applied == self.flushed && self.recent.is_empty() && self.payloads.is_empty() {
+        if self.applied == self.flushed {
             return Ok(());
         }
-        let mut digest = self.digest;
+        let is_new = |from| self.payloads.range(from, u64::MAX).count() <= YOUNG_MAX;
+        let young_from = if self.recent.len().max(self.payloads.len()) <= YOUNG_MAX {
+            0
+        } else {
+            Some(self.young_from).filter(|&from| is_new(from)).unwrap_or(u64::MAX)
+        };
+        self.write_changes(young_from)
+    }
+
+    /// Writes all changes to the state, each under its own key, and makes them last.
+    pub(crate) fn flush_all(&mut self) -> Result<(), StateError> {
+        let is_empty = self.recent.len() == 0 && self.payloads.len() == 0 && self.young.is_empty();
+        if self.applied == self.flushed && is_empty {
+            return Ok(());
+        }
+        self.write_changes(u64::MAX)
+    }
+
+    /// Writes changes; of what the state does not hold, what refers to messages from `young_from` on is kept together.
+    fn write_changes(&mut self, young_from: u64) -> Result<(), StateError> {
+        let (mut digest, mut young) = (self.digest, Vec::new());
         let mut changes: Vec<Change> = Vec::new();
-        let mut payloads: Vec<_> = self.payloads.drain().collect();
-        payloads.sort_unstable_by_key(|(id, _)| *id);
-        for (id, recent) in payloads {
-            if recent.changed {
-                let value = recent.place.map(PayloadPlace::encode);
-                let value = value.as_ref().map(|bytes| &bytes[..]);
-                self.change(&mut changes, &mut digest, &payload_key(id), value, recent.fresh)?;
+        for (id, recent) in self.payloads.drain() {
+            let key = payload_key(id);
+            match recent {
+                RecentPayload { place: Some(place), stored: None, .. } if id >= young_from => {
+                    append_pair(&mut young, &key, &place.encode());
+                    self.payloads.insert(id, recent);
+                }
+                RecentPayload { place, stored, changed: true } => {
+                    let value = place.map(PayloadPlace::encode);
+                    let value = value.as_ref().map(|bytes| &bytes[..]);
+                    let stored = stored.map_or(Stored::Absent, Stored::Sum);
+                    self.change(&mut changes, &mut digest, &key, value, stored)?;
+                }
+                RecentPayload { changed: false, .. } => {}
             }
         }
-        let recent = core::mem::take(&mut self.recent);
-        recent.drain(|key, recent| {
-            self.change(&mut changes, &mut digest, key, recent.value.as_deref(), recent.fresh)
+        core::mem::take(&mut self.recent).drain(|key, recent, id| match &recent.value {
+            Some(value) if recent.stored == Stored::Absent && id.is_some_and(|id| id >= young_from) => {
+                append_pair(&mut young, key, value);
+                self.recent.insert(key, Some(value), Stored::Absent);
+                Ok(())
+            }
+            value => self.change(&mut changes, &mut digest, key, value.as_deref(), recent.stored),
         })?;
-        self.digest = digest;
+        if !(young.is_empty() && self.young.is_empty()) {
+            changes.push((YOUNG_KEY.into(), Some(seal(self.salt, YOUNG_KEY, &young).0)));
+        }
+        (self.digest, self.young, self.young_from) = (digest, young, self.next_payload);
         self.changes += changes.len() as u64;
         self.commit(changes)?;
         self.state.sync()?;
         self.flushed = self.applied;
+        Ok(())
+    }
+
+    /// Takes in what was written as one value.
+    pub(super) fn load_young(&mut self, sum: u32) -> Result<(), StateError> {
+        let damaged = || StateError("the state is damaged: what came last is not there".to_owned());
+        let sealed = self.state.get(YOUNG_KEY)?;
+        let young = match &sealed {
+            Some(sealed) => unseal(self.salt, YOUNG_KEY, sealed)?,
+            None => &[],
+        };
+        if crc32c::crc32c_append(self.salt, young) != sum {
+            return Err(damaged());
+        }
+        for pair in pairs(young) {
+            let (key, value) = pair.ok_or_else(damaged)?;
+            match (payload_of(key), PayloadPlace::decode(value)) {
+                (Some(id), place @ Some(_)) => {
+                    self.payloads.insert(id, RecentPayload { place, stored: None, changed: true });
+                }
+                (Some(_), None) => return Err(damaged()),
+                (None, _) => drop(self.recent.insert(key, Some(value), Stored::Absent)),
+            }
+        }
+        self.young = young.to_vec();
         Ok(())
     }
 
@@ -145,12 +244,20 @@ impl Live {
         digest: &mut Digest,
         key: &[u8],
         value: Option<&[u8]>,
-        fresh: bool,
+        stored: Stored,
     ) -> Result<(), StateError> {
-        let old = if fresh { None } else { self.state.get(key)? };
-        if let Some(old) = &old {
-            let sum = term_of(old);
-            digest.subtract(sum.ok_or_else(|| StateError("the state is damaged".to_owned()))?);
+        let old = match stored {
+            Stored::Absent => None,
+            Stored::Sum(sum) => Some(sum),
+            Stored::Unknown => match self.state.get(key)? {
+                Some(sealed) => {
+                    Some(term_of(&sealed).ok_or_else(|| StateError("the state is damaged".to_owned()))?)
+                }
+                None => None,
+            },
+        };
+        if let Some(sum) = old {
+            digest.subtract(sum);
         } else if value.is_none() {
             return Ok(());
         }
@@ -166,6 +273,7 @@ impl Live {
     /// Commits changes with the state's own record. The record goes with all of them or is found not to fit.
     pub(super) fn commit(&mut self, mut changes: Vec<Change>) -> Result<(), StateError> {
         let meta = Meta {
+            young: Some(crc32c::crc32c_append(self.salt, &self.young)),
             applied: self.applied,
             snapshot: self.snapshot.unwrap_or(Position::START),
             digest: self.digest,

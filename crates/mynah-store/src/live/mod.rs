@@ -2,6 +2,8 @@
 //! that comes and goes in between never reaches the state.
 
 mod flush;
+mod numbers;
+mod pages;
 mod payloads;
 mod recents;
 mod recount;
@@ -9,9 +11,7 @@ mod recount;
 mod tests;
 
 use core::ops::ControlFlow;
-use std::collections::{BTreeMap, HashMap};
-
-use foldhash::fast::RandomState;
+use std::collections::BTreeMap;
 
 use crate::position::Position;
 use crate::record::fields::Fields;
@@ -22,15 +22,32 @@ use crate::record::message::payload_id;
 use crate::state::{State, StateError};
 
 pub(crate) use flush::{META_KEY, Meta, seal, term_of, unseal};
+use pages::Pages;
 pub(crate) use payloads::PayloadPlace;
-use payloads::RecentPayload;
-use recents::{RECENT_COST, Recents};
+use recents::{Bytes, Recents, Stored};
 
 /// What of a segment is live.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Use {
     pub(crate) bytes: u64,
     pub(crate) payloads: u64,
+    /// The least and the greatest name of the messages that were ever live in it.
+    pub(crate) ids: (u64, u64),
+}
+
+impl Default for Use {
+    fn default() -> Self {
+        Self { bytes: 0, payloads: 0, ids: (u64::MAX, 0) }
+    }
+}
+
+impl Use {
+    /// One more message is live.
+    pub(crate) fn add(&mut self, bytes: u32, id: u64) {
+        self.bytes += u64::from(bytes);
+        self.payloads += 1;
+        self.ids = (self.ids.0.min(id), self.ids.1.max(id));
+    }
 }
 
 /// Keys whose loss is told one by one; of further ones only the number.
@@ -40,7 +57,7 @@ pub(crate) struct Live {
     state: Box<dyn State>,
     salt: u32,
     recent: Recents,
-    payloads: HashMap<u64, RecentPayload, RandomState>,
+    payloads: Pages,
     uses: BTreeMap<u32, Use>,
     /// What the state holds, checked when it is read from start to end.
     digest: Digest,
@@ -51,6 +68,12 @@ pub(crate) struct Live {
     /// Where the newest complete snapshot begins to be right.
     snapshot: Option<Position>,
     next_payload: u64,
+    /// What the state has as one value: keys and values that came last before it was written.
+    young: Vec<u8>,
+    /// Messages from this name on came since the state was written.
+    young_from: u64,
+    /// Values of entries that are going.
+    released: Vec<Bytes>,
     /// Changes since the state was last compacted.
     changes: u64,
     /// The state may hold what is still to be applied; references are counted afterwards.
@@ -97,11 +120,14 @@ impl Live {
                     .ok_or_else(|| StateError("the state's own record is damaged".to_owned()))?
             }
         };
-        Ok(Self {
+        let mut live = Self {
             state,
             salt,
             recent: Recents::default(),
-            payloads: HashMap::default(),
+            payloads: Pages::default(),
+            released: Vec::new(),
+            young: Vec::new(),
+            young_from: 0,
             uses: meta.uses,
             digest: meta.digest,
             applied: meta.applied,
@@ -113,7 +139,11 @@ impl Live {
             lost: Vec::new(),
             lost_count: 0,
             malformed: 0,
-        })
+        };
+        if let Some(sum) = meta.young {
+            live.load_young(sum)?;
+        }
+        Ok(live)
     }
 
     pub(crate) fn applied(&self) -> Position {
@@ -155,7 +185,7 @@ impl Live {
 
     /// Bytes that changes take which the state does not know.
     pub(crate) fn recent_bytes(&self) -> usize {
-        self.recent.bytes() + self.payloads.len() * RECENT_COST
+        self.recent.bytes() + self.payloads.bytes()
     }
 
     /// Keys that were lost since the last call because the messages they refer to are, and how many.
@@ -194,6 +224,14 @@ impl Live {
                 let Some(id) = payload_id(frame.body) else { return Ok(None) };
                 self.payload_stands(id, at, bytes, frame.kind == Kind::Moved)?;
             }
+            Kind::Referred => {
+                let Some((message, Some((key, value)))) = frame.message() else { return Ok(None) };
+                let (Some(&tag), Some(id)) = (key.first(), payload_id(message)) else { return Ok(None) };
+                if payload_in(tag, value) != Some(id) {
+                    return Ok(None);
+                }
+                self.referred(id, (at, bytes), key, value)?;
+            }
             Kind::Put | Kind::Delete | Kind::Truncate | Kind::Clear => {
                 let Some(key) = fields.short() else { return Ok(None) };
                 if key.is_empty() || key[0] < tag::SETTING {
@@ -223,39 +261,39 @@ impl Live {
             self.lose(key);
             return self.delete(key);
         }
-        let fresh = self.is_fresh(key);
-        match self.recent.insert(key, Some(value), fresh) {
+        let stored = self.stored_before(key)?;
+        match self.recent.insert(key, Some(value), stored) {
             Some(old) => self.release_in(key, old.value.as_deref()),
-            None if fresh => Ok(()),
-            None => self.release_stored(key),
+            None => Ok(()),
         }
     }
 
-    /// Whether the state can hold nothing under a key that was not touched lately. The sequence number of an entry is
-    /// used once, so an entry that appears is new, and so is the lease of one that just appeared.
-    fn is_fresh(&self, key: &[u8]) -> bool {
+    /// What the state holds under a key, if that was not known yet: then what its value refers to loses a reference. The
+    /// sequence number of an entry is used once, so an entry that appears is new, and so is the lease of one that just
+    /// appeared.
+    fn stored_before(&mut self, key: &[u8]) -> Result<Stored, StateError> {
         match key[0] {
-            _ if self.rebuilding => false,
-            tag::ENTRY => true,
-            tag::LEASE => self.recent.has_fresh_entry(key),
-            _ => false,
+            _ if self.rebuilding => Ok(Stored::Unknown),
+            tag::ENTRY => Ok(Stored::Absent),
+            tag::LEASE if self.recent.has_fresh_entry(key) => Ok(Stored::Absent),
+            tag::WILL | tag::RETAINED | tag::DELAYED if !self.recent.contains(key) => {
+                self.release_stored(key)
+            }
+            _ => Ok(Stored::Unknown),
         }
     }
 
     /// A key has no value.
     fn delete(&mut self, key: &[u8]) -> Result<(), StateError> {
-        let fresh = match self.recent.remove(key) {
+        let stored = match self.recent.remove(key) {
             Some(old) => {
                 self.release_in(key, old.value.as_deref())?;
-                old.fresh
+                old.stored
             }
-            None => {
-                self.release_stored(key)?;
-                false
-            }
+            None => self.release_stored(key)?,
         };
-        if !fresh {
-            self.recent.insert(key, None, false);
+        if stored != Stored::Absent {
+            self.recent.insert(key, None, stored);
         }
         Ok(())
     }
@@ -268,22 +306,40 @@ impl Live {
         }
     }
 
-    /// What the value of a key in the state refers to loses a reference, unless that is counted later.
-    fn release_stored(&mut self, key: &[u8]) -> Result<(), StateError> {
+    /// What the value of a key in the state refers to loses a reference, unless that is counted later. Returns what the
+    /// state holds.
+    fn release_stored(&mut self, key: &[u8]) -> Result<Stored, StateError> {
         if self.rebuilding || !matches!(key[0], tag::WILL | tag::ENTRY | tag::RETAINED | tag::DELAYED) {
-            return Ok(());
+            return Ok(Stored::Unknown);
         }
-        let value = self.stored(key)?;
-        self.release_in(key, value.as_deref())
+        let Some(sealed) = self.state.get(key)? else { return Ok(Stored::Absent) };
+        let value = unseal(self.salt, key, &sealed)?;
+        self.release_in(key, Some(value))?;
+        Ok(term_of(&sealed).map_or(Stored::Unknown, Stored::Sum))
     }
 
     /// The entries of a queue from one number to the one before another are gone.
     fn truncate(&mut self, owner: &[u8], from: u64, to: u64) -> Result<(), StateError> {
+        let from = if self.rebuilding { from } else { self.truncate_recent(owner, from, to)? };
+        if from >= to {
+            return Ok(());
+        }
         for tag in [tag::LEASE, tag::ENTRY] {
             let [from, to] = [from, to].map(|number| numbered(owner, tag, number));
             self.delete_range(from, &to)?;
         }
         Ok(())
+    }
+
+    /// Removes entries that never reached the state. Returns the first number of which that is not known.
+    fn truncate_recent(&mut self, owner: &[u8], from: u64, to: u64) -> Result<u64, StateError> {
+        let mut released = core::mem::take(&mut self.released);
+        let from = self.recent.remove_fresh(&owner[1..], from, to, &mut released);
+        for value in released.drain(..) {
+            self.release_in(&[tag::ENTRY], Some(&value))?;
+        }
+        self.released = released;
+        Ok(from)
     }
 
     /// Everything of a session or queue is gone.
@@ -309,14 +365,6 @@ impl Live {
                 _ => return Ok(()),
             }
         }
-    }
-
-    /// The value of a key in the state.
-    fn stored(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-        let Some(mut sealed) = self.state.get(key)? else { return Ok(None) };
-        let length = unseal(self.salt, key, &sealed)?.len();
-        sealed.truncate(length);
-        Ok(Some(sealed))
     }
 
     /// Keys and values from `from` on to the one before `to`, `max` at most. Not of messages, see

@@ -1,11 +1,12 @@
 //! Messages: where each stands in the journal, and how many keys refer to it.
 
-use std::collections::hash_map::{Entry, OccupiedEntry};
+use core::ops::ControlFlow;
 
-use super::{Live, Use, unseal};
+use super::recents::Stored;
+use super::{Live, term_of, unseal};
 use crate::position::Position;
 use crate::record::fields::Fields;
-use crate::record::key::payload_key;
+use crate::record::key::{payload_key, payload_of, tag};
 use crate::state::{State, StateError};
 
 /// Where a message stands.
@@ -23,11 +24,14 @@ pub(crate) struct PayloadPlace {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RecentPayload {
     pub(super) place: Option<PayloadPlace>,
-    /// The state does not know the message.
-    pub(super) fresh: bool,
+    /// The checksum of what the state knows of the message, if it does.
+    pub(super) stored: Option<u32>,
     /// It is not as in the state.
     pub(super) changed: bool,
 }
+
+/// Messages by their names, and the name to go on with.
+pub(crate) type Found = (Vec<(u64, PayloadPlace)>, Option<u64>);
 
 impl PayloadPlace {
     pub(crate) fn encode(self) -> [u8; 16] {
@@ -54,25 +58,68 @@ impl PayloadPlace {
 impl Live {
     /// Where a message stands, if it is live.
     pub(crate) fn payload(&self, id: u64) -> Result<Option<PayloadPlace>, StateError> {
-        match self.payloads.get(&id) {
+        match self.payloads.get(id) {
             Some(recent) => Ok(recent.place),
-            None => self.stored_payload(id),
+            None => Ok(stored_payload(&*self.state, self.salt, id)?.map(|(place, _)| place)),
         }
     }
 
-    fn stored_payload(&self, id: u64) -> Result<Option<PayloadPlace>, StateError> {
-        stored_payload(&*self.state, self.salt, id)
+    /// Messages that stand in a segment, with names from `from` to `to`, in the order of their names. Looks at `keys_max`
+    /// keys and stops at `bytes_max` bytes: then the second is the name to go on with.
+    pub(crate) fn messages_in(
+        &self,
+        segment: u32,
+        (from, to): (u64, u64),
+        (keys_max, bytes_max): (usize, u64),
+    ) -> Result<Found, StateError> {
+        let (mut found, mut keys, mut last, mut fault) = (Vec::new(), 0, to, None);
+        let end = to.checked_add(1).map_or([tag::SETTING].to_vec(), |end| payload_key(end).to_vec());
+        self.state.scan(&payload_key(from), &end, &mut |key, sealed| {
+            let place = unseal(self.salt, key, sealed).map(PayloadPlace::decode);
+            match (place, payload_of(key)) {
+                (Ok(Some(place)), Some(id)) => {
+                    if place.at.segment == segment && self.payloads.get(id).is_none() {
+                        found.push((id, place));
+                    }
+                    keys += 1;
+                    if keys == keys_max {
+                        last = id;
+                    }
+                }
+                (place, _) => fault = place.err().or_else(|| Some(damaged_place())),
+            }
+            if fault.is_none() && keys < keys_max {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        })?;
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
+        let recent = self.payloads.range(from, last).filter_map(|(id, recent)| Some((id, recent.place?)));
+        found.extend(recent.filter(|(_, place)| place.at.segment == segment));
+        found.sort_unstable_by_key(|(id, _)| *id);
+        let mut bytes = 0;
+        let fit = found.iter().take_while(|(_, place)| {
+            let fits = bytes < bytes_max;
+            bytes += u64::from(place.bytes);
+            fits
+        });
+        let fit = fit.count();
+        let next = found.get(fit).map(|(id, _)| *id).or(last.checked_add(1).filter(|_| last < to));
+        found.truncate(fit);
+        Ok((found, next))
     }
 
     /// What is known of a message, kept to be changed.
-    fn recent_payload(&mut self, id: u64) -> Result<OccupiedEntry<'_, u64, RecentPayload>, StateError> {
-        match self.payloads.entry(id) {
-            Entry::Occupied(known) => Ok(known),
-            Entry::Vacant(vacant) => {
-                let place = stored_payload(&*self.state, self.salt, id)?;
-                Ok(vacant.insert_entry(RecentPayload { place, fresh: place.is_none(), changed: false }))
-            }
+    fn recent_payload(&mut self, id: u64) -> Result<&mut RecentPayload, StateError> {
+        if self.payloads.get(id).is_none() {
+            let stored = stored_payload(&*self.state, self.salt, id)?;
+            let (place, stored) = (stored.map(|(place, _)| place), stored.map(|(_, sum)| sum));
+            self.payloads.insert(id, RecentPayload { place, stored, changed: false });
         }
+        self.payloads.get_mut(id).ok_or_else(|| StateError("a message was lost on the way".to_owned()))
     }
 
     /// A message stands in the journal, for the first time or as a copy.
@@ -86,13 +133,12 @@ impl Live {
         self.next_payload = self.next_payload.max(id.saturating_add(1));
         let rebuilding = self.rebuilding;
         let (old, new) = if moved || rebuilding {
-            let mut known = self.recent_payload(id)?;
-            let recent = known.get_mut();
+            let recent = self.recent_payload(id)?;
             let old = recent.place;
             if old.is_none() && !rebuilding {
                 // Nobody wants it any more.
-                if recent.fresh {
-                    known.remove();
+                if recent.stored.is_none() {
+                    self.payloads.remove(id);
                 }
                 return Ok(());
             }
@@ -102,16 +148,36 @@ impl Live {
             (old, new)
         } else {
             let new = PayloadPlace { at, bytes, refs: 0 };
-            self.payloads.insert(id, RecentPayload { place: Some(new), fresh: true, changed: true });
+            self.payloads.insert(id, RecentPayload { place: Some(new), stored: None, changed: true });
             (None, new)
         };
         if let Some(old) = old {
             self.unuse(old);
         }
-        let segment = self.uses.entry(new.at.segment).or_default();
-        segment.bytes += u64::from(new.bytes);
-        segment.payloads += 1;
+        self.use_more(new, id);
         Ok(())
+    }
+
+    /// A message stands in the journal together with the first key that refers to it.
+    pub(super) fn referred(
+        &mut self,
+        id: u64,
+        (at, bytes): (Position, u32),
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<(), StateError> {
+        if self.rebuilding || key[0] != tag::ENTRY {
+            self.payload_stands(id, at, bytes, false)?;
+            return self.put(key, value);
+        }
+        self.next_payload = self.next_payload.max(id.saturating_add(1));
+        let place = PayloadPlace { at, bytes, refs: 1 };
+        self.payloads.insert(id, RecentPayload { place: Some(place), stored: None, changed: true });
+        self.use_more(place, id);
+        match self.recent.insert(key, Some(value), Stored::Absent) {
+            Some(old) => self.release_in(key, old.value.as_deref()),
+            None => Ok(()),
+        }
     }
 
     /// A key refers to a message. Returns whether the message is there.
@@ -119,14 +185,13 @@ impl Live {
         if self.rebuilding {
             return Ok(true);
         }
-        let mut known = self.recent_payload(id)?;
-        let recent = known.get_mut();
+        let recent = self.recent_payload(id)?;
         let there = recent.place.is_some();
         if let Some(place) = &mut recent.place {
             place.refs = place.refs.saturating_add(1);
             recent.changed = true;
-        } else if recent.fresh {
-            known.remove();
+        } else if recent.stored.is_none() {
+            self.payloads.remove(id);
         }
         Ok(there)
     }
@@ -143,8 +208,7 @@ impl Live {
 
     /// A message has so many references less; without any it is gone.
     fn lower(&mut self, id: u64, by: u32) -> Result<(), StateError> {
-        let mut known = self.recent_payload(id)?;
-        let recent = known.get_mut();
+        let recent = self.recent_payload(id)?;
         let Some(place) = &mut recent.place else { return Ok(()) };
         place.refs = place.refs.saturating_sub(by);
         recent.changed = true;
@@ -153,27 +217,35 @@ impl Live {
         }
         let place = *place;
         recent.place = None;
-        if recent.fresh {
-            known.remove();
+        if recent.stored.is_none() {
+            self.payloads.remove(id);
         }
         self.unuse(place);
         Ok(())
+    }
+
+    fn use_more(&mut self, place: PayloadPlace, id: u64) {
+        self.uses.entry(place.at.segment).or_default().add(place.bytes, id);
     }
 
     fn unuse(&mut self, place: PayloadPlace) {
         let Some(segment) = self.uses.get_mut(&place.at.segment) else { return };
         segment.bytes = segment.bytes.saturating_sub(u64::from(place.bytes));
         segment.payloads = segment.payloads.saturating_sub(1);
-        if *segment == Use::default() {
+        if segment.payloads == 0 {
             self.uses.remove(&place.at.segment);
         }
     }
 }
 
-/// Where the state says that a message stands.
-fn stored_payload(state: &dyn State, salt: u32, id: u64) -> Result<Option<PayloadPlace>, StateError> {
+/// Where the state says that a message stands, and the checksum of that.
+fn stored_payload(state: &dyn State, salt: u32, id: u64) -> Result<Option<(PayloadPlace, u32)>, StateError> {
     let key = payload_key(id);
     let Some(sealed) = state.get(&key)? else { return Ok(None) };
     let place = PayloadPlace::decode(unseal(salt, &key, &sealed)?);
-    place.map(Some).ok_or_else(|| StateError("a message's place is damaged".to_owned()))
+    place.zip(term_of(&sealed)).map(Some).ok_or_else(damaged_place)
+}
+
+fn damaged_place() -> StateError {
+    StateError("a message's place is damaged".to_owned())
 }

@@ -4,9 +4,9 @@
 use core::ops::ControlFlow;
 use std::collections::{BTreeMap, HashMap};
 
+use super::flush::{append_pair, pairs};
 use super::{Digest, Live, PayloadPlace, Use, seal, unseal};
 use crate::position::Position;
-use crate::record::fields::Fields;
 use crate::record::item::payload_in;
 use crate::record::key::{payload_of, tag};
 use crate::state::{Change, StateError};
@@ -22,21 +22,17 @@ impl Live {
 
     /// Takes in a piece of a snapshot. Returns whether it could be read.
     pub(crate) fn restore(&mut self, body: &[u8]) -> Result<bool, StateError> {
-        let (mut fields, mut changes) = (Fields(body), Vec::new());
         // Which snapshot it belongs to.
-        let mut sound = fields.u64().is_some();
-        while sound && !fields.is_empty() {
-            let key = fields.short();
-            let value = fields.u32().and_then(|length| fields.bytes(length as usize));
-            match (key, value) {
-                (Some(key), Some(value)) if key.first().is_some_and(|&tag| tag != tag::META) => {
-                    if let Some(id) = payload_of(key) {
-                        self.next_payload = self.next_payload.max(id.saturating_add(1));
-                    }
-                    changes.push((key.into(), Some(seal(self.salt, key, value).0)));
-                }
-                _ => sound = false,
+        let (mut sound, mut changes) = (body.len() >= 8, Vec::new());
+        for pair in pairs(body.get(8..).unwrap_or_default()) {
+            let Some((key, value)) = pair else {
+                sound = false;
+                break;
+            };
+            if let Some(id) = payload_of(key) {
+                self.next_payload = self.next_payload.max(id.saturating_add(1));
             }
+            changes.push((key.into(), Some(seal(self.salt, key, value).0)));
         }
         self.commit_pieces(changes)?;
         Ok(sound)
@@ -45,7 +41,7 @@ impl Live {
     /// Counts references, drops what refers to nothing and, unless `keep_idle`, what nothing refers to. Says what the
     /// state holds.
     pub(crate) fn recount(&mut self, keep_idle: bool) -> Result<(), StateError> {
-        self.flush()?;
+        self.flush_all()?;
         let mut refs: HashMap<u64, u32> = HashMap::new();
         self.each(tag::SETTING, tag::END, |key, value| {
             if let Some(id) = payload_in(key[0], value) {
@@ -55,12 +51,10 @@ impl Live {
         let (mut uses, mut changes) = (BTreeMap::<u32, Use>::new(), Vec::<Change>::new());
         let salt = self.salt;
         self.each(tag::PAYLOAD, tag::SETTING, |key, value| {
-            let place = PayloadPlace::decode(value);
-            let count = payload_of(key).and_then(|id| refs.remove(&id)).or(keep_idle.then_some(0));
+            let (place, id) = (PayloadPlace::decode(value), payload_of(key).unwrap_or_default());
+            let count = refs.remove(&id).or(keep_idle.then_some(0));
             let (Some(place), Some(refs)) = (place, count) else { return changes.push((key.into(), None)) };
-            let used = uses.entry(place.at.segment).or_default();
-            used.bytes += u64::from(place.bytes);
-            used.payloads += 1;
+            uses.entry(place.at.segment).or_default().add(place.bytes, id);
             let value = seal(salt, key, &PayloadPlace { refs, ..place }.encode()).0;
             changes.push((key.into(), Some(value)));
         })?;
@@ -102,6 +96,11 @@ impl Live {
         fault.map_or(Ok(()), Err)
     }
 
+    /// The first piece of a snapshot, with what the state has as one value; none if that is nothing.
+    pub(crate) fn snapshot_young(&self, base: Position) -> Option<Vec<u8>> {
+        (!self.young.is_empty()).then(|| [&base.to_u64().to_le_bytes()[..], &self.young].concat())
+    }
+
     /// The next piece of a snapshot from the key `from` on; none at the end. The pieces need not be of one moment: what was changed meanwhile is said again by the journal.
     pub(crate) fn snapshot_piece(
         &self,
@@ -118,10 +117,7 @@ impl Live {
                     return ControlFlow::Break(());
                 }
             };
-            body.extend_from_slice(&(key.len() as u16).to_le_bytes());
-            body.extend_from_slice(key);
-            body.extend_from_slice(&(value.len() as u32).to_le_bytes());
-            body.extend_from_slice(value);
+            append_pair(&mut body, key, value);
             last = key.to_vec();
             if body.len() < bytes_max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;

@@ -10,7 +10,10 @@ pub(crate) const HEADER_BYTES: usize = 20;
 pub(crate) const ALIGNMENT: usize = 8;
 
 /// The version of the frames that are written.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
+
+/// The first version, whose header has a CRC32C as its check.
+const VERSION_1: u8 = 1;
 
 /// The frame and the next one hold together or not at all.
 pub(crate) const MORE_FOLLOWS: u8 = 1;
@@ -39,6 +42,8 @@ pub(crate) enum Kind {
     SnapshotItems = 9,
     /// A snapshot is complete.
     SnapshotEnd = 10,
+    /// A message with the first key that refers to it.
+    Referred = 11,
 }
 
 impl Kind {
@@ -54,8 +59,14 @@ impl Kind {
             8 => Self::SnapshotBegin,
             9 => Self::SnapshotItems,
             10 => Self::SnapshotEnd,
+            11 => Self::Referred,
             _ => return None,
         })
+    }
+
+    /// Whether the body starts with a message.
+    pub(crate) const fn has_message(self) -> bool {
+        matches!(self, Self::Payload | Self::Moved | Self::Referred)
     }
 }
 
@@ -69,7 +80,27 @@ pub(crate) struct Frame<'f> {
     pub(crate) body: &'f [u8],
 }
 
-impl Frame<'_> {
+/// A key and its value.
+pub(crate) type Pair<'f> = (&'f [u8], &'f [u8]);
+
+/// Bytes after the value in the body of a message with a key: the lengths of key and value.
+const LENGTHS: usize = 4;
+
+impl<'f> Frame<'f> {
+    /// The message, and the key that refers to it with its value where there is one with it; `None` where the body is
+    /// neither.
+    pub(crate) fn message(&self) -> Option<(&'f [u8], Option<Pair<'f>>)> {
+        if self.kind != Kind::Referred {
+            return Some((self.body, None));
+        }
+        let (rest, lengths) = self.body.split_last_chunk::<LENGTHS>()?;
+        let [key, value] = [[lengths[0], lengths[1]], [lengths[2], lengths[3]]]
+            .map(|length| usize::from(u16::from_le_bytes(length)));
+        let (rest, value) = rest.split_at_checked(rest.len().checked_sub(value)?)?;
+        let (message, key) = rest.split_at_checked(rest.len().checked_sub(key)?)?;
+        Some((message, Some((key, value))))
+    }
+
     /// Appends the frame as [`view`] reads it, without its checksums.
     pub(crate) fn append_to(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&[0; 8]);
@@ -115,38 +146,54 @@ pub(crate) fn append(
     place: Place,
     write: impl FnOnce(&mut Vec<u8>),
 ) {
-    let start = out.len();
-    out.extend_from_slice(&[0; HEADER_BYTES]);
+    let start = open(out);
     write(out);
+    seal(out, start, salt, kind, place, 0);
+}
+
+/// Leaves room for the header of a frame whose body is appended next. Returns where the frame starts.
+pub(crate) fn open(out: &mut Vec<u8>) -> usize {
+    out.extend_from_slice(&[0; HEADER_BYTES]);
+    out.len() - HEADER_BYTES
+}
+
+/// Completes the frame that starts at `start` and whose body is the rest.
+pub(crate) fn seal(out: &mut Vec<u8>, start: usize, salt: u32, kind: Kind, place: Place, flags: u8) {
     let body = out.len() - start - HEADER_BYTES;
     // Nobody can submit four gigabytes at once: batches are bounded far below.
     let length = u32::try_from(body).unwrap_or(u32::MAX);
-    let header = &mut out[start..start + HEADER_BYTES];
+    let sum = crc32c::crc32c_append(salt, &out[start + HEADER_BYTES..]);
+    let mut header = [0; HEADER_BYTES];
+    header[4..8].copy_from_slice(&sum.to_le_bytes());
     header[8..12].copy_from_slice(&length.to_le_bytes());
-    header[12..16].copy_from_slice(&[VERSION, kind as u8, 0, 0]);
+    header[12..16].copy_from_slice(&[VERSION, kind as u8, flags, 0]);
     header[16..18].copy_from_slice(&place.tenant.to_le_bytes());
     header[18..20].copy_from_slice(&place.shard.to_le_bytes());
-    let body_sum = crc32c::crc32c_append(salt, &out[start + HEADER_BYTES..]);
-    out[start + 4..start + 8].copy_from_slice(&body_sum.to_le_bytes());
-    seal_header(&mut out[start..start + HEADER_BYTES], salt);
+    let check = check_of(&header, salt);
+    header[..4].copy_from_slice(&check.to_le_bytes());
+    out[start..start + HEADER_BYTES].copy_from_slice(&header);
     out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
 }
 
-/// Says of the frame that starts `frame` that the next one belongs to it.
-pub(crate) fn set_more_follows(frame: &mut [u8], salt: u32) {
-    frame[14] |= MORE_FOLLOWS;
-    seal_header(&mut frame[..HEADER_BYTES], salt);
+/// The check of a header: its two words of eight bytes, mixed. It tells a frame from other bytes and says whether its
+/// length can be believed; for sixteen bytes, calling for a CRC takes longer than all the rest.
+fn check_of(header: &[u8], salt: u32) -> u32 {
+    let long = |at: usize| u64::from(word(header, at)) | u64::from(word(header, at + 4)) << 32;
+    let mut mixed = long(4) ^ u64::from(salt).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    for next in [long(12), 0] {
+        mixed = (mixed ^ mixed >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93) ^ next;
+    }
+    (mixed ^ mixed >> 32) as u32
 }
 
-/// Says of the frame that starts `frame` that the next one stands for itself.
-pub(crate) fn clear_more_follows(frame: &mut [u8], salt: u32) {
-    frame[14] &= !MORE_FOLLOWS;
-    seal_header(&mut frame[..HEADER_BYTES], salt);
-}
-
-fn seal_header(header: &mut [u8], salt: u32) {
-    let sum = crc32c::crc32c_append(salt, &header[4..]);
-    header[..4].copy_from_slice(&sum.to_le_bytes());
+/// Whether the check of a header is right for its version.
+fn is_header(header: &[u8], salt: u32) -> bool {
+    // No version is zero: so zeros, which are common, are never summed.
+    match header[12] {
+        0 => false,
+        VERSION_1 => word(header, 0) == crc32c::crc32c_append(salt, &header[4..]),
+        _ => word(header, 0) == check_of(header, salt),
+    }
 }
 
 /// The bytes that a frame with this body takes.
@@ -165,25 +212,24 @@ pub(crate) fn check(bytes: &[u8], salt: u32) -> Result<usize, Fault> {
     check_frame(bytes, salt, true)
 }
 
-/// Like [`check`]; without `sums_messages` only the header of a frame that holds a message.
+/// Like [`check`]; without `sums_messages` only the header of a frame that holds a message and nothing else.
 pub(crate) fn check_frame(bytes: &[u8], salt: u32, sums_messages: bool) -> Result<usize, Fault> {
     let Some((header, rest)) = bytes.split_at_checked(HEADER_BYTES) else {
         return Err(Fault::Short(HEADER_BYTES));
     };
-    // No version is zero: so zeros, which are common, are never summed.
-    if header[12] == 0 || word(header, 0) != crc32c::crc32c_append(salt, &header[4..]) {
+    if !is_header(header, salt) {
         return Err(Fault::Header);
     }
-    if header[12] != VERSION || Kind::from_number(header[13]).is_none() {
-        return Err(Fault::Version(header[12]));
-    }
+    let kind = match (header[12], Kind::from_number(header[13])) {
+        (VERSION_1 | VERSION, Some(kind)) => kind,
+        (version, _) => return Err(Fault::Version(version)),
+    };
     let length = word(header, 8) as usize;
     let taken = frame_bytes(length);
     if bytes.len() < taken {
         return Err(Fault::Short(taken));
     }
-    let is_message = header[13] == Kind::Payload as u8 || header[13] == Kind::Moved as u8;
-    let sums = sums_messages || !is_message;
+    let sums = sums_messages || !matches!(kind, Kind::Payload | Kind::Moved);
     if sums && word(header, 4) != crc32c::crc32c_append(salt, &rest[..length]) {
         return Err(Fault::Body);
     }
@@ -226,9 +272,21 @@ mod tests {
         let (frame, taken) = parse(&bytes, SALT).unwrap();
         assert_eq!(taken, bytes.len());
         assert_eq!(frame, Frame { kind: Kind::Put, flags: 0, tenant: 3, shard: 4, body: b"abc" });
-        let mut grouped = bytes.clone();
-        set_more_follows(&mut grouped, SALT);
-        assert_eq!(parse(&grouped, SALT).unwrap().0.flags, MORE_FOLLOWS);
+        assert_eq!(parse(&of_version_1(b"abc"), SALT), Ok((frame, taken)));
+    }
+
+    /// As the first version wrote it.
+    fn of_version_1(body: &[u8]) -> Vec<u8> {
+        let mut bytes = one(body);
+        bytes[12] = VERSION_1;
+        let sum = crc32c::crc32c_append(SALT, &bytes[4..HEADER_BYTES]);
+        bytes[..4].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn the_check_of_a_header_is_the_documented_one() {
+        assert_eq!(one(b"abc")[..4], [0x1f, 0xfa, 0x6f, 0xfb]);
     }
 
     #[test]
@@ -257,8 +315,9 @@ mod tests {
     #[test]
     fn a_later_version_is_told_from_damage() {
         let mut bytes = one(b"abc");
-        bytes[12] = 2;
-        seal_header(&mut bytes[..HEADER_BYTES], SALT);
-        assert_eq!(parse(&bytes, SALT), Err(Fault::Version(2)));
+        bytes[12] = VERSION + 1;
+        let check = check_of(&bytes, SALT);
+        bytes[..4].copy_from_slice(&check.to_le_bytes());
+        assert_eq!(parse(&bytes, SALT), Err(Fault::Version(VERSION + 1)));
     }
 }

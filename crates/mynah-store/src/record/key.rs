@@ -138,6 +138,20 @@ impl<'k> Key<'k> {
         }
     }
 
+    /// How many bytes [`Key::encode`] appends.
+    pub(crate) const fn bytes_len(&self) -> usize {
+        match *self {
+            Self::Setting { name, .. } | Self::Bridge { name, .. } => NAMED_BYTES + name.len(),
+            Self::Retained { topic, .. } => NAMED_BYTES + topic.len(),
+            Self::Delayed { .. } => NAMED_BYTES + 8,
+            Self::Owner(owner) | Self::Will(owner) => OWNED_BYTES + owner.name.len(),
+            Self::Subscription(owner, filter) => OWNED_BYTES + owner.name.len() + filter.len(),
+            Self::Received(owner, _) => OWNED_BYTES + owner.name.len() + 2,
+            Self::Part(owner, ..) => OWNED_BYTES + owner.name.len() + 16,
+            Self::Lease(owner, _) | Self::Entry(owner, _) => OWNED_BYTES + owner.name.len() + 8,
+        }
+    }
+
     /// Appends the bytes of the key.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         match *self {
@@ -199,6 +213,10 @@ impl<'k> Key<'k> {
         fields.is_empty().then_some(key)
     }
 }
+
+/// Bytes before a name: tag, tenant and shard; for an owner its kind and the length as well.
+const NAMED_BYTES: usize = 5;
+const OWNED_BYTES: usize = NAMED_BYTES + 3;
 
 fn named(out: &mut Vec<u8>, tag: u8, tenant: TenantId, shard: u16, name: &[u8]) {
     out.push(tag);
@@ -285,6 +303,7 @@ mod tests {
                 let mut bytes = Vec::new();
                 key.encode(&mut bytes);
                 prop_assert_eq!(Key::decode(&bytes), Some(key));
+                prop_assert_eq!(key.bytes_len(), bytes.len());
                 prop_assert!(after(&bytes) > bytes);
             }
         }

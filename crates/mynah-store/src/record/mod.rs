@@ -4,6 +4,7 @@
 pub(crate) mod batch;
 pub(crate) mod fields;
 pub(crate) mod frame;
+pub(crate) mod gone;
 pub(crate) mod item;
 pub(crate) mod key;
 pub(crate) mod message;

@@ -89,7 +89,7 @@ fn catch_up(
     quarantine: &Quarantine<'_>,
 ) -> Result<(), StoreError> {
     replay(live, segments, end, report, Some(quarantine))?;
-    Ok(live.flush()?)
+    Ok(live.flush_all()?)
 }
 
 /// The state as it was left, if the journal can bring it up to date.

@@ -9,7 +9,7 @@ use super::Take;
 use crate::disk::{DiskFile, read_full};
 use crate::error::StoreError;
 use crate::live::{Digest, Live, PayloadPlace, unseal};
-use crate::record::frame::{self, Frame, Kind};
+use crate::record::frame::{self, Frame};
 use crate::record::item::payload_in;
 use crate::record::key::{payload_of, tag};
 use crate::record::message::payload_id;
@@ -88,7 +88,7 @@ pub(crate) fn stream(
         report.add(Finding::lost(&key));
         live.forget(&key)?;
     }
-    live.flush()?;
+    live.flush_all()?;
     Ok(Streamed::Complete)
 }
 
@@ -189,6 +189,7 @@ impl Pass<'_, '_> {
         }
         let mut waiting = core::mem::take(&mut self.waiting);
         waiting.sort_unstable_by_key(|(place, _)| place.at);
+        self.reader.expect(waiting.iter().map(|(place, _)| *place));
         for &(place, id) in &waiting {
             let take = &mut self.take;
             let taken = self.reader.read(place, id, |message| take(Recovered::Payload(message)))?;
@@ -222,12 +223,41 @@ pub(crate) struct PayloadReader<'s> {
 /// Bytes that are read at a time where messages stand close together.
 const WINDOW: u64 = 256 << 10;
 
+/// What lies closer to the message before is read with it in advance.
+const CLOSE: u64 = 64 << 10;
+
 /// What lies further from the message before is read by itself.
 const NEAR: u64 = 16 << 10;
 
 impl<'s> PayloadReader<'s> {
     pub(crate) fn new(segments: &'s Segments, salt: u32) -> Self {
         Self { segments, salt, segment: 0, file: None, window: Vec::new(), window_at: 0 }
+    }
+
+    /// Has the disk begin with messages that are read next. What lies close together is one read: mostly the messages of
+    /// other queues, which are wanted soon as well.
+    pub(crate) fn expect(&self, places: impl Iterator<Item = PayloadPlace>) {
+        let mut run: Option<(u32, Range<u64>)> = None;
+        for place in places {
+            let (segment, range) = (place.at.segment, place.range());
+            match &mut run {
+                Some((number, run))
+                    if *number == segment && (run.start..run.end + CLOSE).contains(&range.start) =>
+                {
+                    run.end = range.end.max(run.end);
+                }
+                _ => self.expect_run(run.replace((segment, range))),
+            }
+        }
+        self.expect_run(run);
+    }
+
+    fn expect_run(&self, run: Option<(u32, Range<u64>)>) {
+        if let Some((segment, range)) = run
+            && let Some(file) = self.segments.get(segment)
+        {
+            file.expect(range.start, range.end);
+        }
     }
 
     /// Hands the message `id` at `place` to `take`; `None` if it is not there, or not what was written.
@@ -237,6 +267,11 @@ impl<'s> PayloadReader<'s> {
         id: u64,
         take: impl FnOnce(StoredMessage<'_>) -> T,
     ) -> io::Result<Option<T>> {
+        Ok(self.frame(place, id)?.and_then(message).map(take))
+    }
+
+    /// The frame with the message `id` at `place`; `None` if it is not there, or not what was written.
+    pub(crate) fn frame(&mut self, place: PayloadPlace, id: u64) -> io::Result<Option<Frame<'_>>> {
         if self.file.is_none() || self.segment != place.at.segment {
             (self.segment, self.file) = (place.at.segment, self.segments.get(place.at.segment));
             self.window.clear();
@@ -246,8 +281,8 @@ impl<'s> PayloadReader<'s> {
         let range = place.range();
         let Some(inside) = self.fill(&*file, range)? else { return Ok(None) };
         let Ok((frame, _)) = frame::parse(&self.window[inside], self.salt) else { return Ok(None) };
-        let sound = matches!(frame.kind, Kind::Payload | Kind::Moved) && payload_id(frame.body) == Some(id);
-        Ok(message(frame).filter(|_| sound).map(take))
+        let sound = frame.kind.has_message() && payload_id(frame.body) == Some(id);
+        Ok(sound.then_some(frame))
     }
 
     /// Has the window hold a range of the file. Returns where in the window.
@@ -275,5 +310,5 @@ impl<'s> PayloadReader<'s> {
 
 /// The message in a frame.
 fn message(frame: Frame<'_>) -> Option<StoredMessage<'_>> {
-    StoredMessage::decode(frame.tenant, frame.body)
+    StoredMessage::decode(frame.tenant, frame.message()?.0)
 }

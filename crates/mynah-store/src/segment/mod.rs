@@ -18,7 +18,8 @@ use crate::position::Position;
 pub(crate) const HEADER_BYTES: u32 = 1024;
 
 const MAGIC: &[u8; 8] = b"MYNAHSEG";
-const FORMAT: u16 = 1;
+/// The version of the segments that are written; those of every earlier one are read.
+const FORMAT: u16 = 2;
 /// Bytes of one copy of the header that mean something.
 const HEADER_USED: usize = 24;
 const COPY_AT: usize = 512;
@@ -77,8 +78,8 @@ fn header_copy(copy: &[u8], number: u32) -> HeaderState {
         return HeaderState::Damaged;
     }
     match u16::from_le_bytes([copy[8], copy[9]]) {
-        FORMAT if word(12) == number => HeaderState::Sound(word(16), true),
-        FORMAT => HeaderState::Damaged,
+        1..=FORMAT if word(12) == number => HeaderState::Sound(word(16), true),
+        0..=FORMAT => HeaderState::Damaged,
         version => HeaderState::Version(version),
     }
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
+use fjall::config::PartitioningPolicy;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::{Change, State, StateError, States, Visit};
@@ -45,8 +46,14 @@ impl States for FjallStates {
                 .max_journaling_size(JOURNALS_MAX)
                 .worker_threads(1)
                 .open()?;
-            let live = database
-                .keyspace("live", || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_MAX))?;
+            let options = || {
+                // Filters of a large state are megabytes: in parts, a look-up needs a few kilobytes of them.
+                let parts = PartitioningPolicy::all(true);
+                KeyspaceCreateOptions::default()
+                    .max_memtable_size(MEMTABLE_MAX)
+                    .filter_block_partitioning_policy(parts)
+            };
+            let live = database.keyspace("live", options)?;
             self.sync_name()?;
             Ok(Box::new(FjallState { live, database }) as Box<dyn State>)
         })

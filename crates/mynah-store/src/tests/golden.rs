@@ -14,9 +14,12 @@ use crate::store::StoreOptions;
 use crate::testing::Folder;
 use crate::tools;
 
-fn image() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/store/v1")
+fn image(version: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/store").join(version)
 }
+
+/// The version that is written.
+const VERSION: &str = "v2";
 
 /// The journal of the image as this version writes it: file names and bytes.
 fn written() -> Vec<(String, Vec<u8>)> {
@@ -29,9 +32,7 @@ fn written() -> Vec<(String, Vec<u8>)> {
         author.write(&mut batch);
         let mut bytes = Vec::new();
         batch.swap(&mut bytes);
-        writer.begin();
-        writer.push(&bytes);
-        writer.write().unwrap();
+        writer.write(&[&bytes]).unwrap();
     }
     writer.close().unwrap();
     let name = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -40,7 +41,7 @@ fn written() -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn the_image_of_this_version_is_written_as_it_is() {
-    let journal = image().join("journal");
+    let journal = image(VERSION).join("journal");
     let disk = crate::disk::RealDisk;
     assert_eq!(
         disk.list(&journal).unwrap(),
@@ -52,10 +53,16 @@ fn the_image_of_this_version_is_written_as_it_is() {
 }
 
 #[test]
-fn the_image_of_version_1_is_opened() {
+fn the_images_of_all_versions_are_opened() {
+    for version in ["v1", VERSION] {
+        open_image(&image(version));
+    }
+}
+
+fn open_image(image: &Path) {
     let folder = Folder::new("image");
     std::fs::create_dir_all(folder.path().join("journal")).unwrap();
-    for entry in std::fs::read_dir(image().join("journal")).unwrap().map(Result::unwrap) {
+    for entry in std::fs::read_dir(image.join("journal")).unwrap().map(Result::unwrap) {
         std::fs::copy(entry.path(), folder.path().join("journal").join(entry.file_name())).unwrap();
     }
     let mut options = StoreOptions::new(folder.path());
@@ -63,17 +70,14 @@ fn the_image_of_version_1_is_opened() {
     let mut out = Vec::new();
     let report = tools::export(options, &mut out, |_, _| ()).unwrap();
     assert!(matches!(report.findings[..], [Finding::StateSetAside { .. }]), "{report:?}");
-    assert_eq!(
-        String::from_utf8(out).unwrap(),
-        std::fs::read_to_string(image().join("export.jsonl")).unwrap()
-    );
+    assert_eq!(String::from_utf8(out).unwrap(), std::fs::read_to_string(image.join("export.jsonl")).unwrap());
 }
 
 /// Writes the image. To be run by hand when a version is added, never for one that was released.
 #[test]
 #[ignore = "writes the image"]
 fn write_the_image() {
-    let journal = image().join("journal");
+    let journal = image(VERSION).join("journal");
     std::fs::create_dir_all(&journal).unwrap();
     for (name, bytes) in written() {
         std::fs::write(journal.join(name), bytes).unwrap();
@@ -87,5 +91,5 @@ fn write_the_image() {
     options.states = Some(Box::new(MemoryStates::default()));
     let mut out = Vec::new();
     tools::export(options, &mut out, |_, _| ()).unwrap();
-    std::fs::write(image().join("export.jsonl"), out).unwrap();
+    std::fs::write(image(VERSION).join("export.jsonl"), out).unwrap();
 }

@@ -10,6 +10,7 @@ use mynah_model::{Class, Expiry, Layout, SubscriptionOptions, TenantId};
 use crate::disk::Disk;
 use crate::disk::simulated::SimulatedDisk;
 use crate::error::StoreError;
+use crate::journal::handed::{Handed, Piece};
 use crate::journal::writer::Writer;
 use crate::keeper::{Keeper, Thrift};
 use crate::record::{
@@ -212,7 +213,11 @@ impl Author {
 
     fn truncate(&mut self, batch: &mut Batch, own: Owner<'_>) {
         let to = self.next_sequence.saturating_sub(self.random.below(6));
-        batch.truncate(own, 0..to).unwrap();
+        batch.begin_group();
+        for gone in [0..to / 2, to / 2..to] {
+            batch.truncate(own, gone).unwrap();
+        }
+        batch.end_group();
         self.retain(|key| match key {
             Key::Entry(owner, sequence) | Key::Lease(owner, sequence) => *owner != own || *sequence >= to,
             _ => true,
@@ -235,6 +240,8 @@ impl Author {
 pub(crate) struct Rig {
     pub(crate) writer: Writer,
     pub(crate) keeper: Keeper,
+    handed: Arc<Handed>,
+    random: Random,
     pub(crate) batch: Batch,
     pub(crate) report: Report,
 }
@@ -254,9 +261,11 @@ pub(crate) fn open_with(mut options: StoreOptions) -> Result<(Rig, Model), Store
     let report = core::mem::take(&mut opened.report);
     let salt = opened.live.salt();
     let writer = Writer::start(opened.segments.clone(), salt, SEGMENT_BYTES, opened.next_segment)?;
-    let thrift = Thrift { snapshot_bytes: 20_000, slack_bytes: 40_000 };
-    let keeper = Keeper::new(opened, thrift);
-    Ok((Rig { writer, keeper, batch: Batch::new(salt), report }, found.model))
+    let thrift = Thrift { snapshot_bytes: 20_000, slack_bytes: 40_000, pressure_bytes: 100_000 };
+    let handed = Arc::new(Handed::default());
+    let keeper = Keeper::new(opened, handed.clone(), thrift);
+    let (batch, random) = (Batch::new(salt), Random::new(1));
+    Ok((Rig { writer, keeper, handed, random, batch, report }, found.model))
 }
 
 /// What was handed over, as a model.
@@ -288,9 +297,13 @@ impl Rig {
     pub(crate) fn write(&mut self) -> std::io::Result<()> {
         let mut bytes = Vec::new();
         self.batch.swap(&mut bytes);
-        self.writer.begin();
-        self.writer.push(&bytes);
-        self.writer.write()
+        let (at, records_at) = self.writer.write(&[&bytes])?;
+        // What is not handed over is read from the files.
+        if !bytes.is_empty() && self.random.below(2) == 0 {
+            let piece = Piece { at, records_at, end: self.writer.end(), batches: vec![bytes] };
+            self.handed.give(piece, &mut Vec::new());
+        }
+        Ok(())
     }
 
     pub(crate) fn sync(&mut self) -> Result<(), StoreError> {

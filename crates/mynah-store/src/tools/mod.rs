@@ -13,7 +13,8 @@ use crate::journal::committer::Durability;
 use crate::live::Live;
 use crate::position::Position;
 use crate::record::Batch;
-use crate::recovery::{Recovered, journal_folder};
+use crate::recovery::{Recovered, journal_folder, quarantine_folder};
+use crate::replay::Quarantine;
 use crate::report::{Finding, Report};
 use crate::segment::{self, HeaderState, Segments};
 use crate::state::FjallStates;
@@ -71,7 +72,8 @@ pub fn stat(
     Ok((stat, opened.report))
 }
 
-/// Reads every byte of the journal and all of the state, and changes nothing. `progress` hears of bytes that are done,
+/// Reads every byte of the journal and all of the state, and changes nothing. Damage that was put aside before is
+/// reported with the copy of it: nothing that is live depends on it. `progress` hears of bytes that are done,
 /// and of how many there are.
 ///
 /// # Errors
@@ -94,6 +96,8 @@ pub fn verify(options: &StoreOptions, mut progress: impl FnMut(u64, u64)) -> Res
     let default = FjallStates::new(&folder.join("state"));
     let states = options.states.as_deref().unwrap_or(&default);
     let live = states.open().and_then(|state| Live::load(state, salt));
+    let aside = quarantine_folder(folder);
+    let quarantine = Quarantine { disk: &*options.disk, folder: &aside };
     let applied = live.as_ref().map_or(Position::START, Live::applied);
     for &number in &numbers {
         let Some(file) = segments.get(number) else { continue };
@@ -105,7 +109,8 @@ pub fn verify(options: &StoreOptions, mut progress: impl FnMut(u64, u64)) -> Res
         }
         let at = |offset: u64| Position::new(number, offset as u32);
         for range in scan.damage {
-            report.add(Finding::Damage { at: at(range.start), bytes: range.end - range.start, copy: None });
+            let (at, bytes) = (at(range.start), range.end - range.start);
+            report.add(Finding::Damage { at, bytes, copy: quarantine.has(&*file, at, bytes) });
         }
         if let Some(torn) = scan.torn {
             report.add(Finding::TornTail { at: at(torn.start), bytes: torn.end - torn.start });

@@ -14,6 +14,7 @@ use toml::Spanned;
 use super::ldap::Directory;
 use super::mqtt::{Mqtt, Profile};
 use super::others::{HookTable, Jwt};
+use super::rules::RuleTable;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -25,8 +26,8 @@ pub(super) struct Document {
     pub(super) bridge: Vec<Bridge>,
     pub(super) auth: Auth,
     pub(super) tenants: BTreeMap<String, Spanned<u16>>,
-    pub(super) access_check: AccessCheck,
-    pub(super) access: Vec<Access>,
+    pub(super) rules_file: Option<Spanned<String>>,
+    pub(super) rule: Vec<Spanned<RuleTable>>,
     pub(super) limits: LimitsTable,
     pub(super) mqtt: Mqtt,
     pub(super) profile: BTreeMap<String, Profile>,
@@ -49,6 +50,7 @@ pub(super) struct Listener {
     pub(super) plaintext_auth: Option<Spanned<bool>>,
     pub(super) tenant: Option<Spanned<String>>,
     pub(super) profile: Option<Spanned<String>>,
+    pub(super) durability: Option<Spanned<Durability>>,
     pub(super) transport: Option<Spanned<Transport>>,
     pub(super) websocket: Option<Spanned<WebSocket>>,
     pub(super) tls: Option<Spanned<Tls>>,
@@ -254,7 +256,7 @@ pub(super) struct Auth {
     pub(super) pair_failures_max: u16,
     pub(super) address_failures_max: u16,
     pub(super) identity_failures_max: u16,
-    pub(super) failures_remembered_max: NonZeroU32,
+    pub(super) failures_remembered_max: Spanned<NonZeroU32>,
     pub(super) jwt: Option<Spanned<Jwt>>,
     pub(super) http: Option<Spanned<HookTable>>,
     pub(super) ldap: Option<Spanned<Directory>>,
@@ -269,10 +271,10 @@ impl Default for Auth {
             pair_failures_max: count(throttle.pair_failures),
             address_failures_max: count(throttle.address_failures),
             identity_failures_max: count(throttle.identity_failures),
-            failures_remembered_max: u32::try_from(throttle.entries_max)
-                .ok()
-                .and_then(NonZeroU32::new)
-                .unwrap_or(NonZeroU32::MIN),
+            failures_remembered_max: Spanned::new(
+                0..0,
+                u32::try_from(throttle.entries_max).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN),
+            ),
             jwt: None,
             http: None,
             ldap: None,
@@ -293,40 +295,9 @@ impl From<&Auth> for ThrottleSettings {
             pair_failures: table.pair_failures_max.into(),
             address_failures: table.address_failures_max.into(),
             identity_failures: table.identity_failures_max.into(),
-            entries_max: table.failures_remembered_max.get() as usize,
+            entries_max: table.failures_remembered_max.get_ref().get() as usize,
         }
     }
-}
-
-/// `access_check`: when the rules for subscribing are asked.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
-#[serde(rename_all = "lowercase")]
-pub(super) enum AccessCheck {
-    #[default]
-    Subscription,
-    Delivery,
-}
-
-/// `[[access]]`: who may publish or subscribe where.
-#[derive(Debug, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
-#[serde(deny_unknown_fields)]
-pub(super) struct Access {
-    pub(super) identity: Spanned<String>,
-    pub(super) action: Action,
-    #[serde(default)]
-    pub(super) allow: Vec<Spanned<String>>,
-    #[serde(default)]
-    pub(super) deny: Vec<Spanned<String>>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Action {
-    Publish,
-    Subscribe,
 }
 
 /// `[http]`
@@ -407,7 +378,7 @@ impl Default for Sys {
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct StoreTable {
-    pub(super) path: Option<Spanned<String>>,
+    pub(super) path: Spanned<String>,
     pub(super) durability: Durability,
     pub(super) interval_ms: u32,
     pub(super) free_bytes_min: u64,
@@ -415,7 +386,8 @@ pub(super) struct StoreTable {
 
 impl Default for StoreTable {
     fn default() -> Self {
-        Self { path: None, durability: Durability::Sync, interval_ms: 100, free_bytes_min: 256 << 20 }
+        let path = Spanned::new(0..0, "mynah-data".to_owned());
+        Self { path, durability: Durability::Sync, interval_ms: 100, free_bytes_min: 256 << 20 }
     }
 }
 

@@ -9,7 +9,10 @@ use super::others::{cache, cache_denied, cache_entries, concurrency, timeout};
 /// `[auth.ldap]`
 #[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
-#[cfg_attr(not(feature = "ldap"), expect(dead_code, reason = "read and refused without the feature"))]
+#[cfg_attr(
+    not(any(feature = "ldap", test)),
+    expect(dead_code, reason = "read and refused without the feature")
+)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Directory {
     url: Spanned<String>,
@@ -39,7 +42,10 @@ pub(super) struct Directory {
 /// `auth.ldap.search`
 #[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
-#[cfg_attr(not(feature = "ldap"), expect(dead_code, reason = "read and refused without the feature"))]
+#[cfg_attr(
+    not(any(feature = "ldap", test)),
+    expect(dead_code, reason = "read and refused without the feature")
+)]
 #[serde(deny_unknown_fields)]
 struct Search {
     bind_dn: String,
@@ -51,7 +57,10 @@ struct Search {
 /// `auth.ldap.groups_search`
 #[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
-#[cfg_attr(not(feature = "ldap"), expect(dead_code, reason = "read and refused without the feature"))]
+#[cfg_attr(
+    not(any(feature = "ldap", test)),
+    expect(dead_code, reason = "read and refused without the feature")
+)]
 #[serde(deny_unknown_fields)]
 struct GroupsSearch {
     base: String,

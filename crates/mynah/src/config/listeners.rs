@@ -6,7 +6,7 @@ use std::path::Path;
 use mynah_net::{Address, Entrance};
 
 use super::auth::{Admittance, admittance};
-use super::document::{self, Document};
+use super::document::{self, Document, Durability};
 use super::entrance::entrance;
 use super::settings::Wrong;
 
@@ -23,6 +23,8 @@ pub(crate) struct Listener {
     pub(crate) admittance: Admittance,
     /// The profile of its protocol.
     pub(crate) profile: Option<String>,
+    /// Whether what is promised here waits until it is stored, if anything is.
+    pub(crate) waits: bool,
     /// The permissions of a Unix socket.
     pub(crate) mode: u32,
     /// What stands between the socket and the protocol.
@@ -38,7 +40,7 @@ pub(crate) enum Protocol {
 }
 
 impl Protocol {
-    const ALL: [Self; 3] = [Self::Mqtt, Self::Http, Self::Management];
+    pub(super) const ALL: [Self; 3] = [Self::Mqtt, Self::Http, Self::Management];
 
     /// The protocol's name in the configuration.
     pub(crate) const fn name(self) -> &'static str {
@@ -77,6 +79,7 @@ pub(super) fn listeners(document: &Document, folder: &Path, wrongs: &mut Vec<Wro
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), protocol.port()).into(),
             admittance: Admittance::local(has_users, protocol),
             profile: None,
+            waits: document.store.durability == Durability::Sync,
             mode: SOCKET_MODE,
             entrance: Entrance::default(),
         };
@@ -120,7 +123,24 @@ fn listener(
     let entrance = entrance(written, protocol, &address, folder)?;
     let admittance = admittance(written, protocol, (&address, &entrance), document)?;
     let profile = profile(written, protocol, document)?;
-    Ok(Listener { name: name.clone(), protocol, address, admittance, profile, mode, entrance })
+    let waits = durability(written, protocol, document)? == Durability::Sync;
+    Ok(Listener { name: name.clone(), protocol, address, admittance, profile, waits, mode, entrance })
+}
+
+/// What acknowledgements at a listener wait for.
+fn durability(
+    written: &document::Listener,
+    protocol: Protocol,
+    document: &Document,
+) -> Result<Durability, Wrong> {
+    let Some(own) = &written.durability else { return Ok(document.store.durability) };
+    if protocol == Protocol::Management {
+        return Err(Wrong::at(own, "nothing is published at a management listener"));
+    }
+    if document.store.durability == Durability::Memory && *own.get_ref() != Durability::Memory {
+        return Err(Wrong::at(own, "there is no store: store.durability is \"memory\""));
+    }
+    Ok(*own.get_ref())
 }
 
 /// The profile that a listener names.

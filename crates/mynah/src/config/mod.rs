@@ -10,6 +10,7 @@ mod listeners;
 mod mqtt;
 mod others;
 mod problem;
+mod rules;
 mod settings;
 
 use std::fs;
@@ -18,6 +19,7 @@ use std::path::Path;
 pub(crate) use bridges::Bridge;
 pub(crate) use others::Others;
 pub(crate) use problem::Problem;
+pub(crate) use rules::{RuleSet, action, certificate};
 pub(crate) use settings::{Listener, LogFormat, Protocol, Settings, StoreSettings};
 
 use crate::complaint::Complaint;
@@ -27,18 +29,45 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Settings, Complaint> {
     let Some(path) = file else {
         return parse(Path::new(""), "").map_err(Complaint::Configuration);
     };
-    let text = fs::read_to_string(path).map_err(|error| Complaint::File { path: path.to_owned(), error })?;
-    parse(path, &text).map_err(Complaint::Configuration)
+    parse(path, &text_of(path)?).map_err(Complaint::Configuration)
+}
+
+/// The rules in the file and in the one that it names: what else the file says is not looked at.
+pub(crate) fn load_rules(file: Option<&Path>) -> Result<RuleSet, Complaint> {
+    let Some(path) = file else { return Ok(RuleSet::default()) };
+    let text = text_of(path)?;
+    let rules = document(path, &text).and_then(|document| rules::read(&document, path, &text));
+    rules.map_err(Complaint::Configuration)
+}
+
+fn text_of(path: &Path) -> Result<String, Complaint> {
+    fs::read_to_string(path).map_err(|error| Complaint::File { path: path.to_owned(), error })
+}
+
+fn document(path: &Path, text: &str) -> Result<document::Document, Vec<Problem>> {
+    toml::from_str(text).map_err(|error| vec![Problem::of_toml(path, text, &error)])
 }
 
 /// The settings in `text`, or everything that is wrong with it. `path` names it in messages.
 fn parse(path: &Path, text: &str) -> Result<Settings, Vec<Problem>> {
-    let document = toml::from_str(text).map_err(|error| vec![Problem::of_toml(path, text, &error)])?;
-    settings::settle(document, path).map_err(|wrongs| {
-        wrongs.into_iter().map(|wrong| Problem::new(path, text, wrong.span, wrong.message)).collect()
-    })
+    let document = document(path, text)?;
+    let (rules, mut problems) = match rules::read(&document, path, text) {
+        Ok(rules) => (rules, Vec::new()),
+        Err(problems) => (RuleSet::default(), problems),
+    };
+    match settings::settle(document, rules, path) {
+        Ok(settings) if problems.is_empty() => return Ok(settings),
+        Ok(_) => {}
+        Err(wrongs) => {
+            let problem = |wrong: settings::Wrong| Problem::new(path, text, wrong.span, wrong.message);
+            problems.extend(wrongs.into_iter().map(problem));
+        }
+    }
+    Err(problems)
 }
 
+#[cfg(test)]
+mod bridges_tests;
 #[cfg(test)]
 mod others_tests;
 #[cfg(test)]

@@ -75,7 +75,7 @@ fn reworded(message: &str) -> String {
 }
 
 /// What one may have meant, or all there is to choose from.
-fn choice(kind: &str, found: &str, expected: &[&str]) -> String {
+pub(super) fn choice(kind: &str, found: &str, expected: &[&str]) -> String {
     let likeness = |candidate: &str| strsim::jaro_winkler(found, candidate);
     let nearest = expected.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     let near = nearest.filter(|candidate| likeness(candidate) > LIKENESS_MIN);
@@ -92,7 +92,7 @@ fn range_of(wanted: &str) -> String {
         "u16" => "a whole number from 0 to 65535".to_owned(),
         "u32" | "u64" | "usize" => "a whole number, 0 or more".to_owned(),
         "a nonzero u16" => "a whole number from 1 to 65535".to_owned(),
-        "a nonzero usize" => "a whole number, 1 or more".to_owned(),
+        "a nonzero usize" | "a nonzero u32" | "a nonzero u64" => "a whole number, 1 or more".to_owned(),
         "a boolean" => "true or false".to_owned(),
         "a sequence" => "a list `[…]`".to_owned(),
         other if other.starts_with("struct ") => "a table of keys".to_owned(),

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mynah_auth::{Tenants, ThrottleSettings};
-use mynah_core::access::{Action, Check, Effect, Rule, Subject};
-use mynah_core::{AccessRules, SHARDS};
+use mynah_core::SHARDS;
 use mynah_http::HttpConfig;
 use mynah_model::Limits;
 use mynah_net::Keeping;
@@ -23,6 +22,10 @@ use super::document::{self, Document, Durability, LogLevel};
 use super::listeners::listeners;
 pub(crate) use super::listeners::{Listener, Protocol};
 use super::others::{Others, others};
+use super::rules::RuleSet;
+
+/// Failures that can be remembered: they have their memory from the start.
+const FAILURES_REMEMBERED_MAX: u32 = 1 << 24;
 
 /// Everything an operator can choose, checked.
 #[derive(Debug)]
@@ -35,7 +38,7 @@ pub(crate) struct Settings {
     pub(crate) users_file: Option<PathBuf>,
     pub(crate) tenants: Tenants,
     pub(crate) throttle: ThrottleSettings,
-    pub(crate) access: AccessRules,
+    pub(crate) rules: RuleSet,
     pub(crate) limits: Limits,
     pub(crate) mqtt: mynah_mqtt::Config,
     /// What is spoken otherwise at listeners that name one.
@@ -54,7 +57,19 @@ pub(crate) struct Settings {
 pub(crate) struct StoreSettings {
     pub(crate) folder: PathBuf,
     pub(crate) keeping: Keeping,
+    /// Whether what is promised to bridges waits until it is stored.
+    pub(crate) bridges_wait: bool,
     pub(crate) free_bytes_min: u64,
+}
+
+impl StoreSettings {
+    /// What the configuration calls this way of keeping.
+    pub(crate) const fn keeping_name(&self) -> &'static str {
+        match self.keeping {
+            Keeping::Sync => "sync",
+            Keeping::Interval(_) => "interval",
+        }
+    }
 }
 
 /// Profiles of listeners, by name.
@@ -73,20 +88,23 @@ impl Wrong {
     }
 }
 
-/// Checks a document that was read from `path`, and completes it with defaults.
-pub(super) fn settle(document: Document, path: &Path) -> Result<Settings, Vec<Wrong>> {
+/// Checks a document that was read from `path`, and completes it with defaults and with the rules that were read.
+pub(super) fn settle(document: Document, rules: RuleSet, path: &Path) -> Result<Settings, Vec<Wrong>> {
     let mut wrongs = Vec::new();
     // More workers than shards would have no session to own.
     if let Some(workers) = document.workers.as_ref().filter(|workers| workers.get_ref().get() > SHARDS) {
         wrongs.push(Wrong::at(workers, format!("there are at most {SHARDS} workers")));
     }
     let folder = path.parent().unwrap_or(Path::new(""));
+    let remembered = &document.auth.failures_remembered_max;
+    if remembered.get_ref().get() > FAILURES_REMEMBERED_MAX {
+        wrongs.push(Wrong::at(
+            remembered,
+            format!("failures_remembered_max must be 1 to {FAILURES_REMEMBERED_MAX}"),
+        ));
+    }
     let tenants = tenants(&document, &mut wrongs);
     let listeners = listeners(&document, folder, &mut wrongs);
-    let access = rules(&document.access, &mut wrongs).with_check(match document.access_check {
-        document::AccessCheck::Subscription => Check::Subscription,
-        document::AccessCheck::Delivery => Check::Delivery,
-    });
     let (mqtt, profiles) = mqtt(&document, &mut wrongs);
     let bridges = bridges(&document.bridge, mqtt.settings().packet_bytes_max, folder, &mut wrongs);
     let others = others(&document.auth, folder, &mut wrongs);
@@ -94,6 +112,10 @@ pub(super) fn settle(document: Document, path: &Path) -> Result<Settings, Vec<Wr
     let (Ok(http), true) = (http, wrongs.is_empty()) else {
         return Err(wrongs);
     };
+    // Bridges are as the store is: they have no listener that says otherwise.
+    let waits = listeners.iter().any(|listener| listener.waits && listener.protocol != Protocol::Management)
+        || (document.store.durability == Durability::Sync && !bridges.is_empty());
+    let store = store(&document, waits, folder);
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
     Ok(Settings {
         workers: document.workers.map(Spanned::into_inner),
@@ -103,7 +125,7 @@ pub(super) fn settle(document: Document, path: &Path) -> Result<Settings, Vec<Wr
         throttle: ThrottleSettings::from(&document.auth),
         users_file: document.auth.users_file.map(|file| folder.join(file.into_inner())),
         tenants,
-        access,
+        rules,
         limits: Limits::from(&document.limits),
         mqtt,
         profiles,
@@ -117,52 +139,24 @@ pub(super) fn settle(document: Document, path: &Path) -> Result<Settings, Vec<Wr
         },
         log_format: document.log.format,
         sys_interval: Some(seconds(document.sys.interval_s)).filter(|interval| !interval.is_zero()),
-        store: store(&document.store, folder),
+        store,
         shutdown_grace: seconds(document.shutdown.grace_s),
     })
 }
 
-fn store(written: &document::StoreTable, folder: &Path) -> Option<StoreSettings> {
-    let keeping = match written.durability {
-        Durability::Sync => Keeping::Sync,
-        Durability::Interval => Keeping::Interval(Duration::from_millis(written.interval_ms.into())),
-        Durability::Memory => return None,
-    };
-    let path = written.path.as_ref()?;
+/// `waits`: whether anybody waits until something is stored.
+fn store(document: &Document, waits: bool, folder: &Path) -> Option<StoreSettings> {
+    let written = &document.store;
+    if written.durability == Durability::Memory {
+        return None;
+    }
+    let interval = Duration::from_millis(written.interval_ms.into());
     Some(StoreSettings {
-        folder: folder.join(path.get_ref()),
-        keeping,
+        folder: folder.join(written.path.get_ref()),
+        keeping: if waits { Keeping::Sync } else { Keeping::Interval(interval) },
+        bridges_wait: written.durability == Durability::Sync,
         free_bytes_min: written.free_bytes_min,
     })
-}
-
-fn rules(written: &[document::Access], wrongs: &mut Vec<Wrong>) -> AccessRules {
-    let mut rules = Vec::new();
-    for access in written {
-        let subject = match access.identity.get_ref().as_str() {
-            "" => {
-                wrongs.push(Wrong::at(&access.identity, "write the name of a user, or \"*\" for everybody"));
-                continue;
-            }
-            "*" => Subject::Everyone,
-            name => Subject::Named(name.into()),
-        };
-        let action = match access.action {
-            document::Action::Publish => Action::Publish,
-            document::Action::Subscribe => Action::Subscribe,
-        };
-        if access.allow.is_empty() && access.deny.is_empty() {
-            wrongs.push(Wrong::at(&access.identity, "this rule says nothing: give it `allow` or `deny`"));
-        }
-        let allowed = access.allow.iter().map(|filter| (Effect::Allow, filter));
-        for (effect, filter) in allowed.chain(access.deny.iter().map(|filter| (Effect::Deny, filter))) {
-            match Rule::new(subject.clone(), action, effect, filter.get_ref()) {
-                Ok(rule) => rules.push(rule),
-                Err(error) => wrongs.push(Wrong::at(filter, error.to_string())),
-            }
-        }
-    }
-    AccessRules::new(rules)
 }
 
 /// What is spoken at listeners without a profile, and with each.
@@ -209,4 +203,33 @@ fn http(written: &document::Http) -> Result<HttpConfig, Wrong> {
         Wrong { span, message: error.to_string() }
     })?;
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+    use super::*;
+
+    #[test]
+    fn a_store_is_there_without_a_word_and_as_strict_as_its_strictest_listener() {
+        let store = |text: &str| parse(Path::new("mynah.toml"), text).unwrap().store;
+        let found = store("").unwrap();
+        assert_eq!((found.folder.to_str(), found.keeping), (Some("mynah-data"), Keeping::Sync));
+        assert!(store("[store]\ndurability = \"memory\"\n").is_none());
+        let listener = |durability: &str| {
+            let address = "name = \"x\"\nprotocol = \"mqtt\"\naddress = \"127.0.0.1:1\"";
+            format!("[[listener]]\n{address}\n{durability}\n")
+        };
+        let (strict, lax) = (listener("durability = \"sync\""), listener("durability = \"memory\""));
+        let found = store(&format!("{strict}[store]\ndurability = \"interval\"\n")).unwrap();
+        assert_eq!((found.keeping, found.bridges_wait), (Keeping::Sync, false));
+        let found = store(&format!("{lax}[store]\ninterval_ms = 5\n")).unwrap();
+        assert_eq!(found.keeping, Keeping::Interval(Duration::from_millis(5)));
+        let problems = parse(Path::new("mynah.toml"), &format!("{strict}[store]\ndurability = \"memory\"\n"))
+            .unwrap_err();
+        assert_eq!(
+            problems[0].to_string(),
+            "mynah.toml:5:14: there is no store: store.durability is \"memory\"\n  5 | durability = \"sync\"\n    |              ^^^^^^",
+        );
+    }
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::document::Document;
 use super::*;
 
-fn settings(text: &str) -> Settings {
+pub(super) fn settings(text: &str) -> Settings {
     match parse(Path::new("mynah.toml"), text) {
         Ok(settings) => settings,
         Err(problems) => {
@@ -21,12 +21,12 @@ fn settings(text: &str) -> Settings {
     }
 }
 
-fn problems(text: &str) -> Vec<String> {
+pub(super) fn problems(text: &str) -> Vec<String> {
     parse(Path::new("mynah.toml"), text).unwrap_err().iter().map(ToString::to_string).collect()
 }
 
 #[track_caller]
-fn check(text: &str, expected: &str) {
+pub(super) fn check(text: &str, expected: &str) {
     assert_eq!(problems(text), [expected]);
 }
 
@@ -38,7 +38,7 @@ fn an_unknown_key_is_shown_with_what_was_meant() {
     );
     check(
         "colour = 4",
-        "mynah.toml:1:1: unknown key `colour`; there are: workers, listener, bridge, auth, tenants, access_check, access, limits, mqtt, profile, http, log, sys, \
+        "mynah.toml:1:1: unknown key `colour`; there are: workers, listener, bridge, auth, tenants, rules_file, rule, limits, mqtt, profile, http, log, sys, \
          store, shutdown\n  1 | colour = 4\n    | ^^^^^^",
     );
     check(
@@ -278,98 +278,15 @@ fn listeners_stand_behind_what_was_asked_for() {
     assert!(second.admittance.anonymous, "only this machine reaches it");
 }
 
-/// A bridge with these keys beside.
-fn bridge(more: &str, topic: &str) -> String {
-    format!(
-        "[[bridge]]\nname = \"far\"\naddress = \"broker.example:1883\"\n{more}\n\
-         topics = [{{ direction = \"in\", filter = \"a/#\"{topic} }}]\n"
-    )
-}
-
-#[test]
-fn a_bridge_is_what_its_table_says() {
-    let settings =
-        settings(&bridge("version = \"5.0\"\nkeep_alive_s = 7", ", qos = 2, remote_prefix = \"x/\""));
-    let [bridge] = &settings.bridges[..] else { panic!("{settings:?}") };
-    assert_eq!((&*bridge.name, &*bridge.address), ("far", "broker.example:1883"));
-    let options = &bridge.options;
-    assert_eq!(
-        (options.version, &*options.client_id, options.keep_alive),
-        (mynah_mqtt::Version::V5, "mynah-far", 7)
-    );
-    assert!(!options.clean_session);
-    assert_eq!(options.v5.session_expiry, u32::MAX);
-    let topic = &bridge.topics[0];
-    assert_eq!(
-        (&*topic.filter, &*topic.remote_prefix, topic.class_max),
-        ("a/#", "x/", mynah_model::Class::ExactlyOnce)
-    );
-}
-
-#[test]
-fn what_is_wrong_with_a_bridge_is_told_at_its_place() {
-    let first = |text: &str| problems(text).remove(0).lines().next().unwrap().to_owned();
-    assert_eq!(
-        first(&bridge("", "").replace(":1883", "")),
-        "mynah.toml:3:11: write a host and a port, such as \"broker.example:1883\""
-    );
-    assert_eq!(first(&bridge("", ", qos = 3")), "mynah.toml:5:53: write 0, 1 or 2");
-    assert_eq!(
-        first(&bridge("", "").replace("a/#", "a#")),
-        "mynah.toml:5:40: misplaced wildcard in a topic filter [MQTT-4.7.1-2]"
-    );
-    assert_eq!(
-        first(&bridge("", ", remote_prefix = \"+\"")),
-        "mynah.toml:5:40: a prefix is the beginning of a topic, without wildcards"
-    );
-    assert_eq!(
-        first(&bridge("bridge_bit = true\nversion = \"5.0\"", "")),
-        "mynah.toml:2:8: only MQTT 3.1.1 has a bridge_bit; MQTT 5.0 asks for No Local instead"
-    );
-    assert!(
-        first(&bridge("password_file = \"no/such\"\nuser = \"u\"", ""))
-            .starts_with("mynah.toml:4:17: no/such: No such file")
-    );
-    assert_eq!(
-        first(&[bridge("", ""), bridge("", "")].concat()),
-        "mynah.toml:7:8: another bridge is called `far` too; rename one"
-    );
-}
-
-#[test]
-fn what_is_wrong_with_the_tls_of_a_bridge_is_told_at_its_place() {
-    let first = |keys: &str| {
-        problems(&bridge(&format!("tls = {{ {keys} }}"), "")).remove(0).lines().next().unwrap().to_owned()
-    };
-    assert_eq!(first("ca = \"no.pem\""), "mynah.toml:4:14: no.pem: No such file or directory (os error 2)");
-    assert_eq!(first("key = \"k\""), "mynah.toml:4:7: the key `ca` is missing here");
-    assert_eq!(
-        first("ca = \"\", certificate = \"c\""),
-        "mynah.toml:4:32: a certificate needs its key: set key"
-    );
-    assert_eq!(
-        first("ca = \"\", key = \"k\""),
-        "mynah.toml:4:24: a key needs its certificate: set certificate"
-    );
-    assert_eq!(
-        first("ca = \"\", certificate = \"no.pem\", key = \"no.key\""),
-        "mynah.toml:4:32: no.pem: No such file or directory (os error 2)"
-    );
-    assert_eq!(
-        first("ca = \"\", server_name = \"a b\""),
-        "mynah.toml:4:32: no certificate can be for `a b`: set tls.server_name"
-    );
-}
-
 #[test]
 fn everything_that_is_wrong_with_values_is_told_at_once() {
-    let text = "[[access]]\nidentity = \"\"\naction = \"publish\"\n[[access]]\nidentity = \"*\"\naction = \"publish\"\n\
+    let text = "[[rule]]\nidentity = \"\"\naction = \"publish\"\ndeny = \"x\"\n[[rule]]\naction = \"publish\"\n\
                 allow = [\"a/+b\"]\ndeny = [\"x%u\"]\n[mqtt]\npacket_bytes_max = 1\n";
     let firsts: Vec<_> = problems(text).iter().map(|p| p.lines().next().unwrap().to_owned()).collect();
     assert_eq!(
         firsts,
         [
-            "mynah.toml:2:12: write the name of a user, or \"*\" for everybody",
+            "mynah.toml:2:12: write a name, or leave the key out: then the rule is about everybody",
             "mynah.toml:7:10: a wildcard (+ or #) must stand alone in its segment",
             "mynah.toml:8:9: %u and %c must stand alone in their segment",
             "mynah.toml:10:20: packet_bytes_max must be 1024 to 268435460 bytes",
@@ -397,7 +314,7 @@ fn without_a_file_the_broker_serves_this_machine_only() {
     assert_eq!(settings.mqtt, mynah_mqtt::Config::default());
     assert_eq!(settings.http, mynah_http::HttpConfig::default());
     assert_eq!(settings.sys_interval, Some(Duration::from_secs(10)));
-    assert!(settings.access.is_unrestricted());
+    assert!(settings.rules.rules.is_empty());
     assert!(parse(Path::new(""), "[sys]\ninterval_s = 0\n").unwrap().sys_interval.is_none());
 }
 
@@ -473,6 +390,8 @@ fn failures_that_are_free_can_be_chosen() {
     let chosen = settings("[auth]\npair_failures_max = 2\nfailures_remembered_max = 100\n").throttle;
     let expected = ThrottleSettings { pair_failures: 2, entries_max: 100, ..ThrottleSettings::default() };
     assert_eq!(chosen, expected);
+    let problem = problems("[auth]\nfailures_remembered_max = 16777217\n").remove(0);
+    assert!(problem.contains("failures_remembered_max must be 1 to 16777216"), "{problem}");
 }
 
 #[test]
@@ -480,14 +399,14 @@ fn the_example_of_the_document_can_be_used() {
     let page = page();
     let settings = settings(page.split("```toml").nth(1).unwrap().split("```").next().unwrap());
     assert!(!settings.listeners[0].admittance.anonymous);
-    assert!(!settings.access.is_unrestricted());
+    assert!(!settings.rules.rules.is_empty());
 }
 
 #[test]
 fn the_document_lists_every_key_with_its_default() {
     let text = "[[listener]]\nname = \"\"\nprotocol = \"mqtt\"\naddress = \"\"\nwebsocket = {}\nproxies = [\"\"]\n\
                 tls = { certificate = \"\", key = \"\", additional = [{ certificate = \"\", key = \"\" }] }\n\
-                [[access]]\nidentity = \"\"\naction = \"publish\"\nallow = [\"x\"]\ndeny = [\"x\"]\n\
+                [[rule]]\nlimits = {}\n\
                 [[bridge]]\nname = \"\"\naddress = \"\"\ntls = { ca = \"\" }\ntopics = [{ direction = \"in\", filter = \"\" }]\n\
                 [auth.jwt]\nalgorithms = [\"\"]\nissuer = \"\"\naudience = [\"\"]\n[auth.http]\nurl = \"\"\n\
                 [auth.ldap]\nurl = \"\"\nsearch = { bind_dn = \"\", password_file = \"\", base = \"\", filter = \"\" }\n\
@@ -497,7 +416,7 @@ fn the_document_lists_every_key_with_its_default() {
     keys("", &serde_json::to_value(&document).unwrap(), &mut expected);
     // What these say has no default, or one that depends on other keys.
     let own = |key: &str| {
-        let tables = ["listener.", "access.", "bridge.", "auth.jwt.", "auth.http.", "auth.ldap."];
+        let tables = ["listener.", "rule.", "bridge.", "auth.jwt.", "auth.http.", "auth.ldap."];
         tables.iter().any(|table| key.starts_with(table))
     };
 

@@ -43,7 +43,7 @@ impl Bounds {
              [[listener]]\nname = \"m\"\nprotocol = \"mqtt\"\naddress = \"127.0.0.1:0\"\n\
              [[listener]]\nname = \"o\"\nprotocol = \"management\"\naddress = \"127.0.0.1:0\"\n\
              [limits]\nhalf_open_max = {}\nbacklog_bytes_max = {}\noutbound_bytes_max = {}\n\
-             [mqtt]\nconnect_timeout_s = {}\n[log]\nformat = \"json\"\nlevel = \"info\"\n",
+             [mqtt]\nconnect_timeout_s = {}\n[log]\nformat = \"json\"\nlevel = \"info\"\n[store]\ndurability = \"memory\"\n",
             self.workers,
             self.half_open_max,
             self.backlog_bytes_max,

@@ -1,0 +1,70 @@
+//! Rules: who may do what where, and how much of it.
+//!
+//! [`Rule`]s are compiled to [`Rules`], which a [`Resolver`] asks once for each [`Peer`]: what concerns it are its
+//! [`Rights`]. These answer for a topic, a queue or a filter; [`Decisions`] remembers what they said of topics. Where a
+//! decision surprises, [`Rules::explain`] tells what each rule had to do with it.
+//!
+//! The order of rules means nothing. A deny always wins. Once a rule allows an action to anybody, it is permitted only
+//! where a rule allows it; an action that no rule allows to anybody is permitted where nothing denies it.
+
+mod cover;
+mod decisions;
+mod explain;
+mod filters;
+mod meter;
+mod party;
+mod rights;
+mod rule;
+#[cfg(test)]
+mod tests;
+mod who;
+
+use alloc::vec::Vec;
+
+pub use decisions::Decisions;
+pub use explain::{Basis, Explanation, Object, Verdict};
+pub use filters::Names;
+pub use meter::Meter;
+pub use rights::{Grant, Resolver, Rights};
+pub use rule::{Action, Check, Quota, Reach, Rule, RuleError, RuleFilter};
+pub use who::{Address, Certificate, Criterion, Network, Peer, Who};
+
+use party::{Index, Party, parties};
+
+/// All rules, compiled.
+#[derive(Debug, Default)]
+pub struct Rules {
+    rules: Vec<Rule>,
+    /// The rules by whom they are about.
+    parties: Vec<Party>,
+    index: Index,
+    /// The actions that a rule allows to somebody, as bits.
+    closed: u8,
+}
+
+impl Rules {
+    /// Compiles rules. Where one of them is named later, it is by its place in `rules`.
+    #[must_use]
+    pub fn new(rules: Vec<Rule>) -> Self {
+        let allowed = rules.iter().filter(|rule| rule.allow != Reach::Nothing);
+        let closed = allowed.flat_map(|rule| &rule.actions).fold(0, |bits, action| bits | action.bit());
+        let parties = parties(&rules);
+        Self { index: Index::new(&parties), parties, rules, closed }
+    }
+
+    /// Whether there is no rule: everything is permitted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// How many rules there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    fn is_closed(&self, action: Action) -> bool {
+        self.closed & action.bit() != 0
+    }
+}

@@ -1,0 +1,199 @@
+//! `mynah rules test`: what the rules decide, and what each of them has to do with it.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+use std::num::NonZeroU64;
+
+use mynah_core::rules::{
+    Address, Basis, Certificate, Explanation, Grant, Names, Object, Peer, Resolver, Verdict,
+};
+use mynah_model::{Filter, Groups, Identity, TenantId, Topic};
+
+use crate::arguments::RulesTest;
+use crate::complaint::Complaint;
+use crate::config::{self, RuleSet};
+
+/// Rules that are about others and are shown; of a large file only these are of use.
+const OTHERS_MAX: usize = 10;
+
+/// Prints the decision and its reasons.
+pub(crate) fn test(arguments: &RulesTest) -> Result<(), Complaint> {
+    let set = config::load_rules(Some(&arguments.config))?;
+    print!("{}", report(&set, arguments)?);
+    Ok(())
+}
+
+/// The form in which rules know addresses.
+pub(crate) fn address(ip: IpAddr) -> Address {
+    match ip {
+        IpAddr::V4(ip) => Address::v4(ip.to_bits()),
+        IpAddr::V6(ip) => Address::v6(ip.to_bits()),
+    }
+}
+
+fn report(set: &RuleSet, arguments: &RulesTest) -> Result<String, Complaint> {
+    let identity = match &arguments.user {
+        Some(user) => Identity::user(TenantId::DEFAULT, user),
+        None => Identity::anonymous(TenantId::DEFAULT, "anonymous"),
+    };
+    let groups = arguments.groups.iter().map(String::as_str).collect::<Groups>();
+    let mut peer = Peer {
+        groups: &groups,
+        address: arguments.address.map(address),
+        ..Peer::new(&identity, &arguments.protocol)
+    };
+    match &arguments.certificate {
+        Some(Certificate::Sha256(sha256)) => peer.sha256 = Some(sha256),
+        Some(Certificate::CommonName(name)) => peer.common_name = Some(name),
+        None => {}
+    }
+    let names = Names::new(&identity, arguments.client_id.as_bytes());
+    let object = object(arguments)?;
+    let explanation = set.rules.explain(&peer, names, arguments.action, object);
+    let mut text = told(set, arguments, &explanation);
+    let quota = *Resolver::new(set.rules.clone()).resolve(&peer).quota();
+    let limits = [
+        ("messages_per_s", quota.messages_per_s.map(|n| u64::from(n.get()))),
+        ("bytes_per_s", quota.bytes_per_s.map(NonZeroU64::get)),
+        ("connections", quota.connections.map(|n| u64::from(n.get()))),
+        ("subscriptions", quota.subscriptions.map(|n| u64::from(n.get()))),
+        ("message_bytes", quota.message_bytes.map(NonZeroU64::get)),
+    ];
+    for (name, limit) in limits.into_iter().filter_map(|(name, limit)| Some((name, limit?))) {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "limit: {name} = {limit}");
+    }
+    Ok(text)
+}
+
+/// What the action would be done to.
+fn object(arguments: &RulesTest) -> Result<Object<'_>, Complaint> {
+    let name = arguments.action.name();
+    let wrong = |error: String| Complaint::Other(format!("{name}: {error}"));
+    match (&arguments.target, name) {
+        (None, _) if !arguments.action.has_target() => Ok(Object::Nothing),
+        (None, _) => Err(wrong("say to which topic, filter or queue".to_owned())),
+        (Some(_), _) if !arguments.action.has_target() => Err(wrong("this is done to no topic".to_owned())),
+        (Some(filter), "subscribe") => {
+            Filter::new(filter.as_bytes()).map(Object::Filter).map_err(|error| wrong(error.to_string()))
+        }
+        (Some(topic), _) => {
+            Topic::new(topic.as_bytes()).map(Object::Topic).map_err(|error| wrong(error.to_string()))
+        }
+    }
+}
+
+/// The decision, then the rules that did not make it.
+fn told(set: &RuleSet, arguments: &RulesTest, explanation: &Explanation) -> String {
+    let (places, action) = (&set.places, arguments.action.name());
+    let decision = match explanation.grant {
+        Grant::Whole => "allowed",
+        Grant::Partly => "granted, and each message is looked at",
+        Grant::Refused => "denied",
+    };
+    let (decider, reason) = match explanation.basis {
+        Basis::Denied(rule) => (Some(rule), format!("{} denies it", places[rule])),
+        Basis::Allowed(rule) => (Some(rule), format!("{} allows it, and no rule denies it", places[rule])),
+        Basis::NotAllowed => (None, format!("rules allow to {action}, and none of them allows this")),
+        Basis::NotDenied => (None, format!("no rule allows to {action}, and none denies this")),
+    };
+    let mut text = format!("{decision}: {reason}\n");
+    let mut others = 0;
+    for &(rule, verdict) in explanation.verdicts.iter().filter(|(rule, _)| Some(*rule) != decider) {
+        let words = match verdict {
+            Verdict::Denies => "denies it too".to_owned(),
+            Verdict::Allows if explanation.grant == Grant::Whole => "allows it too".to_owned(),
+            Verdict::Allows => "allows it, but a deny always wins".to_owned(),
+            Verdict::AllowsPart => "allows only a part of what the filter selects".to_owned(),
+            Verdict::Elsewhere => "is about something else".to_owned(),
+            Verdict::OtherPeer(criterion) => {
+                others += 1;
+                if others > OTHERS_MAX {
+                    continue;
+                }
+                format!("is about others ({criterion})")
+            }
+        };
+        let _ = writeln!(text, "  {} {words}", places[rule]);
+    }
+    if others > OTHERS_MAX {
+        let _ = writeln!(text, "  {} more are about others", others - OTHERS_MAX);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arguments::{Arguments, Command, Rules};
+    use clap::Parser;
+    use std::fs;
+
+    const RULES: &str = r#"
+[[rule]]
+identity = "ada"
+action = ["publish", "retain"]
+allow = "devices/%u/#"
+
+[[rule]]
+action = "publish"
+deny = "devices/+/secret"
+
+[[rule]]
+group = "fitters"
+address = "10.0.0.0/8"
+action = ["publish", "subscribe"]
+allow = ["devices/#"]
+limits = { messages_per_s = 5 }
+"#;
+
+    #[track_caller]
+    fn test(arguments: &str, expected: &[&str]) {
+        let folder = std::env::temp_dir().join(format!("mynah-rules-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("mynah.toml");
+        fs::write(&file, "rules_file = \"rules.toml\"\n").unwrap();
+        fs::write(folder.join("rules.toml"), RULES).unwrap();
+        let line = ["mynah", "rules", "test", "-c", file.to_str().unwrap()].into_iter();
+        let parsed = Arguments::try_parse_from(line.chain(arguments.split(' '))).unwrap();
+        let Command::Rules { command: Rules::Test(arguments) } = parsed.command else { panic!("{parsed:?}") };
+        let set = config::load_rules(Some(&arguments.config)).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        let report = match report(&set, &arguments) {
+            Ok(report) => report.replace(&format!("{}/", folder.display()), ""),
+            Err(complaint) => complaint.to_string(),
+        };
+        assert_eq!(report.lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_decision_is_told_with_the_places_of_the_rules() {
+        test(
+            "--as ada publish devices/ada/x",
+            &[
+                "allowed: rules.toml:2 allows it, and no rule denies it",
+                "  rules.toml:7 is about something else",
+                "  rules.toml:11 is about others (group)",
+            ],
+        );
+        test(
+            "--as ada publish devices/ada/secret",
+            &[
+                "denied: rules.toml:7 denies it",
+                "  rules.toml:2 allows it, but a deny always wins",
+                "  rules.toml:11 is about others (group)",
+            ],
+        );
+        test(
+            "--as bob --group fitters --address 10.1.2.3 subscribe +/#",
+            &[
+                "denied: rules allow to subscribe, and none of them allows this",
+                "  rules.toml:11 allows only a part of what the filter selects",
+                "limit: messages_per_s = 5",
+            ],
+        );
+        test("connect", &["allowed: no rule allows to connect, and none denies this"]);
+        test("connect x", &["connect: this is done to no topic"]);
+        test("publish a/+", &["publish: the topic holds a wildcard character (+ or #)"]);
+    }
+}

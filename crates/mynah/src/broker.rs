@@ -70,9 +70,7 @@ impl Broker {
         let (rules, _) = watch::channel(Arc::clone(&settings.rules.rules));
         let sockets = web_sockets(&settings.listeners)?;
         let listeners = settings.listeners.clone();
-        let tls =
-            listeners.iter().filter_map(|l| Some((l.name.clone(), Arc::clone(l.entrance.tls.as_ref()?))));
-        let tls = tls.collect();
+        let tls = tls_of(&listeners);
         let bridges = settings.bridges.clone();
         let bridge_tls = bridges.iter().filter_map(|b| Some((b.name.clone(), Arc::clone(b.tls.as_ref()?))));
         let bridge_tls = bridge_tls.collect();
@@ -97,8 +95,8 @@ impl Broker {
             };
             // Each has bounds of its own: a flood of one does not shut the other.
             let bounds = Bounds::new(&limits, &http);
-            let site = Site { socket, router, tls: listener.entrance.tls.clone() };
-            sites.spawn(web::serve(site, bounds, stopping.subscribe()));
+            let tls = listener.entrance.tls.clone();
+            sites.spawn(web::serve(Site { socket, router, tls }, bounds, stopping.subscribe()));
         }
         let known = statuses.clone();
         let starting = task::spawn_blocking(move || {
@@ -228,6 +226,13 @@ impl Broker {
 /// The place that a listener has among those of the engine, which knows nothing of management.
 fn place(listeners: &[Listener], index: usize) -> u16 {
     listeners[..index].iter().filter(|listener| listener.protocol != Protocol::Management).count() as u16
+}
+
+/// The TLS of listeners, by their names.
+fn tls_of(listeners: &[Listener]) -> Vec<(String, Arc<Tls>)> {
+    let tls =
+        |listener: &Listener| Some((listener.name.clone(), Arc::clone(listener.entrance.tls.as_ref()?)));
+    listeners.iter().filter_map(tls).collect()
 }
 
 /// Opens the sockets of HTTP, with the listeners' places in the settings.

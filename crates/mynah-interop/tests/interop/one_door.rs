@@ -30,8 +30,10 @@ const LISTENERS: [(&str, &str); 3] = [
     ("https", "protocol = \"http\""),
 ];
 
-/// Protocols by which a client comes in: its name in the table, the listener, and version and transport of paho-mqtt.
-const WAYS: [(&str, &str, Option<(&str, &str)>); 5] = [
+/// A way in: its name in the table, the listener, and version and transport of paho-mqtt.
+type Way = (&'static str, &'static str, Option<(&'static str, &'static str)>);
+
+const WAYS: [Way; 5] = [
     ("MQTT 3.1.1", "mqtts", Some(("3.1.1", "tcp"))),
     ("MQTT 5.0", "mqtts", Some(("5.0", "tcp"))),
     ("MQTT 3.1.1 by WebSocket", "wss", Some(("3.1.1", "websockets"))),
@@ -88,7 +90,7 @@ impl Stage {
         Self { certificates, issuer, broker }
     }
 
-    fn ask(&self, (_, listener, mqtt): (&str, &str, Option<(&str, &str)>), proof: &Proof) -> Answers {
+    fn ask(&self, (_, listener, mqtt): Way, proof: &Proof) -> Answers {
         let port = self.broker.listener(listener).port();
         match mqtt {
             Some((version, transport)) => self.ask_by_mqtt(port, version, transport, proof),
@@ -162,7 +164,7 @@ impl Stage {
     }
 
     /// The rows of a way in: who is let in and who is not, and what the rules say to those who are.
-    fn measure(&self, way: (&str, &str, Option<(&str, &str)>), strangers: &Path) -> (String, String) {
+    fn measure(&self, way: Way, strangers: &Path) -> (String, String) {
         let own = self.certificates.folder().path("");
         let foreign = Issuer::new("first").token("mynah", 600);
         let good = [

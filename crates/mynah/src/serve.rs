@@ -11,6 +11,7 @@ use crate::authentication::Authentication;
 use crate::broker::Broker;
 use crate::complaint::Complaint;
 use crate::config::{self, Settings};
+use crate::service::{self, Standing};
 use crate::stop::Stop;
 use crate::{check, logging};
 
@@ -57,6 +58,7 @@ async fn serve(
             return Ok(());
         }
     };
+    service::notify(Standing::Ready);
     let mut watch = tokio::time::interval(WATCH_INTERVAL);
     let failed = loop {
         tokio::select! {
@@ -74,6 +76,7 @@ async fn serve(
             }
         }
     };
+    service::notify(Standing::Stopping);
     if let Some(complaint) = &failed {
         tracing::error!("the broker is not whole and stops: {complaint}");
     }

@@ -339,3 +339,6 @@ fn network(text: &str) -> Result<Network, String> {
         IpAddr::V6(address) => Network::v6(address.to_bits(), len),
     })
 }
+
+#[cfg(test)]
+mod tests;

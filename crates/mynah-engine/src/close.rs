@@ -156,6 +156,7 @@ impl Engine {
     /// Publishes a will, if its peer may do that as things are: its lifetime begins.
     fn publish_will(&mut self, now: Instant, session_ref: SessionRef, will: &Will) {
         if !self.may_publish_will(session_ref, will.message.view()) {
+            self.audit_will(now, session_ref, will.message.topic().as_bytes());
             return self.count_dropped(DropReason::NotAuthorized, 1);
         }
         let MessageView { header, native } = will.message.view();

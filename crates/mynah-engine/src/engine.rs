@@ -9,6 +9,7 @@ use mynah_core::{Counters, DropReason, RouteCache, SessionRef, SessionTable, Wor
 use mynah_model::{Groups, Instant, Reason};
 use mynah_stack::{Close, Command, Outbound, Step};
 
+use crate::audit::{Audited, Limit};
 use crate::authenticate::Attempt;
 use crate::certificate::PeerCertificate;
 use crate::connections::{Connection, ConnectionId, Dirty, Phase, Proving};
@@ -94,6 +95,8 @@ pub enum Event {
         /// For [`Engine::handle_handover`] there.
         handover: Box<Handover>,
     },
+    /// Something has happened that the log is to tell.
+    Audited(Box<Audited>),
     /// The connection has ended and is no longer here; its socket can be closed.
     Closed {
         /// Which connection.
@@ -155,6 +158,9 @@ impl Engine {
         let door = self.shared.listeners.get(usize::from(listener)).filter(|_| !full && !self.stopping);
         let Some(door) = door else {
             self.counters().connections_refused.add(1);
+            if full {
+                self.audit_turned_away(now, listener);
+            }
             return Err(Reason::ServerBusy);
         };
         let id = self.lane.connections.insert(door.protocol.accept(now), listener);
@@ -515,6 +521,7 @@ impl Engine {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         connection.paused = None;
         let kept = core::mem::take(&mut connection.inbound);
+        self.audit_limit(now, id, Limit::PublishRate, None);
         self.run_kept(now, id, kept);
         let waits = self.lane.connections.get_mut(id).is_some_and(|connection| connection.paused.is_some());
         self.arm(if waits { now } else { now + READING_TIME }, id.slot);

@@ -42,8 +42,8 @@ impl Engine {
             Ok(Received::Full) => Err(Reason::QuotaExceeded),
             Err(reason) => Err(reason),
         };
-        if result.is_err() {
-            self.count_refused(from, publish);
+        if let Err(reason) = result {
+            self.count_refused(now, id, publish, reason);
         }
         if class.is_confirmed() {
             self.tell(now, id, Outcome::Published { receipt: publish.receipt, class, result });
@@ -69,8 +69,9 @@ impl Engine {
             Ok(Received::Full) => Err(Reason::QuotaExceeded),
             Err(reason) => Err(reason),
         };
-        if result.is_err() {
+        if let Err(reason) = result {
             self.counters().publications_refused.add(1);
+            self.audit_publish(now, id, &publish, reason);
         }
         self.tell(now, id, Outcome::Published { receipt, class, result });
     }
@@ -87,8 +88,10 @@ impl Engine {
 
     /// A refused identifier is free for another publication.
     #[cold]
-    fn count_refused(&mut self, from: Option<SessionRef>, publish: &Publish<'_>) {
+    fn count_refused(&mut self, now: Instant, id: ConnectionId, publish: &Publish<'_>, reason: Reason) {
         self.counters().publications_refused.add(1);
+        self.audit_publish(now, id, publish, reason);
+        let from = self.lane.connections.get(id).and_then(|connection| connection.session());
         if publish.header.class == Class::ExactlyOnce {
             self.forget_repeated(from, publish.receipt);
         }

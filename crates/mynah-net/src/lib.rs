@@ -6,6 +6,7 @@
 
 mod acceptor;
 mod address;
+mod audit;
 mod buffers;
 mod caller;
 mod clock;
@@ -26,6 +27,7 @@ mod verifier;
 mod waiting;
 mod worker;
 
+pub use audit::Auditor;
 pub use address::{Address, Network};
 pub use caller::{Caller, ChannelBinding};
 pub use entrance::Entrance;

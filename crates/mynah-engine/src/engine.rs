@@ -60,6 +60,10 @@ pub struct Engine {
     /// Sessions of an earlier run with a will or an end that may be due.
     pub(crate) restored: Vec<SessionRef>,
     pub(crate) started: Instant,
+    /// The slot of the session where counting who is here goes on.
+    pub(crate) count: Option<u32>,
+    /// Those who have asked who is here before that was known.
+    pub(crate) presence_reads: Vec<(ConnectionId, Box<[u8]>)>,
     due: Vec<Timer>,
     /// When this worker looks for retained values that have expired.
     pub(crate) retained_due: Option<(TimerKey, Instant)>,
@@ -135,6 +139,8 @@ impl Engine {
             errands: Vec::new(),
             restored: Vec::new(),
             started: now,
+            count: None,
+            presence_reads: Vec::new(),
             due: Vec::new(),
             retained_due: None,
             shared,
@@ -263,6 +269,8 @@ impl Engine {
                     self.deliver_parcel(now, &message, &targets, ask);
                 }
                 Parcel::Retained { message, ask } => self.store_for_another(&message, ask),
+                Parcel::CountPresence => self.count = Some(0),
+                Parcel::PresenceKnown => self.presence_known(now),
                 Parcel::Stored { token } => self.handle_remote_stored(now, token),
             }
         }
@@ -319,7 +327,7 @@ impl Engine {
                 self.lane.mark_pumping(slot);
             }
         }
-        let reviewing = self.review_some(now);
+        let reviewing = self.review_some(now) | self.count_some(now);
         reviewing || !self.lane.pumps.is_empty()
     }
 

@@ -11,7 +11,7 @@
 //!   `restore`: what an earlier run left.
 //! * `rules`: what each connection may do, and what a change of the rules ends; `restraint`: the limits that rules set.
 //! * `layouts`: who encodes what, once for all receivers alike. `timer`: the wheel. `inbox`: what workers exchange.
-//! * `sys`: what the broker publishes of itself. `audit`: what it tells of what happens to it.
+//! * `sys`: what the broker publishes of itself. `presence`: who is here, for those who ask. `audit`: what it tells of what happens to it.
 //! * [`websocket`]: the framing that may lie between a socket and a connection; the I/O layer puts it there.
 
 mod audit;
@@ -28,6 +28,7 @@ mod journal;
 mod lane;
 mod layouts;
 mod open;
+mod presence;
 mod publish;
 mod pump;
 mod random;

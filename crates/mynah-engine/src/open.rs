@@ -154,10 +154,11 @@ impl Engine {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         connection.phase = Phase::Open(session_ref);
         connection.tenant = tenant;
-        connection.valid_until = valid_until;
+        (connection.opened_at, connection.valid_until) = (now, valid_until);
         connection.publisher = publisher;
         self.count_half_open(-1);
         self.resume_rights(now, session_ref);
+        self.note_presence(now, session_ref);
         let opened = Opened {
             assigned_client_id: client_id,
             authentication: last_word.as_deref(),

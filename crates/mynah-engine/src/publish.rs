@@ -176,6 +176,11 @@ impl Engine {
         self.spread(now, item, from, None, retained);
     }
 
+    /// Gives a message that tells who is here to those who want it. It is retained elsewhere, and stored nowhere.
+    pub(crate) fn distribute_presence(&mut self, now: Instant, item: &mut Item<'_>) {
+        self.fan_out(now, item, None, None);
+    }
+
     /// Distributes what a peer has published. One that publishes an exactly-once message and subscribes to its own topic
     /// hears the answer first and the message in the middle of the exchange: this is the order that clients of such
     /// protocols know from elsewhere. No promise is early: the message was accepted and is retained, nothing after this

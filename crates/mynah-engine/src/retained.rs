@@ -14,6 +14,7 @@ use crate::engine::{Engine, Timer};
 use crate::inbox::{Ask, Parcel};
 use crate::item::Item;
 use crate::journal::Note;
+use crate::presence::concerns;
 
 /// How often a worker looks for values whose deadlines have come, at most.
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
@@ -101,6 +102,9 @@ impl Engine {
                 self.audit_look(now, id, Object::Topic(topic));
             }
             return self.tell(now, id, Outcome::Value(Err(reason)));
+        }
+        if concerns(topic.as_bytes()) {
+            return self.read_presence(now, id, topic);
         }
         let shared = Arc::clone(&self.shared);
         let found = {

@@ -11,6 +11,7 @@ use mynah_stack::Protocol;
 
 use crate::audit::{AuditKind, Bounds};
 use crate::layouts::Layouts;
+use crate::presence::Presence;
 use crate::restraint::Crowd;
 use crate::wall::rfc3339;
 
@@ -60,6 +61,7 @@ pub struct Shared {
     pub(crate) shares: RwLock<Shares>,
     pub(crate) generations: Generations,
     pub(crate) retained: RwLock<RetainedStore>,
+    pub(crate) presence: Presence,
     pub(crate) rules: Arc<Rules>,
     pub(crate) crowd: Crowd,
     pub(crate) layouts: Layouts,
@@ -107,6 +109,7 @@ impl Shared {
             shares: RwLock::new(Shares::new(seed)),
             generations: Generations::new(seed),
             retained: RwLock::new(RetainedStore::new(&limits, seed)),
+            presence: Presence::new(usize::from(workers.max(1)), &limits, seed),
             rules,
             crowd: Crowd::default(),
             layouts: Layouts::new(listeners.iter().map(|l| l.protocol.codec())),

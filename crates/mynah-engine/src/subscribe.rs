@@ -1,13 +1,14 @@
 //! Subscribing: filters are attached to the session and to the index before the answer goes out.
 
 use mynah_core::rules::{Action, Grant, tells_of_peers};
-use mynah_core::{Cursor, Reader, SessionRef};
+use mynah_core::{Cursor, Reader, Session, SessionRef};
 use mynah_model::{Filter, Instant, Reason, RetainHandling, SubscriptionOptions, Topic};
 use mynah_stack::{Outcome, Subscribe, SubscribeRequest, SubscribeResult, Unsubscribe, UnsubscribeRequest};
 
 use crate::connections::ConnectionId;
 use crate::engine::Engine;
 use crate::journal::{Attached, Note};
+use crate::presence::concerns;
 use crate::publish::exceeds;
 use crate::rules::is_local;
 
@@ -33,10 +34,11 @@ impl Engine {
         self.tell(now, id, Outcome::Subscribed { receipt: subscribe.receipt, results: &results });
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         let (tenant, Some(session_ref)) = (connection.tenant, connection.session()) else { return };
-        let Some(session) = self.lane.sessions.get_mut(session_ref) else { return };
         for (filter, options) in replays {
+            let unknown = concerns(filter.as_bytes()) && !self.ask_presence();
+            let Some(session) = self.lane.sessions.get_mut(session_ref) else { return };
             // Most have nothing to be replayed, and then a replay need not wait for its turn to find that out.
-            if self.shared.read_retained().may_match(tenant, filter) {
+            if unknown || self.shared.values_of(filter.as_bytes()).may_match(tenant, filter) {
                 session.start_replay(filter, options);
                 if session.stored {
                     let attached = Attached { share: None, filter: filter.as_bytes().into() };
@@ -45,7 +47,7 @@ impl Engine {
                 }
             }
         }
-        if session.is_replaying() {
+        if self.lane.sessions.get(session_ref).is_some_and(Session::is_replaying) {
             self.lane.mark_pumping(id.slot);
         }
     }

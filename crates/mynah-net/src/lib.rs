@@ -27,8 +27,8 @@ mod verifier;
 mod waiting;
 mod worker;
 
-pub use audit::Auditor;
 pub use address::{Address, Network};
+pub use audit::Auditor;
 pub use caller::{Caller, ChannelBinding};
 pub use entrance::Entrance;
 pub use error::StartError;

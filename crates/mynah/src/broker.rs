@@ -72,12 +72,9 @@ impl Broker {
         let (rules, _) = watch::channel(Arc::clone(&settings.rules.rules));
         let sockets = web_sockets(&settings.listeners)?;
         let listeners = settings.listeners.clone();
-        let tls =
-            listeners.iter().filter_map(|l| Some((l.name.clone(), Arc::clone(l.entrance.tls.as_ref()?))));
-        let tls = tls.collect();
+        let tls = tls_of(&listeners);
         let bridges = settings.bridges.clone();
-        let bridge_tls = bridges.iter().filter_map(|b| Some((b.name.clone(), Arc::clone(b.tls.as_ref()?))));
-        let bridge_tls = bridge_tls.collect();
+        let bridge_tls = tls_of_bridges(&bridges);
         let statuses: Vec<_> =
             bridges.iter().map(|bridge| Arc::new(bridges::Status::new(&bridge.name))).collect();
         let first_bridge = place(&listeners, listeners.len());
@@ -253,6 +250,16 @@ impl Broker {
         let ended = tokio::time::timeout(grace, async { while sites.join_next().await.is_some() {} }).await;
         Ok(drained && ended.is_ok())
     }
+}
+
+/// The TLS of those listeners that have one, by their names.
+fn tls_of(listeners: &[Listener]) -> Vec<(String, Arc<Tls>)> {
+    listeners.iter().filter_map(|l| Some((l.name.clone(), Arc::clone(l.entrance.tls.as_ref()?)))).collect()
+}
+
+/// The TLS of those bridges that have one, by their names.
+fn tls_of_bridges(bridges: &[Bridge]) -> Vec<(String, Arc<ClientTls>)> {
+    bridges.iter().filter_map(|b| Some((b.name.clone(), Arc::clone(b.tls.as_ref()?)))).collect()
 }
 
 /// The place that a listener has among those of the engine, which knows nothing of management.

@@ -1,3 +1,5 @@
+//! Records: their JSON form, their topics, and how many are told.
+
 use super::*;
 use mynah_model::Instant;
 

@@ -13,6 +13,7 @@ mod lines;
 mod mqtt;
 mod mqtt5;
 mod once;
+mod presence;
 mod retained;
 mod rules;
 mod sharing;

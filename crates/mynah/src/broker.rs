@@ -79,8 +79,7 @@ impl Broker {
             bridges.iter().map(|bridge| Arc::new(bridges::Status::new(&bridge.name))).collect();
         let first_bridge = place(&listeners, listeners.len());
         let ready = Readiness::default();
-        let (stopping, _) = watch::channel(false);
-        let mut sites = JoinSet::new();
+        let ((stopping, _), mut sites) = (watch::channel(false), JoinSet::new());
         let metrics = Arc::new(Metrics::new(&settings, statuses.clone()));
         let mut dialers = Vec::new();
         for (at, socket) in sockets {

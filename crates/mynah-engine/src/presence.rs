@@ -4,11 +4,11 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-use mynah_core::{RetainedStore, SessionRef};
+use mynah_core::{RetainedStore, Session, SessionRef};
 use mynah_model::{Instant, Limits, Message, TenantId, Topic};
 use mynah_stack::{Outcome, Value};
 
-use crate::connections::ConnectionId;
+use crate::connections::{Connection, ConnectionId};
 use crate::engine::Engine;
 use crate::inbox::Parcel;
 use crate::item::Item;
@@ -135,8 +135,8 @@ impl Engine {
             self.resume_input(now, id);
         }
         for id in self.lane.connections.ids() {
-            let session = self.lane.connections.get(id).and_then(|connection| connection.session());
-            if session.and_then(|s| self.lane.sessions.get(s)).is_some_and(|s| s.is_replaying()) {
+            let session = self.lane.connections.get(id).and_then(Connection::session);
+            if session.and_then(|s| self.lane.sessions.get(s)).is_some_and(Session::is_replaying) {
                 self.lane.mark_pumping(id.slot);
             }
         }

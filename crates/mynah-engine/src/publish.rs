@@ -6,7 +6,7 @@ use mynah_core::{DropReason, Reader, Received, SessionRef, Target};
 use mynah_model::{Class, Instant, Limits, Message, MessageView, Reason};
 use mynah_stack::{Outcome, Publish, PublishIf};
 
-use crate::connections::ConnectionId;
+use crate::connections::{Connection, ConnectionId};
 use crate::deeds::{Taking, VALUE};
 use crate::engine::Engine;
 use crate::inbox::{Ask, Parcel};
@@ -91,7 +91,7 @@ impl Engine {
     fn count_refused(&mut self, now: Instant, id: ConnectionId, publish: &Publish<'_>, reason: Reason) {
         self.counters().publications_refused.add(1);
         self.audit_publish(now, id, publish, reason);
-        let from = self.lane.connections.get(id).and_then(|connection| connection.session());
+        let from = self.lane.connections.get(id).and_then(Connection::session);
         if publish.header.class == Class::ExactlyOnce {
             self.forget_repeated(from, publish.receipt);
         }

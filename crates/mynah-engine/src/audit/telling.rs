@@ -8,7 +8,7 @@ use mynah_model::{Class, Filter, Header, Identity, Instant, MessageView, Reason,
 use mynah_stack::{Publish, SubscribeRequest};
 
 use super::{Actor, AuditEvent, AuditKind, Audited, Denial, Limit, shown};
-use crate::connections::ConnectionId;
+use crate::connections::{Connection, ConnectionId};
 use crate::engine::{Engine, Event};
 use crate::item::Item;
 use crate::lane::Lane;
@@ -260,7 +260,7 @@ impl Engine {
     }
 
     fn client_id(&self, id: ConnectionId) -> &[u8] {
-        let session = self.lane.connections.get(id).and_then(|connection| connection.session());
+        let session = self.lane.connections.get(id).and_then(Connection::session);
         session.and_then(|session| self.lane.sessions.key(session)).map_or(&[], |key| &key.client_id)
     }
 

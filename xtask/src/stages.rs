@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::tally::Tally;
 use crate::workspace::{Workspace, cargo, target};
-use crate::{specs, tidy, tools};
+use crate::{crash, specs, tidy, tools};
 
 /// The crate whose tests drive programs of others against the binary.
 const INTEROP: &str = "mynah-interop";
@@ -33,6 +33,7 @@ const STAGES: &[Stage<Run>] = &[
     Stage { name: "build",   about: "binary, tests and examples are built",            run: build },
     Stage { name: "tests",   about: "unit, property and simulation tests",             run: tests },
     Stage { name: "doc",     about: "the examples in the documentation run",           run: doc },
+    Stage { name: "crash",   about: "killed brokers keep what they acknowledged",      run: |_| crash::short(false, true) },
     Stage { name: "interop", about: "clients of others against the binary",            run: interop },
 ];
 

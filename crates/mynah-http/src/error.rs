@@ -83,7 +83,7 @@ impl Problem {
     pub const fn field(&self) -> Option<(&'static str, &'static str)> {
         match (self, self.status()) {
             (Self::MethodNotAllowed(allow), _) => Some(("allow", allow)),
-            (_, 401) => Some(("www-authenticate", "Basic realm=\"mynah\", charset=\"UTF-8\"")),
+            (_, 401) => Some(("www-authenticate", CHALLENGES)),
             (_, 503) => Some(("retry-after", Self::RETRY_AFTER_SECS)),
             _ => None,
         }
@@ -99,6 +99,9 @@ impl Problem {
             .into_bytes()
     }
 }
+
+/// How a client may say who it is (RFC 9110, section 11.6.1; RFC 7617 and RFC 6750).
+const CHALLENGES: &str = "Basic realm=\"mynah\", charset=\"UTF-8\", Bearer realm=\"mynah\"";
 
 const UNAUTHORIZED: Face = (401, "unauthorized", "Unauthorized");
 const TOO_LARGE: Face = (413, "too-large", "Content too large");

@@ -99,7 +99,14 @@ pub struct Broker {
 impl Broker {
     #[track_caller]
     fn start(folder: Folder, configuration: &str) -> Self {
-        let file = folder.write("mynah.toml", configuration);
+        folder.write("mynah.toml", configuration);
+        Self::serve(folder)
+    }
+
+    /// Starts a broker with the configuration that is in the folder.
+    #[track_caller]
+    fn serve(folder: Folder) -> Self {
+        let file = folder.path("mynah.toml");
         let mut process = Process::start(Self::program().args(["serve", "-c"]).arg(file));
         let mut listeners = BTreeMap::new();
         loop {
@@ -143,6 +150,19 @@ impl Broker {
     /// If that is not possible.
     pub fn signal(&self, name: &str) {
         self.process.signal(name);
+    }
+
+    /// Kills the broker, which hears nothing of it, and starts it again with what it has left in its folder.
+    ///
+    /// # Panics
+    ///
+    /// If it does not become ready.
+    #[must_use]
+    #[track_caller]
+    pub fn kill_and_start(self) -> Self {
+        self.process.signal("KILL");
+        let _ = self.process.finish();
+        Self::serve(self.folder)
     }
 
     /// A command that runs the program under test.

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::address::Peer;
 use crate::mailbox::{Letter, Mailbox};
+use crate::tls::Secured;
 
 /// Bytes that may wait in each direction before the writer has to.
 const BUFFER_BYTES_MAX: usize = 256 << 10;
@@ -25,6 +26,8 @@ pub struct Link {
 /// Both directions of a link and who is to be told.
 pub(crate) struct LinkState {
     peer: Peer,
+    /// What the peer has shown by TLS, if it came by that.
+    secured: Option<Secured>,
     shared: Mutex<Shared>,
 }
 
@@ -43,7 +46,7 @@ struct Shared {
 }
 
 impl Link {
-    pub(crate) fn open(mailbox: &Arc<Mailbox>, listener: u16, peer: Peer) -> Self {
+    pub(crate) fn open(mailbox: &Arc<Mailbox>, listener: u16, peer: Peer, secured: Option<Secured>) -> Self {
         let shared = Shared {
             mailbox: Arc::clone(mailbox),
             connection: None,
@@ -55,7 +58,7 @@ impl Link {
             reader: None,
             writer: None,
         };
-        let state = Arc::new(LinkState { peer, shared: Mutex::new(shared) });
+        let state = Arc::new(LinkState { peer, secured, shared: Mutex::new(shared) });
         mailbox.post(Letter::LinkOpened { link: Arc::clone(&state), listener });
         Self { state }
     }
@@ -65,6 +68,11 @@ impl LinkState {
     /// For whom the link is.
     pub(crate) const fn peer(&self) -> Peer {
         self.peer
+    }
+
+    /// What the peer has shown by TLS.
+    pub(crate) const fn secured(&self) -> Option<&Secured> {
+        self.secured.as_ref()
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -212,8 +220,17 @@ impl Dialer {
     /// Opens a link for a peer at this address; none is a program in this process that acts for itself.
     #[must_use]
     pub fn dial(&self, peer: Option<SocketAddr>) -> Link {
-        let peer = peer.map_or(Peer::Local, Peer::Inet);
+        self.dial_for(peer.map_or(Peer::Local, Peer::Inet), None)
+    }
+
+    /// Opens a link for a peer at this address, and with what it has shown if it came by TLS.
+    #[must_use]
+    pub fn dial_secured(&self, peer: SocketAddr, secured: Option<Secured>) -> Link {
+        self.dial_for(Peer::Inet(peer), secured)
+    }
+
+    fn dial_for(&self, peer: Peer, secured: Option<Secured>) -> Link {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        Link::open(&self.mailboxes[turn % self.mailboxes.len()], self.listener, peer)
+        Link::open(&self.mailboxes[turn % self.mailboxes.len()], self.listener, peer, secured)
     }
 }

@@ -4,11 +4,13 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use mio::{Interest, Registry, Token};
+use mynah_engine::PeerCertificate;
 use mynah_engine::websocket::CloseCode;
 use mynah_stack::Outbound;
 
 use crate::address::Peer;
 use crate::buffers::Buffers;
+use crate::caller::ChannelBinding;
 use crate::entrance::Entrance;
 use crate::layers::Layered;
 use crate::link::LinkState;
@@ -115,6 +117,21 @@ impl Transport {
         match self {
             Self::Layered(layered) => Some(layered),
             Self::Bare(..) | Self::Link(_) => None,
+        }
+    }
+
+    /// The certificate that the peer of a link has shown; what layers bring comes later.
+    pub(crate) fn link_certificate(&self) -> Option<Arc<PeerCertificate>> {
+        let Self::Link(link) = self else { return None };
+        link.secured()?.certificate.clone()
+    }
+
+    /// What ties what the peer says to its TLS, if it came by that.
+    pub(crate) fn channel_binding(&self) -> Option<ChannelBinding> {
+        match self {
+            Self::Bare(..) => None,
+            Self::Layered(layered) => layered.channel_binding(),
+            Self::Link(link) => link.secured().map(|secured| secured.channel.clone()),
         }
     }
 

@@ -276,7 +276,12 @@ impl Worker {
     fn take_in(&mut self, now: Instant, transport: Transport, listener: u16) {
         // A refused peer is not told why: nothing is known of what it speaks. Its socket is closed.
         match self.engine.handle_accepted(now, listener) {
-            Ok(id) => self.install(now, id, transport),
+            Ok(id) => {
+                if let Some(certificate) = transport.link_certificate() {
+                    self.engine.handle_certificate(id, certificate);
+                }
+                self.install(now, id, transport);
+            }
             Err(reason) => {
                 tracing::debug!(%reason, listener, peer = %transport.peer(), "a peer was refused");
                 drop(transport.close(CloseCode::GOING_AWAY, &mut self.buffers));
@@ -489,7 +494,7 @@ impl Worker {
             address: peer.ip(),
             is_local: !is_behind_proxy && peer.is_local(),
             certificate: self.engine.certificate(connection).map(Arc::clone),
-            channel: socket.transport.layers().and_then(|layers| layers.channel_binding()),
+            channel: socket.transport.channel_binding(),
         };
         let reply_to = Arc::clone(self.mailbox());
         let verification = Verification { connection, caller, attempt, dialogue, reply_to };

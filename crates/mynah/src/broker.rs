@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use axum::http::Extensions;
 use mynah_admin::{MetricsSource, Readiness, Snapshot, StoreCounts};
 use mynah_core::SHARDS;
 use mynah_core::rules::Rules;
@@ -17,7 +18,7 @@ use mynah_http::Http;
 use mynah_http::adapter::{Busy, Dial};
 use mynah_model::{Identity, TenantId};
 use mynah_mqtt::Mqtt;
-use mynah_net::{Address, ClientTls, Dialer, Link, Server, Socketed, StartError, Storage, Tls};
+use mynah_net::{Address, ClientTls, Dialer, Link, Secured, Server, Socketed, StartError, Storage, Tls};
 use mynah_store::{Status, Store};
 use tokio::sync::watch;
 use tokio::task::{self, JoinSet};
@@ -95,7 +96,8 @@ impl Broker {
             };
             // Each has bounds of its own: a flood of one does not shut the other.
             let bounds = Bounds::new(&limits, &http);
-            sites.spawn(web::serve(Site { socket, router }, bounds, stopping.subscribe()));
+            let tls = listener.entrance.tls.clone();
+            sites.spawn(web::serve(Site { socket, router, tls }, bounds, stopping.subscribe()));
         }
         let known = statuses.clone();
         let starting = task::spawn_blocking(move || {
@@ -112,8 +114,7 @@ impl Broker {
             let dialer = server.dialer(first_bridge + at as u16);
             sites.spawn(bridges::run(bridge, Arc::clone(status), dialer, stopping.subscribe()));
         }
-        herald.begin(server.auditor());
-        herald.changed(Changed::Broker, format!("started, {VERSION}"));
+        herald.begin(server.auditor(), VERSION);
         ready.set(true);
         tracing::info!(version = VERSION, workers = server.shared().workers(), "ready");
         Ok(Self {
@@ -251,11 +252,6 @@ impl Broker {
     }
 }
 
-/// The TLS of those listeners that have one, by their names.
-fn tls_of(listeners: &[Listener]) -> Vec<(String, Arc<Tls>)> {
-    listeners.iter().filter_map(|l| Some((l.name.clone(), Arc::clone(l.entrance.tls.as_ref()?)))).collect()
-}
-
 /// The TLS of those bridges that have one, by their names.
 fn tls_of_bridges(bridges: &[Bridge]) -> Vec<(String, Arc<ClientTls>)> {
     bridges.iter().filter_map(|b| Some((b.name.clone(), Arc::clone(b.tls.as_ref()?)))).collect()
@@ -264,6 +260,13 @@ fn tls_of_bridges(bridges: &[Bridge]) -> Vec<(String, Arc<ClientTls>)> {
 /// The place that a listener has among those of the engine, which knows nothing of management.
 fn place(listeners: &[Listener], index: usize) -> u16 {
     listeners[..index].iter().filter(|listener| listener.protocol != Protocol::Management).count() as u16
+}
+
+/// The TLS of listeners, by their names.
+fn tls_of(listeners: &[Listener]) -> Vec<(String, Arc<Tls>)> {
+    let tls =
+        |listener: &Listener| Some((listener.name.clone(), Arc::clone(listener.entrance.tls.as_ref()?)));
+    listeners.iter().filter_map(tls).collect()
 }
 
 /// Opens the sockets of HTTP, with the listeners' places in the settings.
@@ -396,8 +399,9 @@ struct Links(Arc<OnceLock<Dialer>>);
 impl Dial for Links {
     type Link = Link;
 
-    fn dial(&self, peer: SocketAddr) -> Result<Link, Busy> {
-        self.0.get().map(|dialer| dialer.dial(Some(peer))).ok_or(Busy)
+    fn dial(&self, peer: SocketAddr, extensions: &Extensions) -> Result<Link, Busy> {
+        let secured = extensions.get::<Secured>().cloned();
+        self.0.get().map(|dialer| dialer.dial_secured(peer, secured)).ok_or(Busy)
     }
 }
 

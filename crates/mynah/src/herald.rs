@@ -12,9 +12,10 @@ use mynah_net::Auditor;
 pub(crate) struct Herald(Arc<OnceLock<Auditor>>);
 
 impl Herald {
-    /// There are workers.
-    pub(crate) fn begin(&self, auditor: Auditor) {
+    /// There are workers: the broker has started.
+    pub(crate) fn begin(&self, auditor: Auditor, version: &str) {
         self.0.get_or_init(|| auditor);
+        self.changed(Changed::Broker, format!("started, {version}"));
     }
 
     fn tell(&self, kind: AuditKind, event: impl FnOnce() -> AuditEvent) {

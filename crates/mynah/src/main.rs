@@ -17,6 +17,7 @@ mod logging;
 mod management;
 mod rules;
 mod serve;
+mod service;
 mod stop;
 mod storage;
 mod store;

@@ -10,6 +10,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use mynah_core::rules::{Action, Peer, Resolver, Rules};
 use mynah_model::{Identity, TenantId};
+use mynah_net::Secured;
 use tokio::sync::watch;
 
 use crate::config::Protocol;
@@ -22,15 +23,27 @@ const FORBIDDEN: &str = r#"{"type":"urn:mynah:problem:forbidden","title":"Forbid
 pub(crate) fn guarded(router: Router, listener: &str, rules: watch::Receiver<Arc<Rules>>) -> Router {
     let identity = Identity::anonymous(TenantId::DEFAULT, listener);
     let guard = move |ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request, next: Next| {
-        let is_public = matches!(request.uri().path(), "/healthz" | "/readyz");
-        let permitted = is_public || may_administer(&rules.borrow(), &identity, peer);
+        let is_public = matches!(request.uri().path(), "/healthz" | "/livez" | "/readyz");
+        let secured = request.extensions().get();
+        let permitted = is_public || may_administer(&rules.borrow(), &identity, peer, secured);
         async move { if permitted { next.run(request).await } else { forbidden() } }
     };
     router.layer(from_fn(guard))
 }
 
-fn may_administer(rules: &Arc<Rules>, identity: &Identity, peer: SocketAddr) -> bool {
-    let peer = Peer { address: Some(address(peer.ip())), ..Peer::new(identity, Protocol::Management.name()) };
+fn may_administer(
+    rules: &Arc<Rules>,
+    identity: &Identity,
+    peer: SocketAddr,
+    secured: Option<&Secured>,
+) -> bool {
+    let certificate = secured.and_then(|secured| secured.certificate.as_deref());
+    let peer = Peer {
+        address: Some(address(peer.ip())),
+        sha256: certificate.map(|certificate| &certificate.sha256),
+        common_name: certificate.and_then(|certificate| certificate.common_name.as_deref()),
+        ..Peer::new(identity, Protocol::Management.name())
+    };
     Resolver::new(Arc::clone(rules)).resolve(&peer).permits_at_all(Action::Administer)
 }
 

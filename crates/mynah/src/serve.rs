@@ -12,6 +12,7 @@ use crate::broker::Broker;
 use crate::complaint::Complaint;
 use crate::config::{self, Settings};
 use crate::herald::Herald;
+use crate::service::{self, Standing};
 use crate::stop::Stop;
 use crate::{check, logging};
 
@@ -60,6 +61,7 @@ async fn serve(
             return Ok(());
         }
     };
+    service::notify(Standing::Ready);
     let mut watch = tokio::time::interval(WATCH_INTERVAL);
     let failed = loop {
         tokio::select! {
@@ -77,6 +79,7 @@ async fn serve(
             }
         }
     };
+    service::notify(Standing::Stopping);
     if let Some(complaint) = &failed {
         tracing::error!("the broker is not whole and stops: {complaint}");
     }

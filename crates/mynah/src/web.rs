@@ -1,4 +1,4 @@
-//! The web server: accepts connections of HTTP within bounds and serves a router on them until it is told to stop.
+//! The web server: accepts connections of HTTP, with or without TLS, within bounds and serves a router on them until it is told to stop.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -15,6 +15,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use mynah_http::HttpConfig;
 use mynah_model::Limits;
+use mynah_net::{Secured, Tls};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -27,6 +29,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Site {
     pub(crate) socket: std::net::TcpListener,
     pub(crate) router: Router,
+    pub(crate) tls: Option<Arc<Tls>>,
 }
 
 /// What the clients of one site may cost.
@@ -35,7 +38,7 @@ pub(crate) struct Bounds {
     /// Connections that have not yet sent a request.
     half_open: Arc<Semaphore>,
     connections: Arc<Semaphore>,
-    /// How long a connection may take for the head of a request.
+    /// How long a connection may take for the handshake of TLS, and for the head of a request.
     head_timeout: Duration,
     head_bytes_max: usize,
 }
@@ -56,7 +59,8 @@ impl Bounds {
 
 /// Serves a site until `stopping` becomes true, and then what is under way to its end.
 pub(crate) async fn serve(site: Site, bounds: Bounds, mut stopping: watch::Receiver<bool>) {
-    let listener = match TcpListener::from_std(site.socket) {
+    let Site { socket, router, tls } = site;
+    let listener = match TcpListener::from_std(socket) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "a listener cannot be watched"),
     };
@@ -68,8 +72,8 @@ pub(crate) async fn serve(site: Site, bounds: Bounds, mut stopping: watch::Recei
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     if let Some(permits) = Permits::take(&bounds) {
-                        let (router, bounds) = (site.router.clone(), bounds.clone());
-                        connections.spawn(connection(stream, peer, router, permits, bounds, stopping.clone()));
+                        let visit = Visit { peer, router: router.clone(), permits, bounds: bounds.clone() };
+                        connections.spawn(visit.begin(stream, tls.clone(), stopping.clone()));
                     }
                 }
                 Err(error) => {
@@ -102,36 +106,60 @@ impl Permits {
     }
 }
 
-async fn connection(
-    stream: TcpStream,
+/// A connection that was let in.
+struct Visit {
     peer: SocketAddr,
     router: Router,
     permits: Permits,
     bounds: Bounds,
-    mut stopping: watch::Receiver<bool>,
-) {
-    // Events are small and wanted at once. A socket without the option is served all the same.
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(|mut request: Request<Incoming>| {
-        permits.opened();
-        request.extensions_mut().insert(ConnectInfo(peer));
-        let mut router = router.clone();
-        async move { Ok::<_, Infallible>(router.call(request).await.unwrap_or_else(|never| match never {})) }
-    });
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(bounds.head_timeout)
-        .max_buf_size(bounds.head_bytes_max);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        _ = stopping.changed() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+}
+
+impl Visit {
+    /// Makes the connection secure if the site is, and serves it.
+    async fn begin(self, stream: TcpStream, tls: Option<Arc<Tls>>, mut stopping: watch::Receiver<bool>) {
+        // Events are small and wanted at once. A socket without the option is served all the same.
+        let _ = stream.set_nodelay(true);
+        let Some(tls) = tls else { return self.serve(stream, None, stopping).await };
+        let peer = self.peer;
+        tokio::select! {
+            handshake = tokio::time::timeout(self.bounds.head_timeout, tls.secure(stream)) => match handshake {
+                Ok(Ok((stream, secured))) => self.serve(stream, Some(secured), stopping).await,
+                Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS did not come about"),
+                Err(_) => tracing::debug!(%peer, "the handshake of TLS took too long"),
+            },
+            _ = stopping.changed() => {}
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "a connection of HTTP broke");
+    }
+
+    async fn serve<S>(self, stream: S, secured: Option<Secured>, mut stopping: watch::Receiver<bool>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Self { peer, router, permits, bounds } = self;
+        let service = service_fn(|mut request: Request<Incoming>| {
+            permits.opened();
+            request.extensions_mut().insert(ConnectInfo(peer));
+            if let Some(secured) = &secured {
+                request.extensions_mut().insert(secured.clone());
+            }
+            let mut router = router.clone();
+            async move { Ok::<_, Infallible>(router.call(request).await.unwrap_or_else(|never| match never {})) }
+        });
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(bounds.head_timeout)
+            .max_buf_size(bounds.head_bytes_max);
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            _ = stopping.changed() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%peer, %error, "a connection of HTTP broke");
+        }
     }
 }

@@ -16,7 +16,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
-use axum::http::{Method, Request, Response};
+use axum::http::{Extensions, Method, Request, Response};
 use axum::routing::get;
 use http_body::Body as _;
 use mynah_model::Reason;
@@ -33,11 +33,11 @@ pub trait Dial: Clone + Send + Sync + 'static {
     /// A link. Dropping it ends the broker's connection.
     type Link: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
-    /// A new link for a request of the client at `peer`.
+    /// A new link for a request of the client at `peer`; `extensions` is what else the server knows of it.
     ///
     /// # Errors
     /// The broker takes no more connections at this moment.
-    fn dial(&self, peer: SocketAddr) -> Result<Self::Link, Busy>;
+    fn dial(&self, peer: SocketAddr, extensions: &Extensions) -> Result<Self::Link, Busy>;
 }
 
 /// The broker takes no more connections at this moment.
@@ -86,7 +86,8 @@ async fn answer<D: Dial>(
     let head = judge(&parts, config)?;
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), |info| info.0);
-    let mut link = LinkEnd::new(dial.dial(peer).map_err(|Busy| Problem::Refused(Reason::ServerBusy))?);
+    let dialed = dial.dial(peer, &parts.extensions);
+    let mut link = LinkEnd::new(dialed.map_err(|Busy| Problem::Refused(Reason::ServerBusy))?);
     link.send(&[&head]).await;
     if link.begin().await? == Kind::Proceed {
         tokio::select! {

@@ -24,7 +24,10 @@ fn problem(status: u16, name: &str, title: &str, detail: &str) -> Response {
     let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let mut fields = vec![field("content-type", "application/problem+json")];
     match status {
-        401 => fields.push(field("www-authenticate", "Basic realm=\"mynah\", charset=\"UTF-8\"")),
+        401 => fields.push(field(
+            "www-authenticate",
+            "Basic realm=\"mynah\", charset=\"UTF-8\", Bearer realm=\"mynah\"",
+        )),
         503 => fields.push(field("retry-after", "5")),
         _ => {}
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::http::Extensions;
 use mynah_http::adapter::{Busy, Dial};
 use mynah_http::{Http, HttpCodec, HttpConfig, STREAM_LAYOUT};
 use mynah_model::{Class, Condition, Instant, Message, Properties, Reason, ValueTag};
@@ -203,7 +204,7 @@ fn deliver(now: Instant, connection: &mut dyn Connection, message: &Message, out
 impl Dial for Core {
     type Link = DuplexStream;
 
-    fn dial(&self, peer: SocketAddr) -> Result<DuplexStream, Busy> {
+    fn dial(&self, peer: SocketAddr, _: &Extensions) -> Result<DuplexStream, Busy> {
         self.peers.lock().unwrap().push(peer);
         if self.busy {
             return Err(Busy);

@@ -34,9 +34,13 @@ impl Mosquitto {
     }
 
     fn start_with(certificates: Option<&Certificates>) -> Self {
-        let folder = Folder::new();
         let [address, secure] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let [address, secure] = [address, secure].map(|socket| socket.local_addr().unwrap());
+        Self::start_at(address, secure, certificates)
+    }
+
+    fn start_at(address: SocketAddr, secure: SocketAddr, certificates: Option<&Certificates>) -> Self {
+        let folder = Folder::new();
         // Under root it would become another user, who cannot read the key.
         let mut text = "user root\nallow_anonymous true\nmax_queued_messages 0\n".to_owned();
         text += &format!("listener {} 127.0.0.1\n", address.port());
@@ -233,6 +237,37 @@ fn at_least_once_by_mqtt_5() {
 #[test]
 fn exactly_once_by_mqtt_5() {
     nothing_is_lost("version = \"5.0\"", 2);
+}
+
+/// What waits for the other broker outlives this one.
+fn nothing_is_lost_with_the_broker(qos: u8) {
+    let mosquitto = Mosquitto::start();
+    let mynah = bridge(mosquitto.address, "", qos);
+    let mut there = subscribed(mosquitto.address, "site/#");
+    let _ = publish(mynah.mqtt, &["-t", "up/ready", "-r", "-m", "yes"], "").finish().success();
+    there.line("that the bridge is there", |line| line == "> site/up/ready yes");
+
+    let (address, secure) = (mosquitto.address, mosquitto.secure);
+    drop((mosquitto, there));
+    let lines: String = (0..MESSAGES).map(|number| format!("{number}\n")).collect();
+    let out = publish(mynah.mqtt, &["-t", "up/n", "-q", &qos.to_string(), "-l"], &lines);
+    let _ = out.finish().success();
+    let mynah = mynah.kill_and_start();
+    let mosquitto = Mosquitto::start_at(address, secure, None);
+    let mut there = subscribed(mosquitto.address, "site/#");
+    let found = numbers(&mut there, "site/up/n");
+    assert!(found.iter().copied().eq(0..MESSAGES), "QoS {qos}: {found:?}");
+    let _ = mynah.stop().success();
+}
+
+#[test]
+fn at_least_once_although_the_broker_is_killed() {
+    nothing_is_lost_with_the_broker(1);
+}
+
+#[test]
+fn exactly_once_although_the_broker_is_killed() {
+    nothing_is_lost_with_the_broker(2);
 }
 
 #[test]

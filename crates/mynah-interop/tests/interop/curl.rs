@@ -38,7 +38,12 @@ impl Answer {
 pub(crate) fn curl(arguments: &[&str]) -> Answer {
     // An announcement that the body may be sent comes before the answer.
     let options = ["-sS", "-i", "--http1.1", "-H", "Expect:"];
-    let text = Process::start(Command::new("curl").args(options).args(arguments)).finish().success();
+    answer(&Process::start(Command::new("curl").args(options).args(arguments)).finish().success())
+}
+
+/// Takes an answer apart that `curl -i` has printed.
+#[track_caller]
+pub(crate) fn answer(text: &str) -> Answer {
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer of HTTP: {text}"));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
     let status = status.unwrap_or_else(|| panic!("no status: {head}"));

@@ -17,7 +17,7 @@ use crate::directory::Directory;
 use crate::mosquitto::published;
 
 /// What identities may do, so that it shows who somebody was found to be.
-const RULES: &str = "
+pub(crate) const RULES: &str = "
 [[rule]]
 action = \"publish\"
 allow = [\"devices/%u/#\"]
@@ -100,7 +100,7 @@ fn is_let_in(broker: &Broker, user: &str, password: &str) -> bool {
 
 /// Asserts that a login is told to come again later.
 #[track_caller]
-fn is_put_off(broker: &Broker, user: &str, password: &str) {
+pub(crate) fn is_put_off(broker: &Broker, user: &str, password: &str) {
     let basic = format!("{user}:{password}");
     assert_eq!(curl(&["-u", &basic, &broker.http_url("/v1/topics/none")]).status, 503);
     let refused = published(broker, &["-t", "x", "-m", "x", "-u", user, "-P", password], "");
@@ -108,13 +108,13 @@ fn is_put_off(broker: &Broker, user: &str, password: &str) {
 }
 
 /// An RSA key made by `openssl`.
-struct Issuer {
+pub(crate) struct Issuer {
     folder: Folder,
     id: &'static str,
 }
 
 impl Issuer {
-    fn new(id: &'static str) -> Self {
+    pub(crate) fn new(id: &'static str) -> Self {
         let issuer = Self { folder: Folder::new(), id };
         let key = issuer.folder.path("key.pem");
         let mut command = Command::new("openssl");
@@ -139,7 +139,7 @@ impl Issuer {
     }
 
     /// A token for `ada` that ends `seconds` from now.
-    fn token(&self, audience: &str, seconds: i64) -> String {
+    pub(crate) fn token(&self, audience: &str, seconds: i64) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let end = now.checked_add_signed(seconds).unwrap();
         let header = format!("{{\"alg\":\"RS256\",\"kid\":\"{}\"}}", self.id);
@@ -155,7 +155,7 @@ impl Issuer {
     }
 }
 
-fn published_keys(issuers: &[&Issuer]) -> String {
+pub(crate) fn published_keys(issuers: &[&Issuer]) -> String {
     let keys: Vec<String> = issuers.iter().map(|issuer| issuer.jwk()).collect();
     format!("{{\"keys\":[{}]}}", keys.join(","))
 }

@@ -7,11 +7,14 @@ mod crossing;
 mod curl;
 mod directory;
 mod example;
+mod https;
 mod logins;
 mod mosquitto;
+mod one_door;
 mod paho;
 mod program;
 mod rumqttc;
+mod service;
 mod transports;
 
 /// Makes two tests of each function: on one worker, and on two.

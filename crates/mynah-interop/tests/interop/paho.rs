@@ -17,17 +17,17 @@ on_one_and_two_workers!(
     refused_subscription
 );
 
-/// The interpreter that has paho-mqtt: the one that `MYNAH_PYTHON` names, else the system's.
-pub(crate) fn python() -> Command {
+/// A script for the interpreter that has paho-mqtt: the one that `MYNAH_PYTHON` names, else the system's.
+pub(crate) fn python(script: &str) -> Command {
     let mut command = Command::new(std::env::var_os("MYNAH_PYTHON").unwrap_or_else(|| "python3".into()));
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("python/paho_client.py"));
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(script));
     command
 }
 
 fn run(scenario: &str, setup: Setup) {
     let broker = setup.start();
     let port = broker.mqtt.port().to_string();
-    let output = Process::start(python().args([&port, scenario])).finish().success();
+    let output = Process::start(python("paho_client.py").args([&port, scenario])).finish().success();
     assert_eq!(output, format!("{scenario}: ok\n"));
 }
 

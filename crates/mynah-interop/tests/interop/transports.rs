@@ -41,7 +41,7 @@ fn with_listener(setup: Setup, name: &str, keys: &str) -> Setup {
 }
 
 /// The keys of TLS with the certificates in a folder.
-fn tls(certificates: &Certificates, more: &str) -> String {
+pub(crate) fn tls(certificates: &Certificates, more: &str) -> String {
     let file = |name: &str| certificates.folder().path(name).display().to_string();
     format!("tls = {{ certificate = \"{}\", key = \"{}\"{more} }}", file("broker.pem"), file("broker.key"))
 }
@@ -50,7 +50,9 @@ fn paho(transport: &str, keys: &str, workers: u16, ca: &Path) {
     let broker = with_listener(Setup::workers(workers), "tested", keys).start();
     for scenario in ["order", "take_over", "retained", "persistent_session", "will"] {
         let port = broker.listener("tested").port().to_string();
-        let output = Process::start(python().args([&port, scenario, transport]).arg(ca)).finish().success();
+        let output = Process::start(python("paho_client.py").args([&port, scenario, transport]).arg(ca))
+            .finish()
+            .success();
         assert_eq!(output, format!("{scenario}: ok\n"));
     }
 }

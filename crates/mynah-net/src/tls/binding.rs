@@ -13,7 +13,7 @@ use crate::caller::ChannelBinding;
 /// What rustls calls the secret from which TLS 1.3 exports keys.
 const EXPORTER_SECRET: &str = "EXPORTER_SECRET";
 /// RFC 9266, section 2.
-const LABEL: &[u8] = b"EXPORTER-Channel-Binding";
+pub(super) const LABEL: &[u8] = b"EXPORTER-Channel-Binding";
 
 thread_local! {
     static NOTED: RefCell<Noted> = const { RefCell::new(Noted { exporter_secret: None, end_point: None }) };

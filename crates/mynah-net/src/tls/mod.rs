@@ -7,6 +7,7 @@ mod certificate;
 mod client;
 mod error;
 mod resolver;
+mod server;
 mod session;
 
 use std::fmt;
@@ -27,6 +28,7 @@ pub(crate) use certificate::describe;
 pub use client::{ClientTls, ClientTlsSettings};
 pub use error::{TlsError, TlsFile};
 use resolver::Resolver;
+pub use server::Secured;
 pub(crate) use session::Session;
 
 /// What the TLS of a listener is made of. All files are PEM.

@@ -15,6 +15,7 @@ use rustls::{ClientConfig, ClientConnection, HandshakeKind};
 use super::*;
 
 mod connecting;
+mod serving;
 
 /// A folder for the files of one test.
 pub(crate) struct Folder(PathBuf);

@@ -93,7 +93,7 @@ pub(super) fn all(sequence: &mut Sequence) -> Result<Vec<Client>, String> {
 impl Client {
     pub(super) fn new(place: usize, role: Role, version: u64) -> Result<Self, String> {
         let (name, clean_session) = (name(place, &role), matches!(role, Role::Reader { .. }));
-        // Only MQTT 5.0 has groups.
+        // A client of MQTT 5.0 can say how much it takes at a time.
         let shares = role.is_member();
         let version = if version == 0 && !shares { Version::V3_1_1 } else { Version::V5 };
         let session_expiry = if clean_session { 0 } else { EXPIRY_NEVER };

@@ -100,11 +100,15 @@ fn mode(
     let wrong = |message: String| Err(Wrong { span: place, message });
     let mode = written.auth.as_ref().map(|mode| *mode.get_ref());
     if protocol == Protocol::Management {
-        if open || mode.is_some_and(|mode| mode != AuthMode::Anonymous) {
-            let message = "a management listener asks for no password: keep it anonymous, on an address of this machine";
-            return wrong(message.to_owned());
-        }
-        return Ok(AuthMode::Anonymous);
+        return match mode.unwrap_or(AuthMode::Anonymous) {
+            AuthMode::Anonymous if !open => Ok(AuthMode::Anonymous),
+            AuthMode::Certificate if requires_certificates(written) => Ok(AuthMode::Certificate),
+            _ => wrong(
+                "a management listener asks for no password: keep it anonymous, on an address of this machine, or set \
+                 auth = \"certificate\", and client_certificates = \"required\" under listener.tls"
+                    .to_owned(),
+            ),
+        };
     }
     let default = match identity_from {
         _ if has_users => AuthMode::Password,
@@ -127,6 +131,12 @@ fn mode(
         ),
         mode => Ok(mode),
     }
+}
+
+/// Whether nobody gets in without a certificate that an authority of the listener has signed.
+fn requires_certificates(written: &document::Listener) -> bool {
+    let required = document::ClientCertificates::Required;
+    written.tls.as_ref().is_some_and(|tls| tls.get_ref().client_certificates == required)
 }
 
 fn plaintext_auth(written: &document::Listener, open: bool) -> Result<bool, Wrong> {

@@ -15,7 +15,7 @@ use super::document::{self, Transport};
 use super::listeners::Protocol;
 use super::settings::Wrong;
 
-/// What ALPN calls the handshake of WebSocket.
+/// What ALPN calls HTTP, and the handshake of WebSocket.
 const HTTP: &[u8] = b"http/1.1";
 /// Bounds of the head of a handshake of WebSocket, in bytes.
 const REQUEST_BYTES: std::ops::RangeInclusive<usize> = 256..=65_536;
@@ -29,10 +29,10 @@ pub(super) fn entrance(
     folder: &Path,
 ) -> Result<Entrance, Wrong> {
     let websocket = websocket(written, protocol)?;
-    if let Some(tls) = written.tls.as_ref().filter(|_| protocol != Protocol::Mqtt) {
-        return Err(Wrong::at(tls, "TLS is for listeners of MQTT"));
-    }
-    let alpn = if websocket.is_some() { HTTP } else { protocol.name().as_bytes() };
+    let alpn = match protocol {
+        Protocol::Mqtt if websocket.is_none() => protocol.name().as_bytes(),
+        Protocol::Mqtt | Protocol::Http | Protocol::Management => HTTP,
+    };
     let tls = written.tls.as_ref().map(|tls| self::tls(tls, alpn, folder)).transpose()?;
     Ok(Entrance { proxies: proxies(written, protocol, address)?, tls, websocket })
 }

@@ -67,6 +67,8 @@ fn parse(path: &Path, text: &str) -> Result<Settings, Vec<Problem>> {
 }
 
 #[cfg(test)]
+mod bridges_tests;
+#[cfg(test)]
 mod others_tests;
 #[cfg(test)]
 mod tests;

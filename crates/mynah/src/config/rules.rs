@@ -340,3 +340,6 @@ fn network(text: &str) -> Result<Network, String> {
         IpAddr::V6(address) => Network::v6(address.to_bits(), len),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -204,3 +204,32 @@ fn http(written: &document::Http) -> Result<HttpConfig, Wrong> {
     })?;
     Ok(config)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+    use super::*;
+
+    #[test]
+    fn a_store_is_there_without_a_word_and_as_strict_as_its_strictest_listener() {
+        let store = |text: &str| parse(Path::new("mynah.toml"), text).unwrap().store;
+        let found = store("").unwrap();
+        assert_eq!((found.folder.to_str(), found.keeping), (Some("mynah-data"), Keeping::Sync));
+        assert!(store("[store]\ndurability = \"memory\"\n").is_none());
+        let listener = |durability: &str| {
+            let address = "name = \"x\"\nprotocol = \"mqtt\"\naddress = \"127.0.0.1:1\"";
+            format!("[[listener]]\n{address}\n{durability}\n")
+        };
+        let (strict, lax) = (listener("durability = \"sync\""), listener("durability = \"memory\""));
+        let found = store(&format!("{strict}[store]\ndurability = \"interval\"\n")).unwrap();
+        assert_eq!((found.keeping, found.bridges_wait), (Keeping::Sync, false));
+        let found = store(&format!("{lax}[store]\ninterval_ms = 5\n")).unwrap();
+        assert_eq!(found.keeping, Keeping::Interval(Duration::from_millis(5)));
+        let problems = parse(Path::new("mynah.toml"), &format!("{strict}[store]\ndurability = \"memory\"\n"))
+            .unwrap_err();
+        assert_eq!(
+            problems[0].to_string(),
+            "mynah.toml:5:14: there is no store: store.durability is \"memory\"\n  5 | durability = \"sync\"\n    |              ^^^^^^",
+        );
+    }
+}

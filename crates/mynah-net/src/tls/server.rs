@@ -1,0 +1,55 @@
+//! The server's side of TLS for peers that are served on a runtime, such as those of HTTP: they reach the workers by links.
+
+use std::io;
+use std::sync::Arc;
+
+use mynah_engine::PeerCertificate;
+use rustls::{NoKeyLog, ServerConfig, ServerConnection};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
+
+use super::{Tls, binding, describe};
+use crate::caller::ChannelBinding;
+
+/// What TLS has shown of a peer, for a link that is opened for it.
+#[derive(Clone, Debug)]
+pub struct Secured {
+    /// The verified certificate of the peer, if it has shown one.
+    pub certificate: Option<Arc<PeerCertificate>>,
+    /// What ties what it says to its connection.
+    pub(crate) channel: ChannelBinding,
+}
+
+impl Tls {
+    /// Makes the connection of a peer secure that has just come in. It waits for the peer as long as that takes: whoever
+    /// calls it bounds the time.
+    ///
+    /// # Errors
+    /// The transport failed, or one end did not take what the other showed.
+    pub async fn secure<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+    ) -> io::Result<(impl AsyncRead + AsyncWrite + Unpin + use<S>, Secured)> {
+        let mut config = ServerConfig::clone(&self.current());
+        // A handshake may go from thread to thread here, so that nothing is noted: keys are exported at its end.
+        config.key_log = Arc::new(NoKeyLog {});
+        let stream = TlsAcceptor::from(Arc::new(config)).accept(stream).await?;
+        let secured = Secured::of(stream.get_ref().1);
+        Ok((stream, secured))
+    }
+}
+
+impl Secured {
+    fn of(connection: &ServerConnection) -> Self {
+        let certificate = connection.peer_certificates().and_then(<[_]>::first);
+        let exporter = connection.export_keying_material([0; 32], binding::LABEL, Some(b""));
+        let has_exporter = connection.negotiated_cipher_suite().is_some_and(|suite| suite.tls13().is_some());
+        Self {
+            certificate: certificate.map(|der| Arc::new(describe(der))),
+            channel: ChannelBinding {
+                exporter: exporter.ok().filter(|_| has_exporter),
+                server_end_point: None,
+            },
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use mynah_core::{RetainedStore, Session, SessionRef};
-use mynah_model::{Instant, Limits, Message, TenantId, Topic};
+use mynah_model::{Instant, Limits, Message, Reason, TenantId, Topic};
 use mynah_stack::{Outcome, Value};
 
 use crate::connections::{Connection, ConnectionId};
@@ -146,6 +146,9 @@ impl Engine {
     pub(crate) fn read_presence(&mut self, now: Instant, id: ConnectionId, topic: Topic<'_>) {
         if self.ask_presence() {
             return self.tell_presence(now, id, topic);
+        }
+        if self.presence_reads.len() >= self.shared.limits.connections_max {
+            return self.tell(now, id, Outcome::Value(Err(Reason::ServerBusy)));
         }
         self.presence_reads.push((id, topic.as_bytes().into()));
     }

@@ -11,6 +11,7 @@ mod config;
 #[cfg(test)]
 mod denials;
 mod doorkeeper;
+mod herald;
 mod identity;
 mod import;
 mod logging;

@@ -6,8 +6,12 @@ use std::collections::HashMap;
 use mynah_model::{Groups, Identity, Instant, Reason};
 use mynah_stack::{Close, Credentials, Exchange, Outcome};
 
+use crate::audit::{Limit, shown};
 use crate::connections::{ConnectionId, Phase, Proving};
 use crate::engine::{Engine, Event};
+
+/// Why a peer is not let in that proves who it is, where nobody looks at that.
+pub(crate) const NOTHING_VERIFIED: &str = "nothing that proves who a peer is can be verified";
 
 /// What a peer says of who it is.
 #[derive(Debug)]
@@ -71,23 +75,41 @@ impl Engine {
             Phase::Opening(open) => self.admit(now, id, open, result),
             phase => {
                 connection.phase = phase;
-                let same = |proved: Authenticated| {
-                    if connection.identity.as_ref() != Some(&proved.identity) {
-                        return Err(Reason::NotAuthorized);
-                    }
-                    (connection.groups, connection.valid_until) = (proved.groups, proved.valid_until);
-                    connection.rights = None;
-                    Ok(proved.last_word)
-                };
-                let result = result.and_then(same);
-                if result.is_err() {
-                    self.counters().logins_refused.add(1);
-                }
-                let result = result.as_ref().map(Option::as_deref).map_err(|reason| *reason);
-                self.tell(now, id, Outcome::Authenticated(result));
+                self.prove_again(now, id, result);
             }
         }
         self.resume_input(now, id);
+    }
+
+    /// A peer whose session is open has proved who it is once more: it has to be the same.
+    fn prove_again(&mut self, now: Instant, id: ConnectionId, result: Result<Authenticated, Reason>) {
+        let Some(connection) = self.lane.connections.get_mut(id) else { return };
+        let mut other = None;
+        let same = |proved: Authenticated| {
+            if connection.identity.as_ref() != Some(&proved.identity) {
+                other = Some(proved.identity);
+                return Err(Reason::NotAuthorized);
+            }
+            (connection.groups, connection.valid_until) = (proved.groups, proved.valid_until);
+            connection.rights = None;
+            Ok(proved.last_word)
+        };
+        let result = result.and_then(same);
+        if result.is_err() {
+            self.counters().logins_refused.add(1);
+        }
+        if let Some(other) = other {
+            let user = Some(shown(other.name().as_bytes()));
+            self.audit_unheard(now, id, user, "the session is of another identity");
+        }
+        let result = result.as_ref().map(Option::as_deref).map_err(|reason| *reason);
+        self.tell(now, id, Outcome::Authenticated(result));
+    }
+
+    /// Hears that nobody has looked at the attempt of an [`Event::Authenticate`]: too many wait for that.
+    pub fn handle_unverified(&mut self, now: Instant, id: ConnectionId) {
+        self.audit_limit(now, id, Limit::Logins, None);
+        self.handle_authenticated(now, id, Err(Reason::ServerBusy));
     }
 
     /// Hears that the peer of an [`Event::Authenticate`] has to say more.
@@ -107,6 +129,7 @@ impl Engine {
             (Phase::Opening(_) | Phase::Open(_), Proving::Challenged) => Attempt::Continue(exchange),
             (Phase::Open(_), Proving::No) if self.shared.verifies_credentials => Attempt::Begin(exchange),
             (Phase::Open(_), Proving::No) => {
+                self.audit_unheard(now, id, None, NOTHING_VERIFIED);
                 let refused = Err(Reason::BadAuthenticationMethod);
                 return self.tell(now, id, Outcome::Authenticated(refused));
             }

@@ -110,6 +110,8 @@ pub(crate) struct Connection {
     pub(crate) timer: Option<(TimerKey, Instant)>,
     /// Which list of those to be flushed the connection is in.
     pub(crate) dirty: Dirty,
+    /// Something was dropped because the peer reads slowly, and there was no room since.
+    pub(crate) is_slow: bool,
     /// The socket takes no more bytes at the moment.
     pub(crate) blocked: bool,
     /// The connection is in the list of those with deliveries to be made.
@@ -214,6 +216,7 @@ impl Connections {
             waiting: None,
             timer: None,
             dirty: Dirty::No,
+            is_slow: false,
             blocked: false,
             pumping: false,
         }));

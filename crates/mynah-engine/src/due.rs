@@ -5,7 +5,7 @@ use std::time::Duration;
 use mynah_core::SessionRef;
 use mynah_model::Instant;
 
-use crate::audit::Limit;
+use crate::audit::{AuditKind, Limit};
 use crate::connections::{Connection, ConnectionId};
 use crate::engine::Engine;
 
@@ -19,6 +19,7 @@ pub(crate) enum Timer {
     Session(SessionRef),
     Sys,
     Retained,
+    Audit(AuditKind),
 }
 
 impl Engine {
@@ -40,6 +41,7 @@ impl Engine {
                 Timer::Session(session) => self.session_due(now, session),
                 Timer::Sys => self.sys_due(now),
                 Timer::Retained => self.expire_retained(now),
+                Timer::Audit(kind) => self.tell_left_out(now, kind),
             }
         }
         self.due = due;

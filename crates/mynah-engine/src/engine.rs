@@ -35,6 +35,8 @@ pub struct Engine {
     pub(crate) random: Random,
     pub(crate) half_open: usize,
     pub(crate) stopping: bool,
+    /// Whose command was refused last for a limit, in this turn: a stack that ends the connection for that is not told of twice.
+    pub(crate) refused: Option<ConnectionId>,
     /// Connections whose session lives on another worker, until the end of the turn.
     pub(crate) leaving: Vec<ConnectionId>,
     /// Where the numbers of entries begin.
@@ -112,6 +114,7 @@ impl Engine {
             random: Random::new(shared.seed ^ u64::from(worker.0)),
             half_open: 0,
             stopping: false,
+            refused: None,
             leaving: Vec::new(),
             first_sequence: 0,
             repeated: BTreeMap::new(),

@@ -17,6 +17,7 @@ impl Engine {
         if connection.is_closing() {
             return;
         }
+        self.refused = None;
         let mut kept = core::mem::take(&mut connection.inbound);
         if kept.is_empty() {
             let mut input = bytes;
@@ -75,6 +76,7 @@ impl Engine {
         // What a stack leaves is one incomplete unit, or what came while it could not go on.
         let kept_max = connection.stack.input_bytes_max().saturating_add(INPUT_SLACK_BYTES);
         if kept.len() > kept_max {
+            self.audit_close(now, id, Reason::TooLarge);
             return self.end(now, id, Close::new(Reason::TooLarge, true));
         }
         connection.inbound = kept;
@@ -115,7 +117,10 @@ impl Engine {
         match step {
             Step::Idle => {}
             Step::Command(command) => self.execute(now, id, command),
-            Step::Close(close) => self.end(now, id, close),
+            Step::Close(close) => {
+                self.audit_close(now, id, close.reason);
+                self.end(now, id, close);
+            }
         }
     }
 

@@ -53,7 +53,7 @@ mod waiting;
 mod wall;
 pub mod websocket;
 
-pub use audit::{Actor, AuditEvent, AuditKind, Audited, Changed, Denial, Limit, shown};
+pub use audit::{Actor, Admitted, AuditEvent, AuditKind, Audited, Changed, Denial, Limit, shown};
 pub use authenticate::{Attempt, Authenticated};
 pub use certificate::{AlternativeName, PeerCertificate};
 pub use changes::{Change, SessionName};

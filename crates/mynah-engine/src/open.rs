@@ -6,8 +6,8 @@ use mynah_core::{QueueBounds, Session, SessionKey, SessionRef, WorkerId, owner};
 use mynah_model::{Expiry, Header, Identity, Instant, Limits, MessageView, Reason, TenantId, Will};
 use mynah_stack::{Close, Open, Opened, Outcome};
 
-use crate::audit::shown;
-use crate::authenticate::{Attempt, Authenticated};
+use crate::audit::{Limit, shown};
+use crate::authenticate::{Attempt, Authenticated, NOTHING_VERIFIED};
 use crate::close::granted;
 use crate::connections::{Admission, ConnectionId, Departure, Phase, Resume};
 use crate::engine::{Engine, Event};
@@ -38,14 +38,13 @@ impl Engine {
             }
             (Some(attempt), _) => {
                 let user = attempt.user().map(|user| shown(user.as_bytes()));
-                self.audit_unheard(now, id, user, "nothing that proves who a peer is can be verified");
+                self.audit_unheard(now, id, user, NOTHING_VERIFIED);
                 Err(Reason::BadAuthenticationMethod)
             }
             (None, Some(anonymous)) => {
-                let (anonymous, is_own) = (anonymous.clone(), door.is_own);
-                if !is_own {
-                    self.audit_anonymous(now, id, &anonymous);
-                }
+                let (anonymous, method) =
+                    (anonymous.clone(), if door.is_own { "bridge" } else { "anonymous" });
+                self.audit_unproved(now, id, &anonymous, method);
                 Ok(Authenticated::from(anonymous))
             }
             (None, None) => {
@@ -76,7 +75,7 @@ impl Engine {
         if session.client_id.starts_with(BRIDGE_PREFIX.as_bytes()) && !self.is_own(id) {
             let who = (admission.identity.clone(), session.client_id.clone());
             self.counters().logins_refused.add(1);
-            self.audit_shut_out(now, id, (&who.0, &who.1), Reason::ClientIdRefused);
+            self.audit_shut_out(now, id, (&who.0, &who.1), (Reason::ClientIdRefused, Limit::Sessions));
             return self.tell_opened(now, id, Err(Reason::ClientIdRefused));
         }
         if session.client_id.is_empty() {
@@ -127,13 +126,13 @@ impl Engine {
         let Admission { mut open, identity, groups, valid_until, last_word, assigned } = admission;
         if let Err(reason) = self.let_in(id, &open, &identity, groups) {
             self.counters().logins_refused.add(1);
-            self.audit_shut_out(now, id, (&identity, wanted(&open)), reason);
+            self.audit_shut_out(now, id, (&identity, wanted(&open)), (reason, Limit::Connections));
             return self.tell_opened(now, id, Err(reason));
         }
         let (session_ref, present) = match self.claim(now, &open, &identity) {
             Ok(claimed) => claimed,
             Err(reason) => {
-                self.audit_shut_out(now, id, (&identity, wanted(&open)), reason);
+                self.audit_shut_out(now, id, (&identity, wanted(&open)), (reason, Limit::Sessions));
                 self.leave_crowd(id);
                 return self.tell_opened(now, id, Err(reason));
             }

@@ -73,7 +73,17 @@ impl Engine {
         if !connection.blocked {
             self.lane.reclaim(id.slot);
         }
-        if room && self.has_waiting_work(id.slot) {
+        if room {
+            self.make_room(id);
+        }
+    }
+
+    /// There is room for deliveries again.
+    fn make_room(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.lane.connections.get_mut(id) {
+            connection.is_slow = false;
+        }
+        if self.has_waiting_work(id.slot) {
             self.lane.mark_pumping(id.slot);
         }
     }

@@ -49,6 +49,9 @@ impl Engine {
                 self.lane.mark_pumping(slot);
             }
         }
+        if !self.lane.hits.is_empty() {
+            self.tell_hits(now);
+        }
         let reviewing = self.review_some(now) | self.count_some(now);
         reviewing || !self.lane.pumps.is_empty()
     }
@@ -149,6 +152,7 @@ impl Engine {
         let (front, stored) = (session.queue.front_sequence(), session.stored);
         let next = session.queue.lease_next(now, session.receive_max).map(|l| (l.entry().clone(), l.id()));
         let expired = session.queue.take_expired();
+        session.overflows &= !session.queue.is_drained();
         if stored {
             let gone = next.as_ref().map_or(session.queue.front_sequence(), |(entry, _)| entry.sequence);
             self.lane.journal.note_settled(session_ref, front, gone);
@@ -274,7 +278,7 @@ impl Engine {
             }
             Err(entry) => {
                 let counters = self.shared.counters(self.worker);
-                enqueue(&mut lane.journal, session_ref, session, counters, entry);
+                enqueue((&mut lane.journal, &mut lane.hits), session_ref, session, counters, entry);
             }
         }
     }

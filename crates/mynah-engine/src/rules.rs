@@ -5,12 +5,13 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use mynah_core::rules::{
-    Action, Address, Decisions, Grant, Names, Peer, Resolver, Rights, Rules, tells_of_peers,
+    Action, Address, Decisions, Grant, Names, Object, Peer, Resolver, Rights, Rules, tells_of_peers,
 };
 use mynah_core::{Session, SessionKey, SessionRef};
 use mynah_model::{Filter, Groups, Identity, Instant, MessageView, Reason, Topic};
 use mynah_stack::Open;
 
+use crate::audit::AuditKind;
 use crate::certificate::PeerCertificate;
 use crate::connections::{Connection, ConnectionId, Connections};
 use crate::engine::Engine;
@@ -428,6 +429,9 @@ impl Engine {
         let id = ConnectionId { slot, generation: connection.generation };
         let Some(rights) = judge.renew(&self.shared, connection) else { return };
         if !rights.permits_at_all(Action::Connect) {
+            self.audit(now, AuditKind::Denied, |engine| {
+                engine.denied(id, engine.actor(id), Action::Connect, Object::Nothing)
+            });
             return self.expel(now, id);
         }
         let is_limited = rights.quota().connections.is_some();

@@ -9,7 +9,7 @@ use mynah_core::{Counters, Generations, RetainedStore, Shares, TopicIndex, Worke
 use mynah_model::{Identity, Instant, Limits, TenantId, WallTime};
 use mynah_stack::Protocol;
 
-use crate::audit::{AuditKind, Bounds};
+use crate::audit::{Admitted, AuditKind, Bounds, Rest};
 use crate::layouts::Layouts;
 use crate::presence::Presence;
 use crate::restraint::Crowd;
@@ -140,11 +140,15 @@ impl Shared {
         rfc3339(WallTime::from_unix_millis(time.as_unix_millis().saturating_add(ahead).saturating_sub(ago)))
     }
 
-    /// Something has happened elsewhere. Returns how much of its kind was left out before, if it is to be told
-    /// ([`crate::Engine::handle_audit`]); otherwise it is counted.
+    /// Something has happened elsewhere. Says whether it is to be told ([`crate::Engine::handle_audit`]).
     #[must_use]
-    pub fn admit_audit(&self, now: Instant, kind: AuditKind) -> Option<u64> {
+    pub fn admit_audit(&self, now: Instant, kind: AuditKind) -> Admitted {
         self.audits.admit(now, kind)
+    }
+
+    /// What was left out of a kind in a second that is over.
+    pub(crate) fn left_out(&self, now: Instant, kind: AuditKind) -> Rest {
+        self.audits.rest(now, kind)
     }
 
     /// How many workers there are.

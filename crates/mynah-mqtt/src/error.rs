@@ -226,13 +226,13 @@ impl Error {
     #[must_use]
     pub const fn reason(self) -> Reason {
         match self {
+            Self::Violation(Violation::ReceiveMaximum) => Reason::QuotaExceeded,
             Self::Malformed(_) | Self::Violation(_) => Reason::ProtocolViolation,
             Self::Refused(Refused::ProtocolLevel | Refused::UnknownProtocolLevel | Refused::KeepAlive) => {
                 Reason::ProtocolViolation
             }
             Self::Refused(Refused::ClientId) => Reason::ClientIdRefused,
-            Self::Refused(Refused::PacketTooLarge) => Reason::TooLarge,
-            Self::Refused(Refused::TooManyFilters) => Reason::QuotaExceeded,
+            Self::Refused(Refused::PacketTooLarge | Refused::TooManyFilters) => Reason::TooLarge,
             Self::Refused(
                 Refused::PayloadFormat
                 | Refused::Retain

@@ -98,6 +98,8 @@ pub(crate) enum Verdict {
     Challenge(Box<[u8]>, Box<Dialogue>),
     Proved(Authenticated),
     Refused(Reason),
+    /// Too many wait: nobody has looked at it.
+    NotHeard,
 }
 
 /// Who verifies, for one worker.
@@ -140,8 +142,7 @@ impl Verifier {
     pub(crate) fn send(&self, verification: Verification) {
         let address = verification.caller.address;
         if let Some(Verification { connection, reply_to, .. }) = self.waiting.push(address, verification) {
-            let verdict = Verdict::Refused(Reason::ServerBusy);
-            reply_to.post(Letter::Verified { connection, verdict });
+            reply_to.post(Letter::Verified { connection, verdict: Verdict::NotHeard });
         }
     }
 

@@ -336,6 +336,7 @@ impl Worker {
                 self.note_readable(id);
             }
             Letter::Audit { event, left_out } => self.engine.handle_audit(now, *event, left_out),
+            Letter::LeftOut(kind) => self.engine.watch_left_out(now, kind),
             Letter::Rules(rules) => self.engine.handle_rules(rules),
             Letter::Verified { connection, verdict } => self.verified(now, connection, verdict),
             Letter::Identities(standings) => self.engine.handle_identities(now, &standings),
@@ -514,6 +515,7 @@ impl Worker {
             }
             Verdict::Proved(authenticated) => self.engine.handle_authenticated(now, id, Ok(authenticated)),
             Verdict::Refused(reason) => self.engine.handle_authenticated(now, id, Err(reason)),
+            Verdict::NotHeard => self.engine.handle_unverified(now, id),
         }
         self.note_readable(id);
     }

@@ -27,9 +27,9 @@ use crate::authentication::{self, Authentication};
 use crate::bridges;
 use crate::complaint::Complaint;
 use crate::config::{self, Bridge, Listener, Protocol, Settings, StoreSettings};
-use crate::herald::Herald;
+use crate::herald::{Gate, Herald};
 use crate::management;
-use crate::storage::{self, Watched};
+use crate::storage::{self, News, Watched};
 use crate::web::{self, Bounds, Site};
 
 /// What is shown as the broker's version.
@@ -72,12 +72,10 @@ impl Broker {
         let limits = settings.limits.clone();
         let (rules, _) = watch::channel(Arc::clone(&settings.rules.rules));
         let sockets = web_sockets(&settings.listeners)?;
-        let listeners = settings.listeners.clone();
+        let (listeners, bridges) = (settings.listeners.clone(), settings.bridges.clone());
         let tls = tls_of(&listeners);
-        let bridges = settings.bridges.clone();
         let bridge_tls = tls_of_bridges(&bridges);
-        let statuses: Vec<_> =
-            bridges.iter().map(|bridge| Arc::new(bridges::Status::new(&bridge.name))).collect();
+        let statuses = bridges::statuses(&bridges, &herald);
         let first_bridge = place(&listeners, listeners.len());
         let ready = Readiness::default();
         let ((stopping, _), mut sites) = (watch::channel(false), JoinSet::new());
@@ -86,18 +84,20 @@ impl Broker {
         for (at, socket) in sockets {
             let listener = &listeners[at];
             told(listener, socket.local_addr().ok().map(Address::Inet));
+            let gate = Gate::new(listener);
             let router = if listener.protocol == Protocol::Management {
                 let router = mynah_admin::router(Arc::clone(&metrics), ready.clone());
-                management::guarded(router, &listener.name, rules.subscribe())
+                management::guarded(router, gate.clone(), rules.subscribe(), herald.clone())
             } else {
                 let links = Links::default();
                 dialers.push((place(&listeners, at), links.clone()));
-                mynah_http::adapter::router(links, http.clone(), ready.flag())
+                let router = mynah_http::adapter::router(links, http.clone(), ready.flag());
+                web::telling(router, gate.clone(), herald.clone())
             };
             // Each has bounds of its own: a flood of one does not shut the other.
             let bounds = Bounds::new(&limits, &http);
-            let tls = listener.entrance.tls.clone();
-            sites.spawn(web::serve(Site { socket, router, tls }, bounds, stopping.subscribe()));
+            let (tls, told) = (listener.entrance.tls.clone(), (gate, herald.clone()));
+            sites.spawn(web::serve(Site { socket, router, tls, told }, bounds, stopping.subscribe()));
         }
         let known = statuses.clone();
         let starting = task::spawn_blocking(move || {
@@ -142,8 +142,12 @@ impl Broker {
     /// Tells the log what the store has met with, and returns what keeps it from storing anything, if that is so.
     pub(crate) fn look_after_store(&mut self) -> Option<Complaint> {
         let store = self.store.as_mut()?;
-        for finding in store.look() {
-            self.herald.unchanged(Changed::Store, finding);
+        for news in store.look() {
+            match news {
+                News::Damage(finding) => self.herald.unchanged(Changed::Store, finding),
+                News::Full => self.herald.unchanged(Changed::Store, "there is too little room on the disk"),
+                News::Room => self.herald.changed(Changed::Store, "there is room on the disk again"),
+            }
         }
         store.fatal()
     }
@@ -340,8 +344,10 @@ fn start_server(
     let storage = settings.store.as_ref();
     let storage =
         storage.map(|store| storage::open(store, seed(), &waiting, settings.bridges.len())).transpose()?;
+    let (storage, found) = storage.unzip();
     let store = storage.as_ref().map(|storage| Arc::clone(storage.store()));
-    let store = store.zip(settings.store).map(|(store, settings)| Watched::new(store, settings));
+    let store = store.zip(settings.store);
+    let store = store.map(|(store, settings)| Watched::new(store, settings, found.unwrap_or_default()));
     let engine = mynah_engine::Settings {
         workers: settings.workers.map_or_else(cores, std::num::NonZero::get),
         limits: settings.limits,
@@ -370,7 +376,7 @@ fn bridge_listener(
 ) -> Result<mynah_engine::Listener, Complaint> {
     let stack = bridges::stack(bridge, status)
         .map_err(|misuse| Complaint::Other(format!("bridge `{}`: {misuse}", bridge.name)))?;
-    let name = format!("bridge:{}", bridge.name);
+    let name = bridges::listener_name(&bridge.name);
     Ok(mynah_engine::Listener {
         protocol: Arc::new(stack),
         tenant: TenantId::DEFAULT,

@@ -1,6 +1,6 @@
 //! The store from outside: where it is without a word, and what the commands say of what a broker has left.
 
-mod faults;
+pub(crate) mod faults;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

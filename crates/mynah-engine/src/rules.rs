@@ -251,7 +251,11 @@ impl Engine {
         let connection = connections.get_mut(id).ok_or(Reason::Disconnected)?;
         judge.renew(&self.shared, connection).ok_or(Reason::Disconnected)?;
         if let Some(restraint) = &mut connection.restraint {
-            connection.paused = restraint.charge(now, view.header.payload_range().len())?;
+            let bytes = view.header.payload_range().len();
+            match connection.identity.as_ref().filter(|_| connection.is_brief) {
+                Some(identity) => restraint.charge_one(now, bytes, identity, &self.shared.pace)?,
+                None => connection.paused = restraint.charge(now, bytes)?,
+            }
         }
         let retains = view.header.retain;
         let also = if retains { Action::Retain } else { Action::Publish };
@@ -311,6 +315,7 @@ impl Engine {
         let Lane { judge, connections, sessions, .. } = &mut self.lane;
         let connection = connections.get_mut(id).ok_or(Reason::Disconnected)?;
         connection.identity = Some(identity.clone());
+        connection.is_brief = open.session.is_none();
         (connection.groups, connection.rights) = (groups, None);
         if judge.is_idle {
             return Ok(());

@@ -12,7 +12,7 @@ use mynah_stack::Protocol;
 use crate::audit::{Admitted, AuditKind, Bounds, Rest};
 use crate::layouts::Layouts;
 use crate::presence::Presence;
-use crate::restraint::Crowd;
+use crate::restraint::{Crowd, Pace};
 use crate::wall::rfc3339;
 
 /// How client identifiers begin that belong to connections that the broker itself has made; nobody else is given one.
@@ -64,6 +64,7 @@ pub struct Shared {
     pub(crate) presence: Presence,
     pub(crate) rules: Arc<Rules>,
     pub(crate) crowd: Crowd,
+    pub(crate) pace: Pace,
     pub(crate) layouts: Layouts,
     pub(crate) listeners: Vec<Door>,
     pub(crate) limits: Limits,
@@ -112,6 +113,7 @@ impl Shared {
             presence: Presence::new(usize::from(workers.max(1)), &limits, seed),
             rules,
             crowd: Crowd::default(),
+            pace: Pace::default(),
             layouts: Layouts::new(listeners.iter().map(|l| l.protocol.codec())),
             listeners: listeners.into_iter().map(door).collect(),
             limits,

@@ -52,6 +52,9 @@ impl Problem {
     /// What the Retry-After of a 503 says, in seconds.
     pub const RETRY_AFTER_SECS: &'static str = "5";
 
+    /// What the Retry-After of a 429 says, in seconds: what rates are counted by.
+    pub const RATE_RETRY_AFTER_SECS: &'static str = "1";
+
     const fn face(&self) -> Face {
         match self {
             Self::UnknownPath => (404, "unknown-path", "Unknown path"),
@@ -84,6 +87,7 @@ impl Problem {
         match (self, self.status()) {
             (Self::MethodNotAllowed(allow), _) => Some(("allow", allow)),
             (_, 401) => Some(("www-authenticate", CHALLENGES)),
+            (_, 429) => Some(("retry-after", Self::RATE_RETRY_AFTER_SECS)),
             (_, 503) => Some(("retry-after", Self::RETRY_AFTER_SECS)),
             _ => None,
         }
@@ -119,6 +123,7 @@ const fn refused_face(reason: Reason) -> Face {
         Reason::ClientIdRefused | Reason::TakenOver => (409, "conflict", "Conflict"),
         Reason::KeepAliveTimeout | Reason::OpeningTimeout => (408, "request-timeout", "Request timeout"),
         Reason::QuotaExceeded => (503, "quota-exceeded", "Quota exceeded"),
+        Reason::RateExceeded => (429, "too-many-requests", "Too many requests"),
         Reason::StorageFull => (507, "storage-full", "Insufficient storage"),
         Reason::ServerBusy | Reason::SlowConsumer => (503, "busy", "Busy"),
         Reason::ShuttingDown => (503, "shutting-down", "Shutting down"),
@@ -162,6 +167,9 @@ fn refused_detail(reason: Reason, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Reason::ConditionFailed => {
             f.write_str("the retained value is not what If-Match or If-None-Match asks for: read it again")
         }
+        Reason::RateExceeded => {
+            f.write_str("this identity has published more than it may in this time: wait")
+        }
         Reason::StorageFull => f.write_str(
             "there is no room on the broker's disk for what would have to be stored: try again when there is",
         ),
@@ -187,6 +195,7 @@ mod tests {
             (Reason::TopicInvalid, 400),
             (Reason::FilterInvalid, 400),
             (Reason::QuotaExceeded, 503),
+            (Reason::RateExceeded, 429),
             (Reason::StorageFull, 507),
             (Reason::ConditionFailed, 412),
             (Reason::TooLarge, 413),
@@ -217,6 +226,7 @@ mod tests {
         assert_eq!(challenge.0, "www-authenticate");
         assert!(challenge.1.starts_with("Basic "));
         assert_eq!(Problem::Refused(Reason::ServerBusy).field(), Some(("retry-after", "5")));
+        assert_eq!(Problem::Refused(Reason::RateExceeded).field(), Some(("retry-after", "1")));
         assert_eq!(Problem::NoValue.field(), None);
     }
 }

@@ -23,6 +23,8 @@ pub enum Reason {
     FilterInvalid,
     /// A configured limit is reached.
     QuotaExceeded,
+    /// The peer does this more often than it may.
+    RateExceeded,
     /// There is no room on the disk for what would have to be stored.
     StorageFull,
     /// The retained value is not what the peer made its request depend on.
@@ -55,6 +57,7 @@ impl fmt::Display for Reason {
             Self::TopicInvalid => "topic not usable here",
             Self::FilterInvalid => "filter not usable here",
             Self::QuotaExceeded => "quota exceeded",
+            Self::RateExceeded => "rate exceeded",
             Self::StorageFull => "no room to store it",
             Self::ConditionFailed => "condition not met",
             Self::TooLarge => "message too large",

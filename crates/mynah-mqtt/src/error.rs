@@ -284,6 +284,7 @@ pub const fn connect_return_code(reason: Reason) -> ConnectReturnCode {
         | Reason::TopicInvalid
         | Reason::FilterInvalid
         | Reason::QuotaExceeded
+        | Reason::RateExceeded
         | Reason::StorageFull
         | Reason::ConditionFailed
         | Reason::TooLarge
@@ -327,6 +328,7 @@ pub const fn publish_reaction(reason: Reason) -> PublishReaction {
         | Reason::ClientIdRefused
         | Reason::FilterInvalid
         | Reason::QuotaExceeded
+        | Reason::RateExceeded
         | Reason::StorageFull
         | Reason::ConditionFailed
         | Reason::TooLarge

@@ -7,7 +7,7 @@ use std::num::NonZeroU64;
 use mynah_core::rules::{
     Address, Basis, Certificate, Explanation, Grant, Names, Object, Peer, Resolver, Verdict,
 };
-use mynah_model::{Filter, Groups, Identity, TenantId, Topic};
+use mynah_model::{Filter, Groups, Identity, Topic};
 
 use crate::arguments::RulesTest;
 use crate::complaint::Complaint;
@@ -32,9 +32,11 @@ pub(crate) fn address(ip: IpAddr) -> Address {
 }
 
 fn report(set: &RuleSet, arguments: &RulesTest) -> Result<String, Complaint> {
+    let tenant = set.tenants.get(arguments.tenant.as_str()).copied();
+    let tenant = tenant.ok_or_else(|| Complaint::Other(config::no_tenant(&arguments.tenant)))?;
     let identity = match &arguments.user {
-        Some(user) => Identity::user(TenantId::DEFAULT, user),
-        None => Identity::anonymous(TenantId::DEFAULT, "anonymous"),
+        Some(user) => Identity::user(tenant, user),
+        None => Identity::anonymous(tenant, "anonymous"),
     };
     let groups = arguments.groups.iter().map(String::as_str).collect::<Groups>();
     let mut peer = Peer {
@@ -145,6 +147,16 @@ address = "10.0.0.0/8"
 action = ["publish", "subscribe"]
 allow = ["devices/#"]
 limits = { messages_per_s = 5 }
+
+[[rule]]
+tenant = ["lab", "default"]
+identity = "cat"
+action = "configure"
+deny = "queues/#"
+
+[tenants]
+lab = 4
+shop = 5
 "#;
 
     #[track_caller]
@@ -152,8 +164,9 @@ limits = { messages_per_s = 5 }
         let folder = std::env::temp_dir().join(format!("mynah-rules-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let file = folder.join("mynah.toml");
-        fs::write(&file, "rules_file = \"rules.toml\"\n").unwrap();
-        fs::write(folder.join("rules.toml"), RULES).unwrap();
+        let (rules, tenants) = RULES.split_once("\n[tenants]").unwrap();
+        fs::write(&file, format!("rules_file = \"rules.toml\"\n[tenants]{tenants}")).unwrap();
+        fs::write(folder.join("rules.toml"), rules).unwrap();
         let line = ["mynah", "rules", "test", "-c", file.to_str().unwrap()].into_iter();
         let parsed = Arguments::try_parse_from(line.chain(arguments.split(' '))).unwrap();
         let Command::Rules { command: Rules::Test(arguments) } = parsed.command else { panic!("{parsed:?}") };
@@ -191,6 +204,18 @@ limits = { messages_per_s = 5 }
                 "  rules.toml:11 allows only a part of what the filter selects",
                 "limit: messages_per_s = 5",
             ],
+        );
+        test("--as cat --tenant lab configure queues/a", &["denied: rules.toml:18 denies it"]);
+        test(
+            "--as cat --tenant shop configure queues/a",
+            &[
+                "allowed: no rule allows to configure, and none denies this",
+                "  rules.toml:18 is about others (tenant)",
+            ],
+        );
+        test(
+            "--as cat --tenant pub connect",
+            &["there is no tenant `pub`: add `pub = NUMBER` under [tenants]"],
         );
         test("connect", &["allowed: no rule allows to connect, and none denies this"]);
         test("connect x", &["connect: this is done to no topic"]);

@@ -5,12 +5,14 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::Ipv6Addr;
 
-use mynah_model::{Groups, Identity};
+use mynah_model::{Groups, Identity, TenantId};
 
 /// Whom a rule is about: everybody who fits all criteria that are there. A criterion that is a list fits whoever fits one
 /// of its entries; an empty one fits everybody.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Who {
+    /// In whose space the peer is.
+    pub tenants: Vec<TenantId>,
     /// Names of users. No anonymous peer has one of them.
     pub identities: Vec<Box<str>>,
     /// Groups that the identity is in.
@@ -154,6 +156,8 @@ impl<'p> Peer<'p> {
 /// A criterion of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Criterion {
+    /// [`Who::tenants`]
+    Tenant,
     /// [`Who::identities`]
     Identity,
     /// [`Who::groups`]
@@ -171,6 +175,7 @@ pub enum Criterion {
 impl fmt::Display for Criterion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Tenant => "tenant",
             Self::Identity => "identity",
             Self::Group => "group",
             Self::Certificate => "certificate",
@@ -191,6 +196,7 @@ impl Who {
             list
         }
         Self {
+            tenants: ordered(&self.tenants),
             identities: ordered(&self.identities),
             groups: ordered(&self.groups),
             certificates: ordered(&self.certificates),
@@ -207,6 +213,7 @@ impl Who {
         }
         let user = peer.user();
         [
+            (Criterion::Tenant, fits(&self.tenants, |tenant| *tenant == peer.identity.tenant())),
             (Criterion::Anonymous, self.anonymous.is_none_or(|wanted| wanted == user.is_none())),
             (Criterion::Identity, fits(&self.identities, |name| user == Some(name))),
             (Criterion::Group, fits(&self.groups, |group| peer.groups.contains(group))),
@@ -221,7 +228,7 @@ impl Who {
         .find_map(|(criterion, fits)| (!fits).then_some(criterion))
     }
 
-    /// How narrow it is: where several rules set the same limit, that of the narrowest holds.
+    /// How narrow it is, whatever the tenant: where several rules set the same limit, that of the narrowest holds.
     pub(super) fn narrowness(&self) -> u8 {
         if !self.identities.is_empty() || !self.certificates.is_empty() {
             3

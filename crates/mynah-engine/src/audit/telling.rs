@@ -146,6 +146,7 @@ impl Engine {
                 return self.audit(now, AuditKind::Denied, |engine| engine.denied_publish(id, view));
             }
             Reason::TooLarge => Limit::MessageBytes,
+            Reason::RateExceeded => Limit::PublishRate,
             Reason::TopicInvalid => Limit::Topic,
             Reason::StorageFull => Limit::Storage,
             Reason::QuotaExceeded if view.header.class == Class::ExactlyOnce => Limit::Publications,

@@ -118,6 +118,7 @@ pub const fn reason_code(reason: Reason, packet_type: PacketType) -> ReasonCode 
         Reason::TopicInvalid => ReasonCode::TopicNameInvalid,
         Reason::FilterInvalid => ReasonCode::TopicFilterInvalid,
         Reason::QuotaExceeded | Reason::StorageFull => ReasonCode::QuotaExceeded,
+        Reason::RateExceeded => ReasonCode::MessageRateTooHigh,
         Reason::ConditionFailed => ReasonCode::ImplementationSpecificError,
         Reason::TooLarge => ReasonCode::PacketTooLarge,
         Reason::ServerBusy => ReasonCode::ServerBusy,
@@ -135,7 +136,7 @@ pub const fn reason_code(reason: Reason, packet_type: PacketType) -> ReasonCode 
             ReasonCode::NotAuthorized
         }
         Reason::ShuttingDown if matches!(packet_type, PacketType::Connack) => ReasonCode::ServerUnavailable,
-        Reason::TooLarge | Reason::ServerBusy => ReasonCode::QuotaExceeded,
+        Reason::TooLarge | Reason::ServerBusy | Reason::RateExceeded => ReasonCode::QuotaExceeded,
         _ => ReasonCode::UnspecifiedError,
     };
     if nearest.is_allowed_in(packet_type) { nearest } else { ReasonCode::UnspecifiedError }
@@ -205,6 +206,7 @@ mod tests {
             (Reason::TopicInvalid, [0x90, 0x90, 0x80, 0x80, 0x90]),
             (Reason::FilterInvalid, [0x80, 0x80, 0x8F, 0x8F, 0x8F]),
             (Reason::QuotaExceeded, [0x97, 0x97, 0x97, 0x80, 0x97]),
+            (Reason::RateExceeded, [0x97, 0x97, 0x97, 0x80, 0x96]),
             (Reason::StorageFull, [0x97, 0x97, 0x97, 0x80, 0x97]),
             (Reason::ConditionFailed, [0x83, 0x83, 0x83, 0x83, 0x83]),
             (Reason::TooLarge, [0x95, 0x97, 0x97, 0x80, 0x95]),

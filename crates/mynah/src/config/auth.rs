@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use super::document::{self, AuthMode, Document};
 use super::listeners::Protocol;
+use super::rules::no_tenant;
 use super::settings::Wrong;
 
 /// What a listener asks of its peers.
@@ -153,8 +154,5 @@ fn tenant(written: &document::Listener, document: &Document) -> Result<TenantId,
     let Some(name) = &written.tenant else { return Ok(TenantId::DEFAULT) };
     let known = document.tenants.get(name.get_ref()).map(|number| TenantId::new(*number.get_ref()));
     let known = known.or_else(|| (name.get_ref() == DEFAULT_TENANT).then_some(TenantId::DEFAULT));
-    known.ok_or_else(|| {
-        let message = format!("there is no tenant `{0}`: add `{0} = NUMBER` under [tenants]", name.get_ref());
-        Wrong::at(name, message)
-    })
+    known.ok_or_else(|| Wrong::at(name, no_tenant(name.get_ref())))
 }

@@ -19,7 +19,7 @@ use std::path::Path;
 pub(crate) use bridges::Bridge;
 pub(crate) use others::Others;
 pub(crate) use problem::Problem;
-pub(crate) use rules::{RuleSet, action, certificate};
+pub(crate) use rules::{RuleSet, action, certificate, no_tenant};
 pub(crate) use settings::{Listener, LogFormat, Protocol, Settings, StoreSettings};
 
 use crate::complaint::Complaint;

@@ -161,7 +161,8 @@ impl Engine {
             self.count_dropped(DropReason::Expired, expired);
         }
         let Some((entry, id)) = next else { return Progress::Paused };
-        if !self.may_hand_out(session_ref, &entry, id) {
+        if !self.may_hand_out(session_ref, &entry) {
+            self.take_back(now, session_ref, &entry, id);
             return Progress::Made;
         }
         if let Some(id) = id.filter(|_| stored) {
@@ -177,20 +178,29 @@ impl Engine {
         Progress::Made
     }
 
-    /// Whether what was queued for a session may still be seen by its peer; if not, it is dropped.
-    fn may_hand_out(&mut self, session_ref: SessionRef, entry: &Entry, id: Option<DeliveryId>) -> bool {
-        let Lane { judge, connections, sessions, journal, .. } = &mut self.lane;
+    /// Whether what was queued for a session may still be seen by its peer.
+    fn may_hand_out(&mut self, session_ref: SessionRef, entry: &Entry) -> bool {
+        let Lane { judge, connections, sessions, .. } = &mut self.lane;
         let Some((session, key)) = sessions.get_mut_with_key(session_ref) else { return false };
         if !session.checks_deliveries {
             return true;
         }
         let receiver = Receiver { reference: session_ref, session, key };
-        let may = may_see(judge, connections, &self.shared, &receiver, entry.message.topic(), None);
-        if !may {
+        may_see(judge, connections, &self.shared, &receiver, entry.message.topic(), None)
+    }
+
+    /// A peer may not see any more what was queued for it: another member of the group gets it that may, or it is dropped.
+    #[cold]
+    fn take_back(&mut self, now: Instant, session_ref: SessionRef, entry: &Entry, id: Option<DeliveryId>) {
+        let goes_on = self.offer_to_another(now, session_ref, entry);
+        let Lane { sessions, journal, .. } = &mut self.lane;
+        let Some(session) = sessions.get_mut(session_ref) else { return };
+        if !goes_on {
             let counters = self.shared.counters(self.worker);
             undeliverable(journal, session_ref, session, counters, id, DropReason::NotAuthorized);
+        } else if let Some(id) = id {
+            session.queue.settle(id);
         }
-        may
     }
 
     /// Takes the next retained values of a replay from the store and delivers them.

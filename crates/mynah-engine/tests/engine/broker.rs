@@ -77,11 +77,12 @@ impl Broker {
 
     /// A broker with a store, which stores at once.
     pub(crate) fn durable(workers: u16) -> Self {
-        Self::with_disk(workers, Disk::default(), Instant::from_micros(1_000_000))
+        let settings = settings(workers, Limits::default());
+        Self::with_disk(settings, Disk::default(), Instant::from_micros(1_000_000))
     }
 
-    fn with_disk(workers: u16, mut disk: Disk, now: Instant) -> Self {
-        let mut broker = Self::with(settings(workers, Limits::default()));
+    fn with_disk(settings: Settings, mut disk: Disk, now: Instant) -> Self {
+        let mut broker = Self::with(settings);
         broker.now = now;
         disk.holds = false;
         disk.start(&mut broker.engines, 7, now);
@@ -92,7 +93,12 @@ impl Broker {
 
     /// The process is gone with everything that is not stored; another one comes.
     pub(crate) fn crash(self, workers: u16) -> Self {
-        Self::with_disk(workers, self.disk.unwrap(), self.now)
+        self.crash_into(settings(workers, Limits::default()))
+    }
+
+    /// The same, and the other one has other settings.
+    pub(crate) fn crash_into(self, settings: Settings) -> Self {
+        Self::with_disk(settings, self.disk.unwrap(), self.now)
     }
 
     pub(crate) fn disk(&self) -> &Disk {

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use mynah_model::{Groups, Identity, Instant, Reason};
+use mynah_model::{Identity, Instant, Reason};
 use ring::hmac;
 
 use crate::credential::{HashError, ScramHash, ScramVerifier, random};
@@ -345,8 +345,7 @@ impl Authenticator {
         let (users, tenant) = (self.users(), peer.door.tenant);
         let Some(account) = users.account(tenant, named) else {
             // The authority vouches for it; nothing more is known of it.
-            let identity = Identity::user(tenant, named);
-            return Ok(Login { identity, groups: Groups::NONE, valid_until: None });
+            return Ok(Login::new(Identity::user(tenant, named)));
         };
         if account.user.locked {
             return Err(Refusal::Locked);
@@ -449,7 +448,7 @@ fn name(user: &str) -> std::borrow::Cow<'_, str> {
 
 impl Account {
     fn login(&self) -> Login {
-        Login { identity: self.identity.clone(), groups: self.user.groups.clone(), valid_until: None }
+        Login { groups: self.user.groups.clone(), ..Login::new(self.identity.clone()) }
     }
 }
 
@@ -507,8 +506,7 @@ impl Realm for Visit {
 
     fn anonymous(&self, now: Instant) -> Result<Login, Reason> {
         let door = &self.peer.door;
-        let identity = Identity::anonymous(door.tenant, &door.listener);
-        let login = Login { identity, groups: Groups::NONE, valid_until: None };
+        let login = Login::new(Identity::anonymous(door.tenant, &door.listener));
         let attempt = self.authenticator.attempt(&self.peer, None, sasl::ANONYMOUS);
         self.authenticator.conclude(
             now,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use mynah_model::TenantId;
+use mynah_model::{Groups, TenantId};
 
 use super::*;
 use crate::peer::{Channel, Door};
@@ -261,7 +261,7 @@ impl VerifyToken for Issuer {
         if token == "bad" {
             Err(Reason::BadCredentials)
         } else {
-            Ok(Login { identity, groups: Groups::NONE, valid_until })
+            Ok(Login { valid_until, ..Login::new(identity) })
         }
     }
 }

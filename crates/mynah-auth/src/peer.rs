@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use mynah_model::{Groups, Identity, Instant, TenantId};
 
+use crate::grant::TokenRights;
+
 /// A listener, as logging in there depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Door {
@@ -97,6 +99,16 @@ pub struct Login {
     pub identity: Identity,
     /// The groups that it is in.
     pub groups: Groups,
+    /// What it may do at most, if its token says that.
+    pub rights: Option<TokenRights>,
     /// When the proof ends, if it does: a token's does.
     pub valid_until: Option<Instant>,
+}
+
+impl Login {
+    /// Somebody in no group, whose proof does not end.
+    #[must_use]
+    pub const fn new(identity: Identity) -> Self {
+        Self { identity, groups: Groups::NONE, rights: None, valid_until: None }
+    }
 }

@@ -2,12 +2,15 @@
 //! and, if it proves itself again, later.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use mynah_core::rules::Mandate;
 use mynah_model::{Groups, Identity, Instant, Reason};
 use mynah_stack::{Close, Credentials, Exchange, Outcome};
 
 use crate::connections::{ConnectionId, Phase, Proving};
 use crate::engine::{Engine, Event};
+use crate::lane::Lane;
 
 /// What a peer says of who it is.
 #[derive(Debug)]
@@ -43,6 +46,8 @@ pub struct Authenticated {
     pub identity: Identity,
     /// The groups that it is in.
     pub groups: Groups,
+    /// What it may do at most, if whoever vouches for it says that.
+    pub mandate: Option<Arc<Mandate>>,
     /// When the proof ends, and the connection with it, unless the peer has proved itself again.
     pub valid_until: Option<Instant>,
     /// What the method says last, if it has a last word.
@@ -51,7 +56,7 @@ pub struct Authenticated {
 
 impl From<Identity> for Authenticated {
     fn from(identity: Identity) -> Self {
-        Self { identity, groups: Groups::NONE, valid_until: None, last_word: None }
+        Self { identity, groups: Groups::NONE, mandate: None, valid_until: None, last_word: None }
     }
 }
 
@@ -71,23 +76,35 @@ impl Engine {
             Phase::Opening(open) => self.admit(now, id, open, result),
             phase => {
                 connection.phase = phase;
-                let same = |proved: Authenticated| {
-                    if connection.identity.as_ref() != Some(&proved.identity) {
-                        return Err(Reason::NotAuthorized);
-                    }
-                    (connection.groups, connection.valid_until) = (proved.groups, proved.valid_until);
-                    connection.rights = None;
-                    Ok(proved.last_word)
-                };
-                let result = result.and_then(same);
-                if result.is_err() {
-                    self.counters().logins_refused.add(1);
-                }
-                let result = result.as_ref().map(Option::as_deref).map_err(|reason| *reason);
-                self.tell(now, id, Outcome::Authenticated(result));
+                self.renew_proof(now, id, result);
             }
         }
         self.resume_input(now, id);
+    }
+
+    /// A peer whose session is open has proved who it is once more, or has not. What it has is looked at by what it may do
+    /// now.
+    fn renew_proof(&mut self, now: Instant, id: ConnectionId, result: Result<Authenticated, Reason>) {
+        let Lane { connections, judge, .. } = &mut self.lane;
+        let Some(connection) = connections.get_mut(id) else { return };
+        let same = |proved: Authenticated| {
+            if connection.identity.as_ref() != Some(&proved.identity) {
+                return Err(Reason::NotAuthorized);
+            }
+            judge.note_mandate(proved.mandate.as_deref());
+            (connection.groups, connection.valid_until) = (proved.groups, proved.valid_until);
+            (connection.mandate, connection.rights) = (proved.mandate, None);
+            Ok(proved.last_word)
+        };
+        let (result, session) = (result.and_then(same), connection.session());
+        if result.is_err() {
+            self.counters().logins_refused.add(1);
+        }
+        let proved = result.as_ref().map(Option::as_deref).map_err(|reason| *reason);
+        self.tell(now, id, Outcome::Authenticated(proved));
+        if let Some(session_ref) = session.filter(|_| result.is_ok() && !self.lane.judge.is_idle()) {
+            self.review_session(now, session_ref);
+        }
     }
 
     /// Hears that the peer of an [`Event::Authenticate`] has to say more.

@@ -64,14 +64,15 @@ impl Engine {
         open: Box<Open>,
         result: Result<Authenticated, Reason>,
     ) {
-        let Authenticated { identity, groups, valid_until, last_word } = match result {
+        let Authenticated { identity, groups, mandate, valid_until, last_word } = match result {
             Ok(authenticated) => authenticated,
             Err(reason) => {
                 self.counters().logins_refused.add(1);
                 return self.tell_opened(now, id, Err(reason));
             }
         };
-        let mut admission = Admission { open, identity, groups, valid_until, last_word, assigned: false };
+        let mut admission =
+            Admission { open, identity, groups, mandate, valid_until, last_word, assigned: false };
         let Some(session) = &mut admission.open.session else { return self.attach(now, id, admission) };
         if session.client_id.starts_with(BRIDGE_PREFIX.as_bytes()) && !self.is_own(id) {
             let who = (admission.identity.clone(), session.client_id.clone());
@@ -124,8 +125,9 @@ impl Engine {
     /// This worker owns the session: takes it over or makes it, and tells the peer.
     pub(crate) fn attach(&mut self, now: Instant, id: ConnectionId, admission: Admission) {
         self.lane.journal.begin();
-        let Admission { mut open, identity, groups, valid_until, last_word, assigned } = admission;
-        if let Err(reason) = self.let_in(id, &open, &identity, groups) {
+        let admitted = self.let_in(id, &admission);
+        let Admission { mut open, identity, valid_until, last_word, assigned, .. } = admission;
+        if let Err(reason) = admitted {
             self.counters().logins_refused.add(1);
             self.audit_shut_out(now, id, (&identity, wanted(&open)), reason);
             return self.tell_opened(now, id, Err(reason));

@@ -14,6 +14,7 @@ use crate::process::{Finished, Process};
 pub struct Setup {
     workers: u16,
     users: Vec<(String, String)>,
+    files: Vec<(String, String)>,
     first: String,
     more: String,
 }
@@ -22,13 +23,20 @@ impl Setup {
     /// A broker that lets everybody in, with a number of worker threads.
     #[must_use]
     pub fn workers(workers: u16) -> Self {
-        Self { workers, users: Vec::new(), first: String::new(), more: String::new() }
+        Self { workers, users: Vec::new(), files: Vec::new(), first: String::new(), more: String::new() }
     }
 
     /// Adds a user. From the first one on, whoever has no password stays outside.
     #[must_use]
     pub fn user(mut self, name: &str, password: &str) -> Self {
         self.users.push((name.to_owned(), password.to_owned()));
+        self
+    }
+
+    /// Puts a file into the folder of the configuration.
+    #[must_use]
+    pub fn file(mut self, name: &str, content: &str) -> Self {
+        self.files.push((name.to_owned(), content.to_owned()));
         self
     }
 
@@ -59,6 +67,9 @@ impl Setup {
             let mut add = Broker::program();
             add.args(["user", "add"]).arg(folder.path("users")).arg(name);
             let _ = Process::start_with(&mut add, format!("{password}\n").into_bytes()).finish().success();
+        }
+        for (name, content) in &self.files {
+            folder.write(name, content);
         }
         Broker::start(folder, &self.configuration())
     }

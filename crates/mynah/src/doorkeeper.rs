@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use mynah_auth::sasl;
-use mynah_auth::{Authenticator, Certificate, Channel, Door, Login, Peer};
+use mynah_auth::{Authenticator, Certificate, Channel, Door, Login, Peer, TokenRights};
+use mynah_core::rules::{Mandate, RuleError, RuleFilter};
 use mynah_engine::{AlternativeName, Authenticated, PeerCertificate};
 use mynah_model::{Instant, Reason};
 use mynah_net::{Answer, Caller, ChannelBinding, Mechanism, Verify};
@@ -60,7 +61,7 @@ impl Verify for Doorkeeper {
         let password = credentials.password.as_deref().unwrap_or_default();
         let peer = self.peer(caller).ok()?;
         let result = self.authenticator.recall(now, &peer, &credentials.user, password)?;
-        Some(result.map(|login| authenticated(login, None)))
+        Some(result.and_then(|login| authenticated(login, None)))
     }
 
     fn verify(
@@ -72,12 +73,12 @@ impl Verify for Doorkeeper {
         let password = credentials.password.as_deref().unwrap_or_default();
         let login =
             self.authenticator.verify_password(now, &self.peer(caller)?, &credentials.user, password)?;
-        Ok(authenticated(login, None))
+        authenticated(login, None)
     }
 
     fn certified(&self, now: Instant, caller: &Caller, user: Option<&str>) -> Result<Authenticated, Reason> {
         let login = self.authenticator.verify_certificate(now, &self.peer(caller)?, user)?;
-        Ok(authenticated(login, None))
+        authenticated(login, None)
     }
 
     fn begin(&self, caller: &Caller, method: &str) -> Result<Box<dyn Mechanism>, Reason> {
@@ -95,14 +96,23 @@ impl Mechanism for Exchange {
     fn step(&mut self, now: Instant, message: &[u8]) -> Result<Answer, Reason> {
         Ok(match self.0.step(now, message)? {
             sasl::Answer::Challenge(challenge) => Answer::Challenge(challenge),
-            sasl::Answer::Proved { login, last_word } => Answer::Proved(authenticated(login, last_word)),
+            sasl::Answer::Proved { login, last_word } => Answer::Proved(authenticated(login, last_word)?),
         })
     }
 }
 
-fn authenticated(login: Login, last_word: Option<Box<[u8]>>) -> Authenticated {
-    let Login { identity, groups, valid_until } = login;
-    Authenticated { identity, groups, valid_until, last_word }
+/// A login as the workers hear of it. Rights that are not understood were refused before.
+fn authenticated(login: Login, last_word: Option<Box<[u8]>>) -> Result<Authenticated, Reason> {
+    let Login { identity, groups, rights, valid_until } = login;
+    let mandate = rights.as_ref().map(mandate).transpose().map_err(|_| Reason::BadCredentials)?;
+    Ok(Authenticated { identity, groups, mandate: mandate.map(Arc::new), valid_until, last_word })
+}
+
+/// The rights of a token, as rules understand them.
+pub(crate) fn mandate(rights: &TokenRights) -> Result<Mandate, RuleError> {
+    let filters =
+        |texts: &[String]| texts.iter().map(|text| RuleFilter::new(text)).collect::<Result<Vec<_>, _>>();
+    Ok(Mandate::new(filters(&rights.publish)?, filters(&rights.subscribe)?))
 }
 
 fn described(certificate: &PeerCertificate) -> Certificate {

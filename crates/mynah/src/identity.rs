@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 
 use crate::complaint::Complaint;
 use crate::config;
+use crate::doorkeeper::mandate;
 
 /// Others that say who a peer is. They are asked on the runtime, while threads of their own wait.
 pub(crate) struct Others {
@@ -91,7 +92,7 @@ impl VerifyToken for Others {
         let tokens = self.tokens.as_ref().ok_or(Reason::BadCredentials)?;
         let login = remote::Login { tenant: peer.door.tenant, ..remote::Login::default() };
         let grant = self.runtime.block_on(judged(tokens, token, None, &login))?;
-        Ok(proved(grant, now, wall()))
+        proved(grant, now, wall())
     }
 
     fn takes_tokens(&self) -> bool {
@@ -124,7 +125,7 @@ impl VerifyToken for Others {
             }),
         };
         let asked = self.runtime.block_on(self.ask(&login));
-        Some(asked.map(|grant| proved(grant, now, wall())))
+        Some(asked.and_then(|grant| proved(grant, now, wall())))
     }
 }
 
@@ -142,16 +143,22 @@ async fn judged(
     })
 }
 
-/// A grant as the workers hear of it, whose clock begins with the broker.
-fn proved(grant: Grant, now: Instant, wall: WallTime) -> Login {
+/// A grant by the clock of the workers, which begins with the broker. A token whose rights cannot be understood is refused:
+/// nobody knows what its bearer may do.
+fn proved(grant: Grant, now: Instant, wall: WallTime) -> Result<Login, Reason> {
+    if let Some(Err(error)) = grant.rights.as_ref().map(mandate) {
+        tracing::info!(identity = grant.identity.name(), %error, "a token is refused: its rights are not understood");
+        return Err(Reason::BadCredentials);
+    }
     let left = |until: WallTime| {
         now + Duration::from_millis(until.as_unix_millis().saturating_sub(wall.as_unix_millis()))
     };
-    Login {
+    Ok(Login {
         identity: grant.identity,
         groups: grant.groups.iter().map(AsRef::as_ref).collect(),
+        rights: grant.rights,
         valid_until: grant.valid_until.map(left),
-    }
+    })
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
@@ -176,6 +183,7 @@ fn wall() -> WallTime {
 
 #[cfg(test)]
 mod tests {
+    use mynah_auth::TokenRights;
     use mynah_model::{Identity, TenantId};
 
     use super::*;
@@ -189,10 +197,19 @@ mod tests {
             valid_until: Some(WallTime::from_unix_millis(until)),
         };
         let (now, wall) = (Instant::from_micros(7), WallTime::from_unix_millis(1_000_000));
-        let login = proved(grant(1_002_000), now, wall);
+        let login = proved(grant(1_002_000), now, wall).unwrap();
         assert_eq!(login.valid_until, Some(Instant::from_micros(2_000_007)));
         assert!(login.groups.iter().eq(["a", "b"]));
-        assert_eq!(proved(grant(5), now, wall).valid_until, Some(now));
+        assert_eq!(proved(grant(5), now, wall).unwrap().valid_until, Some(now));
+        let named = |filter: &str| {
+            let rights = TokenRights { publish: vec![filter.to_owned()], subscribe: Vec::new() };
+            proved(Grant { rights: Some(rights), ..grant(1_002_000) }, now, wall)
+                .map(|login| login.rights.is_some())
+        };
+        assert_eq!(named("devices/%u/#"), Ok(true));
+        for wrong in ["a#", "", "devices/x%u", "a\0"] {
+            assert_eq!(named(wrong), Err(Reason::BadCredentials), "{wrong}");
+        }
         assert_eq!(hexadecimal(&[0, 0xab]), "00ab");
     }
 }

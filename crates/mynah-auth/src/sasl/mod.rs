@@ -97,7 +97,7 @@ fn acting_for(login: &Login, authzid: &str) -> Result<(), Reason> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use mynah_model::{Groups, Identity, TenantId};
+    use mynah_model::{Identity, TenantId};
 
     use super::*;
 
@@ -109,7 +109,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn login(name: &str) -> Login {
-        Login { identity: Identity::user(TenantId::DEFAULT, name), groups: Groups::NONE, valid_until: None }
+        Login::new(Identity::user(TenantId::DEFAULT, name))
     }
 
     impl Realm for Village {

@@ -140,11 +140,16 @@ impl Issuer {
 
     /// A token for `ada` that ends `seconds` from now.
     pub(crate) fn token(&self, audience: &str, seconds: i64) -> String {
+        self.token_with(audience, seconds, "")
+    }
+
+    /// The same with more claims, each behind a comma.
+    pub(crate) fn token_with(&self, audience: &str, seconds: i64, more: &str) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let end = now.checked_add_signed(seconds).unwrap();
         let header = format!("{{\"alg\":\"RS256\",\"kid\":\"{}\"}}", self.id);
         let claims =
-            format!("{{\"iss\":\"the issuer\",\"aud\":\"{audience}\",\"sub\":\"ada\",\"exp\":{end}}}");
+            format!("{{\"iss\":\"the issuer\",\"aud\":\"{audience}\",\"sub\":\"ada\",\"exp\":{end}{more}}}");
         let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
         let (text, signature) = (self.folder.write("text", &signed), self.folder.path("signature"));
         let mut command = Command::new("openssl");

@@ -20,11 +20,11 @@ const NONCE_BYTES: usize = 18;
 
 /// Verifies tokens that others have given to peers. Asked on threads that serve no connection.
 pub trait VerifyToken: Send + Sync {
-    /// Whom the token is for, for how long, and in which groups.
+    /// Whom the token is for, for how long, and in which groups. `user` is who the peer says it is besides, if it does.
     ///
     /// # Errors
     /// Why it proves nothing.
-    fn verify(&self, now: Instant, peer: &Peer, token: &str) -> Result<Login, Reason>;
+    fn verify(&self, now: Instant, peer: &Peer, user: Option<&str>, token: &str) -> Result<Login, Reason>;
 
     /// Whether there are tokens that it takes at all.
     fn takes_tokens(&self) -> bool {
@@ -268,7 +268,7 @@ impl Authenticator {
             && let Some(others) = &self.tokens
             && let Some(result) = others.verify_stranger(now, attempt.peer, name, password)
         {
-            return result.map_err(Refusal::Stranger);
+            return result.map_err(Refusal::Stranger).and_then(|login| unlocked(&self.users(), login));
         }
         // Both are always looked up, so that it takes the same time whether there is such a user.
         let stand_in = users.stand_in(tenant, name);
@@ -441,6 +441,12 @@ impl Authenticator {
 const PASSWORD: &str = "password";
 const CERTIFICATE: &str = "certificate";
 
+/// Somebody for whom others vouch, unless the users file has it locked: that holds whatever the proof.
+fn unlocked(users: &Users, login: Login) -> Result<Login, Refusal> {
+    let account = users.account(login.identity.tenant(), login.identity.name());
+    if account.is_some_and(|account| account.user.locked) { Err(Refusal::Locked) } else { Ok(login) }
+}
+
 /// A name as users' names are written. One that SASL does not take is nobody's.
 fn name(user: &str) -> std::borrow::Cow<'_, str> {
     prepared(user).unwrap_or(std::borrow::Cow::Borrowed(user))
@@ -515,15 +521,19 @@ impl Realm for Visit {
         )
     }
 
-    fn token(&self, now: Instant, token: &str) -> Result<Login, Reason> {
+    fn token(&self, now: Instant, user: Option<&str>, token: &str) -> Result<Login, Reason> {
         let own = &self.authenticator;
-        let attempt = own.attempt(&self.peer, None, sasl::OAUTHBEARER);
+        let attempt = own.attempt(&self.peer, user, sasl::OAUTHBEARER);
         let judge = || {
             if !own.throttle().admits(now, attempt.origin) {
                 return Err(Refusal::Throttled);
             }
             let tokens = own.tokens.as_ref().ok_or(Refusal::Token(Reason::BadAuthenticationMethod))?;
-            tokens.verify(now, &self.peer, token).map_err(Refusal::Token)
+            let login = tokens.verify(now, &self.peer, user, token).map_err(Refusal::Token)?;
+            if user.is_some_and(|user| user != login.identity.name()) {
+                return Err(Refusal::Token(Reason::NotAuthorized));
+            }
+            unlocked(&own.users(), login)
         };
         own.conclude(now, &attempt, judge())
     }

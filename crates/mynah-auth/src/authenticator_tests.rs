@@ -255,7 +255,7 @@ fn certificates_name_their_owners_as_the_listener_reads_them() {
 struct Issuer;
 
 impl VerifyToken for Issuer {
-    fn verify(&self, now: Instant, _: &Peer, token: &str) -> Result<Login, Reason> {
+    fn verify(&self, now: Instant, _: &Peer, _: Option<&str>, token: &str) -> Result<Login, Reason> {
         let identity = Identity::user(TenantId::DEFAULT, token);
         let valid_until = Some(now + Duration::from_secs(60));
         if token == "bad" {
@@ -264,6 +264,38 @@ impl VerifyToken for Issuer {
             Ok(Login { valid_until, ..Login::new(identity) })
         }
     }
+
+    fn verify_stranger(
+        &self,
+        now: Instant,
+        peer: &Peer,
+        _: &str,
+        password: &[u8],
+    ) -> Option<Result<Login, Reason>> {
+        Some(self.verify(now, peer, None, str::from_utf8(password).ok()?))
+    }
+}
+
+#[test]
+fn nothing_lets_in_whom_the_users_file_has_locked_or_somebody_else_than_the_token_is_for() {
+    let users = Users::new(&file(), &Tenants::default(), None).unwrap();
+    let issuer: Arc<dyn VerifyToken> = Arc::new(Issuer);
+    let own = Arc::new(Authenticator::new(users, ThrottleSettings::default(), Some(issuer), |_| {}).unwrap());
+    let said = |message: &str| {
+        let mut bearer = own.begin(certified(IdentityFrom::CommonName, [1; 32]), "OAUTHBEARER").unwrap();
+        match bearer.step(NOW, message.as_bytes()) {
+            Ok(Answer::Proved { login, .. }) => Ok(login.identity.name().to_owned()),
+            Ok(Answer::Challenge(_)) => Err(bearer.step(NOW, b"\x01").err().unwrap()),
+            Err(reason) => Err(reason),
+        }
+    };
+    assert_eq!(said("n,,\x01auth=Bearer bob\x01\x01"), Ok("bob".to_owned()));
+    assert_eq!(said("n,a=bob,\x01auth=Bearer bob\x01\x01"), Ok("bob".to_owned()));
+    assert_eq!(said("n,a=eve,\x01auth=Bearer bob\x01\x01"), Err(Reason::NotAuthorized));
+    assert_eq!(said("n,,\x01auth=Bearer loc\x01\x01"), Err(Reason::BadCredentials));
+    let stranger = |password: &[u8]| named(own.verify_password(NOW, &peer(), "stranger", password));
+    assert_eq!(stranger(b"bob"), Ok("bob".to_owned()));
+    assert_eq!(stranger(b"loc"), Err(Reason::BadCredentials));
 }
 
 #[test]

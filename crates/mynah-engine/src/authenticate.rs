@@ -148,7 +148,7 @@ impl Engine {
             let Some(connection) = self.lane.connections.get_mut(id) else { continue };
             match connection.identity.as_ref().and_then(|identity| standings.get(identity)) {
                 Some(Some(groups)) => self.change_groups(now, id, groups),
-                Some(None) => self.expel(now, id),
+                Some(None) => self.expel(now, id, Reason::NotAuthorized),
                 None => {}
             }
         }
@@ -167,9 +167,9 @@ impl Engine {
     }
 
     /// Ends a connection whose peer may not be here any more, as if it had broken.
-    pub(crate) fn expel(&mut self, now: Instant, id: ConnectionId) {
-        self.tell(now, id, Outcome::Ended(Reason::NotAuthorized));
+    pub(crate) fn expel(&mut self, now: Instant, id: ConnectionId, reason: Reason) {
+        self.tell(now, id, Outcome::Ended(reason));
         self.run(now, id, &mut &[][..]);
-        self.end(now, id, Close::new(Reason::NotAuthorized, true));
+        self.end(now, id, Close::new(reason, true));
     }
 }

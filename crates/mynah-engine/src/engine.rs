@@ -557,7 +557,7 @@ impl Engine {
             return self.finish(id);
         }
         if connection.valid_until.is_some_and(|until| until <= now) {
-            return self.expel(now, id);
+            return self.expel(now, id, Reason::ProofExpired);
         }
         if connection.paused.is_some_and(|until| until <= now) {
             return self.go_on(now, id);

@@ -438,7 +438,7 @@ impl Engine {
         let id = ConnectionId { slot, generation: connection.generation };
         let Some(rights) = judge.renew(&self.shared, connection) else { return };
         if !rights.permits_at_all(Action::Connect) {
-            return self.expel(now, id);
+            return self.expel(now, id, Reason::NotAuthorized);
         }
         let is_limited = rights.quota().connections.is_some();
         if is_limited
@@ -449,7 +449,7 @@ impl Engine {
             connection.counted = self.shared.crowd.enter(identity, u32::MAX);
         }
         if self.review_subscriptions(now, session_ref) {
-            self.expel(now, id);
+            self.expel(now, id, Reason::NotAuthorized);
         }
     }
 

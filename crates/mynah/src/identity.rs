@@ -88,10 +88,10 @@ impl Others {
 }
 
 impl VerifyToken for Others {
-    fn verify(&self, now: Instant, peer: &Peer, token: &str) -> Result<Login, Reason> {
+    fn verify(&self, now: Instant, peer: &Peer, user: Option<&str>, token: &str) -> Result<Login, Reason> {
         let tokens = self.tokens.as_ref().ok_or(Reason::BadCredentials)?;
         let login = remote::Login { tenant: peer.door.tenant, ..remote::Login::default() };
-        let grant = self.runtime.block_on(judged(tokens, token, None, &login))?;
+        let grant = self.runtime.block_on(judged(tokens, token, user, &login))?;
         proved(grant, now, wall())
     }
 

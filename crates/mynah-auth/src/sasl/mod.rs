@@ -65,8 +65,8 @@ pub(crate) trait Realm: Send {
     /// Who a peer is that does not want to say.
     fn anonymous(&self, now: Instant) -> Result<Login, Reason>;
 
-    /// Whom a token is for.
-    fn token(&self, now: Instant, token: &str) -> Result<Login, Reason>;
+    /// Whom a token is for, which has to be `user` if the peer says who it is: nobody acts for others.
+    fn token(&self, now: Instant, user: Option<&str>, token: &str) -> Result<Login, Reason>;
 
     /// What ties an exchange to the TLS below it, by the name of the kind (RFC 9266, RFC 5929).
     fn channel_binding(&self, kind: &str) -> Option<&[u8]>;
@@ -140,8 +140,12 @@ pub(crate) mod tests {
             Ok(login("anybody"))
         }
 
-        fn token(&self, _: Instant, token: &str) -> Result<Login, Reason> {
-            if token == "token" { Ok(login("user")) } else { Err(Reason::BadCredentials) }
+        fn token(&self, _: Instant, user: Option<&str>, token: &str) -> Result<Login, Reason> {
+            match (token, user) {
+                ("token", None | Some("user")) => Ok(login("user")),
+                ("token", Some(_)) => Err(Reason::NotAuthorized),
+                _ => Err(Reason::BadCredentials),
+            }
         }
 
         fn channel_binding(&self, kind: &str) -> Option<&[u8]> {

@@ -162,7 +162,7 @@ fn a_connection_ends_with_the_proof_of_its_identity() {
         broker.advance(Duration::from_secs(59));
         assert!(broker.is_connected(peer));
         broker.advance(Duration::from_millis(1_002));
-        assert_eq!(broker.hear(peer), "ended not authorized\n");
+        assert_eq!(broker.hear(peer), "ended proof of identity expired\n");
         assert!(!broker.is_connected(peer));
 
         let again = proved_for_a_minute(&mut broker, name);

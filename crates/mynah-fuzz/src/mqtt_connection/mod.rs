@@ -38,6 +38,7 @@ const REASONS: [Reason; 8] = [
     Reason::ServerBusy,
     Reason::TakenOver,
     Reason::SlowConsumer,
+    Reason::ProofExpired,
 ];
 
 /// Carries out `data`: a byte of settings, or two, then either one stream that is read in several ways, or a script.

@@ -56,14 +56,18 @@ fn peer() -> Peer {
         identity_from: None,
     };
     let address = Some("192.0.2.1".parse().unwrap());
-    Peer { door: Arc::new(door), address, is_local: false, certificate: None, channel: None }
+    Peer { door: Arc::new(door), client_id: None, address, is_local: false, certificate: None, channel: None }
 }
 
 /// A peer by TLS that has shown a certificate.
 fn certified(from: IdentityFrom, sha256: [u8; 32]) -> Peer {
     let door = Door { identity_from: Some(from), ..(*peer().door).clone() };
-    let certificate =
-        Certificate { sha256, common_name: Some("ada".into()), names: ["sam".into(), "x".into()].into() };
+    let certificate = Certificate {
+        sha256,
+        subject: "CN=ada".into(),
+        common_name: Some("ada".into()),
+        names: ["sam".into(), "x".into()].into(),
+    };
     let channel = Some(Channel { exporter: Some([1; 32].into()), server_end_point: None });
     Peer { door: Arc::new(door), certificate: Some(Arc::new(certificate)), channel, ..peer() }
 }
@@ -237,7 +241,12 @@ fn certificates_name_their_owners_as_the_listener_reads_them() {
     assert_eq!(named(own.verify_certificate(NOW, &peer(), None)), Err(Reason::BadCredentials));
     let named_by = |name: &str, sha256| {
         let mut peer = certified(IdentityFrom::CommonName, sha256);
-        let certificate = Certificate { sha256, common_name: Some(name.into()), names: Box::new([]) };
+        let certificate = Certificate {
+            sha256,
+            subject: Box::default(),
+            common_name: Some(name.into()),
+            names: Box::new([]),
+        };
         peer.certificate = Some(Arc::new(certificate));
         own.verify_certificate(NOW, &peer, None)
     };

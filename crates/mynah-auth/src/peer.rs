@@ -43,6 +43,8 @@ pub enum IdentityFrom {
 pub struct Peer {
     /// Where it came in.
     pub door: Arc<Door>,
+    /// The client identifier that it gives itself, if it does.
+    pub client_id: Option<Box<str>>,
     /// Its address; none is this machine's, by a Unix socket.
     pub address: Option<IpAddr>,
     /// Whether nothing that it says leaves this machine.
@@ -58,6 +60,8 @@ pub struct Peer {
 pub struct Certificate {
     /// Its SHA-256.
     pub sha256: [u8; 32],
+    /// Its subject as a line of text (RFC 4514).
+    pub subject: Box<str>,
     /// The common name of its subject.
     pub common_name: Option<Box<str>>,
     /// The alternative names of its subject that are text.

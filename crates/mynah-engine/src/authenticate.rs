@@ -132,6 +132,18 @@ impl Engine {
         self.verify(id, attempt);
     }
 
+    /// The client identifier that the peer asks for or has; none if it leaves that to the broker.
+    #[must_use]
+    pub fn claimed_client_id(&self, id: ConnectionId) -> Option<&[u8]> {
+        let connection = self.lane.connections.get(id)?;
+        let client_id = match &connection.phase {
+            Phase::Opening(open) => &open.session.as_ref()?.client_id,
+            Phase::Open(session) => &self.lane.sessions.key(*session)?.client_id,
+            Phase::New | Phase::Leaving(_) | Phase::Detached | Phase::Closing(_) => return None,
+        };
+        Some(&**client_id).filter(|client_id| !client_id.is_empty())
+    }
+
     /// Has verified elsewhere what a peer says.
     pub(crate) fn verify(&mut self, id: ConnectionId, attempt: Attempt) {
         if let Some(connection) = self.lane.connections.get_mut(id) {

@@ -7,10 +7,13 @@ use std::sync::Arc;
 use mynah_engine::PeerCertificate;
 
 /// A peer that says who it is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Caller {
     /// The place of its listener in [`mynah_engine::Settings::listeners`].
     pub listener: u16,
+    /// The client identifier that it asks for or has, if it is text. None leaves it to the broker, or belongs to a protocol that
+    /// has none.
+    pub client_id: Option<Box<str>>,
     /// Its address, as a proxy has told it if there is one. None for a Unix socket, and for a program in this process.
     pub address: Option<IpAddr>,
     /// Whether nothing between it and the broker leaves this machine.

@@ -491,6 +491,11 @@ impl Worker {
             self.entrances.get(usize::from(listener)).is_some_and(|e| !e.proxies.is_empty());
         let caller = Caller {
             listener,
+            client_id: self
+                .engine
+                .claimed_client_id(connection)
+                .and_then(|id| str::from_utf8(id).ok())
+                .map(Box::from),
             address: peer.ip(),
             is_local: !is_behind_proxy && peer.is_local(),
             certificate: self.engine.certificate(connection).map(Arc::clone),

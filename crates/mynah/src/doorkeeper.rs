@@ -39,6 +39,7 @@ impl Doorkeeper {
         let door = self.doors.get(usize::from(caller.listener)).ok_or(Reason::BadCredentials)?;
         Ok(Peer {
             door: Arc::clone(door),
+            client_id: caller.client_id.clone(),
             address: caller.address,
             is_local: caller.is_local,
             certificate: caller.certificate.as_deref().map(|certificate| Arc::new(described(certificate))),
@@ -123,6 +124,7 @@ fn described(certificate: &PeerCertificate) -> Certificate {
     });
     Certificate {
         sha256: certificate.sha256,
+        subject: certificate.subject.clone(),
         common_name: certificate.common_name.clone(),
         names: names.collect(),
     }
@@ -172,7 +174,7 @@ mod tests {
     #[test]
     fn what_a_peer_says_reaches_the_authenticator() {
         let own = doorkeeper();
-        let caller = Caller { listener: 0, address: None, is_local: true, certificate: None, channel: None };
+        let caller = Caller { is_local: true, ..Caller::default() };
         let credentials =
             |password: &[u8]| Credentials { user: "ada".into(), password: Some(password.into()) };
         assert!(own.recall(NOW, &caller, &credentials(b"engine")).is_none());
@@ -191,7 +193,13 @@ mod tests {
         assert_eq!(own.begin(&elsewhere, "PLAIN").err(), Some(Reason::BadAuthenticationMethod));
 
         let names = [AlternativeName::Uri("urn:dev:7".into())].into();
-        let certificate = PeerCertificate { der: Box::default(), sha256: [0; 32], common_name: None, names };
+        let certificate = PeerCertificate {
+            der: Box::default(),
+            sha256: [0; 32],
+            subject: Box::default(),
+            common_name: None,
+            names,
+        };
         let certified = Caller { certificate: Some(Arc::new(certificate)), ..caller };
         let proved = own.certified(NOW, &certified, None).unwrap();
         assert_eq!(proved.identity.name(), "urn:dev:7");

@@ -115,11 +115,12 @@ impl VerifyToken for Others {
             tenant: peer.door.tenant,
             user,
             password: Some(password).filter(|password| !password.is_empty()),
-            client_id: None,
+            client_id: peer.client_id.as_deref(),
             address: peer.address,
             listener: Some(&peer.door.listener),
             protocol: Some(peer.door.protocol),
             certificate: certificate.map(|(certificate, fingerprint)| remote::Certificate {
+                subject: &certificate.subject,
                 common_name: certificate.common_name.as_deref(),
                 fingerprint,
             }),

@@ -110,7 +110,13 @@ fn a_verdict_that_comes_too_late_or_unasked_changes_nothing() {
 
 fn certificate(name: &str) -> Arc<PeerCertificate> {
     let (der, names) = (Box::default(), Box::default());
-    Arc::new(PeerCertificate { der, sha256: [0; 32], common_name: Some(name.into()), names })
+    Arc::new(PeerCertificate {
+        der,
+        sha256: [0; 32],
+        subject: Box::default(),
+        common_name: Some(name.into()),
+        names,
+    })
 }
 
 #[test]

@@ -344,6 +344,10 @@ impl Authenticator {
             named.filter(|named| user.is_none_or(|user| name(user) == *named)).ok_or(Refusal::Certificate)?;
         let (users, tenant) = (self.users(), peer.door.tenant);
         let Some(account) = users.account(tenant, named) else {
+            if peer.door.is_named {
+                // The authority knows nothing of tenants.
+                return Err(Refusal::Certificate);
+            }
             // The authority vouches for it; nothing more is known of it.
             return Ok(Login::new(Identity::user(tenant, named)));
         };

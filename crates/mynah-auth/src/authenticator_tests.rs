@@ -50,6 +50,7 @@ fn peer() -> Peer {
         listener: "mqtt".into(),
         protocol: "mqtt",
         tenant: TenantId::DEFAULT,
+        is_named: false,
         anonymous: false,
         passwords: true,
         plaintext_auth: false,
@@ -259,6 +260,40 @@ fn certificates_name_their_owners_as_the_listener_reads_them() {
     assert_eq!(named(named_by("loc", [1; 32])), Err(Reason::BadCredentials));
     assert_eq!(named(named_by("cer", [8; 32])), Err(Reason::BadCredentials), "another one than its own");
     assert_eq!(named(named_by("cer", [7; 32])), Ok("cer".to_owned()));
+}
+
+#[test]
+fn only_the_users_file_proves_that_somebody_is_of_a_tenant_that_it_names() {
+    let mut file = UsersFile::new(Path::new("users"));
+    for name in ["ada", "cer"] {
+        let mut user = User::new(name);
+        (user.tenant, user.password) = (Some("factory".into()), Some(cheap_hash(b"steam")));
+        file.add(user).unwrap();
+    }
+    let factory = TenantId::new(1);
+    let tenants = Tenants::from_iter([("factory".into(), factory)]);
+    let users = Users::new(&file, &tenants, None).unwrap();
+    let own = Authenticator::new(users, ThrottleSettings::default(), None, |_| {}).unwrap();
+    let named = |peer: Peer| Peer { door: Arc::new(peer.door.of_tenant(factory)), ..peer };
+    let password = |peer: &Peer| own.verify_password(NOW, peer, "ada", b"steam");
+    assert_eq!(password(&peer()).err(), Some(Reason::BadCredentials));
+    assert_eq!(password(&named(peer())).unwrap().identity, Identity::user(factory, "ada"));
+    let shown = |name: &str| {
+        let certificate = Certificate { common_name: Some(name.into()), ..Certificate::default() };
+        Peer { certificate: Some(Arc::new(certificate)), ..certified(IdentityFrom::CommonName, [9; 32]) }
+    };
+    let by_certificate = |peer: &Peer| own.verify_certificate(NOW, peer, None).map(|login| login.identity);
+    assert_eq!(by_certificate(&shown("eve")), Ok(Identity::user(TenantId::DEFAULT, "eve")));
+    assert_eq!(
+        by_certificate(&named(shown("eve"))),
+        Err(Reason::BadCredentials),
+        "no authority knows of tenants"
+    );
+    assert_eq!(by_certificate(&named(shown("cer"))), Ok(Identity::user(factory, "cer")));
+    let open = Peer { door: Arc::new(Door { anonymous: true, ..(*peer().door).clone() }), ..peer() };
+    assert!(
+        own.mechanisms(&open).contains(&"ANONYMOUS") && !own.mechanisms(&named(open)).contains(&"ANONYMOUS")
+    );
 }
 
 struct Issuer;

@@ -17,6 +17,9 @@ pub struct Door {
     pub protocol: &'static str,
     /// Whose users come in there.
     pub tenant: TenantId,
+    /// Whether that is a tenant that the peer has named, and not the listener's: only the users file, and tokens that name a
+    /// tenant, prove that somebody belongs there.
+    pub is_named: bool,
     /// Whether a peer need not say who it is.
     pub anonymous: bool,
     /// Whether a password may prove who a peer is.
@@ -25,6 +28,14 @@ pub struct Door {
     pub plaintext_auth: bool,
     /// What of a certificate says who the peer is, if that is enough.
     pub identity_from: Option<IdentityFrom>,
+}
+
+impl Door {
+    /// The same door for those who have named a tenant.
+    #[must_use]
+    pub fn of_tenant(&self, tenant: TenantId) -> Self {
+        Self { tenant, is_named: true, anonymous: false, ..self.clone() }
+    }
 }
 
 /// What of a certificate says who the peer is.
@@ -56,7 +67,7 @@ pub struct Peer {
 }
 
 /// What is used of a certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Certificate {
     /// Its SHA-256.
     pub sha256: [u8; 32],

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use mynah_core::rules::Mandate;
-use mynah_model::{Groups, Identity, Instant, Reason};
+use mynah_model::{Groups, Identity, Instant, Reason, TenantId};
 use mynah_stack::{Close, Credentials, Exchange, Outcome};
 
 use crate::connections::{ConnectionId, Phase, Proving};
@@ -130,6 +130,23 @@ impl Engine {
             _ => return self.tell(now, id, Outcome::Ended(Reason::ProtocolViolation)),
         };
         self.verify(id, attempt);
+    }
+
+    /// The tenant that the peer has named, or is in, if that is another one than its listener's: only what knows of tenants
+    /// proves that it belongs there.
+    #[must_use]
+    pub fn claimed_tenant(&self, id: ConnectionId) -> Option<TenantId> {
+        let connection = self.lane.connections.get(id)?;
+        let door = &self.shared.listeners[usize::from(connection.listener)];
+        let own = connection.identity.as_ref().map(Identity::tenant);
+        own.filter(|own| *own != door.tenant).or(connection.named)
+    }
+
+    /// Hears by which name of a host the transport was asked for the broker; before its first bytes.
+    pub fn handle_host(&mut self, id: ConnectionId, host: Box<str>) {
+        if let Some(connection) = self.lane.connections.get_mut(id) {
+            connection.host = Some(host);
+        }
     }
 
     /// The client identifier that the peer asks for or has; none if it leaves that to the broker.

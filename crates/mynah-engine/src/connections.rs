@@ -85,6 +85,10 @@ pub(crate) struct Connection {
     pub(crate) opened_at: Instant,
     /// When the proof of the identity ends.
     pub(crate) valid_until: Option<Instant>,
+    /// The host that the transport was asked for; until the peer asks to be let in.
+    pub(crate) host: Option<Box<str>>,
+    /// The tenant that the peer has named, if that is another one than its listener's.
+    pub(crate) named: Option<TenantId>,
     /// The certificate that the peer has shown, if its transport asks for one.
     pub(crate) certificate: Option<Arc<PeerCertificate>>,
     /// Where the peer is, if that is an address of the internet.
@@ -201,6 +205,8 @@ impl Connections {
             mandate: None,
             opened_at: Instant::ZERO,
             valid_until: None,
+            host: None,
+            named: None,
             certificate: None,
             address: None,
             rights: None,

@@ -22,6 +22,11 @@ impl Engine {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         let door = &self.shared.listeners[usize::from(connection.listener)];
         let verifies = self.shared.verifies_credentials;
+        let host = connection.host.take();
+        let named = open.tenant.as_deref().or(host.as_deref());
+        let named = named.and_then(|name| self.shared.tenant_named(name));
+        connection.named = named.filter(|named| *named != door.tenant && !door.is_own);
+        let is_elsewhere = connection.named.is_some();
         let certifies = door.certificates && connection.certificate.is_some();
         let attempt = match (open.exchange.take(), open.credentials.take()) {
             (Some(exchange), _) => Some(Attempt::Begin(exchange)),
@@ -40,6 +45,15 @@ impl Engine {
                 let user = attempt.user().map(|user| shown(user.as_bytes()));
                 self.audit_unheard(now, id, user, "nothing that proves who a peer is can be verified");
                 Err(Reason::BadAuthenticationMethod)
+            }
+            (None, Some(_)) if is_elsewhere => {
+                self.audit_unheard(
+                    now,
+                    id,
+                    None,
+                    "nothing proves that the peer is of the tenant that it names",
+                );
+                Err(Reason::BadCredentials)
             }
             (None, Some(anonymous)) => {
                 let (anonymous, is_own) = (anonymous.clone(), door.is_own);

@@ -1,14 +1,16 @@
 """Logs in with paho-mqtt and tells what came of it: python3 logins.py PORT VERSION TRANSPORT [KEY=VALUE ...]
 
 VERSION is "3.1.1" or "5.0", TRANSPORT "tcp" or "websockets". The keys are `ca`, the authority of a broker with TLS; `name`, the
-name that the broker is connected by; `user` and `password` for CONNECT; or, for MQTT 5.0, `mechanism`, OAUTHBEARER with
+name of the host that TLS is to ask for, whatever the certificate says; `user` and `password` for CONNECT; or, for MQTT 5.0, `mechanism`, OAUTHBEARER with
 `token` and `authzid`, or PLAIN with `user` and `password`; `again`, a token to be shown in a second exchange once the first
-is over; `stay`, for how many seconds the connection has to last then; `end`, that its end is waited for.
+is over; `publish` and `payload`, a value to be retained; `subscribe`, a filter whose messages are told; `stay`, for how many seconds the connection has to last then; `end`, that its end is waited for.
 
-Prints a line for each: "login: ANSWER", "again: ANSWER", "stayed", "end: REASON".
+Prints a line for each: "login: ANSWER", "again: ANSWER", "published", "subscribed", "message: TOPIC PAYLOAD", "stayed",
+"end: REASON".
 """
 
 import queue
+import socket
 import sys
 
 try:
@@ -30,6 +32,10 @@ class Client(mqtt.Client):
 
     answers = None
     mechanism = None
+
+    def _create_socket_connection(self):
+        # Whatever the name of the host is, the broker is here.
+        return socket.create_connection(("localhost", self._port), timeout=PATIENCE)
 
     def say(self, reason, data):
         properties = Properties(PacketTypes.AUTH)
@@ -75,6 +81,7 @@ def main():
     properties = None
     if "ca" in keys:
         client.tls_set(keys["ca"])
+        client.tls_insecure_set("name" in keys)
     if "mechanism" in keys:
         client.mechanism = keys["mechanism"]
         properties = Properties(PacketTypes.CONNECT)
@@ -84,6 +91,9 @@ def main():
         client.username_pw_set(keys["user"], keys.get("password"))
     client.on_connect = lambda c, u, flags, reason, p: client.answers.put(reason.getName())
     client.on_disconnect = lambda c, u, flags, reason, p: ends.put(reason.getName())
+    client.on_publish = lambda c, u, mid, reason, p: client.answers.put("published")
+    client.on_subscribe = lambda c, u, mid, reasons, p: client.answers.put("subscribed")
+    client.on_message = lambda c, u, m: print("message:", m.topic, m.payload.decode(), flush=True)
     client.connect(keys.get("name", "localhost"), int(port), properties=properties)
     client.loop_start()
     login = client.answers.get(timeout=PATIENCE)
@@ -93,6 +103,12 @@ def main():
     if "again" in keys:
         client.say(AGAIN, bearer(keys["again"]))
         print("again:", client.answers.get(timeout=PATIENCE), flush=True)
+    if "publish" in keys:
+        client.publish(keys["publish"], keys["payload"], 1, True)
+        print(client.answers.get(timeout=PATIENCE), flush=True)
+    if "subscribe" in keys:
+        client.subscribe(keys["subscribe"], 1)
+        print(client.answers.get(timeout=PATIENCE), flush=True)
     if "stay" in keys:
         try:
             print("end:", ends.get(timeout=float(keys["stay"])), flush=True)

@@ -37,8 +37,9 @@ impl Doorkeeper {
 
     fn peer(&self, caller: &Caller) -> Result<Peer, Reason> {
         let door = self.doors.get(usize::from(caller.listener)).ok_or(Reason::BadCredentials)?;
+        let door = caller.tenant.map_or_else(|| Arc::clone(door), |tenant| Arc::new(door.of_tenant(tenant)));
         Ok(Peer {
-            door: Arc::clone(door),
+            door,
             client_id: caller.client_id.clone(),
             address: caller.address,
             is_local: caller.is_local,
@@ -163,6 +164,7 @@ mod tests {
             listener: "m".into(),
             protocol: "mqtt",
             tenant: TenantId::DEFAULT,
+            is_named: false,
             anonymous: false,
             passwords: true,
             plaintext_auth: true,

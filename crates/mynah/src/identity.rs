@@ -69,6 +69,11 @@ impl Others {
         Err(Reason::BadCredentials)
     }
 
+    /// The tokens that may prove something of a peer.
+    fn tokens_for(&self, peer: &Peer) -> Option<&Tokens> {
+        self.tokens.as_ref().filter(|tokens| !peer.door.is_named || tokens.name_tenants())
+    }
+
     /// Reads files again and forgets what was said.
     pub(crate) fn reload(&self) {
         if let Some(tokens) = &self.tokens {
@@ -89,10 +94,10 @@ impl Others {
 
 impl VerifyToken for Others {
     fn verify(&self, now: Instant, peer: &Peer, user: Option<&str>, token: &str) -> Result<Login, Reason> {
-        let tokens = self.tokens.as_ref().ok_or(Reason::BadCredentials)?;
+        let tokens = self.tokens_for(peer).ok_or(Reason::BadCredentials)?;
         let login = remote::Login { tenant: peer.door.tenant, ..remote::Login::default() };
         let grant = self.runtime.block_on(judged(tokens, token, user, &login))?;
-        proved(grant, now, wall())
+        belongs(peer, proved(grant, now, wall())?)
     }
 
     fn takes_tokens(&self) -> bool {
@@ -106,7 +111,11 @@ impl VerifyToken for Others {
         user: &str,
         password: &[u8],
     ) -> Option<Result<Login, Reason>> {
-        if !self.asks_about_all && !looks_like_token(password) {
+        let is_token = looks_like_token(password);
+        if (!self.asks_about_all && !is_token)
+            // Hook and directory know nothing of tenants.
+            || (peer.door.is_named && (!is_token || self.tokens_for(peer).is_none()))
+        {
             return None;
         }
         let fingerprint = peer.certificate.as_ref().map(|certificate| hexadecimal(&certificate.sha256));
@@ -126,8 +135,14 @@ impl VerifyToken for Others {
             }),
         };
         let asked = self.runtime.block_on(self.ask(&login));
-        Some(asked.and_then(|grant| proved(grant, now, wall())))
+        Some(asked.and_then(|grant| belongs(peer, proved(grant, now, wall())?)))
     }
+}
+
+/// Whoever has named a tenant has to be of it.
+fn belongs(peer: &Peer, login: Login) -> Result<Login, Reason> {
+    let is_elsewhere = peer.door.is_named && login.identity.tenant() != peer.door.tenant;
+    if is_elsewhere { Err(Reason::BadCredentials) } else { Ok(login) }
 }
 
 /// What a token says of its bearer. Why it is refused is for the log only.

@@ -255,6 +255,7 @@ fn nobody_can_tell_by_the_time_of_an_answer_who_exists() {
         listener: "m".into(),
         protocol: "mqtt",
         tenant: TenantId::DEFAULT,
+        is_named: false,
         anonymous: false,
         passwords: true,
         plaintext_auth: false,

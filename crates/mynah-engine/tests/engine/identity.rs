@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mynah_core::rules::{Mandate, RuleFilter};
-use mynah_engine::{Authenticated, PeerCertificate};
-use mynah_model::{Groups, Identity, Reason, TenantId};
+use mynah_engine::{Authenticated, PeerCertificate, Settings};
+use mynah_model::{Groups, Identity, Limits, Reason, TenantId};
 
-use crate::broker::Broker;
+use crate::broker::{Broker, settings};
 
 /// Takes what the broker wants to be verified, which is said by the peer at `place`.
 fn asked(broker: &mut Broker) -> (usize, mynah_engine::ConnectionId, String) {
@@ -137,6 +137,38 @@ fn a_certificate_says_who_a_peer_is_that_has_no_credentials() {
     broker.engines[worker].handle_certificate(id, certificate("sensor"));
     broker.say(open, "open c 0");
     assert_eq!(broker.hear(open), "opened new\n");
+}
+
+#[test]
+fn who_names_a_tenant_has_to_prove_that_it_is_of_it() {
+    let tenants = [("default", 0), ("factory", 1)].map(|(name, number)| (name.into(), TenantId::new(number)));
+    let mut broker = Broker::with(Settings { tenants: tenants.into(), ..settings(1, Limits::default()) });
+    for (host, listener, is_named) in [
+        ("factory", 0, true),
+        ("Factory", 0, true),
+        ("default", 0, false),
+        ("else.where", 0, false),
+        ("factory", 1, true),
+    ] {
+        let peer = broker.try_accept(0, listener).unwrap();
+        let (worker, id) = broker.place_of(peer);
+        broker.engines[worker].handle_host(id, host.into());
+        broker.say(peer, if listener == 0 { "open a go" } else { "open @a go" });
+        let expected = is_named.then_some(TenantId::new(1));
+        if listener == 0 {
+            // Nobody is let in to a tenant by saying nothing.
+            let answer = if is_named { "ended bad user name or password\n" } else { "opened new\n" };
+            assert_eq!(broker.hear(peer), answer, "{host}");
+            continue;
+        }
+        assert_eq!(broker.engines[worker].claimed_tenant(id), expected);
+        asked(&mut broker);
+        let proved = Authenticated::from(Identity::user(TenantId::new(1), "a"));
+        broker.engines[worker].handle_authenticated(broker.now, id, Ok(proved));
+        broker.settle();
+        assert_eq!(broker.hear(peer), "opened new\n");
+        assert_eq!(broker.engines[worker].claimed_tenant(id), expected, "when it proves itself again too");
+    }
 }
 
 /// A peer that has proved that it is `u`, in a group, for a minute.

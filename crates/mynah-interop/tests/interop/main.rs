@@ -16,6 +16,7 @@ mod paho;
 mod program;
 mod rumqttc;
 mod service;
+mod tenants;
 mod tokens;
 mod transports;
 

@@ -20,7 +20,7 @@ on_one_and_two_workers!(
 );
 
 /// A broker that takes the tokens of an issuer.
-fn broker(setup: Setup, issuer: &Issuer, more: &str) -> Broker {
+pub(crate) fn broker(setup: Setup, issuer: &Issuer, more: &str) -> Broker {
     let table = format!(
         "[auth.jwt]\nalgorithms = [\"RS256\"]\nissuer = \"the issuer\"\naudience = [\"mynah\"]\nleeway_s = 0\n\
          key_file = \"keys.json\"\n{more}"
@@ -87,7 +87,13 @@ deny = [\"devices/+/secret\"]
 }
 
 /// paho-mqtt at a listener.
-fn paho(broker: &Broker, listener: &str, version: &str, transport: &str, keys: &[String]) -> Process {
+pub(crate) fn paho(
+    broker: &Broker,
+    listener: &str,
+    version: &str,
+    transport: &str,
+    keys: &[String],
+) -> Process {
     let port = broker.listener(listener).port().to_string();
     let mut command = python("logins.py");
     Process::start(command.args([&port, version, transport]).args(keys))
@@ -95,7 +101,7 @@ fn paho(broker: &Broker, listener: &str, version: &str, transport: &str, keys: &
 
 /// What paho-mqtt is answered to its login.
 #[track_caller]
-fn login(broker: &Broker, listener: &str, version: &str, keys: &[String]) -> String {
+pub(crate) fn login(broker: &Broker, listener: &str, version: &str, keys: &[String]) -> String {
     let said = paho(broker, listener, version, "tcp", keys).finish().success();
     said.trim().strip_prefix("login: ").unwrap_or_else(|| panic!("{said}")).to_owned()
 }

@@ -106,7 +106,7 @@ pub(crate) fn login(broker: &Broker, listener: &str, version: &str, keys: &[Stri
     said.trim().strip_prefix("login: ").unwrap_or_else(|| panic!("{said}")).to_owned()
 }
 
-fn password(user: &str, password: &str) -> Vec<String> {
+pub(crate) fn password(user: &str, password: &str) -> Vec<String> {
     vec![format!("user={user}"), format!("password={password}")]
 }
 

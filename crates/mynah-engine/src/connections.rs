@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use mynah_core::rules::{Address, Rights};
+use mynah_core::rules::{Address, Mandate, Rights};
 use mynah_core::{SessionRef, WorkerId};
 use mynah_model::{DeliveryId, Groups, Identity, Instant, Layout, Reason, TenantId};
 use mynah_stack::{Connection as Stack, Open, Outbound};
@@ -44,6 +44,7 @@ pub(crate) struct Admission {
     pub(crate) open: Box<Open>,
     pub(crate) identity: Identity,
     pub(crate) groups: Groups,
+    pub(crate) mandate: Option<Arc<Mandate>>,
     pub(crate) valid_until: Option<Instant>,
     /// The last word of the method by which the peer has proved who it is.
     pub(crate) last_word: Option<Box<[u8]>>,
@@ -78,10 +79,16 @@ pub(crate) struct Connection {
     pub(crate) identity: Option<Identity>,
     /// The groups that the identity is in.
     pub(crate) groups: Groups,
+    /// What the peer may do at most, if whoever vouches for it says that.
+    pub(crate) mandate: Option<Arc<Mandate>>,
     /// When the session was opened.
     pub(crate) opened_at: Instant,
     /// When the proof of the identity ends.
     pub(crate) valid_until: Option<Instant>,
+    /// The host that the transport was asked for; until the peer asks to be let in.
+    pub(crate) host: Option<Box<str>>,
+    /// The tenant that the peer has named, if that is another one than its listener's.
+    pub(crate) named: Option<TenantId>,
     /// The certificate that the peer has shown, if its transport asks for one.
     pub(crate) certificate: Option<Arc<PeerCertificate>>,
     /// Where the peer is, if that is an address of the internet.
@@ -199,8 +206,11 @@ impl Connections {
             phase: Phase::New,
             identity: None,
             groups: Groups::NONE,
+            mandate: None,
             opened_at: Instant::ZERO,
             valid_until: None,
+            host: None,
+            named: None,
             certificate: None,
             address: None,
             rights: None,

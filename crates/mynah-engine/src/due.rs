@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mynah_core::SessionRef;
-use mynah_model::Instant;
+use mynah_model::{Instant, Reason};
 
 use crate::audit::{AuditKind, Limit};
 use crate::connections::{Connection, ConnectionId};
@@ -74,7 +74,7 @@ impl Engine {
             return self.finish(id);
         }
         if connection.valid_until.is_some_and(|until| until <= now) {
-            return self.expel(now, id);
+            return self.expel(now, id, Reason::ProofExpired);
         }
         if connection.paused.is_some_and(|until| until <= now) {
             return self.go_on(now, id);

@@ -1,5 +1,6 @@
 //! What all workers of a broker share: the topic index, retained values, rules, layouts, counters.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -45,6 +46,8 @@ pub struct Settings {
     /// Whether credentials can be verified. Without it credentials are not looked at, and only anonymous listeners
     /// let anybody in.
     pub verifies_credentials: bool,
+    /// The tenants that a peer may name, if it can prove that it belongs there, by their names.
+    pub tenants: BTreeMap<Box<str>, TenantId>,
     /// Who may do what where, at first: see [`crate::Engine::handle_rules`].
     pub rules: Arc<Rules>,
     /// Key of every hash and source of every random choice.
@@ -69,6 +72,7 @@ pub struct Shared {
     pub(crate) listeners: Vec<Door>,
     pub(crate) limits: Limits,
     pub(crate) verifies_credentials: bool,
+    tenants: BTreeMap<Box<str>, TenantId>,
     pub(crate) seed: u64,
     pub(crate) sys_interval: Option<Duration>,
     pub(crate) version: &'static str,
@@ -95,8 +99,17 @@ impl Shared {
     /// What the workers of a broker with these settings share.
     #[must_use]
     pub fn new(settings: Settings) -> Arc<Self> {
-        let Settings { workers, limits, listeners, verifies_credentials, rules, seed, sys_interval, version } =
-            settings;
+        let Settings {
+            workers,
+            limits,
+            listeners,
+            verifies_credentials,
+            tenants,
+            rules,
+            seed,
+            sys_interval,
+            version,
+        } = settings;
         let door = |l: Listener| Door {
             is_own: l.identity.is_some(),
             certificates: l.certificates,
@@ -118,6 +131,7 @@ impl Shared {
             listeners: listeners.into_iter().map(door).collect(),
             limits,
             verifies_credentials,
+            tenants,
             seed,
             sys_interval,
             version,
@@ -126,6 +140,12 @@ impl Shared {
             counters: (0..workers.max(1)).map(|_| Counters::default()).collect(),
             stored: (0..workers.max(1)).map(|_| AtomicUsize::new(0)).collect(),
         })
+    }
+
+    /// The tenant of this name, as it is written or in small letters: hosts are named without regard to case.
+    pub(crate) fn tenant_named(&self, name: &str) -> Option<TenantId> {
+        let lower = || self.tenants.get(&*name.to_ascii_lowercase());
+        self.tenants.get(name).or_else(lower).copied()
     }
 
     /// Hears which time of day it is; until then the clock is taken to have begun with 1970. Heard once, before the first

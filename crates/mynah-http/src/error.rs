@@ -113,7 +113,7 @@ const TOO_LARGE: Face = (413, "too-large", "Content too large");
 /// The map from the core's reasons. A full broker is 503 with Retry-After (`docs/mapping.md`, Full).
 const fn refused_face(reason: Reason) -> Face {
     match reason {
-        Reason::BadCredentials | Reason::BadAuthenticationMethod => UNAUTHORIZED,
+        Reason::BadCredentials | Reason::BadAuthenticationMethod | Reason::ProofExpired => UNAUTHORIZED,
         Reason::NotAuthorized => (403, "forbidden", "Forbidden"),
         Reason::TopicInvalid => (400, "bad-topic", "Bad topic"),
         Reason::FilterInvalid => (400, "bad-filter", "Bad filter"),
@@ -204,6 +204,7 @@ mod tests {
             (Reason::KeepAliveTimeout, 408),
             (Reason::OpeningTimeout, 408),
             (Reason::SlowConsumer, 503),
+            (Reason::ProofExpired, 401),
             (Reason::ShuttingDown, 503),
         ] {
             assert_eq!(Problem::Refused(reason).status(), status, "{reason}");

@@ -15,6 +15,8 @@ pub enum Reason {
     BadAuthenticationMethod,
     /// The identity may not do this.
     NotAuthorized,
+    /// What proved who the peer is was good until now only, and it has shown nothing newer.
+    ProofExpired,
     /// The client identifier is not acceptable, or belongs to another identity.
     ClientIdRefused,
     /// The topic is not one that this peer can publish to.
@@ -53,6 +55,7 @@ impl fmt::Display for Reason {
             Self::BadCredentials => "bad user name or password",
             Self::BadAuthenticationMethod => "unknown method of authentication",
             Self::NotAuthorized => "not authorized",
+            Self::ProofExpired => "proof of identity expired",
             Self::ClientIdRefused => "client identifier refused",
             Self::TopicInvalid => "topic not usable here",
             Self::FilterInvalid => "filter not usable here",

@@ -276,7 +276,7 @@ impl Error {
 pub const fn connect_return_code(reason: Reason) -> ConnectReturnCode {
     match reason {
         Reason::BadCredentials => ConnectReturnCode::BadUserNameOrPassword,
-        Reason::NotAuthorized => ConnectReturnCode::NotAuthorized,
+        Reason::NotAuthorized | Reason::ProofExpired => ConnectReturnCode::NotAuthorized,
         Reason::ClientIdRefused => ConnectReturnCode::IdentifierRejected,
         Reason::Disconnected
         | Reason::ProtocolViolation
@@ -325,6 +325,7 @@ pub const fn publish_reaction(reason: Reason) -> PublishReaction {
         | Reason::ProtocolViolation
         | Reason::BadCredentials
         | Reason::BadAuthenticationMethod
+        | Reason::ProofExpired
         | Reason::ClientIdRefused
         | Reason::FilterInvalid
         | Reason::QuotaExceeded

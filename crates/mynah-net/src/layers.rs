@@ -97,6 +97,11 @@ impl Layered {
         self.certificate.take()
     }
 
+    /// The name of the host that the peer has asked for by TLS (SNI), once.
+    pub(crate) fn take_host(&mut self) -> Option<Box<str>> {
+        self.tls.as_mut().filter(|tls| !tls.is_handshaking())?.take_host()
+    }
+
     /// The peer, once after a proxy has named it.
     pub(crate) fn take_named(&mut self) -> Option<Peer> {
         core::mem::take(&mut self.named).then_some(self.peer)

@@ -194,15 +194,12 @@ mod tests {
     use super::*;
     use mynah_model::{Identity, TenantId};
 
-    const CALLER: Caller =
-        Caller { listener: 0, address: None, is_local: true, certificate: None, channel: None };
-
     fn judge(
         verify: &dyn Verify,
         attempt: Attempt,
         dialogue: Option<Box<Dialogue>>,
     ) -> Result<Verdict, Reason> {
-        super::judge(verify, Instant::ZERO, &CALLER, attempt, dialogue)
+        super::judge(verify, Instant::ZERO, &Caller::default(), attempt, dialogue)
     }
 
     /// Asks for the next letter until the peer has said `abc`.

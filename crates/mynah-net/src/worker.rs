@@ -375,6 +375,9 @@ impl Worker {
                         if let Some(address) = layers.take_named().and_then(Peer::address) {
                             self.engine.handle_address(id, address);
                         }
+                        if let Some(host) = layers.take_host() {
+                            self.engine.handle_host(id, host);
+                        }
                         if let Some(certificate) = layers.take_certificate() {
                             self.engine.handle_certificate(id, certificate);
                         }
@@ -492,6 +495,12 @@ impl Worker {
             self.entrances.get(usize::from(listener)).is_some_and(|e| !e.proxies.is_empty());
         let caller = Caller {
             listener,
+            tenant: self.engine.claimed_tenant(connection),
+            client_id: self
+                .engine
+                .claimed_client_id(connection)
+                .and_then(|id| str::from_utf8(id).ok())
+                .map(Box::from),
             address: peer.ip(),
             is_local: !is_behind_proxy && peer.is_local(),
             certificate: self.engine.certificate(connection).map(Arc::clone),

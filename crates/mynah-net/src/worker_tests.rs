@@ -32,6 +32,7 @@ fn workers(count: u16, entrance: Entrance) -> Vec<Worker> {
         limits: Limits::default(),
         listeners: vec![listener],
         verifies_credentials: false,
+        tenants: Default::default(),
         rules: Arc::default(),
         seed: 11,
         sys_interval: None,

@@ -45,6 +45,10 @@ pub enum Command<'b> {
 pub struct Open {
     /// What the peer says of who it is; absent if it says nothing.
     pub credentials: Option<Credentials>,
+    /// The tenant that the peer names in its protocol's word for one, such as a virtual host, a domain or the Host of a
+    /// request. It counts if it is the name of a tenant, see `docs/mapping.md`; the peer then has to prove that it
+    /// belongs there.
+    pub tenant: Option<Box<str>>,
     /// The first message of an exchange that proves it; absent where a password has to do.
     pub exchange: Option<Exchange>,
     /// The session that is to outlive the connection; absent for a peer that has none, which then gets a nameless
@@ -60,7 +64,7 @@ impl Open {
     /// A request without credentials, session and will.
     #[must_use]
     pub const fn new(receive_max: u16) -> Self {
-        Self { credentials: None, exchange: None, session: None, receive_max, will: None }
+        Self { credentials: None, tenant: None, exchange: None, session: None, receive_max, will: None }
     }
 }
 

@@ -178,7 +178,7 @@ pub(crate) struct RulesTest {
     /// Tenant of the user, or of the listener
     #[arg(long, value_name = "TENANT", default_value = "default")]
     pub(crate) tenant: String,
-    /// Group of the user; may be given many times
+    /// Group of the user, besides those of the users file; may be given many times
     #[arg(long = "group", value_name = "GROUP")]
     pub(crate) groups: Vec<String>,
     /// Certificate: its common name, or sha256: and its fingerprint

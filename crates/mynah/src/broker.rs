@@ -353,6 +353,7 @@ fn start_server(
         limits: settings.limits,
         listeners,
         verifies_credentials: authentication.is_some(),
+        tenants: settings.tenants.by_name(),
         rules: Arc::clone(&settings.rules.rules),
         seed: storage.as_ref().map_or_else(seed, Storage::seed),
         sys_interval: settings.sys_interval,

@@ -1,6 +1,7 @@
 //! Rules against a naive evaluator, and relations between filters against enumeration.
 
 mod filters;
+mod mandate;
 mod naive;
 
 use alloc::string::ToString;

@@ -46,6 +46,7 @@ pub(crate) fn settings(workers: u16, limits: Limits) -> Settings {
         limits,
         listeners: vec![listener("open", true), listener("guarded", false)],
         verifies_credentials: true,
+        tenants: Default::default(),
         rules: Arc::new(Rules::default()),
         seed: 7,
         sys_interval: None,

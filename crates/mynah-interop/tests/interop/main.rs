@@ -9,13 +9,17 @@ mod directory;
 mod example;
 mod https;
 mod import;
+mod imported;
 mod logins;
 mod mosquitto;
 mod one_door;
 mod paho;
 mod program;
+mod reload;
 mod rumqttc;
 mod service;
+mod tenants;
+mod tokens;
 mod transports;
 
 /// Makes two tests of each function: on one worker, and on two.

@@ -114,6 +114,8 @@ pub const fn reason_code(reason: Reason, packet_type: PacketType) -> ReasonCode 
         Reason::BadCredentials => ReasonCode::BadUserNameOrPassword,
         Reason::BadAuthenticationMethod => ReasonCode::BadAuthenticationMethod,
         Reason::NotAuthorized => ReasonCode::NotAuthorized,
+        // "The maximum connection time authorized for this connection has been exceeded" (section 3.14.2.1).
+        Reason::ProofExpired => ReasonCode::MaximumConnectTime,
         Reason::ClientIdRefused => ReasonCode::ClientIdentifierNotValid,
         Reason::TopicInvalid => ReasonCode::TopicNameInvalid,
         Reason::FilterInvalid => ReasonCode::TopicFilterInvalid,
@@ -132,9 +134,10 @@ pub const fn reason_code(reason: Reason, packet_type: PacketType) -> ReasonCode 
         return code;
     }
     let nearest = match reason {
-        Reason::BadCredentials | Reason::BadAuthenticationMethod | Reason::ClientIdRefused => {
-            ReasonCode::NotAuthorized
-        }
+        Reason::BadCredentials
+        | Reason::BadAuthenticationMethod
+        | Reason::ProofExpired
+        | Reason::ClientIdRefused => ReasonCode::NotAuthorized,
         Reason::ShuttingDown if matches!(packet_type, PacketType::Connack) => ReasonCode::ServerUnavailable,
         Reason::TooLarge | Reason::ServerBusy | Reason::RateExceeded => ReasonCode::QuotaExceeded,
         _ => ReasonCode::UnspecifiedError,
@@ -202,6 +205,7 @@ mod tests {
             (Reason::BadCredentials, [0x86, 0x87, 0x87, 0x87, 0x87]),
             (Reason::BadAuthenticationMethod, [0x8C, 0x87, 0x87, 0x87, 0x8C]),
             (Reason::NotAuthorized, [0x87, 0x87, 0x87, 0x87, 0x87]),
+            (Reason::ProofExpired, [0x87, 0x87, 0x87, 0x87, 0xA0]),
             (Reason::ClientIdRefused, [0x85, 0x87, 0x87, 0x87, 0x87]),
             (Reason::TopicInvalid, [0x90, 0x90, 0x80, 0x80, 0x90]),
             (Reason::FilterInvalid, [0x80, 0x80, 0x8F, 0x8F, 0x8F]),

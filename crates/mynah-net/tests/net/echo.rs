@@ -150,6 +150,7 @@ pub(crate) fn config(workers: u16, verify: Option<Arc<dyn mynah_net::Verify>>) -
         limits: Limits::default(),
         listeners: vec![listener("tcp"), listener("link")],
         verifies_credentials: verify.is_some(),
+        tenants: Default::default(),
         rules: Arc::default(),
         seed: 11,
         sys_interval: None,

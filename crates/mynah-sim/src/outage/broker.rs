@@ -272,6 +272,7 @@ fn settings(workers: u16, seed: u64) -> Settings {
         limits: Limits { inflight_max: INFLIGHT_MAX, ..Limits::default() },
         listeners: vec![listener],
         verifies_credentials: false,
+        tenants: Default::default(),
         rules: Arc::default(),
         seed,
         sys_interval: None,

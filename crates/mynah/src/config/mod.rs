@@ -14,7 +14,7 @@ mod rules;
 mod settings;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(crate) use bridges::Bridge;
 pub(crate) use others::Others;
@@ -38,6 +38,13 @@ pub(crate) fn load_rules(file: Option<&Path>) -> Result<RuleSet, Complaint> {
     let text = text_of(path)?;
     let rules = document(path, &text).and_then(|document| rules::read(&document, path, &text));
     rules.map_err(Complaint::Configuration)
+}
+
+/// The users file that the file names: what else it says is not looked at.
+pub(crate) fn users_file(path: &Path) -> Result<Option<PathBuf>, Complaint> {
+    let document = document(path, &text_of(path)?).map_err(Complaint::Configuration)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    Ok(document.auth.users_file.map(|file| folder.join(file.into_inner())))
 }
 
 fn text_of(path: &Path) -> Result<String, Complaint> {

@@ -20,7 +20,7 @@ pub(super) const PAIRS: usize = 4;
 const IN_FLIGHT_MAX: u16 = 1024;
 
 /// Messages that a session may be behind before its publisher waits for it.
-const LEAD_MAX: u64 = 50_000;
+const LEAD_MAX: u64 = 4_000;
 
 const PAYLOAD_BYTES: usize = 100;
 

@@ -24,6 +24,9 @@ struct Arguments {
     /// Worker threads of the broker
     #[arg(long, default_value_t = 2)]
     workers: u16,
+    /// Messages a second; half of what the broker takes if absent
+    #[arg(long)]
+    rate: Option<u64>,
     /// An empty folder for the run, which is left there; otherwise a temporary one, left there only after a failure
     #[arg(long)]
     folder: Option<PathBuf>,
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         folder: folder.clone(),
         length: Duration::from_secs(u64::from(arguments.minutes) * 60),
         workers: arguments.workers,
+        rate: arguments.rate,
     };
     let is_good = match fs::create_dir_all(&folder).and_then(|()| run(&options)) {
         Ok(report) => {

@@ -41,6 +41,8 @@ pub struct Options {
     pub length: Duration,
     /// Worker threads of the broker.
     pub workers: u16,
+    /// Messages a second; half of what the broker takes if absent.
+    pub rate: Option<u64>,
 }
 
 /// What came of a run.
@@ -48,6 +50,8 @@ pub struct Options {
 pub struct Report {
     /// Messages a second that the broker took as fast as it could.
     pub full_rate: u64,
+    /// Messages a second that it was given.
+    pub rate: u64,
     /// Messages that came.
     pub received: u64,
     /// Messages that came again, which QoS 1 allows after a restart.
@@ -70,7 +74,7 @@ pub fn run(options: &Options) -> Result<Report> {
     setup.prepare()?;
     let shared = Arc::new(Shared::new(Vec::new()));
     let mut run = Run { setup, shared: Arc::clone(&shared), load: Load::start(&shared)?, brokers: 0 };
-    let outcome = run.all(options.length);
+    let outcome = run.all(options);
     shared.set_phase(Phase::Stop);
     let mut report = outcome?;
     report.faults.extend(run.load.finish());
@@ -85,17 +89,18 @@ struct Run {
 }
 
 impl Run {
-    fn all(&mut self, length: Duration) -> Result<Report> {
+    fn all(&mut self, options: &Options) -> Result<Report> {
         let mut report = Report::default();
         let broker = self.broker()?;
         report.full_rate = self.full_rate(&broker)?;
         self.end(broker, false)?;
-        self.load.rate.store(report.full_rate / 2 / PAIRS as u64, Ordering::Release);
+        report.rate = options.rate.unwrap_or(report.full_rate / 2);
+        self.load.rate.store(report.rate / PAIRS as u64, Ordering::Release);
         for number in 0..LIVES {
             let started = Instant::now();
             let broker = self.broker()?;
             let start = started.elapsed();
-            let life = self.live(&broker, start, length / LIVES)?;
+            let life = self.live(&broker, start, options.length / LIVES)?;
             println!("{life}");
             report.faults.extend(life.faults());
             report.lives.push(life);
@@ -170,11 +175,11 @@ impl Run {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { full_rate, received, again, lives, faults } = self;
+        let Self { full_rate, rate, received, again, lives, faults } = self;
         let length: Duration = lives.iter().filter_map(|life| life.samples.last()).map(|last| last.at).sum();
         write!(
             f,
-            "{received} messages came, {again} again; {} s at half of {full_rate} a second, {} restarts, {} faults",
+            "{received} messages came, {again} again; {} s at {rate} of {full_rate} a second, {} restarts, {} faults",
             length.as_secs(),
             lives.len(),
             faults.len()

@@ -14,6 +14,9 @@ const MESSAGE_BYTES_MAX: u64 = 320;
 /// What memory may grow by beyond a twentieth, from quarter to quarter and from life to life.
 const GROWTH_BYTES_MAX: u64 = 8 << 20;
 
+/// Samples of which the mean is shown: those of about a minute.
+const SAMPLES_SHOWN: usize = 60;
+
 /// What was seen at a moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sample {
@@ -118,7 +121,9 @@ impl fmt::Display for Life {
             self.slope() / f64::from(1 << 20),
             most(|sample| sample.folder_bytes) >> 20,
             most(|sample| sample.outstanding),
-        )
+        )?;
+        let minutes = self.samples.chunks(SAMPLES_SHOWN).map(|minute| (mean(minute) >> 20).to_string());
+        write!(f, "\n  minute by minute, MiB resident: {}", minutes.collect::<Vec<_>>().join(" "))
     }
 }
 

@@ -31,6 +31,7 @@ mod route;
 pub mod rules;
 mod session;
 mod sessions;
+mod shard;
 mod shares;
 mod target;
 #[cfg(test)]
@@ -45,7 +46,8 @@ pub use refs::{SessionRef, WorkerId};
 pub use retained::{Cursor, RetainedStore};
 pub use route::{Found, Route, RouteCache};
 pub use session::{Mutation, Received, ReceivedIds, Replay, Session};
-pub use sessions::{SHARDS, SessionKey, SessionTable, fingerprint, owner, shard};
+pub use sessions::{SessionKey, SessionTable};
+pub use shard::{SHARDS, fingerprint, owner, shard};
 pub use shares::{Member, Members, Reader, Shares};
 pub use target::{GroupKey, Publishers, Target, Via};
 pub use text::Text;

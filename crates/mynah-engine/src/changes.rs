@@ -271,7 +271,8 @@ impl Engine {
     }
 
     fn name(&self, session: SessionRef) -> Option<SessionName<'_>> {
-        self.lane.sessions.key(session).map(|key| self.name_of(key))
+        let (SessionKey { tenant, client_id }, shard) = self.lane.sessions.place(session)?;
+        Some(SessionName { tenant: *tenant, shard, client_id })
     }
 
     fn name_of<'c>(&self, key: &'c SessionKey) -> SessionName<'c> {

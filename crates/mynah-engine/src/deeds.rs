@@ -109,6 +109,11 @@ impl Asking {
         Self { from, token, deed: deed.cloned(), first, answers: 0 }
     }
 
+    /// Whether what is asked about is known until all have answered.
+    pub(crate) const fn is_of_a_deed(&self) -> bool {
+        self.deed.is_some()
+    }
+
     /// A question for one more worker.
     pub(crate) fn ask(&mut self, journal: &mut Journal) -> Ask {
         self.answers += 1;

@@ -156,6 +156,11 @@ impl Journal {
         matches!(self.promise, Some(Promise::Stored))
     }
 
+    /// Whether some are told what is stored only later: after a crash they may know more than is stored.
+    pub(crate) fn may_forget(&self) -> bool {
+        self.promise == Some(Promise::AtOnce) || !self.hasty.is_empty()
+    }
+
     /// Peers of this listener are answered at once.
     pub(crate) fn hasten(&mut self, listener: u16) {
         self.hasty.push(listener);

@@ -62,7 +62,8 @@ impl Engine {
         for target in route.local().iter().filter(|target| target.hears(from)) {
             self.lane.deliver_once(shared, counters, now, target, item, &mut taking);
         }
-        let asks = waits && class.is_confirmed();
+        // What the broker owes it owes also where nobody waits for it.
+        let asks = (waits || taking.deed.is_some()) && class.is_confirmed();
         for (worker, targets) in route.remote() {
             let ask = (asks && shared.stores(*worker)).then(|| asking.ask(&mut self.lane.journal));
             let (message, targets) = (item.message().clone(), Arc::clone(targets));
@@ -109,7 +110,8 @@ impl Engine {
         }
         let concerned = matches!(source, Source::Broker) || publication.is_some();
         let alone = self.shared.workers() == 1 || view.topic().is_broker_owned();
-        if alone || !concerned || !self.lane.journal.waits() {
+        let matters = self.lane.journal.waits() || matches!(source, Source::Broker);
+        if alone || !concerned || !matters {
             return None;
         }
         let (tenant, topic, shared) = (view.header.tenant, view.topic(), &*self.shared);

@@ -29,10 +29,10 @@ pub(crate) fn open(
     tracing::info!(folder = %shown.display(), durability = settings.keeping_name(), "opening the store");
     let begun = Instant::now();
     let mut told = begun;
-    let progress = |done, all| {
+    let progress = |of, done, all| {
         if told.elapsed() >= PROGRESS_INTERVAL {
             told = Instant::now();
-            tracing::info!(done, all, "reading the store");
+            tracing::info!(done, all, of, "reading the store");
         }
     };
     let opened = Storage::open(options, settings.keeping, seed, progress);

@@ -280,7 +280,7 @@ fn start(folder: &Path, what: &str, count: u64, fill: fn(&Store, &Producer, u64)
         match recovered {
             Recovered::Item(..) => items += 1,
             Recovered::Payload(message) => bytes += message.native.len(),
-            Recovered::Restart | Recovered::Progress(..) => {}
+            Recovered::Restart | Recovered::Progress(..) | Recovered::Replayed(..) => {}
         }
         ControlFlow::Continue(())
     })?;

@@ -82,6 +82,13 @@ impl Broker {
         Self::with_disk(settings, Disk::default(), Instant::from_micros(1_000_000))
     }
 
+    /// Whose answers do not wait for the store.
+    pub(crate) fn late(workers: u16) -> Self {
+        let mut disk = Disk::default();
+        disk.is_late = true;
+        Self::with_disk(settings(workers, Limits::default()), disk, Instant::from_micros(1_000_000))
+    }
+
     fn with_disk(settings: Settings, mut disk: Disk, now: Instant) -> Self {
         let mut broker = Self::with(settings);
         broker.now = now;

@@ -23,6 +23,8 @@ pub(crate) struct Disk {
     pub(crate) pending: VecDeque<(usize, Mark, Vec<Fact>)>,
     /// Whether what comes waits until the test says so.
     pub(crate) holds: bool,
+    /// Whether answers do not wait.
+    pub(crate) is_late: bool,
     runs: u64,
 }
 
@@ -55,8 +57,9 @@ impl Disk {
         self.pending.clear();
         self.runs += 1;
         let workers = engines.len() as u16;
+        let promise = if self.is_late { Promise::AtOnce } else { Promise::Stored };
         for engine in engines.iter_mut() {
-            engine.store_changes(Promise::Stored, self.runs << 40);
+            engine.store_changes(promise, self.runs << 40);
         }
         for (name, session) in &self.state.sessions {
             let owner = owner(TenantId::DEFAULT, name, workers, seed);

@@ -215,6 +215,46 @@ fn at_a_listener_in_a_hurry_nothing_waits_for_the_store() {
 }
 
 #[test]
+fn where_answers_do_not_wait_no_identifier_that_a_receiver_may_remember_is_given_to_another_message() {
+    let mut broker = Broker::late(1);
+    let session = broker.open(0, "open s stay\nsub t 2");
+    broker.hear(session);
+    broker.store_all();
+    broker.hold(true);
+    let publisher = broker.open(0, "open p go");
+    broker.say(publisher, "pub t 2 - lost");
+    assert_eq!(broker.hear(session), "msg 1 2 t lost\n");
+    // The client has it, and its PUBREC is lost with the broker that knew the message.
+    let mut broker = broker.crash(1);
+    let (session, heard) = broker.open_heard(0, "open s stay");
+    assert_eq!(heard, "opened again\n");
+    let publisher = broker.open(0, "open p go");
+    broker.say(publisher, "pub t 2 - new");
+    let heard = broker.hear(session);
+    assert!(heard.ends_with(" 2 t new\n") && !heard.starts_with("msg 1 "), "{heard}");
+}
+
+#[test]
+fn where_answers_do_not_wait_a_will_that_crosses_to_another_worker_is_owed_all_the_same() {
+    let mut broker = Broker::late(3);
+    for name in ["a", "b", "c", "d"] {
+        let session = broker.open(0, &format!("open {name} stay\nsub w 1"));
+        broker.hear(session);
+    }
+    let mourner = broker.open(0, "open m go w");
+    broker.store_all();
+    broker.hold(true);
+    broker.cut(mourner);
+    // That the will is out is stored; the sessions on other workers have it, and that is not stored.
+    broker.store_next();
+    let mut broker = broker.crash(2);
+    for name in ["a", "b", "c", "d"] {
+        let (_, heard) = broker.open_heard(0, &format!("open {name} stay"));
+        assert_eq!(heard.matches(" w ").count(), 1, "{name}: {heard}");
+    }
+}
+
+#[test]
 fn what_is_due_at_the_start_is_done_before_the_first_peer_comes() {
     for workers in 1..4 {
         let (mut broker, _) = held(workers, &["open s stay\nsub exact 2", "open w go exact"]);

@@ -80,15 +80,20 @@ impl Recovery {
         Recovered { sessions, messages, values }
     }
 
-    /// Takes what the store hands over.
-    pub fn take(&mut self, item: Item<'_>, progress: &mut impl FnMut(u64, u64)) -> ControlFlow<()> {
+    /// Takes what the store hands over. `progress` hears how many of how many of which are done.
+    pub fn take(
+        &mut self,
+        item: Item<'_>,
+        progress: &mut impl FnMut(&'static str, u64, u64),
+    ) -> ControlFlow<()> {
         match item {
             Item::Restart => *self = Self::new(self.wall),
             Item::Payload(message) => {
                 let deadline = message.deadline.map(|deadline| self.wall.instant(deadline));
                 self.messages.insert(message.id, message.to_message(deadline));
             }
-            Item::Progress(done, all) => progress(done, all),
+            Item::Progress(done, all) => progress("records", done, all),
+            Item::Replayed(done, all) => progress("bytes of the journal", done, all),
             Item::Item(key, value) => drop(self.item(key, value)),
         }
         ControlFlow::Continue(())

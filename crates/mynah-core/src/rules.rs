@@ -5,7 +5,8 @@
 //! decision surprises, [`Rules::explain`] tells what each rule had to do with it.
 //!
 //! The order of rules means nothing. A deny always wins. Once a rule allows an action to anybody, it is permitted only
-//! where a rule allows it; an action that no rule allows to anybody is permitted where nothing denies it.
+//! where a rule allows it; an action that no rule allows to anybody is permitted where nothing denies it. To see what tells
+//! of other peers ([`tells_of_peers`]) is never permitted without a rule that allows it.
 
 mod cover;
 mod decisions;
@@ -19,6 +20,7 @@ mod rule;
 mod tests;
 mod who;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 pub use decisions::Decisions;
@@ -40,6 +42,8 @@ pub struct Rules {
     index: Index,
     /// The actions that a rule allows to somebody, as bits.
     closed: u8,
+    /// Where each rule is written, if that is known.
+    written: Vec<Box<str>>,
 }
 
 impl Rules {
@@ -49,7 +53,19 @@ impl Rules {
         let allowed = rules.iter().filter(|rule| rule.allow != Reach::Nothing);
         let closed = allowed.flat_map(|rule| &rule.actions).fold(0, |bits, action| bits | action.bit());
         let parties = parties(&rules);
-        Self { index: Index::new(&parties), parties, rules, closed }
+        Self { index: Index::new(&parties), parties, rules, closed, written: Vec::new() }
+    }
+
+    /// The same rules, with where each of them is written.
+    #[must_use]
+    pub fn written_at(self, written: Vec<Box<str>>) -> Self {
+        Self { written, ..self }
+    }
+
+    /// Where the rule with this place is written, if that is known.
+    #[must_use]
+    pub fn written(&self, place: usize) -> Option<&str> {
+        self.written.get(place).map(AsRef::as_ref)
     }
 
     /// Whether there is no rule: everything is permitted.
@@ -67,4 +83,12 @@ impl Rules {
     fn is_closed(&self, action: Action) -> bool {
         self.closed & action.bit() != 0
     }
+}
+
+/// Whether a topic, or what a filter selects, tells of other peers: `$events`, `$presence` and what is below them. To see
+/// that takes a rule that allows it.
+#[must_use]
+pub fn tells_of_peers(topic_or_filter: &[u8]) -> bool {
+    let first = topic_or_filter.split(|&b| b == b'/').next();
+    matches!(first, Some(b"$events" | b"$presence"))
 }

@@ -25,6 +25,17 @@ pub enum Attempt {
     },
 }
 
+impl Attempt {
+    /// The name that the peer gives.
+    pub(crate) fn user(&self) -> Option<&str> {
+        match self {
+            Self::Credentials(credentials) => Some(&credentials.user),
+            Self::Certificate { user } => user.as_deref(),
+            Self::Begin(_) | Self::Continue(_) => None,
+        }
+    }
+}
+
 /// A peer has proved who it is.
 #[derive(Debug)]
 pub struct Authenticated {

@@ -73,6 +73,7 @@ impl Engine {
         }
         let messages = withdraw(&self.shared, session, session_ref, Absence::Offline);
         self.pass_on(now, messages, if stored { Former::Stored(session_ref) } else { Former::Forgotten });
+        self.note_presence(now, session_ref);
         self.publish_due_will(now, session_ref);
         if stored {
             let will = self.lane.sessions.get(session_ref).and_then(|session| session.will.clone());
@@ -86,6 +87,7 @@ impl Engine {
     pub(crate) fn discard_session(&mut self, now: Instant, session_ref: SessionRef) {
         self.ensure_standing(session_ref);
         let key = self.lane.sessions.key(session_ref).cloned();
+        let presence = self.presence_topic(session_ref);
         let Some(mut session) = self.lane.sessions.remove(session_ref) else { return };
         if let Some(timer) = session.timer {
             self.timers.cancel(timer.into());
@@ -115,6 +117,9 @@ impl Engine {
         }
         self.count_dropped(DropReason::SessionEnded, session.queue.clear());
         self.count_sessions();
+        if let Some(topic) = presence {
+            self.note_absence(now, tenant, &topic);
+        }
         if let Some(will) = session.will {
             self.publish_will(now, session_ref, &will);
         }
@@ -156,6 +161,7 @@ impl Engine {
     /// Publishes a will, if its peer may do that as things are: its lifetime begins.
     fn publish_will(&mut self, now: Instant, session_ref: SessionRef, will: &Will) {
         if !self.may_publish_will(session_ref, will.message.view()) {
+            self.audit_will(now, session_ref, will.message.topic().as_bytes());
             return self.count_dropped(DropReason::NotAuthorized, 1);
         }
         let MessageView { header, native } = will.message.view();

@@ -78,6 +78,8 @@ pub(crate) struct Connection {
     pub(crate) identity: Option<Identity>,
     /// The groups that the identity is in.
     pub(crate) groups: Groups,
+    /// When the session was opened.
+    pub(crate) opened_at: Instant,
     /// When the proof of the identity ends.
     pub(crate) valid_until: Option<Instant>,
     /// The certificate that the peer has shown, if its transport asks for one.
@@ -193,6 +195,7 @@ impl Connections {
             phase: Phase::New,
             identity: None,
             groups: Groups::NONE,
+            opened_at: Instant::ZERO,
             valid_until: None,
             certificate: None,
             address: None,

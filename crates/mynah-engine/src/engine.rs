@@ -9,6 +9,7 @@ use mynah_core::{Counters, DropReason, RouteCache, SessionRef, SessionTable, Wor
 use mynah_model::{Groups, Instant, Reason};
 use mynah_stack::{Close, Command, Outbound, Step};
 
+use crate::audit::{Audited, Limit};
 use crate::authenticate::Attempt;
 use crate::certificate::PeerCertificate;
 use crate::connections::{Connection, ConnectionId, Dirty, Phase, Proving};
@@ -59,6 +60,10 @@ pub struct Engine {
     /// Sessions of an earlier run with a will or an end that may be due.
     pub(crate) restored: Vec<SessionRef>,
     pub(crate) started: Instant,
+    /// The slot of the session where counting who is here goes on.
+    pub(crate) count: Option<u32>,
+    /// Those who have asked who is here before that was known.
+    pub(crate) presence_reads: Vec<(ConnectionId, Box<[u8]>)>,
     due: Vec<Timer>,
     /// When this worker looks for retained values that have expired.
     pub(crate) retained_due: Option<(TimerKey, Instant)>,
@@ -94,6 +99,8 @@ pub enum Event {
         /// For [`Engine::handle_handover`] there.
         handover: Box<Handover>,
     },
+    /// Something has happened that the log is to tell.
+    Audited(Box<Audited>),
     /// The connection has ended and is no longer here; its socket can be closed.
     Closed {
         /// Which connection.
@@ -132,6 +139,8 @@ impl Engine {
             errands: Vec::new(),
             restored: Vec::new(),
             started: now,
+            count: None,
+            presence_reads: Vec::new(),
             due: Vec::new(),
             retained_due: None,
             shared,
@@ -155,6 +164,9 @@ impl Engine {
         let door = self.shared.listeners.get(usize::from(listener)).filter(|_| !full && !self.stopping);
         let Some(door) = door else {
             self.counters().connections_refused.add(1);
+            if full {
+                self.audit_turned_away(now, listener);
+            }
             return Err(Reason::ServerBusy);
         };
         let id = self.lane.connections.insert(door.protocol.accept(now), listener);
@@ -257,6 +269,8 @@ impl Engine {
                     self.deliver_parcel(now, &message, &targets, ask);
                 }
                 Parcel::Retained { message, ask } => self.store_for_another(&message, ask),
+                Parcel::CountPresence => self.count = Some(0),
+                Parcel::PresenceKnown => self.presence_known(now),
                 Parcel::Stored { token } => self.handle_remote_stored(now, token),
             }
         }
@@ -313,7 +327,7 @@ impl Engine {
                 self.lane.mark_pumping(slot);
             }
         }
-        let reviewing = self.review_some(now);
+        let reviewing = self.review_some(now) | self.count_some(now);
         reviewing || !self.lane.pumps.is_empty()
     }
 
@@ -515,6 +529,7 @@ impl Engine {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         connection.paused = None;
         let kept = core::mem::take(&mut connection.inbound);
+        self.audit_limit(now, id, Limit::PublishRate, None);
         self.run_kept(now, id, kept);
         let waits = self.lane.connections.get_mut(id).is_some_and(|connection| connection.paused.is_some());
         self.arm(if waits { now } else { now + READING_TIME }, id.slot);

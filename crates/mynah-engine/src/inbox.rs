@@ -30,6 +30,10 @@ pub enum Parcel {
         /// Who wants to hear when that is stored.
         ask: Option<Ask>,
     },
+    /// Somebody wants to know who is here.
+    CountPresence,
+    /// It is known who is here.
+    PresenceKnown,
     /// What was asked for is stored.
     Stored {
         /// The token of the [`Ask`].

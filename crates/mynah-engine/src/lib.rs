@@ -12,9 +12,10 @@
 //!   an earlier run left.
 //! * `rules`: what each connection may do, and what a change of the rules ends; `restraint`: the limits that rules set.
 //! * `layouts`: who encodes what, once for all receivers alike. `timer`: the wheel. `inbox`: what workers exchange.
-//! * `sys`: what the broker publishes of itself.
+//! * `sys`: what the broker publishes of itself. `presence`: who is here, for those who ask. `audit`: what it tells of what happens to it.
 //! * [`websocket`]: the framing that may lie between a socket and a connection; the I/O layer puts it there.
 
+mod audit;
 mod authenticate;
 mod certificate;
 mod changes;
@@ -28,6 +29,7 @@ mod journal;
 mod lane;
 mod layouts;
 mod open;
+mod presence;
 mod publish;
 mod pump;
 mod random;
@@ -43,8 +45,10 @@ mod subscribe;
 mod sys;
 mod timer;
 mod waiting;
+mod wall;
 pub mod websocket;
 
+pub use audit::{Actor, AuditEvent, AuditKind, Audited, Changed, Denial, Limit, shown};
 pub use authenticate::{Attempt, Authenticated};
 pub use certificate::{AlternativeName, PeerCertificate};
 pub use changes::{Change, SessionName};

@@ -6,6 +6,7 @@ use mynah_core::{QueueBounds, Session, SessionKey, SessionRef, WorkerId, owner};
 use mynah_model::{Expiry, Header, Identity, Instant, Limits, MessageView, Reason, TenantId, Will};
 use mynah_stack::{Close, Open, Opened, Outcome};
 
+use crate::audit::shown;
 use crate::authenticate::{Attempt, Authenticated};
 use crate::close::granted;
 use crate::connections::{Admission, ConnectionId, Departure, Phase, Resume};
@@ -35,9 +36,22 @@ impl Engine {
                 connection.phase = Phase::Opening(open);
                 return self.verify(id, attempt);
             }
-            (Some(_), _) => Err(Reason::BadAuthenticationMethod),
-            (None, Some(anonymous)) => Ok(Authenticated::from(anonymous.clone())),
-            (None, None) => Err(Reason::BadCredentials),
+            (Some(attempt), _) => {
+                let user = attempt.user().map(|user| shown(user.as_bytes()));
+                self.audit_unheard(now, id, user, "nothing that proves who a peer is can be verified");
+                Err(Reason::BadAuthenticationMethod)
+            }
+            (None, Some(anonymous)) => {
+                let (anonymous, is_own) = (anonymous.clone(), door.is_own);
+                if !is_own {
+                    self.audit_anonymous(now, id, &anonymous);
+                }
+                Ok(Authenticated::from(anonymous))
+            }
+            (None, None) => {
+                self.audit_unheard(now, id, None, "nothing says who the peer is");
+                Err(Reason::BadCredentials)
+            }
         };
         self.admit(now, id, open, result);
     }
@@ -60,7 +74,9 @@ impl Engine {
         let mut admission = Admission { open, identity, groups, valid_until, last_word, assigned: false };
         let Some(session) = &mut admission.open.session else { return self.attach(now, id, admission) };
         if session.client_id.starts_with(BRIDGE_PREFIX.as_bytes()) && !self.is_own(id) {
+            let who = (admission.identity.clone(), session.client_id.clone());
             self.counters().logins_refused.add(1);
+            self.audit_shut_out(now, id, (&who.0, &who.1), Reason::ClientIdRefused);
             return self.tell_opened(now, id, Err(Reason::ClientIdRefused));
         }
         if session.client_id.is_empty() {
@@ -111,11 +127,13 @@ impl Engine {
         let Admission { mut open, identity, groups, valid_until, last_word, assigned } = admission;
         if let Err(reason) = self.let_in(id, &open, &identity, groups) {
             self.counters().logins_refused.add(1);
+            self.audit_shut_out(now, id, (&identity, wanted(&open)), reason);
             return self.tell_opened(now, id, Err(reason));
         }
         let (session_ref, present) = match self.claim(now, &open, &identity) {
             Ok(claimed) => claimed,
             Err(reason) => {
+                self.audit_shut_out(now, id, (&identity, wanted(&open)), reason);
                 self.leave_crowd(id);
                 return self.tell_opened(now, id, Err(reason));
             }
@@ -136,10 +154,11 @@ impl Engine {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         connection.phase = Phase::Open(session_ref);
         connection.tenant = tenant;
-        connection.valid_until = valid_until;
+        (connection.opened_at, connection.valid_until) = (now, valid_until);
         connection.publisher = publisher;
         self.count_half_open(-1);
-        self.resume_rights(session_ref);
+        self.resume_rights(now, session_ref);
+        self.note_presence(now, session_ref);
         let opened = Opened {
             assigned_client_id: client_id,
             authentication: last_word.as_deref(),
@@ -262,6 +281,11 @@ impl Engine {
     pub fn worker(&self) -> WorkerId {
         self.worker
     }
+}
+
+/// The client identifier that a peer asks for.
+fn wanted(open: &Open) -> &[u8] {
+    open.session.as_ref().map_or(&[], |session| &session.client_id)
 }
 
 /// The will as the broker keeps it: a stack does not know whose space its peer is in.

@@ -6,7 +6,7 @@ use mynah_core::{DropReason, Reader, Received, SessionRef, Target};
 use mynah_model::{Class, Instant, Limits, Message, MessageView, Reason};
 use mynah_stack::{Outcome, Publish, PublishIf};
 
-use crate::connections::ConnectionId;
+use crate::connections::{Connection, ConnectionId};
 use crate::deeds::{Taking, VALUE};
 use crate::engine::Engine;
 use crate::inbox::{Ask, Parcel};
@@ -42,8 +42,8 @@ impl Engine {
             Ok(Received::Full) => Err(Reason::QuotaExceeded),
             Err(reason) => Err(reason),
         };
-        if result.is_err() {
-            self.count_refused(from, publish);
+        if let Err(reason) = result {
+            self.count_refused(now, id, publish, reason);
         }
         if class.is_confirmed() {
             self.tell(now, id, Outcome::Published { receipt: publish.receipt, class, result });
@@ -69,8 +69,9 @@ impl Engine {
             Ok(Received::Full) => Err(Reason::QuotaExceeded),
             Err(reason) => Err(reason),
         };
-        if result.is_err() {
+        if let Err(reason) = result {
             self.counters().publications_refused.add(1);
+            self.audit_publish(now, id, &publish, reason);
         }
         self.tell(now, id, Outcome::Published { receipt, class, result });
     }
@@ -87,8 +88,10 @@ impl Engine {
 
     /// A refused identifier is free for another publication.
     #[cold]
-    fn count_refused(&mut self, from: Option<SessionRef>, publish: &Publish<'_>) {
+    fn count_refused(&mut self, now: Instant, id: ConnectionId, publish: &Publish<'_>, reason: Reason) {
         self.counters().publications_refused.add(1);
+        self.audit_publish(now, id, publish, reason);
+        let from = self.lane.connections.get(id).and_then(Connection::session);
         if publish.header.class == Class::ExactlyOnce {
             self.forget_repeated(from, publish.receipt);
         }
@@ -171,6 +174,11 @@ impl Engine {
     pub(crate) fn distribute(&mut self, now: Instant, item: &mut Item<'_>, from: Option<SessionRef>) {
         let retained = item.view().header.retain && self.retain(now, item);
         self.spread(now, item, from, None, retained);
+    }
+
+    /// Gives a message that tells who is here to those who want it. It is retained elsewhere, and stored nowhere.
+    pub(crate) fn distribute_presence(&mut self, now: Instant, item: &mut Item<'_>) {
+        self.fan_out(now, item, None, None);
     }
 
     /// Distributes what a peer has published. One that publishes an exactly-once message and subscribes to its own topic

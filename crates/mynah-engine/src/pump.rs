@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::item::Item;
 use crate::journal::{Attached, Note};
 use crate::lane::{Lane, Manner, enqueue, mark_dirty, postpone, undeliverable, write};
+use crate::presence::concerns;
 use crate::rules::{Receiver, may_see};
 
 /// Retained values taken from the store at a time.
@@ -178,10 +179,20 @@ impl Engine {
         if page == 0 {
             return Progress::Paused; // goes on when the peer has confirmed something
         }
+        if concerns(&replay.filter) && !self.shared.presence.is_complete() {
+            self.ask_presence();
+            return Progress::Paused; // goes on when it is known who is here
+        }
         let (mut found, options) = (Vec::new(), replay.options);
         let filter = Filter::from_checked(&replay.filter);
-        let more =
-            self.shared.read_retained().page(tenant, filter, &mut replay.cursor, page, now, &mut found);
+        let more = self.shared.values_of(&replay.filter).page(
+            tenant,
+            filter,
+            &mut replay.cursor,
+            page,
+            now,
+            &mut found,
+        );
         let (filter, cursor) = (replay.filter.clone(), more.then(|| replay.cursor.clone()));
         if !more {
             session.finish_replay(Filter::from_checked(&filter));

@@ -7,6 +7,7 @@ use mynah_model::{Expiry, Filter, Identity, Instant, Message, Reason, Subscripti
 use crate::deeds::Parts;
 use crate::engine::Engine;
 use crate::journal::Note;
+use crate::presence::concerns;
 
 /// A session as a store has kept it.
 #[derive(Debug)]
@@ -48,6 +49,11 @@ pub struct RestoredSubscription {
     pub replay: Option<Cursor>,
 }
 
+/// Whether a session has asked who is here.
+fn wants_presence(session: &Session) -> bool {
+    session.subscriptions().any(|(_, filter, _)| concerns(filter.as_bytes()))
+}
+
 impl Engine {
     /// Everything that an earlier run left was handed over, to all workers: does what is due of it, before the first peer
     /// comes.
@@ -56,6 +62,9 @@ impl Engine {
             self.session_due(now, session_ref);
         }
         self.run_errands(now);
+        if self.lane.sessions.iter().any(|(_, session)| wants_presence(session)) {
+            self.ask_presence();
+        }
     }
 
     /// Takes in a session that this worker owns (see [`mynah_core::owner`]). What is due of it since its connection

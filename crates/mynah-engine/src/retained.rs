@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mynah_core::rules::Object;
 use mynah_core::{DropReason, owner};
 use mynah_model::{Condition, Instant, Message, Reason, Topic};
 use mynah_stack::{Outcome, Value};
@@ -13,6 +14,7 @@ use crate::engine::{Engine, Timer};
 use crate::inbox::{Ask, Parcel};
 use crate::item::Item;
 use crate::journal::Note;
+use crate::presence::concerns;
 
 /// How often a worker looks for values whose deadlines have come, at most.
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
@@ -25,7 +27,10 @@ impl Engine {
         let result = self.shared.write_retained().set(item.message(), now);
         match result {
             Ok(()) => self.await_deadline(now, item.view().header.deadline),
-            Err(_) => self.count_dropped(DropReason::RetainedQuota, 1),
+            Err(_) => {
+                self.count_dropped(DropReason::RetainedQuota, 1);
+                self.audit_retained(now, item.view());
+            }
         }
         result.is_ok()
     }
@@ -93,7 +98,13 @@ impl Engine {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         let tenant = connection.tenant;
         if let Err(reason) = self.may_read(id, topic) {
+            if reason == Reason::NotAuthorized {
+                self.audit_look(now, id, Object::Topic(topic));
+            }
             return self.tell(now, id, Outcome::Value(Err(reason)));
+        }
+        if concerns(topic.as_bytes()) {
+            return self.read_presence(now, id, topic);
         }
         let shared = Arc::clone(&self.shared);
         let found = {

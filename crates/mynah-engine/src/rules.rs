@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use mynah_core::rules::{Action, Address, Decisions, Grant, Names, Peer, Resolver, Rights, Rules};
+use mynah_core::rules::{
+    Action, Address, Decisions, Grant, Names, Peer, Resolver, Rights, Rules, tells_of_peers,
+};
 use mynah_core::{Session, SessionKey, SessionRef};
 use mynah_model::{Filter, Groups, Identity, Instant, MessageView, Reason, Topic};
 use mynah_stack::Open;
@@ -75,6 +77,30 @@ fn certified<'p>(
     }
 }
 
+/// Who is at a connection, as rules see it; none before that is known.
+pub(crate) fn peer_of<'p>(shared: &'p Shared, connection: &'p Connection) -> Option<Peer<'p>> {
+    Some(Peer {
+        groups: &connection.groups,
+        address: connection.address,
+        ..certified(
+            connection.identity.as_ref()?,
+            connection.certificate.as_deref(),
+            Some(connection.listener),
+            shared,
+        )
+    })
+}
+
+/// Whether a session has a subscription to what tells of other peers.
+fn sees_peers(session: &Session) -> bool {
+    session.subscriptions().any(|(_, filter, _)| tells_of_peers(filter.as_bytes()))
+}
+
+/// Whether a peer is on this machine; none is the address of one that came without the internet.
+pub(crate) fn is_local(address: Option<Address>) -> bool {
+    address.is_none_or(Address::is_loopback)
+}
+
 impl Judge {
     pub(crate) fn new(rules: &Arc<Rules>, capacity: usize) -> Self {
         Self {
@@ -120,21 +146,16 @@ impl Judge {
 
     #[cold]
     fn resolve(&mut self, shared: &Shared, connection: &mut Connection) -> Option<()> {
-        let peer = Peer {
-            groups: &connection.groups,
-            address: connection.address,
-            ..certified(
-                connection.identity.as_ref()?,
-                connection.certificate.as_deref(),
-                Some(connection.listener),
-                shared,
-            )
-        };
-        let rights = self.resolver.resolve(&peer);
+        let rights = self.resolver.resolve(&peer_of(shared, connection)?);
         connection.permitted.clear();
         connection.restraint = Restraint::new(rights.quota(), connection.restraint.as_deref()).map(Box::new);
         connection.rights = Some(rights);
         Some(())
+    }
+
+    /// The rules of now.
+    pub(crate) const fn rules(&self) -> &Arc<Rules> {
+        self.resolver.rules()
     }
 
     /// What the rules of now say of a session that has no connection.
@@ -361,14 +382,14 @@ impl Engine {
     }
 
     /// A session has a connection again: what its subscriptions may see is now for who came.
-    pub(crate) fn resume_rights(&mut self, session_ref: SessionRef) {
+    pub(crate) fn resume_rights(&mut self, now: Instant, session_ref: SessionRef) {
         self.lane.judge.forget(session_ref);
         let is_idle = self.lane.judge.is_idle;
         if let Some(session) = self.lane.sessions.get_mut(session_ref) {
             session.checks_deliveries = !is_idle && !session.queue.is_drained();
         }
-        if !is_idle {
-            self.review_subscriptions(session_ref);
+        if !is_idle || self.lane.sessions.get(session_ref).is_some_and(sees_peers) {
+            self.review_subscriptions(now, session_ref);
         }
     }
 
@@ -398,7 +419,7 @@ impl Engine {
             self.ensure_standing(session_ref);
             let standing = self.lane.judge.standings.get(&session_ref);
             if standing.is_some_and(Standing::is_known) {
-                self.review_subscriptions(session_ref);
+                self.review_subscriptions(now, session_ref);
             }
             return;
         };
@@ -417,7 +438,7 @@ impl Engine {
             // Who is here stays; the limit is for those who come.
             connection.counted = self.shared.crowd.enter(identity, u32::MAX);
         }
-        if self.review_subscriptions(session_ref) {
+        if self.review_subscriptions(now, session_ref) {
             self.expel(now, id);
         }
     }
@@ -449,29 +470,41 @@ impl Engine {
     }
 
     /// Ends the subscriptions of a session that are not permitted. Returns whether there were any.
-    fn review_subscriptions(&mut self, session_ref: SessionRef) -> bool {
-        let ended = self.end_subscriptions(session_ref);
+    fn review_subscriptions(&mut self, now: Instant, session_ref: SessionRef) -> bool {
+        let ended = self.end_subscriptions(now, session_ref);
         self.review_shares(session_ref);
         ended
     }
 
-    fn end_subscriptions(&mut self, session_ref: SessionRef) -> bool {
+    fn end_subscriptions(&mut self, now: Instant, session_ref: SessionRef) -> bool {
         let Lane { judge, connections, sessions, .. } = &mut self.lane;
         let Some((session, key)) = sessions.get_mut_with_key(session_ref) else { return false };
+        let address = match session.connection {
+            Some(slot) => connections.peek(slot).and_then(|connection| connection.address),
+            None => judge.standings.get(&session_ref).and_then(|standing| standing.address),
+        };
+        // Without rules it matters only who is on this machine.
+        let is_idle_here = judge.is_idle.then(|| is_local(address));
         let rights = match session.connection {
             Some(slot) => connections.at(slot).and_then(|c| judge.renew(&self.shared, c).cloned()),
             None => judge.rights_of_standing(&self.shared, session_ref).cloned(),
         };
         let Some(rights) = rights else { return false };
         let was_looked_at = session.checks_deliveries && !session.queue.is_drained();
-        if rights.is_free(Action::Subscribe) {
+        if rights.is_free(Action::Subscribe) && !sees_peers(session) {
             session.checks_deliveries = was_looked_at;
             return false;
         }
         let names = Names::new(&session.identity, key.map_or(&[][..], |key| &key.client_id));
         let (mut refused, mut partly) = (Vec::<(Option<Box<[u8]>>, Box<[u8]>)>::new(), false);
         for (share, filter, _) in session.subscriptions() {
-            match rights.grant(names, filter) {
+            let grant = match is_idle_here {
+                Some(true) => Grant::Whole,
+                Some(false) if tells_of_peers(filter.as_bytes()) => Grant::Refused,
+                Some(false) => Grant::Whole,
+                None => rights.grant(names, filter),
+            };
+            match grant {
                 Grant::Whole => {}
                 Grant::Partly => partly = true,
                 Grant::Refused => refused.push((share.map(Box::from), filter.as_bytes().into())),
@@ -482,6 +515,7 @@ impl Engine {
             judge.note_looking();
         }
         for (share, filter) in &refused {
+            self.audit_ended(now, session_ref, filter);
             self.detach_from(session_ref, share.as_deref(), Filter::from_checked(filter));
         }
         !refused.is_empty()

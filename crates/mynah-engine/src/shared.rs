@@ -1,16 +1,19 @@
 //! What all workers of a broker share: the topic index, retained values, rules, layouts, counters.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use mynah_core::rules::Rules;
 use mynah_core::{Counters, Generations, RetainedStore, Shares, TopicIndex, WorkerId};
-use mynah_model::{Identity, Limits, TenantId};
+use mynah_model::{Identity, Instant, Limits, TenantId, WallTime};
 use mynah_stack::Protocol;
 
+use crate::audit::{AuditKind, Bounds};
 use crate::layouts::Layouts;
+use crate::presence::Presence;
 use crate::restraint::Crowd;
+use crate::wall::rfc3339;
 
 /// How client identifiers begin that belong to connections that the broker itself has made; nobody else is given one.
 pub const BRIDGE_PREFIX: &str = "$bridge/";
@@ -58,6 +61,7 @@ pub struct Shared {
     pub(crate) shares: RwLock<Shares>,
     pub(crate) generations: Generations,
     pub(crate) retained: RwLock<RetainedStore>,
+    pub(crate) presence: Presence,
     pub(crate) rules: Arc<Rules>,
     pub(crate) crowd: Crowd,
     pub(crate) layouts: Layouts,
@@ -68,12 +72,17 @@ pub struct Shared {
     pub(crate) sys_interval: Option<Duration>,
     pub(crate) version: &'static str,
     counters: Box<[Counters]>,
+    audits: Bounds,
+    /// Which time of day it was at which instant.
+    wall: OnceLock<(Instant, WallTime)>,
     /// How many sessions of each worker are stored.
     stored: Box<[AtomicUsize]>,
 }
 
 /// A listener with the identity of its anonymous peers.
 pub(crate) struct Door {
+    pub(crate) name: String,
+    pub(crate) tenant: TenantId,
     pub(crate) protocol: Arc<dyn Protocol>,
     pub(crate) anonymous: Option<Identity>,
     pub(crate) certificates: bool,
@@ -92,12 +101,15 @@ impl Shared {
             certificates: l.certificates,
             anonymous: l.identity.or_else(|| l.anonymous.then(|| Identity::anonymous(l.tenant, &l.name))),
             protocol: l.protocol,
+            tenant: l.tenant,
+            name: l.name,
         };
         Arc::new(Self {
             index: RwLock::new(TopicIndex::new(seed)),
             shares: RwLock::new(Shares::new(seed)),
             generations: Generations::new(seed),
             retained: RwLock::new(RetainedStore::new(&limits, seed)),
+            presence: Presence::new(usize::from(workers.max(1)), &limits, seed),
             rules,
             crowd: Crowd::default(),
             layouts: Layouts::new(listeners.iter().map(|l| l.protocol.codec())),
@@ -107,9 +119,32 @@ impl Shared {
             seed,
             sys_interval,
             version,
+            audits: Bounds::default(),
+            wall: OnceLock::new(),
             counters: (0..workers.max(1)).map(|_| Counters::default()).collect(),
             stored: (0..workers.max(1)).map(|_| AtomicUsize::new(0)).collect(),
         })
+    }
+
+    /// Hears which time of day it is; until then the clock is taken to have begun with 1970. Heard once, before the first
+    /// peer comes.
+    pub fn set_time_of_day(&self, now: Instant, time: WallTime) {
+        self.wall.get_or_init(|| (now, time));
+    }
+
+    /// The time of day at an instant, as it is shown.
+    pub(crate) fn time_of_day(&self, at: Instant) -> String {
+        let (known, time) = self.wall.get().copied().unwrap_or_default();
+        let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        let (ahead, ago) = (millis(at.saturating_since(known)), millis(known.saturating_since(at)));
+        rfc3339(WallTime::from_unix_millis(time.as_unix_millis().saturating_add(ahead).saturating_sub(ago)))
+    }
+
+    /// Something has happened elsewhere. Returns how much of its kind was left out before, if it is to be told
+    /// ([`crate::Engine::handle_audit`]); otherwise it is counted.
+    #[must_use]
+    pub fn admit_audit(&self, now: Instant, kind: AuditKind) -> Option<u64> {
+        self.audits.admit(now, kind)
     }
 
     /// How many workers there are.

@@ -1,14 +1,16 @@
 //! Subscribing: filters are attached to the session and to the index before the answer goes out.
 
-use mynah_core::rules::{Action, Grant};
-use mynah_core::{Cursor, Reader, SessionRef};
+use mynah_core::rules::{Action, Grant, tells_of_peers};
+use mynah_core::{Cursor, Reader, Session, SessionRef};
 use mynah_model::{Filter, Instant, Reason, RetainHandling, SubscriptionOptions, Topic};
 use mynah_stack::{Outcome, Subscribe, SubscribeRequest, SubscribeResult, Unsubscribe, UnsubscribeRequest};
 
 use crate::connections::ConnectionId;
 use crate::engine::Engine;
 use crate::journal::{Attached, Note};
+use crate::presence::concerns;
 use crate::publish::exceeds;
+use crate::rules::is_local;
 
 impl Engine {
     /// Attaches filters, answers, and starts the replay of retained values.
@@ -16,7 +18,8 @@ impl Engine {
         let mut replays = Vec::new();
         let attach = |request: &Result<SubscribeRequest<'b>, Reason>| {
             let request = (*request)?;
-            let is_new = self.attach_filter(id, &request)?;
+            let attached = self.attach_filter(id, &request);
+            let is_new = attached.inspect_err(|reason| self.audit_subscribe(now, id, &request, *reason))?;
             let wants_retained = match request.options.retain_handling {
                 RetainHandling::EachTime => request.share.is_none(),
                 RetainHandling::WhenNew => request.share.is_none() && is_new,
@@ -31,10 +34,11 @@ impl Engine {
         self.tell(now, id, Outcome::Subscribed { receipt: subscribe.receipt, results: &results });
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         let (tenant, Some(session_ref)) = (connection.tenant, connection.session()) else { return };
-        let Some(session) = self.lane.sessions.get_mut(session_ref) else { return };
         for (filter, options) in replays {
+            let unknown = concerns(filter.as_bytes()) && !self.ask_presence();
+            let Some(session) = self.lane.sessions.get_mut(session_ref) else { return };
             // Most have nothing to be replayed, and then a replay need not wait for its turn to find that out.
-            if self.shared.read_retained().may_match(tenant, filter) {
+            if unknown || self.shared.values_of(filter.as_bytes()).may_match(tenant, filter) {
                 session.start_replay(filter, options);
                 if session.stored {
                     let attached = Attached { share: None, filter: filter.as_bytes().into() };
@@ -43,7 +47,7 @@ impl Engine {
                 }
             }
         }
-        if session.is_replaying() {
+        if self.lane.sessions.get(session_ref).is_some_and(Session::is_replaying) {
             self.lane.mark_pumping(id.slot);
         }
     }
@@ -114,7 +118,8 @@ impl Engine {
         }
         match self.ask(id, |rights, names| rights.grant(names, filter))? {
             Some(Grant::Refused) => Err(Reason::NotAuthorized),
-            grant => Ok(grant.unwrap_or(Grant::Whole)),
+            Some(grant) => Ok(grant),
+            None => self.without_rules(id, filter.as_bytes()).map(|()| Grant::Whole),
         }
     }
 
@@ -125,8 +130,16 @@ impl Engine {
         }
         match self.ask(id, |rights, names| rights.permits(Action::Subscribe, names, topic))? {
             Some(false) => Err(Reason::NotAuthorized),
-            Some(true) | None => Ok(()),
+            Some(true) => Ok(()),
+            None => self.without_rules(id, topic.as_bytes()),
         }
+    }
+
+    /// Whether a peer may see something where there are no rules: what tells of other peers is for this machine only.
+    fn without_rules(&self, id: ConnectionId, topic_or_filter: &[u8]) -> Result<(), Reason> {
+        let address = self.lane.connections.get(id).and_then(|connection| connection.address);
+        let may = !tells_of_peers(topic_or_filter) || is_local(address);
+        may.then_some(()).ok_or(Reason::NotAuthorized)
     }
 
     /// Removes filters and answers.

@@ -15,7 +15,8 @@ impl Engine {
     pub(crate) fn sys_due(&mut self, now: Instant) {
         let Some(interval) = self.shared.sys_interval else { return };
         for (name, value) in values(&self.shared, now.saturating_since(self.started)) {
-            let message = message(&format!("$SYS/broker/{name}"), value.as_bytes());
+            let topic = format!("$SYS/broker/{name}");
+            let message = message(TenantId::DEFAULT, topic.as_bytes(), value.as_bytes(), true);
             self.distribute(now, &mut Item::shared(&message), None);
         }
         self.timers.arm(now + interval, Timer::Sys);
@@ -49,15 +50,15 @@ fn values(shared: &Shared, uptime: Duration) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A retained message that the broker itself makes.
-fn message(topic: &str, payload: &[u8]) -> Message {
-    let native = [topic.as_bytes(), payload].concat();
+/// A message that the broker itself makes.
+pub(crate) fn message(tenant: TenantId, topic: &[u8], payload: &[u8], retain: bool) -> Message {
+    let native = [topic, payload].concat();
     let (end, total) = (topic.len() as u32, native.len() as u32);
     let header = Header {
-        tenant: TenantId::DEFAULT,
+        tenant,
         layout: PLAIN,
         class: Class::AtMostOnce,
-        retain: true,
+        retain,
         priority: PRIORITY_DEFAULT,
         topic: (0, end),
         payload: (end, total),

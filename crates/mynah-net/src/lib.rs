@@ -6,6 +6,7 @@
 
 mod acceptor;
 mod address;
+mod audit;
 mod buffers;
 mod caller;
 mod clock;
@@ -27,6 +28,7 @@ mod waiting;
 mod worker;
 
 pub use address::{Address, Network};
+pub use audit::Auditor;
 pub use caller::{Caller, ChannelBinding};
 pub use entrance::Entrance;
 pub use error::StartError;

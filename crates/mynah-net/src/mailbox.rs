@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mynah_core::rules::Rules;
-use mynah_engine::{Attempt, ConnectionId, Handover, Parcel};
+use mynah_engine::{Attempt, AuditEvent, ConnectionId, Handover, Parcel};
 use mynah_model::{Groups, Identity};
 
 use crate::address::Peer;
@@ -33,6 +33,8 @@ pub(crate) enum Letter {
     Handover { transport: Transport, handover: Box<Handover> },
     /// What a peer said of who it is was verified.
     Verified { connection: ConnectionId, verdict: Verdict },
+    /// Something has happened outside the workers that is to be told.
+    Audit { event: Box<AuditEvent>, left_out: u64 },
     /// Other rules hold.
     Rules(Arc<Rules>),
     /// How identities stand from now on.
@@ -117,7 +119,7 @@ fn bytes_of(letter: &Letter) -> usize {
     let Letter::Parcels(parcels) = letter else { return 0 };
     let cost = |parcel: &Parcel| match parcel {
         Parcel::Deliver { message, .. } | Parcel::Retained { message, .. } => message.cost_bytes(),
-        Parcel::Stored { .. } => 0,
+        Parcel::CountPresence | Parcel::PresenceKnown | Parcel::Stored { .. } => 0,
     };
     parcels.iter().map(cost).sum()
 }

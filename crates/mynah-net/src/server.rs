@@ -15,12 +15,13 @@ use mynah_model::{Groups, Identity};
 
 use crate::acceptor::Acceptor;
 use crate::address::Address;
+use crate::audit::Auditor;
 use crate::clock::Clock;
 use crate::entrance::Entrance;
 use crate::error::StartError;
 use crate::link::Dialer;
 use crate::mailbox::{Letter, Mailbox};
-use crate::storage::Storage;
+use crate::storage::{Storage, Wall};
 use crate::stream::Listening;
 use crate::verifier::{Verifier, Verify};
 use crate::worker::{self, Parts, Worker};
@@ -69,6 +70,7 @@ pub struct Server {
     verifiers: Vec<JoinHandle<()>>,
     addresses: Vec<LocalAddress>,
     next_link: Arc<AtomicUsize>,
+    clock: Clock,
 }
 
 impl Server {
@@ -121,6 +123,8 @@ impl Server {
         let mailboxes: Arc<[Arc<Mailbox>]> =
             polls.iter().map(mailbox).collect::<io::Result<Vec<_>>>()?.into();
         let clock = storage.as_ref().map_or_else(Clock::start, Storage::clock);
+        let wall = Wall::now(clock);
+        shared.set_time_of_day(wall.here(), wall.time(wall.here()));
         let (verifier, verifiers) = match verify {
             Some(verify) => {
                 let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -137,6 +141,7 @@ impl Server {
             verifiers,
             addresses,
             next_link: Arc::new(AtomicUsize::new(0)),
+            clock,
         };
         server.start_workers(polls, bound, &entrances, clock, storage, grace)?;
         Ok(server)
@@ -194,6 +199,12 @@ impl Server {
     #[must_use]
     pub fn dialer(&self, listener: u16) -> Dialer {
         Dialer::new(&self.mailboxes, &self.next_link, listener)
+    }
+
+    /// Tells what happens outside the workers.
+    #[must_use]
+    pub fn auditor(&self) -> Auditor {
+        Auditor::new(Arc::clone(&self.shared), Arc::clone(&self.mailboxes[0]), self.clock)
     }
 
     /// Lets other rules hold, within a second for everything that is there.

@@ -13,6 +13,7 @@ use mynah_model::{Instant, Reason};
 
 use crate::acceptor::Acceptor;
 use crate::address::Peer;
+use crate::audit;
 use crate::buffers::Buffers;
 use crate::caller::Caller;
 use crate::clock::Clock;
@@ -341,6 +342,7 @@ impl Worker {
                 // What arrived while the socket was on its way raised no event here.
                 self.note_readable(id);
             }
+            Letter::Audit { event, left_out } => self.engine.handle_audit(now, *event, left_out),
             Letter::Rules(rules) => self.engine.handle_rules(rules),
             Letter::Verified { connection, verdict } => self.verified(now, connection, verdict),
             Letter::Identities(standings) => self.engine.handle_identities(now, &standings),
@@ -473,6 +475,7 @@ impl Worker {
                     // Who has taken leave is not sending any more.
                     self.drop_connection(now, connection, reason != Reason::Disconnected);
                 }
+                Event::Audited(record) => audit::log(&record),
                 Event::Authenticate { connection, listener, attempt } => {
                     self.verify(now, connection, listener, attempt);
                 }

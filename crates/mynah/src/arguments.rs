@@ -48,6 +48,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: UserCommand,
     },
+    /// Take over what another broker was told
+    Import {
+        #[command(subcommand)]
+        command: Import,
+    },
     /// Look at, check, mend, write out or read in a store that no broker has open
     Store {
         #[command(subcommand)]
@@ -222,6 +227,27 @@ pub(crate) enum UserCommand {
     List {
         /// Users file
         file: PathBuf,
+    },
+}
+
+/// What could not be translated is printed, with file and line.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Import {
+    /// Make a configuration, rules and users of a mosquitto.conf and the files that it names
+    Mosquitto {
+        /// The mosquitto.conf
+        file: PathBuf,
+        /// Folder for what is made
+        #[arg(short, long, value_name = "FOLDER")]
+        output: PathBuf,
+    },
+    /// Add the users of a definitions file of RabbitMQ to a users file
+    RabbitmqUsers {
+        /// The definitions, as JSON
+        file: PathBuf,
+        /// Users file; made if it is not there
+        #[arg(short, long, value_name = "USERS")]
+        output: PathBuf,
     },
 }
 

@@ -4,26 +4,30 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mynah_auth::{Authenticator, Door, FileError, Standing, Tenants, Users, UsersFile, VerifyToken};
+use mynah_auth::{
+    Authenticator, Door, FileError, LoginEvent, Standing, Tenants, Users, UsersFile, VerifyToken,
+};
 use mynah_model::{Groups, Identity};
 use mynah_net::Verify;
 
 use crate::complaint::Complaint;
 use crate::config::{Listener, Settings};
-use crate::doorkeeper::{self, Doorkeeper};
+use crate::doorkeeper::Doorkeeper;
+use crate::herald::Herald;
 use crate::identity::Others;
 
 /// Who is let in, and where that is written.
 pub(crate) struct Authentication {
     authenticator: Arc<Authenticator>,
     others: Option<Arc<Others>>,
+    herald: Herald,
     file: Option<PathBuf>,
     tenants: Tenants,
 }
 
 impl Authentication {
     /// Reads the users, and begins to fetch what others know. Called inside the runtime. None if no listener asks who its peers are.
-    pub(crate) fn load(settings: &Settings) -> Result<Option<Self>, Complaint> {
+    pub(crate) fn load(settings: &Settings, herald: &Herald) -> Result<Option<Self>, Complaint> {
         let certifies = settings.listeners.iter().any(|l| l.admittance.identity_from.is_some());
         if settings.users_file.is_none() && settings.others.is_empty() && !certifies {
             return Ok(None);
@@ -32,13 +36,16 @@ impl Authentication {
         let users = read(file.as_deref(), &tenants, None)?;
         let others = Others::start(settings.others.clone())?.map(Arc::new);
         let asked = others.clone().map(|others| others as Arc<dyn VerifyToken>);
-        let authenticator = Authenticator::new(users, settings.throttle, asked, doorkeeper::log)?;
-        Ok(Some(Self { authenticator: Arc::new(authenticator), others, file, tenants }))
+        let (herald, own) = (herald.clone(), herald.clone());
+        let on_login = move |event: &LoginEvent<'_>| own.login(event);
+        let authenticator = Authenticator::new(users, settings.throttle, asked, on_login)?;
+        Ok(Some(Self { authenticator: Arc::new(authenticator), others, herald, file, tenants }))
     }
 
     /// Verifies for the engine, whose listeners have these doors.
     pub(crate) fn verifier(&self, doors: Vec<Door>) -> Arc<dyn Verify> {
-        Arc::new(Doorkeeper::new(Arc::clone(&self.authenticator), doors, self.others.is_some()))
+        let (authenticator, waits) = (Arc::clone(&self.authenticator), self.others.is_some());
+        Arc::new(Doorkeeper::new(authenticator, doors, waits, self.herald.clone()))
     }
 
     /// Reads the users again. Returns how identities stand that stand otherwise than before. If the file cannot be used, the

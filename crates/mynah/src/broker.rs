@@ -13,7 +13,7 @@ use axum::http::Extensions;
 use mynah_admin::{MetricsSource, Readiness, Snapshot, StoreCounts};
 use mynah_core::SHARDS;
 use mynah_core::rules::Rules;
-use mynah_engine::Shared;
+use mynah_engine::{Changed, Shared};
 use mynah_http::Http;
 use mynah_http::adapter::{Busy, Dial};
 use mynah_model::{Identity, TenantId};
@@ -27,6 +27,7 @@ use crate::authentication::{self, Authentication};
 use crate::bridges;
 use crate::complaint::Complaint;
 use crate::config::{self, Bridge, Listener, Protocol, Settings, StoreSettings};
+use crate::herald::Herald;
 use crate::management;
 use crate::storage::{self, Watched};
 use crate::web::{self, Bounds, Site};
@@ -53,6 +54,7 @@ pub(crate) struct Broker {
     bridge_tls: Vec<(String, Arc<ClientTls>)>,
     /// The rules of the moment, for those who do not come to the workers.
     rules: watch::Sender<Arc<Rules>>,
+    herald: Herald,
     stopping: watch::Sender<bool>,
     grace: Duration,
 }
@@ -64,6 +66,7 @@ impl Broker {
     pub(crate) async fn start(
         settings: Settings,
         authentication: Option<Authentication>,
+        herald: Herald,
     ) -> Result<Self, Complaint> {
         let (grace, http) = (settings.shutdown_grace, settings.http.clone());
         let limits = settings.limits.clone();
@@ -72,14 +75,12 @@ impl Broker {
         let listeners = settings.listeners.clone();
         let tls = tls_of(&listeners);
         let bridges = settings.bridges.clone();
-        let bridge_tls = bridges.iter().filter_map(|b| Some((b.name.clone(), Arc::clone(b.tls.as_ref()?))));
-        let bridge_tls = bridge_tls.collect();
+        let bridge_tls = tls_of_bridges(&bridges);
         let statuses: Vec<_> =
             bridges.iter().map(|bridge| Arc::new(bridges::Status::new(&bridge.name))).collect();
         let first_bridge = place(&listeners, listeners.len());
         let ready = Readiness::default();
-        let (stopping, _) = watch::channel(false);
-        let mut sites = JoinSet::new();
+        let ((stopping, _), mut sites) = (watch::channel(false), JoinSet::new());
         let metrics = Arc::new(Metrics::new(&settings, statuses.clone()));
         let mut dialers = Vec::new();
         for (at, socket) in sockets {
@@ -113,6 +114,7 @@ impl Broker {
             let dialer = server.dialer(first_bridge + at as u16);
             sites.spawn(bridges::run(bridge, Arc::clone(status), dialer, stopping.subscribe()));
         }
+        herald.begin(server.auditor(), VERSION);
         ready.set(true);
         tracing::info!(version = VERSION, workers = server.shared().workers(), "ready");
         Ok(Self {
@@ -126,6 +128,7 @@ impl Broker {
             tls,
             bridge_tls,
             rules,
+            herald,
             stopping,
             grace,
         })
@@ -139,7 +142,9 @@ impl Broker {
     /// Tells the log what the store has met with, and returns what keeps it from storing anything, if that is so.
     pub(crate) fn look_after_store(&mut self) -> Option<Complaint> {
         let store = self.store.as_mut()?;
-        store.look();
+        for finding in store.look() {
+            self.herald.unchanged(Changed::Store, finding);
+        }
         store.fatal()
     }
 
@@ -157,9 +162,13 @@ impl Broker {
             Ok(set) => {
                 self.server.set_rules(&set.rules);
                 tracing::info!(rules = set.rules.len(), "rules were read again");
+                self.herald.changed(Changed::Rules, format!("{} rules", set.rules.len()));
                 self.rules.send_replace(set.rules);
             }
-            Err(complaint) => tracing::error!(%complaint, "the rules stay as they were"),
+            Err(complaint) => {
+                tracing::error!(%complaint, "the rules stay as they were");
+                self.herald.unchanged(Changed::Rules, "the log says why");
+            }
         }
     }
 
@@ -170,24 +179,43 @@ impl Broker {
                 self.gone_at = Instant::now();
                 self.gone.extend(gone.map(|(identity, _)| identity.clone()));
                 tracing::info!(gone = self.gone.len(), "users were read again");
+                self.herald
+                    .changed(Changed::Users, format!("{} stand otherwise than before", standings.len()));
                 self.server.change_identities(standings);
             }
-            Some(Err(error)) => tracing::error!(%error, "the users stay as they were"),
+            Some(Err(error)) => {
+                tracing::error!(%error, "the users stay as they were");
+                self.herald.unchanged(Changed::Users, "the log says why");
+            }
             None => {}
         }
     }
 
     fn reload_certificates(&self) {
         for (listener, tls) in &self.tls {
+            let detail = format!("listener {listener}");
             match tls.reload() {
-                Ok(()) => tracing::info!(listener, "certificates were read again"),
-                Err(error) => tracing::error!(listener, %error, "the certificates stay as they were"),
+                Ok(()) => {
+                    tracing::info!(listener, "certificates were read again");
+                    self.herald.changed(Changed::Certificates, detail);
+                }
+                Err(error) => {
+                    tracing::error!(listener, %error, "the certificates stay as they were");
+                    self.herald.unchanged(Changed::Certificates, detail);
+                }
             }
         }
         for (bridge, tls) in &self.bridge_tls {
+            let detail = format!("bridge {bridge}");
             match tls.reload() {
-                Ok(()) => tracing::info!(bridge, "certificates were read again"),
-                Err(error) => tracing::error!(bridge, %error, "the certificates stay as they were"),
+                Ok(()) => {
+                    tracing::info!(bridge, "certificates were read again");
+                    self.herald.changed(Changed::Certificates, detail);
+                }
+                Err(error) => {
+                    tracing::error!(bridge, %error, "the certificates stay as they were");
+                    self.herald.unchanged(Changed::Certificates, detail);
+                }
             }
         }
     }
@@ -209,8 +237,9 @@ impl Broker {
     /// # Errors
     /// The store could not keep what it was given.
     pub(crate) async fn stop(self) -> Result<bool, Complaint> {
-        let Self { server, store, ready, mut sites, stopping, grace, .. } = self;
+        let Self { server, store, ready, mut sites, herald, stopping, grace, .. } = self;
         ready.set(false);
+        herald.changed(Changed::Broker, "stopping");
         // Whoever asks for a page now gets it to its end; streams end when the workers end their links.
         let _ = stopping.send(true);
         let stopped = task::spawn_blocking(move || {
@@ -221,6 +250,11 @@ impl Broker {
         let ended = tokio::time::timeout(grace, async { while sites.join_next().await.is_some() {} }).await;
         Ok(drained && ended.is_ok())
     }
+}
+
+/// The TLS of those bridges that have one, by their names.
+fn tls_of_bridges(bridges: &[Bridge]) -> Vec<(String, Arc<ClientTls>)> {
+    bridges.iter().filter_map(|b| Some((b.name.clone(), Arc::clone(b.tls.as_ref()?)))).collect()
 }
 
 /// The place that a listener has among those of the engine, which knows nothing of management.

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use mynah_auth::sasl;
-use mynah_auth::{Authenticator, Certificate, Channel, Door, Login, LoginEvent, Peer, Refusal};
+use mynah_auth::{Authenticator, Certificate, Channel, Door, Login, Peer};
 use mynah_engine::{AlternativeName, Authenticated, PeerCertificate};
 use mynah_model::{Instant, Reason};
 use mynah_net::{Answer, Caller, ChannelBinding, Mechanism, Verify};
 use mynah_stack::Credentials;
+
+use crate::herald::Herald;
 
 /// Asks the authenticator, for peers at these doors.
 pub(crate) struct Doorkeeper {
@@ -16,14 +18,20 @@ pub(crate) struct Doorkeeper {
     doors: Vec<Arc<Door>>,
     /// Whether others may be asked.
     waits: bool,
+    herald: Herald,
 }
 
 /// Threads that may wait for others, beside those that hash.
 const WAITING_THREADS: usize = 32;
 
 impl Doorkeeper {
-    pub(crate) fn new(authenticator: Arc<Authenticator>, doors: Vec<Door>, waits: bool) -> Self {
-        Self { authenticator, doors: doors.into_iter().map(Arc::new).collect(), waits }
+    pub(crate) fn new(
+        authenticator: Arc<Authenticator>,
+        doors: Vec<Door>,
+        waits: bool,
+        herald: Herald,
+    ) -> Self {
+        Self { authenticator, doors: doors.into_iter().map(Arc::new).collect(), waits, herald }
     }
 
     fn peer(&self, caller: &Caller) -> Result<Peer, Reason> {
@@ -73,7 +81,9 @@ impl Verify for Doorkeeper {
     }
 
     fn begin(&self, caller: &Caller, method: &str) -> Result<Box<dyn Mechanism>, Reason> {
-        let mechanism = self.authenticator.begin(self.peer(caller)?, method)?;
+        let peer = self.peer(caller)?;
+        let begun = self.authenticator.begin(peer.clone(), method);
+        let mechanism = begun.inspect_err(|reason| self.herald.refused(&peer, None, "none", reason))?;
         Ok(Box::new(Exchange(mechanism)))
     }
 }
@@ -115,22 +125,6 @@ fn channel(binding: &ChannelBinding) -> Channel {
     }
 }
 
-/// Logs the outcome of an attempt to log in. Whoever has to wait for its failures is not worth a line that everybody sees.
-pub(crate) fn log(event: &LoginEvent<'_>) {
-    let LoginEvent { peer, user, method, outcome } = event;
-    let (listener, address) = (&*peer.door.listener, peer.address.map(tracing::field::display));
-    let user = user.map(tracing::field::debug);
-    match outcome {
-        Ok(login) => tracing::debug!(identity = ?login.identity, address, listener, method, "logged in"),
-        Err(Refusal::Throttled) => {
-            tracing::debug!(user, address, listener, method, "a login was refused: too many failures");
-        }
-        Err(refusal) => {
-            tracing::info!(user, address, listener, method, %refusal, "a login was refused");
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,7 +146,7 @@ mod tests {
         let mut file = UsersFile::new(Path::new("users"));
         file.add(ada).unwrap();
         let users = Users::new(&file, &Tenants::default(), None).unwrap();
-        let authenticator = Authenticator::new(users, ThrottleSettings::default(), None, log).unwrap();
+        let authenticator = Authenticator::new(users, ThrottleSettings::default(), None, |_| ()).unwrap();
         let door = Door {
             listener: "m".into(),
             protocol: "mqtt",
@@ -162,7 +156,7 @@ mod tests {
             plaintext_auth: true,
             identity_from: Some(mynah_auth::IdentityFrom::SubjectAlternativeName),
         };
-        Doorkeeper::new(Arc::new(authenticator), vec![door], false)
+        Doorkeeper::new(Arc::new(authenticator), vec![door], false, Herald::default())
     }
 
     #[test]

@@ -11,7 +11,9 @@ mod config;
 #[cfg(test)]
 mod denials;
 mod doorkeeper;
+mod herald;
 mod identity;
+mod import;
 mod logging;
 mod management;
 mod rules;
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         Command::Sub(arguments) => client::subscribe(&arguments).map(done),
         Command::Rules { command: Rules::Test(arguments) } => rules::test(&arguments).map(done),
         Command::User { command } => user::run(&command).map(done),
+        Command::Import { command } => import::run(&command).map(done),
         Command::Store { command } => store::run(&command),
     };
     match result {

@@ -11,6 +11,7 @@ use crate::authentication::Authentication;
 use crate::broker::Broker;
 use crate::complaint::Complaint;
 use crate::config::{self, Settings};
+use crate::herald::Herald;
 use crate::service::{self, Standing};
 use crate::stop::Stop;
 use crate::{check, logging};
@@ -33,10 +34,11 @@ pub(crate) fn run(file: Option<&Path>) -> Result<(), Complaint> {
         .build()
         .map_err(|error| Complaint::System { what: "the runtime cannot be started", error })?;
     let entered = runtime.enter();
-    let authentication = Authentication::load(&settings)?;
+    let herald = Herald::default();
+    let authentication = Authentication::load(&settings, &herald)?;
     drop(entered);
     eprint!("{}", check::summary(&settings));
-    let outcome = runtime.block_on(serve(settings, authentication, file));
+    let outcome = runtime.block_on(serve(settings, authentication, herald, file));
     // What is still read of the store when the start is broken off is not waited for: nothing is lost by that.
     runtime.shutdown_background();
     outcome
@@ -45,6 +47,7 @@ pub(crate) fn run(file: Option<&Path>) -> Result<(), Complaint> {
 async fn serve(
     settings: Settings,
     authentication: Option<Authentication>,
+    herald: Herald,
     file: Option<&Path>,
 ) -> Result<(), Complaint> {
     let mut stop =
@@ -52,7 +55,7 @@ async fn serve(
     let mut hangup = signal(SignalKind::hangup())
         .map_err(|error| Complaint::System { what: "signals cannot be watched", error })?;
     let mut broker = tokio::select! {
-        started = Broker::start(settings, authentication) => started?,
+        started = Broker::start(settings, authentication, herald) => started?,
         signal = stop.wait() => {
             tracing::info!(signal, "stopping before the start was over");
             return Ok(());

@@ -100,11 +100,10 @@ impl Watched {
         &self.store
     }
 
-    /// Tells the log what has happened since the last call.
-    pub(crate) fn look(&mut self) {
-        for finding in self.store.take_findings() {
-            tell(&self.settings.folder, &finding);
-        }
+    /// Tells the log what has happened since the last call, and returns what was found to be damaged.
+    pub(crate) fn look(&mut self) -> Vec<String> {
+        let findings = self.store.take_findings();
+        findings.iter().for_each(|finding| tell(&self.settings.folder, finding));
         let status = self.store.status();
         let full = status.is_low_on_space;
         if full != self.was_full {
@@ -120,6 +119,7 @@ impl Watched {
             }
             self.was_full = full;
         }
+        findings.iter().map(ToString::to_string).collect()
     }
 
     /// Why nothing can be stored any more, if that is so.

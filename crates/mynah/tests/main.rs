@@ -1,6 +1,8 @@
 //! The program from outside: what it prints, what it returns, and how it comes and goes.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
 
+mod audit;
+mod import;
 mod store;
 
 use std::collections::BTreeMap;

@@ -8,7 +8,7 @@ use super::filters::Names;
 use super::party::Scope;
 use super::rule::{Action, Rule};
 use super::who::{Criterion, Peer};
-use super::{Grant, Resolver, Rules};
+use super::{Grant, Resolver, Rules, tells_of_peers};
 use alloc::sync::Arc;
 
 /// What an action is done to.
@@ -40,7 +40,7 @@ pub enum Basis {
     Denied(usize),
     /// This rule allows it, and none denies it.
     Allowed(usize),
-    /// The action is allowed to somebody, and here no rule allows it.
+    /// The action is allowed to somebody, or shows what tells of other peers, and here no rule allows it.
     NotAllowed,
     /// The action is allowed to nobody in particular, and here no rule denies it.
     NotDenied,
@@ -78,7 +78,7 @@ impl Rules {
         let basis = match (first(Verdict::Denies), first(Verdict::Allows)) {
             (Some(place), _) => Basis::Denied(place),
             (None, Some(place)) => Basis::Allowed(place),
-            (None, None) if self.is_closed(action) => Basis::NotAllowed,
+            (None, None) if self.is_closed(action) || is_told(action, object) => Basis::NotAllowed,
             (None, None) => Basis::NotDenied,
         };
         let rights = Resolver::new(Arc::clone(self)).resolve(peer);
@@ -92,6 +92,16 @@ impl Rules {
         let grant = if permitted { Grant::Whole } else { Grant::Refused };
         Explanation { grant, basis, verdicts }
     }
+}
+
+/// Whether somebody would see what tells of other peers.
+fn is_told(action: Action, object: Object<'_>) -> bool {
+    action == Action::Subscribe
+        && match object {
+            Object::Nothing => false,
+            Object::Topic(topic) => tells_of_peers(topic.as_bytes()),
+            Object::Filter(filter) => tells_of_peers(filter.as_bytes()),
+        }
 }
 
 fn verdict(rule: &Rule, peer: &Peer<'_>, names: Names<'_>, object: Object<'_>) -> Verdict {

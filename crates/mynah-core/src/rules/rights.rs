@@ -7,11 +7,11 @@ use alloc::vec::Vec;
 use hashbrown::HashMap;
 use mynah_model::{Filter, Segment, Topic};
 
-use super::Rules;
 use super::filters::Names;
 use super::party::{Clause, Party};
 use super::rule::{Action, Check, Quota};
 use super::who::Peer;
+use super::{Rules, tells_of_peers};
 
 /// The answer to a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,9 +77,10 @@ impl Shape {
         parties.filter_map(move |party| party.clause(action))
     }
 
-    /// Whether an action is permitted where `selects` says what selects it.
-    fn permits(&self, action: Action, selects: impl Fn(&super::party::Scope) -> bool) -> bool {
-        let mut allowed = !self.rules.is_closed(action);
+    /// Whether an action is permitted where `selects` says what selects it; `open`: without a rule that allows it, if no
+    /// rule allows the action to anybody.
+    fn permits(&self, action: Action, open: bool, selects: impl Fn(&super::party::Scope) -> bool) -> bool {
+        let mut allowed = open && !self.rules.is_closed(action);
         for clause in self.clauses(action) {
             if selects(&clause.deny) {
                 return false;
@@ -108,30 +109,34 @@ impl Rights {
     /// Whether an action without a target is permitted.
     #[must_use]
     pub fn permits_at_all(&self, action: Action) -> bool {
-        self.is_free(action) || self.shape.permits(action, |scope| scope.is_everything)
+        self.is_free(action) || self.shape.permits(action, true, |scope| scope.is_everything)
     }
 
     /// Whether the peer of these names may do this to a topic, or to the queue of that name. For [`Action::Subscribe`]:
     /// whether it may see a message on the topic.
     #[must_use]
     pub fn permits(&self, action: Action, names: Names<'_>, target: Topic<'_>) -> bool {
-        self.is_free(action) || self.shape.permits(action, |scope| scope.selects(names, target))
+        let open = action != Action::Subscribe || !tells_of_peers(target.as_bytes());
+        (open && self.is_free(action))
+            || self.shape.permits(action, open, |scope| scope.selects(names, target))
     }
 
     /// Whether the peer of these names may subscribe to `filter`: it has to lie inside what is allowed by one filter,
     /// and to meet no denied one. See [`Check`] for the others.
     #[must_use]
     pub fn grant(&self, names: Names<'_>, filter: Filter<'_>) -> Grant {
-        if self.is_free(Action::Subscribe) {
+        let (is_free, open) = (self.is_free(Action::Subscribe), !tells_of_peers(filter.as_bytes()));
+        if is_free && open {
             return Grant::Whole;
         }
         let filter: Vec<Segment<'_>> = filter.segments().collect();
         let clauses = || self.shape.clauses(Action::Subscribe);
-        let is_allowed = !self.shape.rules.is_closed(Action::Subscribe)
+        let is_allowed = (open && !self.shape.rules.is_closed(Action::Subscribe))
             || clauses().any(|clause| clause.allow.covers(names, &filter));
         if is_allowed && !clauses().any(|clause| clause.deny.meets(names, &filter)) {
             Grant::Whole
-        } else if self.shape.check == Check::Subscription
+        } else if is_free
+            || self.shape.check == Check::Subscription
             || clauses().any(|clause| clause.deny_at_once.covers(names, &filter))
         {
             Grant::Refused

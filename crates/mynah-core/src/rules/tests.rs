@@ -3,6 +3,7 @@
 mod filters;
 mod naive;
 
+use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec;
 use core::num::{NonZeroU32, NonZeroU64};
@@ -303,4 +304,46 @@ fn an_explanation_names_the_rule_that_decided() {
     assert_eq!((told.grant, told.basis), (Grant::Whole, Basis::NotDenied));
     let quota = Quota { message_bytes: NonZeroU64::new(1), ..Quota::default() };
     assert_eq!(Rules::new(vec![Rule { quota, ..Rule::default() }]).len(), 1);
+}
+
+#[test]
+fn what_tells_of_other_peers_takes_a_rule_that_allows_it() {
+    let ada = user("ada");
+    let sees = |rules: &[Rule], at: &str| {
+        (permits(rules, Subscribe, &ada, "c", at), grant(rules, &ada, "c", at) == Grant::Whole)
+    };
+    let open = [rule("*", &[Publish], &["t"], &[])];
+    for at in ["$events/login/refused", "$presence/ada/c"] {
+        assert_eq!(sees(&open, at), (false, false), "{at}");
+        assert_eq!(sees(&[rule("*", &[Subscribe], &["#"], &[])], at), (false, false), "{at}");
+        assert_eq!(sees(&[rule("ada", &[Subscribe], &["**"], &[])], at), (true, true), "{at}");
+        assert_eq!(sees(&[rule("bob", &[Subscribe], &["**"], &[])], at), (false, false), "{at}");
+        assert!(permits(&open, Retain, &ada, "c", at), "whether it may be written is decided elsewhere");
+    }
+    assert_eq!(sees(&open, "$SYS/broker"), (true, true));
+    assert_eq!(sees(&open, "$eventsx"), (true, true));
+    let own = [rule("*", &[Subscribe], &["$presence/%u/#"], &["$presence/ada/secret"])];
+    assert_eq!(sees(&own, "$presence/ada/c"), (true, true));
+    assert_eq!(sees(&own, "$presence/ada/secret"), (false, false));
+    assert_eq!(sees(&own, "$events/login/refused"), (false, false));
+    let looked_at = Rule { check: Check::Delivery, ..rule("ada", &[Publish], &["t"], &[]) };
+    assert_eq!(grant(&[looked_at], &ada, "c", "$events/#"), Grant::Refused, "nothing of it may be seen");
+
+    let rules = Arc::new(Rules::new(vec![rule("*", &[Publish], &["t"], &[])]).written_at(vec!["f:7".into()]));
+    let filter = Object::Filter(Filter::new(b"$events/#").unwrap());
+    let told = rules.explain(&Peer::new(&ada, "p"), Names::new(&ada, b"c"), Subscribe, filter);
+    assert_eq!((told.grant, told.basis), (Grant::Refused, Basis::NotAllowed));
+    assert_eq!((rules.written(0), rules.written(1)), (Some("f:7"), None));
+}
+
+#[test]
+fn an_address_is_shown_as_it_is_written() {
+    for (address, shown, is_loopback) in [
+        (Address::v4(0x7F00_0002), "127.0.0.2", true),
+        (Address::v4(0x0A00_0001), "10.0.0.1", false),
+        (Address::v6(1), "::1", true),
+        (Address::v6(0x2001_0DB8 << 96), "2001:db8::", false),
+    ] {
+        assert_eq!((address.to_string().as_str(), address.is_loopback()), (shown, is_loopback));
+    }
 }

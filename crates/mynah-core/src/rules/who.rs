@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
+use core::net::Ipv6Addr;
 
 use mynah_model::{Groups, Identity};
 
@@ -48,6 +49,18 @@ impl Address {
     #[must_use]
     pub const fn v6(bits: u128) -> Self {
         Self(bits)
+    }
+
+    /// Whether only this machine can have it.
+    #[must_use]
+    pub const fn is_loopback(self) -> bool {
+        Ipv6Addr::from_bits(self.0).to_canonical().is_loopback()
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ipv6Addr::from_bits(self.0).to_canonical().fmt(f)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mynah_core::WorkerId;
 use mynah_core::rules::Rules;
-use mynah_engine::{Attempt, ConnectionId, Engine, Event, Listener, Settings, Shared};
+use mynah_engine::{Attempt, Audited, ConnectionId, Engine, Event, Listener, Settings, Shared};
 use mynah_model::{Instant, Limits, TenantId};
 
 use crate::disk::Disk;
@@ -17,6 +17,8 @@ pub(crate) struct Broker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) now: Instant,
     pub(crate) asked: Vec<(usize, ConnectionId, String)>,
+    /// What the log would tell.
+    pub(crate) audited: Vec<Audited>,
     peers: Vec<Peer>,
     places: HashMap<(usize, ConnectionId), usize>,
     disk: Option<Disk>,
@@ -66,6 +68,7 @@ impl Broker {
             shared,
             now,
             asked: Vec::new(),
+            audited: Vec::new(),
             peers: Vec::new(),
             places: HashMap::new(),
             disk: None,
@@ -274,6 +277,7 @@ impl Broker {
                 self.peers[peer].place = Some(place);
                 self.places.insert(place, peer);
             }
+            Event::Audited(record) => self.audited.push(*record),
             Event::Closed { connection, .. } => {
                 if let Some(peer) = self.places.remove(&(worker, connection)) {
                     self.peers[peer].place = None;

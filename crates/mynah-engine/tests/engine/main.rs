@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod audit;
 mod bridge;
 mod broker;
 mod disk;
@@ -12,6 +13,7 @@ mod lines;
 mod mqtt;
 mod mqtt5;
 mod once;
+mod presence;
 mod retained;
 mod rules;
 mod sharing;

@@ -11,7 +11,7 @@ use mynah_model::{Groups, Identity, Limits, TenantId};
 use crate::broker::{Broker, settings};
 use Action::{Connect, Publish, Retain, Subscribe};
 
-fn reach(filters: &[&str]) -> Reach {
+pub(crate) fn reach(filters: &[&str]) -> Reach {
     match filters {
         [] => Reach::Nothing,
         ["**"] => Reach::Everything,
@@ -20,19 +20,19 @@ fn reach(filters: &[&str]) -> Reach {
 }
 
 /// A rule about everybody, or a user.
-fn rule(name: &str, actions: &[Action], allow: &[&str], deny: &[&str]) -> Rule {
+pub(crate) fn rule(name: &str, actions: &[Action], allow: &[&str], deny: &[&str]) -> Rule {
     let identities = if name == "*" { Vec::new() } else { vec![name.into()] };
     let who = Who { identities, ..Who::default() };
     Rule { who, actions: actions.to_vec(), allow: reach(allow), deny: reach(deny), ..Rule::default() }
 }
 
-fn broker(workers: u16, rules: Vec<Rule>) -> Broker {
+pub(crate) fn broker(workers: u16, rules: Vec<Rule>) -> Broker {
     let rules = Arc::new(Rules::new(rules));
     Broker::with(Settings { rules, ..settings(workers, Limits::default()) })
 }
 
 impl Broker {
-    fn change_rules(&mut self, rules: Vec<Rule>) {
+    pub(crate) fn change_rules(&mut self, rules: Vec<Rule>) {
         let rules = Arc::new(Rules::new(rules));
         for engine in &mut self.engines {
             engine.handle_rules(Arc::clone(&rules));
@@ -41,7 +41,13 @@ impl Broker {
     }
 
     /// A peer that proves to be a user, and what it hears.
-    fn log_in(&mut self, worker: usize, user: &str, groups: &[&str], line: &str) -> (usize, String) {
+    pub(crate) fn log_in(
+        &mut self,
+        worker: usize,
+        user: &str,
+        groups: &[&str],
+        line: &str,
+    ) -> (usize, String) {
         let peer = self.try_accept(worker, 1).unwrap();
         self.say(peer, line);
         let (worker, id, _) = self.asked.pop().unwrap();

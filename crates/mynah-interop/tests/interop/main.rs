@@ -8,6 +8,7 @@ mod curl;
 mod directory;
 mod example;
 mod https;
+mod import;
 mod logins;
 mod mosquitto;
 mod one_door;

@@ -141,7 +141,8 @@ pub(super) fn read(document: &Document, path: &Path, text: &str) -> Result<RuleS
     if !problems.is_empty() {
         return Err(problems);
     }
-    Ok(RuleSet { rules: Arc::new(Rules::new(rules)), places })
+    let written = places.iter().map(|place| place.to_string().into()).collect();
+    Ok(RuleSet { rules: Arc::new(Rules::new(rules).written_at(written)), places })
 }
 
 /// What was read so far.

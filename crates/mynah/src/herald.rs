@@ -1,0 +1,74 @@
+//! The audit of what happens outside the workers: logins that are verified elsewhere, and what an administrator changes.
+
+use std::fmt::Display;
+use std::sync::{Arc, OnceLock};
+
+use mynah_auth::{Door, LoginEvent, Peer};
+use mynah_engine::{Actor, AuditEvent, AuditKind, Changed, shown};
+use mynah_net::Auditor;
+
+/// Tells what has happened, as soon as there are workers; before that nobody comes. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Herald(Arc<OnceLock<Auditor>>);
+
+impl Herald {
+    /// There are workers: the broker has started.
+    pub(crate) fn begin(&self, auditor: Auditor, version: &str) {
+        self.0.get_or_init(|| auditor);
+        self.changed(Changed::Broker, format!("started, {version}"));
+    }
+
+    fn tell(&self, kind: AuditKind, event: impl FnOnce() -> AuditEvent) {
+        if let Some(auditor) = self.0.get() {
+            auditor.tell(kind, event);
+        }
+    }
+
+    /// Somebody has tried to log in.
+    pub(crate) fn login(&self, event: &LoginEvent<'_>) {
+        let LoginEvent { peer, user, method, outcome } = event;
+        match outcome {
+            Ok(login) => self.tell(AuditKind::LoginAccepted, || AuditEvent::LoginAccepted {
+                actor: actor(peer).of(&login.identity),
+                method: (*method).into(),
+            }),
+            Err(refusal) => self.refused(peer, *user, method, refusal),
+        }
+    }
+
+    /// Somebody was not let in.
+    pub(crate) fn refused(
+        &self,
+        peer: &Peer,
+        user: Option<&str>,
+        method: &'static str,
+        reason: &dyn Display,
+    ) {
+        self.tell(AuditKind::LoginRefused, || AuditEvent::LoginRefused {
+            actor: Actor { user: user.map(|user| shown(user.as_bytes())), ..actor(peer) },
+            method: method.into(),
+            reason: reason.to_string().into(),
+        });
+    }
+
+    /// Something was changed.
+    pub(crate) fn changed(&self, what: Changed, detail: impl Into<String>) {
+        self.tell(AuditKind::Change, || AuditEvent::Change { what, done: true, detail: detail.into() });
+    }
+
+    /// Something was to be changed, and stays as it was.
+    pub(crate) fn unchanged(&self, what: Changed, detail: impl Into<String>) {
+        self.tell(AuditKind::Change, || AuditEvent::Change { what, done: false, detail: detail.into() });
+    }
+}
+
+fn actor(peer: &Peer) -> Actor {
+    let Door { listener, protocol, tenant, .. } = &*peer.door;
+    Actor {
+        tenant: *tenant,
+        address: peer.address.map(|address| address.to_canonical().to_string()),
+        listener: listener.to_string(),
+        protocol: (*protocol).into(),
+        ..Actor::default()
+    }
+}

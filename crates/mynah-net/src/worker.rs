@@ -140,13 +140,6 @@ impl Worker {
     }
 
     fn sleep(&mut self, events: &mut Events, more: bool) -> io::Result<()> {
-        if !more && let Some(recorder) = self.recorder.as_mut().filter(|recorder| recorder.gathers()) {
-            match self.poll.poll(events, Some(Duration::ZERO)) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-                Ok(()) if !events.is_empty() => return Ok(()),
-                _ => recorder.press(),
-            }
-        }
         let mailbox = Arc::clone(self.mailbox());
         let timeout = if self.is_held_back() {
             Some(HELD_BACK)

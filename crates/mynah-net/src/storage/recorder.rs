@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use mynah_engine::{Change, Engine, Mark};
 use mynah_model::Instant;
@@ -16,9 +15,6 @@ use crate::clock::Clock;
 /// A turn's changes beyond this are stored in several groups.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 
-/// For how long the turns of a worker that always finds more to do share a sync, at most.
-const GATHERING: Duration = Duration::from_micros(1_000);
-
 /// A worker's end of the store.
 pub(crate) struct Recorder {
     store: Arc<Store>,
@@ -28,19 +24,17 @@ pub(crate) struct Recorder {
     clock: Clock,
     /// Turns whose changes are not synced.
     waiting: VecDeque<(Ticket, Mark)>,
-    /// Something was recorded since the worker last found nothing to do.
-    gathers: bool,
 }
 
 impl Recorder {
     pub(crate) fn new(store: Arc<Store>, wake: Wake, keeping: Keeping, clock: Clock) -> Self {
         let producer = store.producer(wake);
         let durability = match keeping {
-            Keeping::Sync => Durability::Soon(GATHERING),
+            Keeping::Sync => Durability::Sync,
             Keeping::Interval(interval) => Durability::Interval(interval),
         };
         let batch = producer.batch();
-        Self { store, producer, batch, durability, clock, waiting: VecDeque::new(), gathers: false }
+        Self { store, producer, batch, durability, clock, waiting: VecDeque::new() }
     }
 
     /// Stores what has changed in the turn.
@@ -72,20 +66,7 @@ impl Recorder {
         let submitted = outcome.and_then(|()| self.producer.submit(&mut self.batch, self.durability));
         let ticket = submitted.map_err(|error| io::Error::other(error.to_string()))?;
         self.waiting.push_back((ticket, mark));
-        self.gathers = true;
         Ok(())
-    }
-
-    /// The worker finds nothing more to do: what it has recorded need not wait for more.
-    pub(crate) fn press(&mut self) {
-        if core::mem::take(&mut self.gathers) {
-            self.producer.press();
-        }
-    }
-
-    /// Whether something that was recorded waits for more.
-    pub(crate) fn gathers(&self) -> bool {
-        self.gathers
     }
 
     /// Tells the engine what is synced, and whether there is room for more.

@@ -22,9 +22,6 @@ pub struct Ticket(pub u64);
 pub enum Durability {
     /// At once: acknowledgements wait for it.
     Sync,
-    /// Acknowledgements wait for it, but more is about to come that can share the sync: when the producer presses for it
-    /// ([`Producer::press`]), after this time at the latest.
-    Soon(Duration),
     /// Within this time: what is acknowledged meanwhile may be lost with the machine.
     Interval(Duration),
     /// Whenever.
@@ -83,9 +80,6 @@ const LAG_SEGMENTS_MAX: u32 = 2;
 /// Bytes that are written at once.
 const WRITE_MAX: usize = 8 << 20;
 
-/// Bytes beyond which a group that gathers is written.
-const GATHER_MAX: usize = 256 << 10;
-
 /// After how long without a sync the journal is idle, and how many batches are few.
 const NEARLY_IDLE: Duration = Duration::from_millis(10);
 const NEARLY_IDLE_BATCHES: usize = 4;
@@ -106,19 +100,10 @@ struct Line {
     waiting: VecDeque<Waiting>,
     bytes: usize,
     last: u64,
-    /// Until when more is waited for, if nothing of what waits presses.
-    gathers_until: Option<Instant>,
     closed: bool,
     fatal: Option<Fatal>,
     /// Buffers to be used again.
     spare: Spare,
-}
-
-impl Line {
-    /// Whether what waits is left to wait for more.
-    fn is_gathering(&self) -> bool {
-        self.gathers_until.is_some() && self.bytes < GATHER_MAX && !self.closed && self.fatal.is_none()
-    }
 }
 
 /// Called when something that a producer submitted is synced, and when the journal fails. It only wakes the worker.
@@ -297,16 +282,10 @@ impl Producer {
             return Ok(Ticket(line.last));
         }
         let now = Instant::now();
-        let begins = line.waiting.is_empty();
         let due = match durability {
-            Durability::Sync | Durability::Soon(_) => Some(now),
+            Durability::Sync => Some(now),
             Durability::Interval(interval) => now.checked_add(interval),
             Durability::Memory => now.checked_add(shared.pace.idle_sync),
-        };
-        line.gathers_until = match durability {
-            Durability::Soon(within) if begins => now.checked_add(within),
-            Durability::Soon(_) => line.gathers_until,
-            _ => None,
         };
         line.last += 1;
         line.bytes += bytes;
@@ -315,20 +294,9 @@ impl Producer {
         let ticket = line.last;
         line.waiting.push_back(Waiting { bytes: spare, ticket, due, producer: self.index });
         shared.congested.store(line.bytes > shared.pace.waiting_max / 2, Ordering::Relaxed);
-        // One that waits for more has set its own alarm.
-        let is_to_wake = begins || !line.is_gathering();
         drop(line);
-        if is_to_wake {
-            shared.arrived.notify_one();
-        }
+        shared.arrived.notify_one();
         Ok(Ticket(ticket))
-    }
-
-    /// Nothing more is about to come: what was to be synced soon is synced at once.
-    pub fn press(&self) {
-        if self.shared.line().gathers_until.take().is_some() {
-            self.shared.arrived.notify_one();
-        }
     }
 
     /// Every batch up to this ticket is synced.
@@ -404,16 +372,6 @@ impl Committer<'_> {
             }
             line = self.shared.arrived.wait_timeout(line, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        while line.is_gathering()
-            && let Some(until) = line.gathers_until
-        {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            line = self.shared.arrived.wait_timeout(line, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        line.gathers_until = None;
         if !line.closed && self.is_nearly_idle(line.waiting.len()) {
             drop(line);
             std::thread::sleep(self.shared.pace.delay);

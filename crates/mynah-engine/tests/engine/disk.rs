@@ -23,6 +23,8 @@ pub(crate) struct Disk {
     pub(crate) pending: VecDeque<(usize, Mark, Vec<Fact>)>,
     /// Whether what comes waits until the test says so.
     pub(crate) holds: bool,
+    /// Whether changes are left where they are, to be taken with those of later turns.
+    pub(crate) gathers: bool,
     runs: u64,
 }
 

@@ -194,6 +194,12 @@ impl Engine {
         self.lane.journal.notes.len()
     }
 
+    /// Bytes of the messages in these changes, which stay in memory until they are taken.
+    #[must_use]
+    pub const fn changes_bytes(&self) -> usize {
+        self.lane.journal.bytes
+    }
+
     /// Whether anybody waits until the changes that are not taken yet are stored.
     #[must_use]
     pub fn awaits_changes(&self) -> bool {

@@ -60,6 +60,20 @@ pub(crate) enum Note {
     ErrandDone(Arc<Deed>),
 }
 
+impl Note {
+    /// Bytes of the message that it keeps in memory.
+    fn message_bytes(&self) -> usize {
+        let message = match self {
+            Self::Enqueued(_, Enqueued { message, .. })
+            | Self::Retained(message)
+            | Self::Errand(_, message, _) => message,
+            Self::Will(_, Some(will)) => &will.message,
+            _ => return 0,
+        };
+        message.view().native.len()
+    }
+}
+
 /// The group and the filter of a subscription.
 #[derive(Debug)]
 pub(crate) struct Attached {
@@ -111,6 +125,8 @@ pub(crate) struct Journal {
     /// Listeners whose peers are answered at once all the same.
     hasty: Vec<u16>,
     pub(crate) notes: Vec<Note>,
+    /// Bytes of the messages in them.
+    pub(crate) bytes: usize,
     /// Where notes begin that do not belong to those before them.
     bounds: Vec<usize>,
     /// Where the notes of the command begin that is being carried out, and its tokens.
@@ -174,6 +190,7 @@ impl Journal {
 
     #[inline]
     pub(crate) fn note(&mut self, note: Note) {
+        self.bytes += note.message_bytes();
         self.notes.push(note);
     }
 
@@ -290,7 +307,7 @@ impl Journal {
     pub(crate) fn take(&mut self) -> (Vec<Note>, Vec<usize>, Mark) {
         let (notes, bounds) = (core::mem::take(&mut self.notes), core::mem::take(&mut self.bounds));
         self.taken += u64::from(!notes.is_empty());
-        self.since = (0, self.last_token);
+        (self.since, self.bytes) = ((0, self.last_token), 0);
         (notes, bounds, Mark(self.taken))
     }
 

@@ -16,8 +16,9 @@ use crate::clock::Clock;
 /// Bytes of changes beyond this are stored in several groups.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 
-/// Changes beyond this do not wait for the sync that is under way.
+/// Changes beyond this, or with messages of more bytes than these, do not wait for the sync that is under way.
 const CHANGES_MAX: usize = 4_096;
+const CHANGES_BYTES_MAX: usize = BATCH_BYTES_MAX;
 
 /// So few are not many turns' work: they gather nothing more.
 const CHANGES_FEW: usize = 4;
@@ -64,7 +65,8 @@ impl Recorder {
         } else {
             age >= LEISURE
         };
-        if changes >= CHANGES_MAX || (is_time && !self.is_under_way()) { self.store(engine) } else { Ok(()) }
+        let is_much = changes >= CHANGES_MAX || engine.changes_bytes() >= CHANGES_BYTES_MAX;
+        if is_much || (is_time && !self.is_under_way()) { self.store(engine) } else { Ok(()) }
     }
 
     /// Whether it is time to record what has changed as soon as nothing more is found to do.

@@ -175,6 +175,22 @@ fn more_than_enough_does_not_wait_for_a_sync() {
 }
 
 #[test]
+fn large_messages_do_not_wait_for_a_sync_either() {
+    let mut rig = Rig::new(Keeping::Sync);
+    let (_, publisher) = rig.peers();
+    rig.say(publisher, PUBLISH);
+    rig.end_turn(true);
+    // A remaining length of 128 KiB.
+    let large = [&b"\x32\x80\x80\x08\0\x01t\0\x07"[..], &[b'm'; (128 << 10) - 5]].concat();
+    while rig.engine.changes_bytes() < CHANGES_BYTES_MAX {
+        rig.say(publisher, &large);
+        assert!(rig.engine.changes() < 100);
+    }
+    rig.end_turn(false);
+    assert_eq!((rig.engine.changes(), rig.engine.changes_bytes(), rig.recorder.waiting.len()), (0, 0, 2));
+}
+
+#[test]
 fn what_nobody_waits_for_is_recorded_at_leisure() {
     let mut rig = Rig::new(Keeping::Sync);
     let (subscriber, publisher) = rig.peers();

@@ -178,6 +178,12 @@ impl Engine {
         self.events.pop_front()
     }
 
+    /// Whether there is anything to be sent to other workers.
+    #[must_use]
+    pub fn has_parcels(&self) -> bool {
+        self.outboxes.iter().any(|parcels| !parcels.is_empty())
+    }
+
     /// What is to be sent to another worker: one batch in a turn.
     pub fn take_parcels(&mut self, to: WorkerId) -> Vec<Parcel> {
         core::mem::take(&mut self.outboxes[usize::from(to.0)])

@@ -1,6 +1,6 @@
 //! What changes of sessions and retained values are to be stored, as data, and what waits until they are.
 //!
-//! Each turn's changes have a [`Mark`]. Who made them waits for it; who made them on another worker has given them a
+//! Changes that are taken together have a [`Mark`]. Who made them waits for it; who made them on another worker has given them a
 //! token there, and hears of it when they are stored.
 
 use core::ops::Range;
@@ -13,8 +13,12 @@ use mynah_model::{Class, DeliveryId, Message, SubscriptionOptions, TenantId, Wil
 use crate::connections::ConnectionId;
 use crate::deeds::{Deed, Part};
 use crate::inbox::Ask;
+use crate::passing::Passing;
 
-/// Names the changes of one turn and all before it.
+/// Memory for so many notes is kept.
+const NOTES_KEPT_MAX: usize = 8_192;
+
+/// Names the changes that were taken at one time and all before them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mark(pub(crate) u64);
 
@@ -27,10 +31,10 @@ pub enum Promise {
     AtOnce,
 }
 
-/// A change as it is kept until the end of the turn. Sessions are named by reference: names are long.
+/// A change as it is kept until it is taken. Sessions are named by reference: names are long.
 #[derive(Debug)]
 pub(crate) enum Note {
-    /// The session is there, as it is at the end of the turn.
+    /// The session is there, as it is when the note is taken.
     Session(SessionRef),
     Ended(SessionKey),
     /// With how far the replay of retained values has come, if one is under way.
@@ -56,6 +60,20 @@ pub(crate) enum Note {
     ErrandDone(Arc<Deed>),
 }
 
+impl Note {
+    /// Bytes of the message that it keeps in memory.
+    fn message_bytes(&self) -> usize {
+        let message = match self {
+            Self::Enqueued(_, Enqueued { message, .. })
+            | Self::Retained(message)
+            | Self::Errand(_, message, _) => message,
+            Self::Will(_, Some(will)) => &will.message,
+            _ => return 0,
+        };
+        message.view().native.len()
+    }
+}
+
 /// The group and the filter of a subscription.
 #[derive(Debug)]
 pub(crate) struct Attached {
@@ -73,7 +91,7 @@ pub(crate) struct Enqueued {
     pub(crate) delivery: Option<DeliveryId>,
 }
 
-/// What an answer waits for: the changes of a turn, and everything up to a token.
+/// What an answer waits for: changes up to a mark, and everything up to a token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct After {
     pub(crate) mark: u64,
@@ -107,6 +125,8 @@ pub(crate) struct Journal {
     /// Listeners whose peers are answered at once all the same.
     hasty: Vec<u16>,
     pub(crate) notes: Vec<Note>,
+    /// Bytes of the messages in them.
+    pub(crate) bytes: usize,
     /// Where notes begin that do not belong to those before them.
     bounds: Vec<usize>,
     /// Where the notes of the command begin that is being carried out, and its tokens.
@@ -118,6 +138,7 @@ pub(crate) struct Journal {
     /// The next of the numbers that are given once.
     next_number: u64,
     asked: BTreeMap<u64, Asked>,
+    pub(crate) passing: Passing,
     /// Others who wait for a mark, with their tokens.
     asks: VecDeque<(u64, WorkerId, u64)>,
     /// Connections that wait for a mark.
@@ -174,6 +195,7 @@ impl Journal {
 
     #[inline]
     pub(crate) fn note(&mut self, note: Note) {
+        self.bytes += note.message_bytes();
         self.notes.push(note);
     }
 
@@ -184,9 +206,14 @@ impl Journal {
         self.note(Note::Enqueued(session, enqueued));
     }
 
-    /// The entries from one number up to another are gone, if there are any.
+    /// The entries from one number up to another are gone, if there are any. Nobody waits to hear that: so what goes on
+    /// where the last note ends makes that one longer, whoever made it.
     pub(crate) fn note_settled(&mut self, session: SessionRef, from: u64, to: u64) {
-        if from < to {
+        if let Some(Note::Settled(last, _, end)) = self.notes.last_mut()
+            && (*last, *end) == (session, from)
+        {
+            *end = to.max(from);
+        } else if from < to {
             self.note(Note::Settled(session, from, to));
         }
     }
@@ -281,12 +308,18 @@ impl Journal {
         mark > 0
     }
 
-    /// Takes the notes of the turn. They have the mark that is returned.
+    /// Takes the notes. They have the mark that is returned.
     pub(crate) fn take(&mut self) -> (Vec<Note>, Vec<usize>, Mark) {
         let (notes, bounds) = (core::mem::take(&mut self.notes), core::mem::take(&mut self.bounds));
         self.taken += u64::from(!notes.is_empty());
-        self.since = (0, self.last_token);
+        (self.since, self.bytes) = ((0, self.last_token), 0);
         (notes, bounds, Mark(self.taken))
+    }
+
+    /// Whether anybody waits for what is not taken yet.
+    pub(crate) fn is_awaited(&self) -> bool {
+        let last = self.by_mark.back().map(|(mark, _)| *mark).max(self.asks.back().map(|(mark, ..)| *mark));
+        last.is_some_and(|mark| mark > self.taken)
     }
 
     /// Keeps the memory of notes that were taken.
@@ -296,7 +329,7 @@ impl Journal {
         if self.bounds.is_empty() {
             self.bounds = bounds;
         }
-        if self.notes.is_empty() && memory.capacity() <= 4_096 {
+        if self.notes.is_empty() && memory.capacity() <= NOTES_KEPT_MAX {
             self.notes = memory;
         }
     }

@@ -9,8 +9,8 @@
 //! * `authenticate`: proving who a peer is. `share`: what goes from one member of a group to another.
 //! * `lane`: a delivery to a session of this worker; `pump`: deliveries that had to wait.
 //! * `spread`: publishing what may have to be stored; `deeds`: what several workers do for one message, each once.
-//! * `journal`: what is to be stored; `changes`: how the I/O layer sees it; `waiting`: what waits for it; `restore`: what
-//!   an earlier run left.
+//! * `journal`: what is to be stored; `passing`: what need not be; `changes`: how the I/O layer sees it; `waiting`: what
+//!   waits for it; `restore`: what an earlier run left.
 //! * `rules`: what each connection may do, and what a change of the rules ends; `restraint`: the limits that rules set.
 //! * `layouts`: who encodes what, once for all receivers alike. `timer`: the wheel. `inbox`: what workers exchange.
 //! * `sys`: what the broker publishes of itself. `presence`: who is here, for those who ask. `audit`: what it tells of what happens to it.
@@ -34,6 +34,7 @@ mod lane;
 mod layouts;
 mod open;
 mod output;
+mod passing;
 mod presence;
 mod publish;
 mod pump;

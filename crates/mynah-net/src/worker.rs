@@ -132,6 +132,7 @@ impl Worker {
             if let Some(stop_at) = self.stop_at {
                 let all_gone = self.engine.connections() == 0;
                 if now >= stop_at || (all_gone && self.lingering.is_empty()) {
+                    self.store()?;
                     return Ok(all_gone);
                 }
             }
@@ -139,7 +140,18 @@ impl Worker {
         }
     }
 
-    fn sleep(&mut self, events: &mut Events, more: bool) -> io::Result<()> {
+    fn sleep(&mut self, events: &mut Events, mut more: bool) -> io::Result<()> {
+        if let Some(recorder) = &mut self.recorder {
+            if !more && recorder.is_eager(&self.engine) {
+                // What has come meanwhile is stored with it.
+                match self.poll.poll(events, Some(Duration::ZERO)) {
+                    Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                    Ok(()) if !events.is_empty() => return Ok(()),
+                    _ => recorder.store(&mut self.engine)?,
+                }
+            }
+            more |= recorder.has_news();
+        }
         let mailbox = Arc::clone(self.mailbox());
         let timeout = if self.is_held_back() {
             Some(HELD_BACK)
@@ -169,10 +181,11 @@ impl Worker {
     }
 
     /// How long the worker may sleep.
-    fn patience(&self) -> Option<Duration> {
+    fn patience(&mut self) -> Option<Duration> {
         let now = self.clock.now();
         let own = [self.stop_at, self.acceptor.retry_at(), self.lingering.deadline()];
-        let earliest = own.into_iter().chain([self.engine.deadline()]).flatten().min()?;
+        let storing = self.recorder.as_mut().and_then(|recorder| recorder.deadline(&self.engine));
+        let earliest = own.into_iter().chain([storing, self.engine.deadline()]).flatten().min()?;
         // The kernel counts in milliseconds and rounds down; waking too early would spin.
         Some(earliest.saturating_since(now) + Duration::from_millis(1))
     }
@@ -242,13 +255,12 @@ impl Worker {
         }
         self.lingering.expire(now);
         let mut more = self.engine.pump(now);
-        // Nothing of this turn leaves before it is on its way to be stored.
         if let Some(recorder) = &mut self.recorder {
-            recorder.record(&mut self.engine)?;
+            recorder.record(&mut self.engine, now, !more && self.ready.is_empty())?;
         }
         self.flush(now);
-        self.carry_out(now);
-        self.send_parcels();
+        self.carry_out(now)?;
+        self.send_parcels()?;
         more |= self.engine.is_dirty() || !self.ready.is_empty() || self.acceptor.is_ready();
         Ok(more)
     }
@@ -463,7 +475,7 @@ impl Worker {
         }
     }
 
-    fn carry_out(&mut self, now: Instant) {
+    fn carry_out(&mut self, now: Instant) -> io::Result<()> {
         while let Some(event) = self.engine.poll_event() {
             match event {
                 Event::Closed { connection, reason } => {
@@ -477,6 +489,7 @@ impl Worker {
                     self.verify(now, connection, listener, attempt);
                 }
                 Event::Handover { connection, to, handover } => {
+                    self.store()?;
                     if let Some(mut socket) = self.sockets.remove(connection) {
                         socket.unwatch(self.poll.registry());
                         let transport = socket.transport;
@@ -485,6 +498,12 @@ impl Worker {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// What has changed is on its way to be stored, whoever hears of it from here on.
+    fn store(&mut self) -> io::Result<()> {
+        self.recorder.as_mut().map_or(Ok(()), |recorder| recorder.store(&mut self.engine))
     }
 
     fn verify(&mut self, now: Instant, connection: ConnectionId, listener: u16, attempt: Attempt) {
@@ -529,13 +548,19 @@ impl Worker {
         self.note_readable(id);
     }
 
-    fn send_parcels(&mut self) {
+    fn send_parcels(&mut self) -> io::Result<()> {
+        if !self.engine.has_parcels() {
+            return Ok(());
+        }
+        // What another worker makes of them is stored after what this one made of them.
+        self.store()?;
         for (place, mailbox) in self.mailboxes.iter().enumerate() {
             let parcels = self.engine.take_parcels(WorkerId(place as u16));
             if !parcels.is_empty() {
                 mailbox.post(Letter::Parcels(parcels));
             }
         }
+        Ok(())
     }
 
     /// Closes a connection's socket; `lingers` if its peer may be sending at this moment.

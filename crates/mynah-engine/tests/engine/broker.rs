@@ -118,6 +118,12 @@ impl Broker {
         self.disk.as_mut().unwrap().holds = holds;
     }
 
+    /// Whether the changes of several turns are taken together: of those until this ends.
+    pub(crate) fn gather(&mut self, gathers: bool) {
+        self.disk.as_mut().unwrap().gathers = gathers;
+        self.settle();
+    }
+
     /// How many turns' changes are not stored.
     pub(crate) fn pending(&self) -> usize {
         self.disk().pending.len()
@@ -239,7 +245,7 @@ impl Broker {
     /// One worker does what there is to do for it now. Returns whether there was anything.
     pub(crate) fn turn(&mut self, worker: usize) -> bool {
         let mut busy = self.engines[worker].pump(self.now);
-        if let Some(disk) = &mut self.disk {
+        if let Some(disk) = self.disk.as_mut().filter(|disk| !disk.gathers) {
             busy |= disk.take(&mut self.engines[worker]);
             while !disk.holds && disk.store_next(&mut self.engines, self.now) {}
         }

@@ -25,6 +25,8 @@ pub(crate) struct Disk {
     pub(crate) holds: bool,
     /// Whether answers do not wait.
     pub(crate) is_late: bool,
+    /// Whether changes are left where they are, to be taken with those of later turns.
+    pub(crate) gathers: bool,
     runs: u64,
 }
 

@@ -166,6 +166,39 @@ fn what_was_settled_or_dropped_does_not_come_back() {
 }
 
 #[test]
+fn what_comes_and_goes_before_changes_are_taken_is_acknowledged_and_never_stored() {
+    let (mut broker, peers) = held(1, &["take 9\nopen s stay\nsub t/# 1", "open p go"]);
+    broker.say(peers[1], "pub t/1 1 - one");
+    broker.gather(true);
+    broker.say(peers[1], "pub t/2 1 - two\npub t/3 1 - three\npub t/4 1 - four");
+    broker.say(peers[0], "ack 1\nack 2\nack 3");
+    assert_eq!(broker.engines[0].changes(), 4, "three entries, and one note of what has gone");
+    assert!(broker.engines[0].awaits_changes());
+    broker.gather(false);
+    assert_eq!((broker.hear(peers[1]).as_str(), broker.pending()), ("", 2));
+    broker.store_next();
+    let entries = |broker: &Broker| broker.disk().state.sessions[&b"s"[..]].entries.len();
+    assert_eq!((broker.hear(peers[1]).as_str(), entries(&broker)), ("published 2\n", 1));
+    broker.store_next();
+    assert_eq!(broker.hear(peers[1]), "published 3\npublished 4\npublished 5\n");
+    assert_eq!(entries(&broker), 1);
+    let mut broker = broker.crash(1);
+    assert_eq!(broker.open_heard(0, "open s stay").1, "opened again\nmsg 4 1 again t/4 four\n");
+}
+
+#[test]
+fn changes_that_nobody_waits_for_are_known_as_such() {
+    let (mut broker, peers) = held(1, &["open s stay\nsub t 1", "open p go"]);
+    broker.say(peers[1], "pub t 1 - one");
+    broker.store_all();
+    broker.gather(true);
+    broker.say(peers[0], "ack 1");
+    assert_eq!((broker.engines[0].changes(), broker.engines[0].awaits_changes()), (1, false));
+    broker.say(peers[1], "pub t 1 - two");
+    assert_eq!((broker.engines[0].changes(), broker.engines[0].awaits_changes()), (2, true));
+}
+
+#[test]
 fn a_crash_is_an_end_without_good_bye() {
     let (mut broker, _) = held(2, &["open s stay\nsub w 1", "open p stay w", "open q stay w 5000"]);
     broker.store_all();

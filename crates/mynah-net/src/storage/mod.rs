@@ -1,4 +1,4 @@
-//! The store of a broker: opened before the first peer comes, written at the end of each worker's turn.
+//! The store of a broker: opened before the first peer comes, written by each worker between its turns.
 
 mod recorder;
 mod records;

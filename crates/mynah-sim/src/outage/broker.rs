@@ -139,9 +139,15 @@ impl Broker {
             self.engines[place].handle_time(now);
         }
         self.engines[place].pump(now);
-        self.record(place, now)?;
+        // Otherwise changes gather for another turn.
+        if sequence.between(0, 1) == 0 {
+            self.record(place, now)?;
+        }
         self.flush(place);
-        self.carry_out(place);
+        self.carry_out(place, now)?;
+        if self.engines[place].has_parcels() {
+            self.record(place, now)?;
+        }
         for to in 0..self.engines.len() {
             let parcels = self.engines[place].take_parcels(WorkerId(to as u16));
             if !parcels.is_empty() {
@@ -183,7 +189,7 @@ impl Broker {
         }
     }
 
-    /// Writes what has changed in the turn.
+    /// Writes what has changed.
     fn record(&mut self, place: usize, now: Instant) -> Result<(), String> {
         let (lapse, store) = (self.lapse, &mut self.store);
         let mut batch = store.batch();
@@ -255,12 +261,13 @@ impl Broker {
         }
     }
 
-    fn carry_out(&mut self, place: usize) {
+    fn carry_out(&mut self, place: usize, now: Instant) -> Result<(), String> {
         while let Some(event) = self.engines[place].poll_event() {
             match event {
                 // Nobody is verified here.
                 Event::Authenticate { .. } => {}
                 Event::Handover { connection, to, handover } => {
+                    self.record(place, now)?;
                     if let Some((_, link)) = self.sockets[place].remove(&connection.slot) {
                         let letters = self.letters.entry((place, usize::from(to.0))).or_default();
                         letters.push_back(Letter::Handover { link, handover });
@@ -275,6 +282,7 @@ impl Broker {
                 }
             }
         }
+        Ok(())
     }
 }
 

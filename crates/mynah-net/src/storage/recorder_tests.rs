@@ -33,6 +33,7 @@ impl Rig {
             workers: 1,
             limits: Limits::default(),
             listeners: vec![listener],
+            tenants: Default::default(),
             verifies_credentials: false,
             rules: Arc::default(),
             seed: 11,
@@ -41,7 +42,7 @@ impl Rig {
         });
         let folder = Folder::new();
         let options = StoreOptions::new(&folder.path().join("store"));
-        let (mut storage, _) = Storage::open(options, keeping, 11, |_, _| ()).unwrap();
+        let (mut storage, _) = Storage::open(options, keeping, 11, |_, _, _| ()).unwrap();
         let mut engines = [Engine::new(WorkerId(0), shared, storage.clock().now())];
         storage.restore(&mut engines);
         let [engine] = engines;

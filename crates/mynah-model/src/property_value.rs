@@ -88,7 +88,9 @@ impl PartialEq for PropertyValue<'_> {
             (Self::Bool(a), Self::Bool(b)) => a == b,
             (Self::Signed(a), Self::Signed(b)) => a == b,
             (Self::Unsigned(a), Self::Unsigned(b)) => a == b,
-            (Self::Signed(a), Self::Unsigned(b)) | (Self::Unsigned(b), Self::Signed(a)) => u64::try_from(a) == Ok(b),
+            (Self::Signed(a), Self::Unsigned(b)) | (Self::Unsigned(b), Self::Signed(a)) => {
+                u64::try_from(a) == Ok(b)
+            }
             (Self::Float(a), Self::Float(b)) => a.to_bits() == b.to_bits(),
             (Self::Time(a), Self::Time(b)) => a == b,
             (Self::Text(a), Self::Text(b)) => a == b,

@@ -1,8 +1,6 @@
 //! Deliveries: messages on their way to a peer.
 
-use alloc::boxed::Box;
-
-use mynah_model::{Class, DeliveryId, MessageView, SubscriptionId, WallTime};
+use mynah_model::{Class, Death, DeliveryId, MessageView, SubscriptionId};
 
 use crate::{ConsumerId, Frame};
 
@@ -56,47 +54,4 @@ pub struct Lease<'a> {
     pub ready: u64,
     /// How it became a dead letter, the last time first.
     pub deaths: &'a [Death],
-}
-
-/// Why a message left a queue without having been accepted, and how often it did so there for this reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Death {
-    /// The queue.
-    pub queue: Box<[u8]>,
-    /// Why.
-    pub reason: DeathReason,
-    /// How often.
-    pub count: u64,
-    /// When first.
-    pub at: WallTime,
-    /// The exchange that the message had come by; empty for the queue's own name.
-    pub exchange: Box<[u8]>,
-    /// The key that it had come with.
-    pub key: Box<[u8]>,
-}
-
-/// Why a message left a queue without having been accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeathReason {
-    /// A consumer has rejected it.
-    Rejected,
-    /// It was wanted no longer.
-    Expired,
-    /// There was no room.
-    MaxLength,
-    /// It has failed too often.
-    DeliveryLimit,
-}
-
-impl DeathReason {
-    /// The reason as AMQP 0-9-1's `x-death` header names it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Rejected => "rejected",
-            Self::Expired => "expired",
-            Self::MaxLength => "maxlen",
-            Self::DeliveryLimit => "delivery_limit",
-        }
-    }
 }

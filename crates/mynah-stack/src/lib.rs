@@ -33,10 +33,11 @@ pub use command::{
     Subscribe, SubscribeRequest, Unsubscribe, UnsubscribeRequest,
 };
 pub use connection::{Connection, Opened, Outcome, Protocol, Step, SubscribeResult, Value};
-pub use delivery::{Death, DeathReason, Delivery, Lease};
+pub use delivery::{Delivery, Lease};
 pub use layout::{Frame, FrameKind, LayoutCodec};
+pub use mynah_model::{Credit, CreditChange, Death, DeathReason, LeaseSettlement};
 pub use outbound::Outbound;
 pub use queue::{
-    Argument, Bind, Consume, ConsumeOptions, ConsumerId, Credit, CreditChange, Declaration, Declare, Declared, Delete,
-    Destination, Entity, Flow, LeaseSettlement, Purge, QueueCommand, QueueOutcome, Refusal, SettleLeases, Transaction,
+    Argument, Bind, Consume, ConsumeOptions, ConsumerId, Declaration, Declare, Declared, Delete, Destination,
+    Entity, Flow, Purge, QueueCommand, QueueOutcome, Refusal, SettleLeases, Transaction,
 };

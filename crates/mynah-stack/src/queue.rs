@@ -6,9 +6,11 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::time::Duration;
 
-use mynah_model::{ExchangeSettings, PropertyValue, QueueSettings, Reason, StreamOffset};
+use mynah_model::{
+    Credit, CreditChange, ExchangeSettings, LeaseSettlement, PropertyValue, QueueSettings, Reason,
+    StreamOffset,
+};
 
 use crate::Publish;
 
@@ -254,23 +256,6 @@ impl ConsumeOptions<'_> {
     };
 }
 
-/// How much a consumer takes beyond what it has taken. Both count down with each delivery; a delivery is made while both
-/// are above zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Credit {
-    /// Messages.
-    pub messages: u32,
-    /// Bytes of payload.
-    pub bytes: u64,
-}
-
-impl Credit {
-    /// Nothing.
-    pub const NONE: Self = Self { messages: 0, bytes: 0 };
-    /// As much as there is.
-    pub const UNLIMITED: Self = Self { messages: u32::MAX, bytes: u64::MAX };
-}
-
 /// Gives a consumer more credit, or takes back what is left of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Flow {
@@ -281,15 +266,6 @@ pub struct Flow {
     /// Whether credit that cannot be used at once is given up: answered by [`QueueOutcome::Drained`], after the
     /// deliveries that it was enough for.
     pub drain: bool,
-}
-
-/// What is done to the credit of a consumer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CreditChange {
-    /// This much is added. What is unlimited stays so.
-    Add(Credit),
-    /// It is this much from here on.
-    Set(Credit),
 }
 
 /// Settles leases of a consumer. One that is not held is passed over.
@@ -305,33 +281,6 @@ pub struct SettleLeases {
     pub settlement: LeaseSettlement,
     /// Set if the peer wants to hear when that is stored: [`QueueOutcome::Settled`].
     pub receipt: Option<u32>,
-}
-
-/// What becomes of a message that was leased.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeaseSettlement {
-    /// It leaves the queue.
-    Accepted,
-    /// It goes back to its place: it was acquired once more, and did not fail.
-    Released {
-        /// Not before this time has passed.
-        after: Duration,
-    },
-    /// It goes back to its place: it was acquired once more, and failed once more. A dead letter if it has failed too
-    /// often.
-    Failed {
-        /// Not before this time has passed.
-        after: Duration,
-    },
-    /// It becomes a dead letter.
-    Rejected,
-}
-
-impl LeaseSettlement {
-    /// Back to its place at once, without having failed.
-    pub const RELEASED: Self = Self::Released { after: Duration::ZERO };
-    /// Back to its place at once, having failed.
-    pub const FAILED: Self = Self::Failed { after: Duration::ZERO };
 }
 
 /// Publications and settlements that are carried out together or not at all, and stored as one. Answered by

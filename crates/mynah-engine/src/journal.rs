@@ -12,7 +12,7 @@ use mynah_model::{Class, DeliveryId, Message, SubscriptionOptions, TenantId, Wil
 
 use crate::connections::ConnectionId;
 use crate::deeds::{Deed, Part};
-use crate::inbox::Ask;
+use crate::inbox::Parcel;
 
 /// Names the changes of one turn and all before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -118,8 +118,8 @@ pub(crate) struct Journal {
     /// The next of the numbers that are given once.
     next_number: u64,
     asked: BTreeMap<u64, Asked>,
-    /// Others who wait for a mark, with their tokens.
-    asks: VecDeque<(u64, WorkerId, u64)>,
+    /// What others hear when a mark is stored.
+    late: VecDeque<(u64, WorkerId, Parcel)>,
     /// Connections that wait for a mark.
     by_mark: VecDeque<(u64, ConnectionId)>,
     /// Connections that wait for a token.
@@ -267,13 +267,15 @@ impl Journal {
         self.asked.remove(&token).map(|asked| asked.then)
     }
 
-    /// Somebody wants to hear when what was noted since [`Journal::begin`] is stored. Returns whether that is not yet.
-    pub(crate) fn defer(&mut self, ask: &Ask) -> bool {
+    /// Another worker is to hear something when what was noted since [`Journal::begin`] is stored. Returns it if that can be
+    /// at once.
+    pub(crate) fn postpone(&mut self, to: WorkerId, parcel: Parcel) -> Option<Parcel> {
         let mark = self.after().map_or(0, |after| after.mark);
-        if mark > 0 {
-            self.asks.push_back((mark, ask.from, ask.token));
+        if mark == 0 {
+            return Some(parcel);
         }
-        mark > 0
+        self.late.push_back((mark, to, parcel));
+        None
     }
 
     /// Takes the notes of the turn. They have the mark that is returned.
@@ -300,9 +302,9 @@ impl Journal {
         self.stored = self.stored.max(mark.0);
     }
 
-    /// The next of those who asked for what is stored now.
-    pub(crate) fn next_ask(&mut self) -> Option<(WorkerId, u64)> {
-        self.asks.pop_front_if(|(mark, ..)| *mark <= self.stored).map(|(_, from, token)| (from, token))
+    /// What another worker hears next of what is stored now.
+    pub(crate) fn next_late(&mut self) -> Option<(WorkerId, Parcel)> {
+        self.late.pop_front_if(|(mark, ..)| *mark <= self.stored).map(|(_, to, parcel)| (to, parcel))
     }
 
     /// The next connection that may have waited for what is stored now, here or elsewhere.

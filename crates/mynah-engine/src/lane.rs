@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use mynah_core::{Counters, DropReason, Entry, LeaseState, Session, SessionRef, SessionTable, Target, Via};
+use mynah_core::{
+    Counters, DropReason, Entry, LeaseState, Session, SessionRef, SessionTable, Target, Via, WorkerId,
+};
 use mynah_model::{Class, DeliveryId, Instant, SubscriptionId};
 use mynah_stack::{Delivery, FrameKind, Outbound, Outcome};
 
@@ -12,6 +14,7 @@ use crate::connections::{Connection, ConnectionId, Connections, Dirty};
 use crate::item::Item;
 use crate::journal::{After, Journal};
 use crate::layouts::Frames;
+use crate::named::Queues;
 use crate::rules::{Judge, Receiver, may_see};
 use crate::shared::Shared;
 
@@ -35,7 +38,8 @@ pub(crate) struct Lane {
     pub(crate) answered: VecDeque<u32>,
     /// Connections with deliveries to be made.
     pub(crate) pumps: VecDeque<u32>,
-    spare: Vec<Vec<u8>>,
+    pub(crate) spare: Vec<Vec<u8>>,
+    pub(crate) queues: Queues,
 }
 
 /// How one message is delivered to one session.
@@ -63,7 +67,7 @@ impl Lane {
             && self.connections.get(id).map(listener).is_none_or(|at| self.journal.waits_at(at))
     }
 
-    pub(crate) fn new(sessions: SessionTable, judge: Judge) -> Self {
+    pub(crate) fn new(worker: WorkerId, sessions: SessionTable, judge: Judge) -> Self {
         Self {
             connections: Connections::default(),
             sessions,
@@ -75,6 +79,7 @@ impl Lane {
             answered: VecDeque::new(),
             pumps: VecDeque::new(),
             spare: Vec::new(),
+            queues: Queues::new(worker),
         }
     }
 
@@ -98,7 +103,7 @@ impl Lane {
         item: &mut Item<'_>,
     ) {
         let Some((session, key)) = self.sessions.get_mut_with_key(target.session) else {
-            return counters.dropped(DropReason::SessionEnded).add(1);
+            return self.deliver_to_queue(counters, now, target.session, item);
         };
         if session.checks_deliveries {
             let receiver = Receiver { reference: target.session, session, key };

@@ -245,6 +245,7 @@ impl Engine {
         now: Instant,
         id: ConnectionId,
         view: MessageView<'_>,
+        topic: Topic<'_>,
     ) -> Result<(), Reason> {
         let Lane { judge, connections, sessions, .. } = &mut self.lane;
         let connection = connections.get_mut(id).ok_or(Reason::Disconnected)?;
@@ -258,7 +259,6 @@ impl Engine {
         if rights.are_free(Action::Publish, also) {
             return Ok(());
         }
-        let topic = view.topic();
         // Most peers stay with their topic.
         if !retains && connection.permitted == topic.as_bytes() {
             return Ok(());

@@ -39,7 +39,7 @@ impl Engine {
     ) -> Spread {
         let deed = self.deed(item, from, &source, retained);
         let (view, waits) = (item.view(), self.lane.journal.waits());
-        let (tenant, topic, class) = (view.header.tenant, view.topic(), view.header.class);
+        let (tenant, topic, class) = (view.header.tenant, item.topic(), view.header.class);
         let shared = &*self.shared;
         let number = self.lane.judge.is_looking().then(|| self.routes.number(tenant, topic));
         let route = self.routes.route(tenant, topic, &shared.generations, |found| {
@@ -112,7 +112,7 @@ impl Engine {
         if alone || !concerned || !self.lane.journal.waits() {
             return None;
         }
-        let (tenant, topic, shared) = (view.header.tenant, view.topic(), &*self.shared);
+        let (tenant, topic, shared) = (view.header.tenant, item.topic(), &*self.shared);
         let route = self.routes.route(tenant, topic, &shared.generations, |found| {
             shared.read_index().matches(tenant, topic, &mut found.matches);
             shared.read_shares().matches(tenant, topic, &mut found.groups);

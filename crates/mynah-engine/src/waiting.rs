@@ -10,6 +10,7 @@ use crate::connections::{ConnectionId, Resume};
 use crate::engine::Engine;
 use crate::inbox::{Ask, Parcel};
 use crate::journal::{After, Mark, Then};
+use crate::named::Reply;
 
 /// Answers that may wait on one connection before nothing more is read from its peer.
 const ANSWERS_MAX: usize = 4_096;
@@ -33,6 +34,7 @@ pub(crate) enum Held {
     Subscribed { receipt: u16, results: Vec<SubscribeResult> },
     Unsubscribed { receipt: u16, results: Vec<bool> },
     Received { id: DeliveryId, known: bool },
+    Queue(Box<Reply>),
 }
 
 impl Held {
@@ -75,6 +77,7 @@ impl Held {
             Self::Subscribed { receipt, ref results } => Outcome::Subscribed { receipt, results },
             Self::Unsubscribed { receipt, ref results } => Outcome::Unsubscribed { receipt, results },
             Self::Received { id, known } => Outcome::Received { id, known },
+            Self::Queue(ref reply) => reply.outcome(),
         }
     }
 }
@@ -126,9 +129,8 @@ impl Engine {
 
     /// Tells another worker that what was noted for it is stored, as soon as it is.
     pub(crate) fn answer(&mut self, ask: &Ask) {
-        if !self.lane.journal.defer(ask) {
-            self.outboxes[usize::from(ask.from.0)].push(Parcel::Stored { token: ask.token });
-        }
+        let parcel = self.lane.journal.postpone(ask.from, Parcel::Stored { token: ask.token });
+        self.outboxes[usize::from(ask.from.0)].extend(parcel);
     }
 
     /// The answer to an exactly-once publication, which may be a repetition on another connection, waits for what is noted
@@ -153,8 +155,8 @@ impl Engine {
 
     /// Goes on with everybody who waited for what is stored now.
     fn release_waiters(&mut self, now: Instant) {
-        while let Some((from, token)) = self.lane.journal.next_ask() {
-            self.outboxes[usize::from(from.0)].push(Parcel::Stored { token });
+        while let Some((to, parcel)) = self.lane.journal.next_late() {
+            self.outboxes[usize::from(to.0)].push(parcel);
         }
         while let Some(id) = self.lane.journal.next_waiter() {
             self.release(now, id);
@@ -215,7 +217,7 @@ impl Engine {
     }
 
     /// What an answer has to wait for.
-    fn after(&mut self, id: ConnectionId) -> Option<After> {
+    pub(crate) fn after(&mut self, id: ConnectionId) -> Option<After> {
         let in_order = |lane: &mut crate::lane::Lane| {
             let waiting = lane.connections.get_mut(id)?.waiting.as_ref()?;
             waiting.has_answers().then(After::default)

@@ -6,6 +6,7 @@
 //! gone likewise. A stream is such a queue whose consumers take nothing away: each has a cursor.
 
 mod consumer;
+mod declare;
 mod due;
 mod entry;
 mod ready;
@@ -328,6 +329,12 @@ impl NamedQueue {
     /// The numbers of stored entries that are gone since the last call.
     pub fn take_gone(&mut self) -> Vec<u64> {
         core::mem::take(&mut self.gone)
+    }
+
+    /// Whether one of the next three has something to tell.
+    #[must_use]
+    pub const fn has_effects(&self) -> bool {
+        !self.dropped.is_empty() || !self.gone.is_empty() || !self.drained.is_empty()
     }
 
     /// Consumers whose credit could not be used, since the last call; they have none left.

@@ -31,7 +31,9 @@ pub struct Handout {
     pub acquired: u32,
     /// How often it has failed before.
     pub failed: u32,
-    /// Whether it is held until it is settled, and a store knows it.
+    /// Whether it is held until it is settled.
+    pub is_held: bool,
+    /// Whether a store keeps it.
     pub is_stored: bool,
 }
 
@@ -141,9 +143,9 @@ impl NamedQueue {
         self.counted
     }
 
-    /// All who consume or hold leases.
-    pub fn consumer_keys(&self) -> impl Iterator<Item = ConsumerKey> {
-        self.consumers.keys().copied()
+    /// All who consume or hold leases, and whether they still consume.
+    pub fn consumer_keys(&self) -> impl Iterator<Item = (ConsumerKey, bool)> {
+        self.consumers.iter().map(|(key, consumer)| (*key, !consumer.is_cancelled))
     }
 
     /// Changes how much a consumer takes. With `drain`, what cannot be used at once is given up, see
@@ -285,7 +287,8 @@ impl NamedQueue {
             history: body.history.clone(),
             acquired: body.acquired,
             failed: body.failed,
-            is_stored: body.stored && !settled,
+            is_held: !settled,
+            is_stored: body.stored,
         };
         self.tally.handed_out += 1;
         if settled {
@@ -315,7 +318,8 @@ impl NamedQueue {
             history: body.history.clone(),
             acquired: 0,
             failed: 0,
-            is_stored: false,
+            is_held: false,
+            is_stored: body.stored,
         })
     }
 

@@ -143,7 +143,12 @@ impl Lane {
     pub(crate) fn receiver(&self, shared: &Shared, target: &Target) -> Option<u64> {
         match target.group() {
             Some(key) => Some(group_number(key, shared.seed)),
-            None => self.sessions.publisher(target.session).map(core::num::NonZeroU64::get),
+            None => match self.queues.get(target.session) {
+                Some(owned) => {
+                    Some(fingerprint(owned.tenant, &[&[0, 1], &*owned.name].concat(), shared.seed))
+                }
+                None => self.sessions.publisher(target.session).map(core::num::NonZeroU64::get),
+            },
         }
     }
 }

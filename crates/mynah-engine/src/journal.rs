@@ -13,6 +13,7 @@ use mynah_model::{Class, DeliveryId, Message, SubscriptionOptions, TenantId, Wil
 use crate::connections::ConnectionId;
 use crate::deeds::{Deed, Part};
 use crate::inbox::Parcel;
+use crate::named::QueueNote;
 
 /// Names the changes of one turn and all before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +47,7 @@ pub(crate) enum Note {
     Taken(SessionRef, u64, DeliveryId),
     /// The entries with numbers from the first up to the second are gone.
     Settled(SessionRef, u64, u64),
+    Queue(QueueNote),
     Retained(Message),
     Cleared(TenantId, Box<[u8]>),
     /// What this worker has done of something, and who got the message.

@@ -167,6 +167,12 @@ impl Lane {
         self.deliver(shared, counters, now, target, item);
     }
 
+    /// Whether a store keeps a session or a queue of this worker.
+    pub(crate) fn is_stored(&self, reference: SessionRef) -> bool {
+        let session = self.sessions.get(reference).map(|session| session.stored);
+        session.unwrap_or_else(|| self.queues.get(reference).is_some_and(|owned| owned.stored))
+    }
+
     /// Whether a session of this worker is there and has a connection.
     pub(crate) fn is_online(&self, session: SessionRef) -> bool {
         self.sessions.get(session).is_some_and(|session| session.connection.is_some())

@@ -64,6 +64,6 @@ pub use deeds::{Parts, RestoredErrand};
 pub use engine::{Engine, Event};
 pub use inbox::{Handover, Parcel};
 pub use journal::{Mark, Promise};
-pub use named::Word;
+pub use named::{QueueChange, QueueName, RestoredEntry, RestoredQueue, Word};
 pub use restore::{Restored, RestoredSubscription};
 pub use shared::{BRIDGE_PREFIX, Listener, Settings, Shared, Sizes};

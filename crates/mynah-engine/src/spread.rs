@@ -172,7 +172,7 @@ impl Engine {
 
 /// Whether a message on this route may have to be stored.
 pub(crate) fn may_be_stored(lane: &Lane, shared: &Shared, route: &Route) -> bool {
-    let stored = |target: &Target| lane.sessions.get(target.session).is_some_and(|s| s.stored);
+    let stored = |target: &Target| lane.is_stored(target.session);
     route.local().iter().any(stored)
         || route.remote().iter().any(|(worker, _)| shared.stores(*worker))
         || !route.groups().is_empty()

@@ -59,6 +59,7 @@ pub struct NamedQueue {
     used_at: Instant,
     dropped: Vec<Dropped>,
     gone: Vec<u64>,
+    returned: Vec<(u64, u32, u32)>,
     drained: Vec<ConsumerKey>,
     /// Not everything was looked at.
     is_busy: bool,
@@ -108,6 +109,7 @@ impl NamedQueue {
             used_at: now,
             dropped: Vec::new(),
             gone: Vec::new(),
+            returned: Vec::new(),
             drained: Vec::new(),
             is_busy: false,
             settling: Vec::new(),
@@ -129,14 +131,16 @@ impl NamedQueue {
         &self.settings
     }
 
-    /// Takes in a message. Returns its number. See [`NamedQueue::enforce`].
-    pub fn push(&mut self, now: Instant, arrival: Arrival) -> u64 {
+    /// Takes in a message. Returns its number, and when it is wanted no longer by what was said of the queue, or, in a
+    /// stream, that it came now. See [`NamedQueue::enforce`].
+    pub fn push(&mut self, now: Instant, arrival: Arrival) -> (u64, Option<Instant>) {
         let Arrival { message, stored, history, not_before } = arrival;
         let begins = not_before.map_or(now, |not_before| not_before.max(now));
         let header = message.header();
         let (deadline, level) = (header.deadline.unwrap_or(NEVER), self.level(header.priority));
-        let own = self.settings.message_ttl.map_or(NEVER, |ttl| begins + ttl);
-        let time = if self.is_stream() { now } else { deadline.min(own) };
+        let own = self.settings.message_ttl.map(|ttl| begins + ttl);
+        let own = if self.is_stream() { Some(now) } else { own };
+        let time = if self.is_stream() { now } else { deadline.min(own.unwrap_or(NEVER)) };
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         self.tally.came += 1;
@@ -146,24 +150,25 @@ impl NamedQueue {
         } else {
             self.make_ready(NamedEntry { sequence, body });
         }
-        sequence
+        (sequence, own)
     }
 
-    /// Takes in an entry of an earlier run, which keeps its number and what happened to it.
-    pub fn restore(&mut self, now: Instant, sequence: u64, arrival: Arrival, counts: (u32, u32)) {
-        let next = self.next_sequence.max(sequence + 1);
-        self.next_sequence = sequence;
-        let delayed = arrival.not_before.filter(|due| *due > now).map(|due| (due, sequence));
-        let level = self.level(arrival.message.header().priority);
-        self.push(now, arrival);
-        self.next_sequence = next;
-        let body = match delayed {
-            Some(key) => self.delayed.get_mut(&key),
-            None => self.ready.get_mut(Place { level, sequence }),
-        };
-        if let Some(body) = body {
-            (body.acquired, body.failed) = counts;
-        }
+    /// Takes in an entry of an earlier run, which keeps its number, its time as [`NamedQueue::push`] said it, and how often
+    /// it was acquired and has failed.
+    pub fn restore(
+        &mut self,
+        sequence: u64,
+        arrival: Arrival,
+        time: Option<Instant>,
+        (acquired, failed): (u32, u32),
+    ) {
+        self.next_sequence = self.next_sequence.max(sequence + 1);
+        let Arrival { message, stored, history, .. } = arrival;
+        let deadline = message.header().deadline.filter(|_| !self.is_stream());
+        let time = [deadline, time].into_iter().flatten().min().unwrap_or(NEVER);
+        let level = self.level(message.header().priority);
+        let body = Body { message, history, time, acquired, failed, stored, level };
+        self.make_ready(NamedEntry { sequence, body });
     }
 
     /// The number that the next entry gets.
@@ -331,10 +336,19 @@ impl NamedQueue {
         core::mem::take(&mut self.gone)
     }
 
-    /// Whether one of the next three has something to tell.
+    /// Whether one of the next four has something to tell.
     #[must_use]
     pub const fn has_effects(&self) -> bool {
-        !self.dropped.is_empty() || !self.gone.is_empty() || !self.drained.is_empty()
+        !self.dropped.is_empty()
+            || !self.gone.is_empty()
+            || !self.returned.is_empty()
+            || !self.drained.is_empty()
+    }
+
+    /// The numbers of stored entries that were given back since the last call, with how often they were acquired and have
+    /// failed.
+    pub fn take_returned(&mut self) -> Vec<(u64, u32, u32)> {
+        core::mem::take(&mut self.returned)
     }
 
     /// Consumers whose credit could not be used, since the last call; they have none left.

@@ -87,13 +87,6 @@ impl Ready {
         })
     }
 
-    /// The entry at a place, if it is there.
-    pub(super) fn get_mut(&mut self, place: Place) -> Option<&mut Body> {
-        let slots = &mut self.levels.get_mut(usize::from(place.level))?.slots;
-        let at = slots.partition_point(|slot| slot.sequence < place.sequence);
-        slots.get_mut(at).filter(|slot| slot.sequence == place.sequence)?.body.as_mut()
-    }
-
     /// The entry that came last among those that are ready.
     pub(super) fn latest(&self) -> Option<Place> {
         let levels = self.levels.iter().zip(0_u8..=u8::MAX);

@@ -60,6 +60,9 @@ impl NamedQueue {
         if failed && body.failed > limit {
             return self.drop_entry(entry, DeathReason::DeliveryLimit);
         }
+        if body.stored {
+            self.returned.push((entry.sequence, body.acquired, body.failed));
+        }
         if after.is_zero() {
             self.make_ready(entry);
         } else {

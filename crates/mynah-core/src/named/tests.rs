@@ -416,7 +416,7 @@ fn a_stream_keeps_what_it_is_to_keep() {
 fn an_entry_of_an_earlier_run_keeps_its_place_and_its_counts() {
     let mut queue = NamedQueue::new(QueueSettings::DURABLE, 50, at(0));
     for sequence in [30, 20] {
-        queue.restore(at(0), sequence, Arrival::new(message(sequence, 4, 0, None, 0), true), (2, 1));
+        queue.restore(sequence, Arrival::new(message(sequence, 4, 0, None, 0), true), None, (2, 1));
     }
     assert_eq!(queue.next_sequence(), 50);
     queue.consume(at(0), key(0), Taking::default(), Credit::UNLIMITED).unwrap();

@@ -92,16 +92,30 @@ impl Engine {
         if owned.kernel.has_effects() {
             self.take_effects(now, queue);
         }
+        if self.lane.queues.get_mut(queue).is_some_and(|owned| core::mem::take(&mut owned.shows)) {
+            self.note_queue(queue);
+        }
         self.end_if_over(now, queue);
         self.watch_queue(queue);
         more
     }
 
     fn send_out(&mut self, now: Instant, queue: SessionRef, handout: Handout) {
-        let Handout { consumer: key, lease, sequence, message, history, acquired, failed, is_held, .. } =
-            handout;
+        let Handout {
+            consumer: key,
+            lease,
+            sequence,
+            message,
+            history,
+            acquired,
+            failed,
+            is_held,
+            is_stored,
+        } = handout;
         let Some(owned) = self.lane.queues.get_mut(queue) else { return };
         let ready = owned.kernel.ready_len() as u64;
+        owned.shows |= is_stored && is_held && sequence > owned.shown;
+        owned.shown = if is_stored { owned.shown.max(sequence) } else { owned.shown };
         let (asker, consumer) = Asker::of(key, owned.tenant);
         let lent = Lent { consumer, lease, sequence, message, history, acquired, failed, ready, is_held };
         if asker.worker == self.worker {

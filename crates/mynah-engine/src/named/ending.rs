@@ -4,10 +4,11 @@ use mynah_core::{DropReason, SessionRef};
 use mynah_model::{Instant, Reason};
 use mynah_stack::ConsumerId;
 
-use super::address;
 use super::request::{Asker, Fault, Reply, Request};
+use super::{QueueNote, address};
 use crate::connections::ConnectionId;
 use crate::engine::Engine;
+use crate::journal::Note;
 
 /// Filters of queues that are gone which are removed in one turn.
 const FILTERS: usize = 512;
@@ -104,6 +105,10 @@ impl Engine {
             }
             let (asker, consumer) = Asker::of(key, owned.tenant);
             self.reply(now, asker, Reply::ConsumerEnded { consumer, reason: Reason::NotFound });
+        }
+        if owned.stored {
+            self.shared.count_stored(self.worker, false);
+            self.lane.journal.note(Note::Queue(QueueNote::Ended(owned.tenant, owned.name.clone())));
         }
         let ready = owned.kernel.ready_len() as u64;
         self.count_dropped(DropReason::SessionEnded, ready as usize);

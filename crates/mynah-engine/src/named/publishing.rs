@@ -4,12 +4,14 @@ use mynah_core::{Counters, DropReason, SessionRef};
 use mynah_model::{Class, Instant, Message, MessageView, Reason, Topic};
 use mynah_stack::{Destination, Outcome, Publish};
 
+use super::keeping::{Entered, QueueNote};
 use super::request::{Asker, Request};
 use super::serving::arrival;
 use super::{PREFIX, address};
 use crate::connections::ConnectionId;
 use crate::engine::Engine;
 use crate::item::Item;
+use crate::journal::Note;
 use crate::lane::Lane;
 
 impl Engine {
@@ -94,7 +96,12 @@ impl Lane {
     pub(super) fn enqueue_named(&mut self, now: Instant, queue: SessionRef, item: &mut Item<'_>) -> bool {
         let Some(owned) = self.queues.get_mut(queue) else { return false };
         let stored = owned.stored && item.view().header.class != Class::AtMostOnce;
-        owned.kernel.push(now, arrival(item.message().clone(), stored));
+        let message = item.message().clone();
+        let (sequence, time) = owned.kernel.push(now, arrival(message.clone(), stored));
+        if stored {
+            let entered = Entered { sequence, message, time, history: None };
+            self.journal.note(Note::Queue(QueueNote::Entry(queue, Box::new(entered))));
+        }
         self.queues.list(queue);
         true
     }

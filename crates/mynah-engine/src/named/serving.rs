@@ -7,11 +7,12 @@ use mynah_model::{
 };
 use mynah_stack::{ConsumerId, Flow, SettleLeases};
 
-use super::address;
 use super::request::{Asker, Consuming, Fault, Found, Reply, Request, Said, Wanted, Word};
+use super::{QueueNote, address};
 use crate::due::Timer;
 use crate::engine::Engine;
 use crate::inbox::Parcel;
+use crate::journal::Note;
 use crate::publish::exceeds;
 
 /// Entries that are seen to when their time has come, before others have their turn.
@@ -129,13 +130,18 @@ impl Engine {
             return Err(Fault::from(Reason::QuotaExceeded));
         }
         let tenant = asker.tenant;
-        let (is_exclusive, refuses) =
-            (settings.exclusive, settings.overflow != mynah_model::Overflow::DropHead);
+        let (is_durable, is_exclusive) = (settings.durable, settings.exclusive);
+        let refuses = settings.overflow != mynah_model::Overflow::DropHead;
         let kernel = NamedQueue::new(settings, self.first_sequence, now);
         let queue = self.lane.queues.insert(tenant, name.into(), kernel);
         if let Some(owned) = self.lane.queues.get_mut(queue) {
             owned.exclusive = is_exclusive.then_some(asker);
+            owned.stored = is_durable && !is_exclusive && self.lane.journal.is_on();
+            if owned.stored {
+                self.shared.count_stored(self.worker, true);
+            }
         }
+        self.note_queue(queue);
         if refuses {
             self.shared.note_refusing(tenant, name, true);
         }
@@ -173,8 +179,12 @@ impl Engine {
             true => owned.filters.insert(filter.into()),
             false => owned.filters.remove(filter),
         };
-        let tenant = owned.tenant;
+        let (tenant, stored) = (owned.tenant, owned.stored);
         if changed {
+            if stored {
+                let note = QueueNote::Filter(queue, filter.into(), attached);
+                self.lane.journal.note(Note::Queue(note));
+            }
             self.publish_filter_of_queue(tenant, filter, queue, attached);
         }
         Ok(())
@@ -255,9 +265,9 @@ impl Engine {
     /// what can be handed out now is.
     pub(super) fn take_effects(&mut self, now: Instant, queue: SessionRef) {
         let Some(owned) = self.lane.queues.get_mut(queue) else { return };
-        drop(owned.kernel.take_gone());
         let tenant = owned.tenant;
         let (dropped, drained) = (owned.kernel.take_dropped(), owned.kernel.take_drained());
+        self.note_gone(queue);
         for dropped in dropped {
             self.count_dropped(reason_of(dropped.reason), 1);
         }

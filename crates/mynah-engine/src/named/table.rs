@@ -23,6 +23,12 @@ pub(crate) struct Owned {
     pub(crate) filters: BTreeSet<Box<[u8]>>,
     /// Whether a store keeps it.
     pub(crate) stored: bool,
+    /// Entries with numbers up to this one may have been handed out.
+    pub(super) shown: u64,
+    /// That has changed and is not noted yet.
+    pub(super) shows: bool,
+    /// The mark of the turn in which it was noted last that the queue is there.
+    pub(super) noted_at: u64,
     /// Bytes on their way to consumers of other workers.
     pub(super) lent: BTreeMap<ConsumerKey, u64>,
     pub(super) timer: Option<(TimerKey, Instant)>,
@@ -84,6 +90,9 @@ impl Queues {
             exclusive: None,
             filters: BTreeSet::new(),
             stored: false,
+            shown: 0,
+            shows: false,
+            noted_at: 0,
             lent: BTreeMap::new(),
             timer: None,
             is_listed: false,

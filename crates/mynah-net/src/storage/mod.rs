@@ -1,5 +1,6 @@
 //! The store of a broker: opened before the first peer comes, written at the end of each worker's turn.
 
+mod queues;
 mod recorder;
 mod records;
 mod recovery;

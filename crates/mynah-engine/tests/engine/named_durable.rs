@@ -1,0 +1,118 @@
+//! Durable queues: nothing that was confirmed is lost when the broker crashes, and nothing that was settled comes again.
+
+use std::time::Duration;
+
+use crate::broker::Broker;
+
+fn says(broker: &mut Broker, peer: usize, lines: &str) -> String {
+    broker.say(peer, lines);
+    broker.hear(peer)
+}
+
+#[test]
+fn nothing_is_confirmed_before_it_is_stored() {
+    for workers in [1, 3] {
+        let mut broker = Broker::durable(workers);
+        let (a, b) = (broker.open(0, "open a go"), broker.open(0, "open b go"));
+        broker.hold(true);
+        assert_eq!(says(&mut broker, a, "declare q durable"), "");
+        broker.store_all();
+        assert_eq!(broker.hear(a), "declared q 0 0\n");
+        assert_eq!(says(&mut broker, a, "bind q t/#"), "");
+        broker.store_all();
+        assert_eq!(broker.hear(a), "bound\n");
+        assert_eq!(says(&mut broker, b, "put q 1 one"), "");
+        broker.store_all();
+        assert_eq!(broker.hear(b), "published 2\n");
+        assert_eq!(says(&mut broker, b, "pub t/x 1 - two"), "");
+        broker.store_all();
+        assert_eq!(broker.hear(b), "published 3\n");
+        // What is transient waits for nothing.
+        assert_eq!(says(&mut broker, b, "put q 0 three"), "published 4\n");
+        assert_eq!(
+            says(&mut broker, a, "eat 1 q *"),
+            "eating 1\nlease 1 1 q one\nlease 1 2 t/x two\nlease 1 3 q three\n"
+        );
+        assert_eq!(says(&mut broker, a, "yes! 1 1 3"), "");
+        broker.store_all();
+        assert_eq!(broker.hear(a), "settled 5\n");
+    }
+}
+
+#[test]
+fn what_was_confirmed_is_there_after_a_crash_and_what_was_settled_is_not() {
+    for (workers, then) in [(1, 1), (3, 3), (3, 1)] {
+        let mut broker = Broker::durable(workers);
+        let (a, b) = (broker.open(0, "open a go"), broker.open(0, "open b go"));
+        says(&mut broker, a, "declare q durable,limit=3\ndeclare gone -\ndeclare dropped durable");
+        says(&mut broker, a, "bind q t/#\nbind q u\nunbind q u\ndrop dropped");
+        says(&mut broker, b, "put q 1 1\nput q 1 2\nput q 0 transient\nput q 1 3\npub t/x 1 - 4\nput q 1 5");
+        assert_eq!(says(&mut broker, a, "eat 1 q 5").lines().count(), 6);
+        broker.say(a, "yes 1 1 1\nfail 1 2 2\nno 1 5 5");
+        let mut broker = broker.crash(then);
+        let a = broker.open(0, "open a go");
+        assert!(says(&mut broker, a, "present gone").starts_with("refused no such"));
+        assert!(says(&mut broker, a, "present dropped").starts_with("refused no such"));
+        assert_eq!(says(&mut broker, a, "declare q durable,limit=3"), "declared q 3 0\n");
+        let b = broker.open(0, "open b go");
+        assert_eq!(says(&mut broker, b, "pub u 1 - x\npub t/y 1 - 6"), "published 2 unwanted\npublished 3\n");
+        let eaten =
+            "eating 1\nlease 1 1 again 1 1 q 2\nlease 1 2 again 1 0 q 3\nlease 1 3 q 5\nlease 1 4 t/y 6\n";
+        assert_eq!(says(&mut broker, a, "eat 1 q *"), eaten);
+        says(&mut broker, a, "yes! 1 1 9");
+        let mut broker = broker.crash(workers);
+        let a = broker.open(0, "open a go");
+        assert_eq!(says(&mut broker, a, "present q"), "declared q 0 0\n");
+    }
+}
+
+#[test]
+fn what_was_not_confirmed_may_be_lost_and_the_queue_goes_on_after_it() {
+    for workers in [1, 3] {
+        let mut broker = Broker::durable(workers);
+        let a = broker.open(0, "open a go");
+        says(&mut broker, a, "declare q durable");
+        says(&mut broker, a, "put q 1 1");
+        broker.hold(true);
+        assert_eq!(says(&mut broker, a, "put q 1 2"), "");
+        let mut broker = broker.crash(workers);
+        let a = broker.open(0, "open a go");
+        assert_eq!(says(&mut broker, a, "put q 1 3"), "published 2\n");
+        assert_eq!(says(&mut broker, a, "eat 1 q *"), "eating 1\nlease 1 1 q 1\nlease 1 2 q 3\n");
+    }
+}
+
+#[test]
+fn times_are_kept_over_a_crash() {
+    let mut broker = Broker::durable(1);
+    let a = broker.open(0, "open a go");
+    says(&mut broker, a, "declare q durable,ttl=1000");
+    says(&mut broker, a, "put q 1 1");
+    broker.advance(Duration::from_millis(700));
+    says(&mut broker, a, "put q 1 2");
+    let mut broker = broker.crash(1);
+    broker.advance(Duration::from_millis(400));
+    let a = broker.open(0, "open a go");
+    assert_eq!(says(&mut broker, a, "eat 1 q *"), "eating 1\nlease 1 1 q 2\n");
+    assert!(broker.disk().state.queues.values().all(|queue| queue.entries.len() == 1));
+}
+
+#[test]
+fn an_exactly_once_publication_is_in_a_queue_once_though_the_broker_crashes() {
+    for workers in [1, 3] {
+        let mut broker = Broker::durable(workers);
+        let a = broker.open(0, "open a go");
+        let p = broker.open(0, "open p stay");
+        says(&mut broker, a, "declare q durable\nbind q t");
+        broker.hold(true);
+        broker.say(p, "pub t 2 - once");
+        // Some of it is stored, not all.
+        broker.store_next();
+        let mut broker = broker.crash(workers);
+        let p = broker.open(0, "open p stay");
+        assert_eq!(says(&mut broker, p, "pub t 2 - once"), "published 2\n");
+        assert_eq!(says(&mut broker, p, "done 2"), "completed 2\n");
+        let a = broker.open(0, "open a go");
+        assert_eq!(says(&mut broker, a, "present q"), "declared q 1 0\n");
+    }
+}

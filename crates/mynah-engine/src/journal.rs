@@ -94,6 +94,11 @@ struct Asked {
 #[derive(Debug)]
 pub(crate) enum Then {
     Nothing,
+    /// An entry of a queue is now elsewhere.
+    Gone {
+        queue: SessionRef,
+        sequence: u64,
+    },
     /// The message is now with all who want it: a publication of the session is a duplicate from here on.
     Done {
         session: Option<SessionRef>,
@@ -255,7 +260,7 @@ impl Journal {
     pub(crate) fn is_under_way(&self, key: &SessionKey) -> bool {
         self.asked.values().any(|asked| match &asked.then {
             Then::Done { deed, .. } => deed.tenant == key.tenant && deed.client_id == key.client_id,
-            Then::Nothing => false,
+            Then::Nothing | Then::Gone { .. } => false,
         })
     }
 

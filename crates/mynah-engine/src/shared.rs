@@ -140,10 +140,15 @@ impl Shared {
 
     /// The time of day at an instant, as it is shown.
     pub(crate) fn time_of_day(&self, at: Instant) -> String {
+        rfc3339(self.wall_at(at))
+    }
+
+    /// The time of day at an instant.
+    pub(crate) fn wall_at(&self, at: Instant) -> WallTime {
         let (known, time) = self.wall.get().copied().unwrap_or_default();
         let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         let (ahead, ago) = (millis(at.saturating_since(known)), millis(known.saturating_since(at)));
-        rfc3339(WallTime::from_unix_millis(time.as_unix_millis().saturating_add(ahead).saturating_sub(ago)))
+        WallTime::from_unix_millis(time.as_unix_millis().saturating_add(ahead).saturating_sub(ago))
     }
 
     /// The instant of a time of day.

@@ -121,8 +121,10 @@ impl Engine {
     /// Another worker has stored what it was asked for.
     pub(crate) fn handle_remote_stored(&mut self, now: Instant, token: u64) {
         let Some(then) = self.lane.journal.answered(token) else { return };
-        if let Then::Done { session, deed, parts } = then {
-            self.done(session, &deed, parts);
+        match then {
+            Then::Nothing => {}
+            Then::Gone { queue, sequence } => self.note_dead(Some((queue, sequence))),
+            Then::Done { session, deed, parts } => self.done(session, &deed, parts),
         }
         self.release_waiters(now);
     }

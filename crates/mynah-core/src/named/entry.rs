@@ -82,6 +82,8 @@ pub(super) struct NamedEntry {
 /// An entry that has left a queue without having been accepted: a dead letter, if there is a place for those.
 #[derive(Clone, Debug)]
 pub struct Dropped {
+    /// Its number in the queue: a store that keeps it can forget it.
+    pub sequence: u64,
     /// The message and what happened to it.
     pub body: Body,
     /// Why.

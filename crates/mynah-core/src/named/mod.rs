@@ -214,8 +214,7 @@ impl NamedQueue {
             DeathReason::DeliveryLimit => &mut self.tally.failed,
         };
         *count += 1;
-        self.forget(&entry);
-        self.dropped.push(Dropped { body: entry.body, reason });
+        self.dropped.push(Dropped { sequence: entry.sequence, body: entry.body, reason });
     }
 
     /// An entry is no longer in the queue.
@@ -331,7 +330,7 @@ impl NamedQueue {
         core::mem::take(&mut self.dropped)
     }
 
-    /// The numbers of stored entries that are gone since the last call.
+    /// The numbers of stored entries that are gone since the last call, beside those that were dropped.
     pub fn take_gone(&mut self) -> Vec<u64> {
         core::mem::take(&mut self.gone)
     }

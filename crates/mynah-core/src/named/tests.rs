@@ -250,16 +250,16 @@ impl Both {
         assert_eq!(queue.delayed_len(), reference.count(|state| matches!(state, State::Delayed(_))));
         assert_eq!(queue.consumers() as usize, reference.consumers());
         let left = core::mem::take(&mut reference.left);
-        let dropped: BTreeSet<_> = queue
-            .take_dropped()
-            .iter()
-            .map(|dropped| (id_of(&dropped.body.message), dropped.reason.name()))
-            .collect();
+        let dropped = queue.take_dropped();
+        assert!(dropped.iter().all(|dropped| id_of(&dropped.body.message) == dropped.sequence));
+        let dropped_numbers: Vec<u64> = dropped.iter().map(|dropped| dropped.sequence).collect();
+        let dropped: BTreeSet<_> =
+            dropped.iter().map(|dropped| (dropped.sequence, dropped.reason.name())).collect();
         assert_eq!(
             dropped,
             left.dropped.iter().map(|(sequence, reason)| (*sequence, reason.name())).collect()
         );
-        let gone: BTreeSet<u64> = queue.take_gone().into_iter().collect();
+        let gone: BTreeSet<u64> = queue.take_gone().into_iter().chain(dropped_numbers).collect();
         assert_eq!(gone, left.gone.iter().copied().collect());
         let drained: BTreeSet<_> = queue.take_drained().into_iter().collect();
         assert_eq!(drained, left.drained.into_iter().collect());

@@ -6,6 +6,7 @@ use mynah_core::{ConsumerKey, SessionRef, Taking, WorkerId};
 use mynah_model::{Class, Credit, Message, QueueSettings, Reason, StreamOffset, TenantId};
 use mynah_stack::{ConsumerId, Declared, Flow, Outcome, QueueOutcome, Refusal, SettleLeases};
 
+use super::dead::Letter;
 use super::delivering::Lent;
 use crate::connections::ConnectionId;
 
@@ -41,6 +42,7 @@ impl Word {
     pub fn cost_bytes(&self) -> usize {
         match &self.0 {
             Said::Ask(_, Request::Publish { message, .. }) => message.cost_bytes(),
+            Said::Bury(letter) => letter.message.cost_bytes(),
             Said::Lend(_, lent) => lent.message.cost_bytes(),
             _ => 0,
         }
@@ -55,6 +57,8 @@ pub(crate) enum Said {
     Tell(ConnectionId, Reply),
     /// To the connection's worker: a delivery.
     Lend(ConnectionId, Box<Lent>),
+    /// To the worker of a queue: a dead letter.
+    Bury(Box<Letter>),
     /// To the queue's worker: there is room for so many more bytes.
     Room(ConsumerKey, u64),
 }

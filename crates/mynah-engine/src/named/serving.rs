@@ -26,6 +26,7 @@ impl Engine {
             Said::Ask(asker, request) => self.serve(now, asker, request),
             Said::Tell(connection, reply) => self.answer_queue(now, connection, reply),
             Said::Lend(connection, lent) => self.take_lent(now, connection, &lent),
+            Said::Bury(letter) => self.take_letter(now, *letter),
             Said::Room(key, bytes) => self.give_room(key, bytes),
         }
     }
@@ -269,7 +270,7 @@ impl Engine {
         let (dropped, drained) = (owned.kernel.take_dropped(), owned.kernel.take_drained());
         self.note_gone(queue);
         for dropped in dropped {
-            self.count_dropped(reason_of(dropped.reason), 1);
+            self.bury(now, queue, dropped);
         }
         for key in drained {
             let (asker, consumer) = Asker::of(key, tenant);

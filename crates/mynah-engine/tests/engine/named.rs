@@ -235,3 +235,49 @@ fn leases_of_a_consumer_that_was_stopped_can_still_be_settled() {
         assert_eq!(says(&mut broker, a, "present q"), "declared q 0 0\n");
     }
 }
+
+#[test]
+fn dead_letters_go_where_they_are_to_go_and_say_why() {
+    for mut broker in brokers() {
+        let [a, b, d] = peers(&mut broker);
+        says(&mut broker, a, "declare q ttl=1000,limit=1,len=2,dead=morgue\ndeclare morgue -");
+        assert_eq!(says(&mut broker, d, "eat 1 morgue *"), "eating 1\n");
+        says(&mut broker, b, "put q 1 1\nput q 1 2\nput q 1 3");
+        assert_eq!(broker.hear(d), "lease 1 1 dead q maxlen 1 q 1\n");
+        says(&mut broker, a, "eat 1 q 1");
+        says(&mut broker, a, "no 1 1 1");
+        assert_eq!(broker.hear(d), "lease 1 2 dead q rejected 1 q 2\n");
+        for line in ["flow 1 2", "fail 1 2 2", "fail 1 3 3"] {
+            says(&mut broker, a, line);
+        }
+        assert_eq!(broker.hear(d), "lease 1 3 dead q delivery_limit 1 q 3\n");
+        says(&mut broker, a, "stop 1");
+        says(&mut broker, b, "for 100 put q 1 4\nput q 1 5");
+        broker.advance(Duration::from_millis(150));
+        assert_eq!(broker.hear(d), "lease 1 4 dead q expired 1 q 4\n");
+        broker.advance(Duration::from_millis(1_000));
+        assert_eq!(broker.hear(d), "lease 1 5 dead q expired 1 q 5\n");
+    }
+}
+
+#[test]
+fn dead_letters_do_not_go_round_in_circles_unless_somebody_rejects_them() {
+    for mut broker in brokers() {
+        let [a, _, _] = peers(&mut broker);
+        says(&mut broker, a, "declare one ttl=100,dead=two\ndeclare two ttl=100,dead=one");
+        says(&mut broker, a, "put one 1 x");
+        broker.advance(Duration::from_millis(150));
+        assert_eq!(says(&mut broker, a, "present two"), "declared two 1 0\n");
+        broker.advance(Duration::from_millis(150));
+        broker.hear(a);
+        assert_eq!(says(&mut broker, a, "present one"), "declared one 0 0\n");
+        assert_eq!(says(&mut broker, a, "eat 1 two 2"), "eating 1\n");
+        says(&mut broker, a, "put one 1 y");
+        broker.advance(Duration::from_millis(150));
+        assert_eq!(broker.hear(a), "lease 1 1 dead one expired 1 one y\n");
+        says(&mut broker, a, "no 1 1 1");
+        broker.advance(Duration::from_millis(150));
+        let again = "lease 1 2 dead one expired 2 dead two rejected 1 one y\n";
+        assert_eq!(broker.hear(a), again);
+    }
+}

@@ -30,6 +30,11 @@ impl<'m> Item<'m> {
         self.view
     }
 
+    /// The topic that it goes to, if that is not its own.
+    pub(crate) const fn address(&self) -> Option<Topic<'m>> {
+        self.address
+    }
+
     /// The topic whose subscribers get it.
     #[inline]
     pub(crate) fn topic(&self) -> Topic<'m> {

@@ -285,6 +285,16 @@ impl Journal {
         None
     }
 
+    /// The same when everything is stored that is known so far.
+    pub(crate) fn postpone_all(&mut self, to: WorkerId, parcel: Parcel) -> Option<Parcel> {
+        let After { mark, .. } = self.after_all();
+        if !self.waits() || self.is_stored(mark) {
+            return Some(parcel);
+        }
+        self.late.push_back((mark, to, parcel));
+        None
+    }
+
     /// Takes the notes of the turn. They have the mark that is returned.
     pub(crate) fn take(&mut self) -> (Vec<Note>, Vec<usize>, Mark) {
         let (notes, bounds) = (core::mem::take(&mut self.notes), core::mem::take(&mut self.bounds));

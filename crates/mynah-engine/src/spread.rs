@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use mynah_core::{Reader, Route, SessionRef, Target};
-use mynah_model::{Class, Instant, Message};
+use mynah_core::{GroupKey, Reader, Route, SessionRef, Target};
+use mynah_model::{Class, Instant, Message, Topic};
 use mynah_stack::Outcome;
 
 use crate::connections::ConnectionId;
-use crate::deeds::{Asking, Deed, Taking, VALUE};
+use crate::deeds::{ADDRESSED, Asking, Deed, Taking, VALUE};
 use crate::engine::Engine;
 use crate::inbox::Parcel;
 use crate::item::Item;
@@ -146,7 +146,15 @@ impl Engine {
         let publication = self.exact(item, from, source);
         if asking.answers > 0 {
             if let (Source::Broker, Some(deed)) = (source, &taking.deed) {
-                self.lane.journal.note(Note::Errand(Arc::clone(deed), item.message().clone(), None));
+                let key = |topic: Topic<'_>| {
+                    Arc::new(GroupKey {
+                        tenant: deed.tenant,
+                        group: ADDRESSED.into(),
+                        filter: topic.as_bytes().into(),
+                    })
+                };
+                let elsewhere = item.address().map(key);
+                self.lane.journal.note(Note::Errand(Arc::clone(deed), item.message().clone(), elsewhere));
             }
             return self.undertake(asking, taking, publication.map(|(session, _)| session));
         }
@@ -159,12 +167,18 @@ impl Engine {
     }
 
     /// Delivers again what an earlier run owed.
-    pub(crate) fn distribute_again(&mut self, now: Instant, message: &Message, deed: Arc<Deed>) {
+    pub(crate) fn distribute_again(
+        &mut self,
+        now: Instant,
+        message: &Message,
+        deed: Arc<Deed>,
+        address: Option<Topic<'_>>,
+    ) {
         let header = message.header();
         if header.deadline.is_some_and(|deadline| deadline <= now) {
             return self.done(None, &deed, 0..0);
         }
-        let mut item = Item::shared(message);
+        let mut item = Item::addressed(message.view(), address);
         let retained = header.retain && !deed.had(VALUE) && self.retain(now, &mut item);
         self.fan_out_stored(now, &mut item, None, Source::Again(deed), retained);
     }

@@ -5,7 +5,6 @@ use mynah_core::{Taking, owner};
 use mynah_model::{Filter, Instant, Reason, TenantId, Topic};
 use mynah_stack::{
     Bind, Consume, ConsumeOptions, ConsumerId, Declaration, Declare, Delete, Entity, QueueCommand,
-    Transaction,
 };
 
 use super::Tap;
@@ -201,11 +200,6 @@ impl Engine {
         true
     }
 
-    fn transact(&mut self, now: Instant, id: ConnectionId, transaction: Transaction) {
-        let fault = Fault::new(Reason::PreconditionFailed, "transactions are not served");
-        self.answer_queue(now, id, Reply::Committed { receipt: transaction.receipt, result: Err(fault) });
-    }
-
     fn tenant_of(&self, id: ConnectionId) -> TenantId {
         self.lane.connections.get(id).map_or(TenantId::DEFAULT, |connection| connection.tenant)
     }
@@ -226,7 +220,7 @@ impl Engine {
     }
 
     /// The worker that a request goes to; none if it is about a consumer that is not there.
-    fn worker_of(&mut self, id: ConnectionId, request: &Request) -> Option<mynah_core::WorkerId> {
+    pub(super) fn worker_of(&mut self, id: ConnectionId, request: &Request) -> Option<mynah_core::WorkerId> {
         let consumer = match request {
             Request::Declare { name, .. }
             | Request::Delete { name, .. }

@@ -3,7 +3,7 @@
 //! `commands`: what a connection asks for, checked where the connection is. `request`: the same as data, which goes to the
 //! queue's worker, and what comes back. `serving`: what the queue's worker does about it. `delivering`: what a queue hands
 //! out, here or to another worker, as long as there is room. `publishing`: what comes in under a queue's own name.
-//! `dead`: what leaves a queue without having been accepted. `keeping`: what is stored of queues. `ending`: of consumers with their connections, and of queues. `table`: the queues of a worker.
+//! `dead`: what leaves a queue without having been accepted. `keeping`: what is stored of queues. `transacting`: several things together. `ending`: of consumers with their connections, and of queues. `table`: the queues of a worker.
 //!
 //! A queue is referred to like a session, in a range of slots of its own, so that a filter that is attached to it is one in the topic
 //! index like any other. Its own name is such a filter too: see [`address`].
@@ -17,6 +17,7 @@ mod publishing;
 mod request;
 mod serving;
 mod table;
+mod transacting;
 
 pub(crate) use keeping::QueueNote;
 pub use keeping::{QueueChange, QueueName, RestoredEntry, RestoredQueue};

@@ -57,6 +57,8 @@ pub(crate) enum Said {
     Tell(ConnectionId, Reply),
     /// To the connection's worker: a delivery.
     Lend(ConnectionId, Box<Lent>),
+    /// Who asks wants to hear, under a token, when all that was asked before is stored.
+    Confirm(WorkerId, u64),
     /// To the worker of a queue: a dead letter.
     Bury(Box<Letter>),
     /// To the queue's worker: there is room for so many more bytes.

@@ -26,6 +26,7 @@ impl Engine {
             Said::Ask(asker, request) => self.serve(now, asker, request),
             Said::Tell(connection, reply) => self.answer_queue(now, connection, reply),
             Said::Lend(connection, lent) => self.take_lent(now, connection, &lent),
+            Said::Confirm(from, token) => self.confirm_all(from, token),
             Said::Bury(letter) => self.take_letter(now, *letter),
             Said::Room(key, bytes) => self.give_room(key, bytes),
         }

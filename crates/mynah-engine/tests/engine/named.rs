@@ -281,3 +281,21 @@ fn dead_letters_do_not_go_round_in_circles_unless_somebody_rejects_them() {
         assert_eq!(broker.hear(a), again);
     }
 }
+
+#[test]
+fn a_transaction_is_carried_out_as_a_whole_or_not_at_all() {
+    for mut broker in brokers() {
+        let [a, b, d] = peers(&mut broker);
+        says(&mut broker, a, "declare q -\ndeclare r -");
+        says(&mut broker, a, "put q 1 old");
+        assert_eq!(says(&mut broker, b, "eat 1 q *"), "eating 1\nlease 1 1 q old\n");
+        assert_eq!(says(&mut broker, d, "eat 1 r *"), "eating 1\n");
+        let long = "n".repeat(70_000);
+        let refused = says(&mut broker, b, &format!("commit put r 1 x;put {long} 1 y;yes 1 1 1"));
+        assert_eq!((refused.as_str(), broker.hear(d).as_str()), ("refused topic not usable here\n", ""));
+        assert_eq!(says(&mut broker, b, "commit put r 1 x;put r 1 y;yes 1 1 1"), "committed\n");
+        assert_eq!(broker.hear(d), "lease 1 1 r x\nlease 1 2 r y\n");
+        broker.cut(b);
+        assert_eq!(says(&mut broker, a, "present q"), "declared q 0 0\n");
+    }
+}

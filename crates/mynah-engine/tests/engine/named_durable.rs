@@ -145,3 +145,50 @@ fn a_dead_letter_is_in_one_queue_or_the_other_whenever_the_broker_crashes() {
         }
     }
 }
+
+#[test]
+fn what_was_published_in_one_transaction_is_there_as_a_whole_or_not_at_all() {
+    for workers in [1, 3] {
+        let mut both = [0, 0];
+        for steps in 0..8 {
+            let mut broker = Broker::durable(workers);
+            let a = broker.open(0, "open a go");
+            says(&mut broker, a, "declare q durable\ndeclare r durable\ndeclare s durable");
+            broker.hold(true);
+            assert_eq!(says(&mut broker, a, "commit put q 1 x;put r 1 y;put s 1 z"), "");
+            for _ in 0..steps {
+                broker.store_next();
+            }
+            let was_told = broker.hear(a) == "committed\n";
+            let mut broker = broker.crash(workers);
+            let a = broker.open(0, "open a go");
+            let there = ["q", "r", "s"].map(|name| says(&mut broker, a, &format!("present {name}")));
+            let count = there.iter().filter(|heard| heard.ends_with(" 1 0\n")).count();
+            assert!(count == 3 || (count == 0 && !was_told), "after {steps} steps: {there:?}");
+            both[usize::from(count == 3)] += 1;
+        }
+        assert!(both[0] > 0 && both[1] > 0);
+    }
+}
+
+#[test]
+fn a_commit_is_told_when_all_of_it_is_stored() {
+    for workers in [1, 3] {
+        let mut broker = Broker::durable(workers);
+        let a = broker.open(0, "open a go");
+        for name in ["q", "r", "s"] {
+            says(&mut broker, a, &format!("declare {name} durable"));
+            says(&mut broker, a, &format!("put {name} 1 x"));
+        }
+        says(&mut broker, a, "eat 1 q *\neat 2 r *\neat 3 s *");
+        broker.hold(true);
+        assert_eq!(says(&mut broker, a, "commit yes 1 1 1;yes 2 1 1;yes 3 1 1"), "");
+        broker.store_all();
+        assert_eq!(broker.hear(a), "committed\n");
+        let mut broker = broker.crash(workers);
+        let a = broker.open(0, "open a go");
+        for name in ["q", "r", "s"] {
+            assert_eq!(says(&mut broker, a, &format!("present {name}")), format!("declared {name} 0 0\n"));
+        }
+    }
+}

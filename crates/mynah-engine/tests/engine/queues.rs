@@ -2,7 +2,8 @@
 //!
 //! `declare NAME SETTINGS`, `present NAME`, `use NAME`, `drop NAME [unused|empty]`, `purge NAME`, `bind NAME FILTER`,
 //! `unbind NAME FILTER`, `eat CONSUMER NAME CREDIT [OPTIONS]`, `stop CONSUMER [keep]`, `flow CONSUMER CREDIT [drain]`,
-//! `yes|no|back|fail CONSUMER FIRST LAST [MS]`, with `!` after the verb to hear of it, `put NAME CLASS PAYLOAD`.
+//! `yes|no|back|fail CONSUMER FIRST LAST [MS]`, with `!` after the verb to hear of it, `put NAME CLASS PAYLOAD`, and
+//! `commit` before several of the last two kinds with `;` between.
 //!
 //! Settings are a `-` or words with commas between: `durable`, `exclusive`, `auto`, `single`, `stream`, `reject`, and
 //! `expires=MS`, `ttl=MS`, `lease=MS`, `len=N`, `limit=N`, `prio=N`, `dead=QUEUE`. A credit is a number of messages or `*`.
@@ -15,12 +16,15 @@ use mynah_model::{
 };
 use mynah_stack::{
     Bind, Command, Consume, ConsumeOptions, ConsumerId, Declaration, Declare, Delete, Destination, Entity,
-    Flow, Lease, Outbound, Publish, Purge, QueueCommand, QueueOutcome, Refusal, SettleLeases,
+    Flow, Lease, Outbound, Publish, Purge, QueueCommand, QueueOutcome, Refusal, SettleLeases, Transaction,
 };
 
 use crate::lines::{class_of, header};
 
 pub(crate) fn command(line: &str, receipt: u16) -> Option<Command<'_>> {
+    if let Some(parts) = line.strip_prefix("commit ") {
+        return Some(Command::Queue(QueueCommand::Transact(Box::new(transaction(parts, receipt)))));
+    }
     if line.starts_with("put ") {
         return Some(Command::Publish(put(line, receipt)));
     }
@@ -72,6 +76,23 @@ pub(crate) fn command(line: &str, receipt: u16) -> Option<Command<'_>> {
         }
         _ => return None,
     }))
+}
+
+fn transaction(parts: &str, receipt: u16) -> Transaction {
+    let mut transaction =
+        Transaction { receipt: receipt.into(), publications: Vec::new(), settlements: Vec::new() };
+    for part in parts.split(';') {
+        match command(part, receipt) {
+            Some(Command::Publish(Publish { header, native, receipt, confirm, .. })) => {
+                let native = native.into_owned().into();
+                let to = Destination::Queue;
+                transaction.publications.push(Publish { header, native, receipt, to, confirm });
+            }
+            Some(Command::Queue(QueueCommand::Settle(settle))) => transaction.settlements.push(settle),
+            other => panic!("nothing to do together: {other:?}"),
+        }
+    }
+    transaction
 }
 
 fn put(line: &str, receipt: u16) -> Publish<'_> {

@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::inbox::{Ask, Parcel};
 use crate::item::Item;
 use crate::journal::Note;
+use crate::named::{is_named, stands_for_queues};
 use crate::spread::{Source, may_be_stored};
 use crate::waiting::Held;
 
@@ -38,6 +39,9 @@ impl Engine {
         publish.header.publisher = connection.publisher;
         let (from, class) = (connection.session(), publish.header.class);
         self.shared.counters(self.worker).messages_received(class).add(1);
+        if publish.header.retain && stands_for_queues(publish.view().topic().as_bytes()) {
+            publish.header.retain = false; // a queue holds no value
+        }
         let topic = address.unwrap_or_else(|| publish.view().topic());
         let result = match self.accept_publish(now, id, publish, topic) {
             Ok(Received::New) => {
@@ -321,9 +325,12 @@ impl Engine {
     ) {
         self.lane.journal.begin();
         let mut taking = Taking::of(ask.as_ref().and_then(|ask| ask.part.as_ref()));
-        // Its time may have come on the way.
+        // Its time may have come on the way; a queue knows better what becomes of it then.
         if message.header().deadline.is_some_and(|deadline| deadline <= now) {
-            self.count_dropped(DropReason::Expired, targets.len());
+            let queues: Vec<Target> =
+                targets.iter().filter(|target| is_named(target.session)).cloned().collect();
+            self.count_dropped(DropReason::Expired, targets.len() - queues.len());
+            self.deliver_to(now, message, &queues, &mut ask, &mut taking);
         } else {
             self.deliver_to(now, message, targets, &mut ask, &mut taking);
         }

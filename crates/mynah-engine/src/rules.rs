@@ -439,8 +439,9 @@ impl Engine {
             connection.counted = self.shared.crowd.enter(identity, u32::MAX);
         }
         if self.review_subscriptions(now, session_ref) {
-            self.expel(now, id);
+            return self.expel(now, id);
         }
+        self.review_taps(now, id);
     }
 
     /// The rights of whoever a session is for, as far as they are known.

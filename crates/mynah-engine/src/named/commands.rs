@@ -4,12 +4,13 @@ use mynah_core::rules::{Action, Grant, Object};
 use mynah_core::{Taking, owner};
 use mynah_model::{Filter, Instant, Reason, TenantId, Topic};
 use mynah_stack::{
-    Bind, Consume, ConsumeOptions, ConsumerId, Declaration, Declare, Delete, Entity, QueueCommand,
+    Bind, Consume, ConsumeOptions, ConsumerId, Declaration, Declare, Delete, Entity, Flow, QueueCommand,
+    SettleLeases,
 };
 
 use super::Tap;
 use super::request::{Asker, Consuming, Fault, Reply, Request, Said, Wanted, Word};
-use crate::connections::ConnectionId;
+use crate::connections::{Connection, ConnectionId};
 use crate::engine::Engine;
 use crate::inbox::Parcel;
 use crate::publish::exceeds;
@@ -172,7 +173,8 @@ impl Engine {
             if taps.consumers.len() >= max {
                 return Err(Fault::from(Reason::QuotaExceeded));
             }
-            taps.consumers.insert(consumer, Tap { worker: to, owed: 0, is_cancelled: false });
+            taps.consumers
+                .insert(consumer, Tap { queue: queue.into(), worker: to, owed: 0, is_cancelled: false });
             Ok(connection.publisher)
         });
         let publisher = match allowed {
@@ -212,11 +214,24 @@ impl Engine {
     /// Hands a request to the worker of the queue.
     pub(super) fn ask_queue(&mut self, now: Instant, id: ConnectionId, request: Request) {
         let asker = self.asker(id);
-        let Some(to) = self.worker_of(id, &request) else { return };
+        let Some(to) = self.worker_of(id, &request) else { return self.ask_nobody(now, id, &request) };
         if to == self.worker {
             return self.serve(now, asker, request);
         }
         self.outboxes[usize::from(to.0)].push(Parcel::Queue(Box::new(Word(Said::Ask(asker, request)))));
+    }
+
+    /// A request is about a consumer that is not there.
+    fn ask_nobody(&mut self, now: Instant, id: ConnectionId, request: &Request) {
+        match *request {
+            Request::Settle(SettleLeases { receipt: Some(receipt), .. }) => {
+                self.answer_queue(now, id, Reply::Settled { receipt });
+            }
+            Request::Flow(Flow { consumer, drain: true, .. }) => {
+                self.answer_queue(now, id, Reply::Drained(consumer));
+            }
+            _ => {}
+        }
     }
 
     /// The worker that a request goes to; none if it is about a consumer that is not there.
@@ -242,6 +257,9 @@ impl Engine {
 
     /// A connection of this worker hears what became of a request.
     pub(crate) fn answer_queue(&mut self, now: Instant, id: ConnectionId, reply: Reply) {
+        if self.lane.connections.get(id).is_none_or(Connection::is_closing) {
+            return;
+        }
         let ended = match &reply {
             Reply::Consuming { consumer, result: Err(_) } | Reply::ConsumerEnded { consumer, .. } => {
                 Some(*consumer)

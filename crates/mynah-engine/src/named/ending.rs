@@ -1,7 +1,8 @@
 //! Endings: of consumers, with their connections, and of queues.
 
+use mynah_core::rules::{Action, Object};
 use mynah_core::{DropReason, SessionRef};
-use mynah_model::{Instant, Reason};
+use mynah_model::{Instant, Reason, Topic};
 use mynah_stack::ConsumerId;
 
 use super::request::{Asker, Fault, Reply, Request};
@@ -30,6 +31,26 @@ impl Engine {
         }
         if let Some(connection) = self.lane.connections.get_mut(id) {
             connection.taps = None;
+        }
+    }
+
+    /// After a change of the rules: ends the consumers of a connection that may not consume any more.
+    pub(crate) fn review_taps(&mut self, now: Instant, id: ConnectionId) {
+        let Some(taps) = self.lane.connections.get(id).and_then(|connection| connection.taps.as_deref())
+        else {
+            return;
+        };
+        let consumers = taps.consumers.iter().filter(|(_, tap)| !tap.is_cancelled);
+        let consumers: Vec<_> = consumers.map(|(consumer, tap)| (*consumer, tap.queue.clone())).collect();
+        for (consumer, queue) in consumers {
+            let topic = Topic::from_checked(&queue);
+            if self.ask(id, |rights, names| rights.permits(Action::Consume, names, topic)) != Ok(Some(false))
+            {
+                continue;
+            }
+            self.audit_action(now, id, Action::Consume, Object::Topic(topic));
+            self.ask_queue(now, id, Request::Leave { consumer, lost: false });
+            self.answer_queue(now, id, Reply::ConsumerEnded { consumer, reason: Reason::NotAuthorized });
         }
     }
 

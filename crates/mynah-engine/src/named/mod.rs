@@ -24,7 +24,7 @@ pub use keeping::{QueueChange, QueueName, RestoredEntry, RestoredQueue};
 pub(crate) use publishing::stands_for_queues;
 pub(crate) use request::Reply;
 pub use request::Word;
-pub(crate) use table::Queues;
+pub(crate) use table::{Queues, is_named};
 
 use std::collections::BTreeMap;
 
@@ -72,6 +72,7 @@ pub(crate) struct Taps {
 /// One consumer of a connection.
 #[derive(Debug)]
 struct Tap {
+    queue: Box<[u8]>,
     /// The queue's worker.
     worker: WorkerId,
     /// Bytes that have come from there and for which it has not been given room again.

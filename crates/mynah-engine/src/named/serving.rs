@@ -122,7 +122,14 @@ impl Engine {
         };
         let Some(owned) = self.lane.queues.get_mut(queue) else { return Err(Fault::from(Reason::NotFound)) };
         owned.kernel.touch(now);
+        if !self.lane.journal.is_stored(owned.noted_at) {
+            // It was declared a moment ago: this answer waits as the first one does.
+            owned.noted_at = 0;
+        }
         let counts = (owned.kernel.ready_len() as u64, owned.kernel.consumers());
+        if owned.noted_at == 0 {
+            self.note_queue(queue);
+        }
         self.watch_queue(queue);
         Ok(counts)
     }

@@ -11,6 +11,11 @@ use crate::timer::TimerKey;
 /// Set in the slot of a reference to a named queue; no table of sessions is that large.
 const NAMED: u32 = 1 << 31;
 
+/// Whether something refers to a named queue, rather than to a session.
+pub(crate) const fn is_named(reference: SessionRef) -> bool {
+    reference.slot & NAMED != 0
+}
+
 /// A named queue with what the broker knows of it.
 #[derive(Debug)]
 pub(crate) struct Owned {

@@ -9,7 +9,7 @@ use mynah_stack::{Destination, Publish, Transaction};
 
 use super::address;
 use super::request::{Fault, Reply, Request};
-use crate::connections::ConnectionId;
+use crate::connections::{Connection, ConnectionId};
 use crate::engine::Engine;
 use crate::inbox::Parcel;
 use crate::item::Item;
@@ -29,7 +29,7 @@ impl Engine {
             }
         }
         self.lane.journal.begin();
-        let from = self.lane.connections.get(id).and_then(|connection| connection.session());
+        let from = self.lane.connections.get(id).and_then(Connection::session);
         for (publish, address) in &accepted {
             let topic = address.as_deref().map(Topic::from_checked);
             self.distribute(now, &mut Item::addressed(publish.view(), topic), from);

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use crate::broker::{Broker, settings};
+use mynah_core::rules::Action;
 use mynah_model::Limits;
+
+use crate::broker::{Broker, settings};
+use crate::rules::{self, rule};
 
 /// Brokers of one worker and of several: what is heard is the same.
 fn brokers() -> [Broker; 2] {
@@ -297,5 +300,52 @@ fn a_transaction_is_carried_out_as_a_whole_or_not_at_all() {
         assert_eq!(broker.hear(d), "lease 1 1 r x\nlease 1 2 r y\n");
         broker.cut(b);
         assert_eq!(says(&mut broker, a, "present q"), "declared q 0 0\n");
+    }
+}
+
+#[test]
+fn a_queue_is_published_to_by_its_topic_too_and_holds_no_value() {
+    for mut broker in brokers() {
+        let [a, b, _] = peers(&mut broker);
+        says(&mut broker, a, "declare a+b -");
+        assert_eq!(says(&mut broker, b, "pub $queue/a%2Bb 2 keep x"), "published 2\n");
+        assert_eq!(says(&mut broker, b, "put a+b 1 y"), "published 3\n");
+        assert_eq!(says(&mut broker, b, "read $queue/a%2Bb"), "value None\n");
+        let eaten = "eating 1\nlease 1 1 $queue/a%2Bb x\nlease 1 2 a+b y\n";
+        assert_eq!(says(&mut broker, a, "eat 1 a+b *"), eaten);
+    }
+}
+
+#[test]
+fn rules_say_who_may_configure_publish_to_and_consume_from_a_queue() {
+    for workers in [1, 3] {
+        let rules = vec![
+            rule("*", &[Action::Configure], &["mine/#"], &[]),
+            rule("*", &[Action::Consume], &["mine/eaten"], &[]),
+            rule("*", &[Action::Publish], &["$queue/mine/#", "t"], &[]),
+            rule("*", &[Action::Subscribe], &["seen/+"], &["seen/not"]),
+        ];
+        let mut broker = rules::broker(workers, rules);
+        let a = broker.open(0, "open a go");
+        let refused = "refused not authorized\n";
+        assert_eq!(says(&mut broker, a, "declare other -"), refused);
+        assert_eq!(says(&mut broker, a, "use other"), refused);
+        assert_eq!(says(&mut broker, a, "drop other"), refused);
+        assert_eq!(says(&mut broker, a, "declare mine/q -"), "declared mine/q 0 0\n");
+        assert_eq!(says(&mut broker, a, "declare mine/eaten -"), "declared mine/eaten 0 0\n");
+        assert_eq!(says(&mut broker, a, "bind mine/q seen/x"), "bound\n");
+        assert_eq!(says(&mut broker, a, "bind mine/q seen/+"), refused, "each consumer would see it all");
+        assert_eq!(says(&mut broker, a, "eat 1 mine/q *"), refused);
+        assert_eq!(says(&mut broker, a, "purge mine/q"), refused);
+        assert_eq!(says(&mut broker, a, "eat 1 mine/eaten *"), "eating 1\n");
+        assert_eq!(says(&mut broker, a, "put other 1 x"), "refused 12 not authorized\n");
+        assert_eq!(says(&mut broker, a, "commit put mine/eaten 1 x;put other 1 x"), refused);
+        assert_eq!(says(&mut broker, a, "put mine/eaten 1 x"), "published 14\nlease 1 1 mine/eaten x\n");
+        broker.change_rules(vec![rule("*", &[Action::Consume], &["other"], &[])]);
+        assert_eq!(broker.hear(a), "starved 1 not authorized\n");
+        assert_eq!(says(&mut broker, a, "present mine/eaten"), "declared mine/eaten 1 0\n");
+        let denied: Vec<String> = broker.audited.iter().map(|told| told.event.topic()).collect();
+        assert!(denied.iter().any(|topic| topic == "$events/denied/configure"), "{denied:?}");
+        assert!(denied.iter().any(|topic| topic == "$events/denied/consume"), "{denied:?}");
     }
 }

@@ -9,6 +9,7 @@
 //! * [`Target`]: a session that a message goes to, and by which of its subscriptions. [`Shares`]: groups of sessions of
 //!   which one gets each message.
 //! * [`Queue`]: the queue kernel. Ready entries, leases in order, settlement, bounds and expiry.
+//! * [`NamedQueue`]: a queue with a name, and consumers who compete for what is in it; a stream likewise.
 //! * [`Session`] and [`SessionTable`]: what outlives a connection. [`Mutation`] is every durable change of a session as
 //!   explicit data.
 //! * [`Text`]: a filter that the index and a session share.
@@ -23,6 +24,7 @@ pub mod counters;
 mod generation;
 mod hash;
 mod index;
+mod named;
 mod packed;
 mod queue;
 mod refs;
@@ -41,6 +43,9 @@ mod text;
 pub use counters::{Counters, DropReason};
 pub use generation::{Generations, Stamp};
 pub use index::{Match, TopicIndex};
+pub use named::{
+    Arrival, Body, ConsumerKey, Dropped, Handout, History, NamedQueue, StreamStart, Taking, Tally,
+};
 pub use queue::{Entry, Kept, LeaseState, Leased, Queue, QueueBounds, Withdrawal};
 pub use refs::{SessionRef, WorkerId};
 pub use retained::{Cursor, RetainedStore};

@@ -10,6 +10,7 @@ use mynah_model::{
 use crate::deeds::Deed;
 use crate::engine::Engine;
 use crate::journal::{Attached, Mark, Note, Promise};
+use crate::named::{QueueChange, QueueName};
 use crate::passing::Rest;
 
 /// The name of a session, and the shard that it is in.
@@ -155,6 +156,8 @@ pub enum Change<'c> {
         /// The number of the errand.
         number: u64,
     },
+    /// A queue has changed.
+    Queue(QueueName<'c>, QueueChange<'c>),
     /// A message is the value of its topic.
     Retained {
         /// The partition of durable state.
@@ -292,6 +295,7 @@ impl Engine {
             Note::Cleared(tenant, ref topic) => {
                 Change::Cleared { tenant, shard: self.shard(tenant, topic), topic }
             }
+            Note::Queue(ref note) => return self.change_of_queue(note),
             Note::Part(..) | Note::PartGone(..) | Note::Errand(..) | Note::ErrandDone(_) => {
                 return change_of_deed(note);
             }

@@ -10,6 +10,7 @@ use mynah_stack::{Connection as Stack, Open, Outbound};
 
 use crate::certificate::PeerCertificate;
 use crate::layouts::PLAIN;
+use crate::named::Taps;
 use crate::restraint::Restraint;
 use crate::timer::TimerKey;
 use crate::waiting::Waiting;
@@ -125,6 +126,8 @@ pub(crate) struct Connection {
     pub(crate) blocked: bool,
     /// The connection is in the list of those with deliveries to be made.
     pub(crate) pumping: bool,
+    /// What it has to do with queues.
+    pub(crate) taps: Option<Box<Taps>>,
 }
 
 /// What waits to be written to a connection.
@@ -232,6 +235,7 @@ impl Connections {
             is_slow: false,
             blocked: false,
             pumping: false,
+            taps: None,
         }));
         self.count += 1;
         ConnectionId { slot, generation }

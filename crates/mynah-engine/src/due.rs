@@ -17,6 +17,7 @@ const READING_TIME: Duration = Duration::from_secs(1);
 pub(crate) enum Timer {
     Connection(ConnectionId),
     Session(SessionRef),
+    Queue(SessionRef),
     Sys,
     Retained,
     Audit(AuditKind),
@@ -34,11 +35,15 @@ impl Engine {
             {
                 session.timer = None;
             }
+            if let Timer::Queue(queue) = *timer {
+                self.lane.queues.timer_fired(queue);
+            }
         }
         for timer in due.drain(..) {
             match timer {
                 Timer::Connection(id) => self.connection_due(now, id),
                 Timer::Session(session) => self.session_due(now, session),
+                Timer::Queue(queue) => self.queue_due(now, queue),
                 Timer::Sys => self.sys_due(now),
                 Timer::Retained => self.expire_retained(now),
                 Timer::Audit(kind) => self.tell_left_out(now, kind),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use mynah_core::{Counters, DropReason, RouteCache, SessionRef, SessionTable, WorkerId};
-use mynah_model::{Instant, Reason};
+use mynah_model::{Instant, Reason, TenantId};
 use mynah_stack::Close;
 
 use crate::audit::Audited;
@@ -55,6 +55,8 @@ pub struct Engine {
     pub(crate) count: Option<u32>,
     /// Those who have asked who is here before that was known.
     pub(crate) presence_reads: Vec<(ConnectionId, Box<[u8]>)>,
+    /// Filters of queues that are gone, which are still in the index.
+    pub(crate) unbinding: VecDeque<(TenantId, Box<[u8]>, SessionRef)>,
     pub(crate) due: Vec<Timer>,
     /// When this worker looks for retained values that have expired.
     pub(crate) retained_due: Option<(TimerKey, Instant)>,
@@ -104,6 +106,7 @@ impl Engine {
         Self {
             worker,
             lane: Lane::new(
+                worker,
                 SessionTable::new(worker, shared.seed, limits),
                 Judge::new(&shared.rules, limits.route_cache_max),
             ),
@@ -124,6 +127,7 @@ impl Engine {
             started: now,
             count: None,
             presence_reads: Vec::new(),
+            unbinding: VecDeque::new(),
             due: Vec::new(),
             retained_due: None,
             shared,
@@ -152,6 +156,7 @@ impl Engine {
                     self.deliver_parcel(now, &message, &targets, ask);
                 }
                 Parcel::Retained { message, ask } => self.store_for_another(&message, ask),
+                Parcel::Queue(word) => self.handle_word(now, *word),
                 Parcel::CountPresence => self.count = Some(0),
                 Parcel::PresenceKnown => self.presence_known(now),
                 Parcel::Stored { token } => self.handle_remote_stored(now, token),

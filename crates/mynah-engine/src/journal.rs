@@ -12,7 +12,8 @@ use mynah_model::{Class, DeliveryId, Message, SubscriptionOptions, TenantId, Wil
 
 use crate::connections::ConnectionId;
 use crate::deeds::{Deed, Part};
-use crate::inbox::Ask;
+use crate::inbox::Parcel;
+use crate::named::QueueNote;
 use crate::passing::Passing;
 
 /// Memory for so many notes is kept.
@@ -50,6 +51,7 @@ pub(crate) enum Note {
     Taken(SessionRef, u64, DeliveryId),
     /// The entries with numbers from the first up to the second are gone.
     Settled(SessionRef, u64, u64),
+    Queue(QueueNote),
     Retained(Message),
     Cleared(TenantId, Box<[u8]>),
     /// What this worker has done of something, and who got the message.
@@ -110,6 +112,11 @@ struct Asked {
 #[derive(Debug)]
 pub(crate) enum Then {
     Nothing,
+    /// An entry of a queue is now elsewhere.
+    Gone {
+        queue: SessionRef,
+        sequence: u64,
+    },
     /// The message is now with all who want it: a publication of the session is a duplicate from here on.
     Done {
         session: Option<SessionRef>,
@@ -139,8 +146,8 @@ pub(crate) struct Journal {
     next_number: u64,
     asked: BTreeMap<u64, Asked>,
     pub(crate) passing: Passing,
-    /// Others who wait for a mark, with their tokens.
-    asks: VecDeque<(u64, WorkerId, u64)>,
+    /// What others hear when a mark is stored.
+    late: VecDeque<(u64, WorkerId, Parcel)>,
     /// Connections that wait for a mark.
     by_mark: VecDeque<(u64, ConnectionId)>,
     /// Connections that wait for a token.
@@ -285,7 +292,7 @@ impl Journal {
     pub(crate) fn is_under_way(&self, key: &SessionKey) -> bool {
         self.asked.values().any(|asked| match &asked.then {
             Then::Done { deed, .. } => deed.tenant == key.tenant && deed.client_id == key.client_id,
-            Then::Nothing => false,
+            Then::Nothing | Then::Gone { .. } => false,
         })
     }
 
@@ -299,13 +306,25 @@ impl Journal {
         self.asked.remove(&token).map(|asked| asked.then)
     }
 
-    /// Somebody wants to hear when what was noted since [`Journal::begin`] is stored. Returns whether that is not yet.
-    pub(crate) fn defer(&mut self, ask: &Ask) -> bool {
+    /// Another worker is to hear something when what was noted since [`Journal::begin`] is stored. Returns it if that can be
+    /// at once.
+    pub(crate) fn postpone(&mut self, to: WorkerId, parcel: Parcel) -> Option<Parcel> {
         let mark = self.after().map_or(0, |after| after.mark);
-        if mark > 0 {
-            self.asks.push_back((mark, ask.from, ask.token));
+        if mark == 0 {
+            return Some(parcel);
         }
-        mark > 0
+        self.late.push_back((mark, to, parcel));
+        None
+    }
+
+    /// The same when everything is stored that is known so far.
+    pub(crate) fn postpone_all(&mut self, to: WorkerId, parcel: Parcel) -> Option<Parcel> {
+        let After { mark, .. } = self.after_all();
+        if !self.waits() || self.is_stored(mark) {
+            return Some(parcel);
+        }
+        self.late.push_back((mark, to, parcel));
+        None
     }
 
     /// Takes the notes. They have the mark that is returned.
@@ -338,9 +357,9 @@ impl Journal {
         self.stored = self.stored.max(mark.0);
     }
 
-    /// The next of those who asked for what is stored now.
-    pub(crate) fn next_ask(&mut self) -> Option<(WorkerId, u64)> {
-        self.asks.pop_front_if(|(mark, ..)| *mark <= self.stored).map(|(_, from, token)| (from, token))
+    /// What another worker hears next of what is stored now.
+    pub(crate) fn next_late(&mut self) -> Option<(WorkerId, Parcel)> {
+        self.late.pop_front_if(|(mark, ..)| *mark <= self.stored).map(|(_, to, parcel)| (to, parcel))
     }
 
     /// The next connection that may have waited for what is stored now, here or elsewhere.

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use mynah_core::{Counters, DropReason, Entry, LeaseState, Session, SessionRef, SessionTable, Target, Via};
+use mynah_core::{
+    Counters, DropReason, Entry, LeaseState, Session, SessionRef, SessionTable, Target, Via, WorkerId,
+};
 use mynah_model::{Class, DeliveryId, Instant, SubscriptionId};
 use mynah_stack::{Delivery, FrameKind, Outbound, Outcome};
 
@@ -13,6 +15,7 @@ use crate::connections::{Connection, ConnectionId, Connections, Dirty};
 use crate::item::Item;
 use crate::journal::{After, Journal};
 use crate::layouts::Frames;
+use crate::named::Queues;
 use crate::rules::{Judge, Receiver, may_see};
 use crate::shared::Shared;
 
@@ -38,7 +41,8 @@ pub(crate) struct Lane {
     pub(crate) pumps: VecDeque<u32>,
     /// Sessions that came to a limit of what waits for them since the last turn: told once until there is room again.
     pub(crate) hits: Vec<(SessionRef, Limit)>,
-    spare: Vec<Vec<u8>>,
+    pub(crate) spare: Vec<Vec<u8>>,
+    pub(crate) queues: Queues,
 }
 
 /// How one message is delivered to one session.
@@ -66,7 +70,7 @@ impl Lane {
             && self.connections.get(id).map(listener).is_none_or(|at| self.journal.waits_at(at))
     }
 
-    pub(crate) fn new(sessions: SessionTable, judge: Judge) -> Self {
+    pub(crate) fn new(worker: WorkerId, sessions: SessionTable, judge: Judge) -> Self {
         Self {
             connections: Connections::default(),
             sessions,
@@ -79,6 +83,7 @@ impl Lane {
             pumps: VecDeque::new(),
             hits: Vec::new(),
             spare: Vec::new(),
+            queues: Queues::new(worker),
         }
     }
 
@@ -102,7 +107,7 @@ impl Lane {
         item: &mut Item<'_>,
     ) {
         let Some((session, key)) = self.sessions.get_mut_with_key(target.session) else {
-            return counters.dropped(DropReason::SessionEnded).add(1);
+            return self.deliver_to_queue(counters, now, target.session, item);
         };
         if session.checks_deliveries {
             let receiver = Receiver { reference: target.session, session, key };
@@ -168,6 +173,12 @@ impl Lane {
         item: &mut Item<'_>,
     ) {
         self.deliver(shared, counters, now, target, item);
+    }
+
+    /// Whether a store keeps a session or a queue of this worker.
+    pub(crate) fn is_stored(&self, reference: SessionRef) -> bool {
+        let session = self.sessions.get(reference).map(|session| session.stored);
+        session.unwrap_or_else(|| self.queues.get(reference).is_some_and(|owned| owned.stored))
     }
 
     /// Whether a session of this worker is there and has a connection.

@@ -13,6 +13,7 @@
 //!   waits for it; `restore`: what an earlier run left.
 //! * `rules`: what each connection may do, and what a change of the rules ends; `restraint`: the limits that rules set.
 //! * `layouts`: who encodes what, once for all receivers alike. `timer`: the wheel. `inbox`: what workers exchange.
+//! * `named`: named queues, and who consumes from them.
 //! * `sys`: what the broker publishes of itself. `presence`: who is here, for those who ask. `audit`: what it tells of what happens to it.
 //! * [`websocket`]: the framing that may lie between a socket and a connection; the I/O layer puts it there.
 
@@ -32,6 +33,7 @@ mod item;
 mod journal;
 mod lane;
 mod layouts;
+mod named;
 mod open;
 mod output;
 mod passing;
@@ -63,5 +65,6 @@ pub use deeds::{Parts, RestoredErrand};
 pub use engine::{Engine, Event};
 pub use inbox::{Handover, Parcel};
 pub use journal::{Mark, Promise};
+pub use named::{QueueChange, QueueName, RestoredEntry, RestoredQueue, Word};
 pub use restore::{Restored, RestoredSubscription};
 pub use shared::{BRIDGE_PREFIX, Listener, Settings, Shared, Sizes};

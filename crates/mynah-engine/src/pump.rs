@@ -42,8 +42,13 @@ impl Engine {
             let Some(connection) = self.lane.connections.at(slot) else { continue };
             connection.pumping = false;
             let id = ConnectionId { slot, generation: connection.generation };
-            if !connection.inbound.is_empty() {
+            let waits_for_room = connection.taps.as_ref().is_some_and(|taps| taps.waits_for_room());
+            // A stack may have waited for what a queue has answered.
+            if !connection.inbound.is_empty() || connection.taps.is_some() {
                 self.resume_input(now, id);
+            }
+            if waits_for_room {
+                self.wake_taps(id);
             }
             if self.pump_connection(now, slot, PUMP_BUDGET) {
                 self.lane.mark_pumping(slot);
@@ -52,7 +57,8 @@ impl Engine {
         if !self.lane.hits.is_empty() {
             self.tell_hits(now);
         }
-        let reviewing = self.review_some(now) | self.count_some(now);
+        let reviewing =
+            self.review_some(now) | self.count_some(now) | self.unbind_some() | self.pump_queues(now);
         reviewing || !self.lane.pumps.is_empty()
     }
 
@@ -63,6 +69,7 @@ impl Engine {
         let stored = stored.is_some_and(|(mark, _)| self.lane.journal.is_stored(mark));
         let waiting = stored || connection.resume.is_some() || !connection.inbound.is_empty();
         let session = connection.session().and_then(|s| self.lane.sessions.get(s));
+        let waiting = waiting || connection.taps.as_ref().is_some_and(|taps| taps.waits_for_room());
         session.is_some_and(|s| waiting || !s.queue.is_drained() || s.is_replaying())
     }
 

@@ -256,6 +256,7 @@ impl Engine {
         now: Instant,
         id: ConnectionId,
         view: MessageView<'_>,
+        topic: Topic<'_>,
     ) -> Result<(), Reason> {
         let Lane { judge, connections, sessions, .. } = &mut self.lane;
         let connection = connections.get_mut(id).ok_or(Reason::Disconnected)?;
@@ -273,7 +274,6 @@ impl Engine {
         if rights.are_free(Action::Publish, also) {
             return Ok(());
         }
-        let topic = view.topic();
         // Most peers stay with their topic.
         if !retains && connection.permitted == topic.as_bytes() {
             return Ok(());
@@ -458,8 +458,9 @@ impl Engine {
             connection.counted = self.shared.crowd.enter(identity, u32::MAX);
         }
         if self.review_subscriptions(now, session_ref) {
-            self.expel(now, id, Reason::NotAuthorized);
+            return self.expel(now, id, Reason::NotAuthorized);
         }
+        self.review_taps(now, id);
     }
 
     /// The rights of whoever a session is for, as far as they are known.

@@ -1,6 +1,6 @@
 //! What all workers of a broker share: the topic index, retained values, rules, layouts, counters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -78,6 +78,9 @@ pub struct Shared {
     pub(crate) version: &'static str,
     counters: Box<[Counters]>,
     audits: Bounds,
+    /// Queues that may refuse what is published to them.
+    refusing: RwLock<BTreeMap<TenantId, BTreeSet<Box<[u8]>>>>,
+    refusing_len: AtomicUsize,
     /// Which time of day it was at which instant.
     wall: OnceLock<(Instant, WallTime)>,
     /// How many sessions of each worker are stored.
@@ -136,6 +139,8 @@ impl Shared {
             sys_interval,
             version,
             audits: Bounds::default(),
+            refusing: RwLock::default(),
+            refusing_len: AtomicUsize::new(0),
             wall: OnceLock::new(),
             counters: (0..workers.max(1)).map(|_| Counters::default()).collect(),
             stored: (0..workers.max(1)).map(|_| AtomicUsize::new(0)).collect(),
@@ -156,10 +161,47 @@ impl Shared {
 
     /// The time of day at an instant, as it is shown.
     pub(crate) fn time_of_day(&self, at: Instant) -> String {
+        rfc3339(self.wall_at(at))
+    }
+
+    /// The time of day at an instant.
+    pub(crate) fn wall_at(&self, at: Instant) -> WallTime {
         let (known, time) = self.wall.get().copied().unwrap_or_default();
         let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         let (ahead, ago) = (millis(at.saturating_since(known)), millis(known.saturating_since(at)));
-        rfc3339(WallTime::from_unix_millis(time.as_unix_millis().saturating_add(ahead).saturating_sub(ago)))
+        WallTime::from_unix_millis(time.as_unix_millis().saturating_add(ahead).saturating_sub(ago))
+    }
+
+    /// The instant of a time of day.
+    pub(crate) fn instant_of(&self, time: WallTime) -> Instant {
+        let (known, known_time) = self.wall.get().copied().unwrap_or_default();
+        let (time, known_time) = (time.as_unix_millis(), known_time.as_unix_millis());
+        let (ahead, ago) = (time.saturating_sub(known_time), known_time.saturating_sub(time));
+        known + Duration::from_millis(ahead) - Duration::from_millis(ago)
+    }
+
+    /// A queue may refuse what is published to it, or is not there any more.
+    pub(crate) fn note_refusing(&self, tenant: TenantId, name: &[u8], refuses: bool) {
+        let mut refusing = self.refusing.write().unwrap_or_else(PoisonError::into_inner);
+        let names = refusing.entry(tenant).or_default();
+        if refuses {
+            names.insert(name.into());
+        } else {
+            names.remove(name);
+        }
+        let len = refusing.values().map(BTreeSet::len).sum();
+        self.refusing_len.store(len, Ordering::Release);
+    }
+
+    /// Whether a queue may refuse what is published to it.
+    pub(crate) fn is_refusing(&self, tenant: TenantId, name: &[u8]) -> bool {
+        self.refusing_len.load(Ordering::Acquire) > 0
+            && self
+                .refusing
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get(&tenant)
+                .is_some_and(|names| names.contains(name))
     }
 
     /// Something has happened elsewhere. Says whether it is to be told ([`crate::Engine::handle_audit`]).

@@ -285,6 +285,11 @@ pub const fn connect_return_code(reason: Reason) -> ConnectReturnCode {
         | Reason::FilterInvalid
         | Reason::QuotaExceeded
         | Reason::RateExceeded
+        | Reason::NotFound
+        | Reason::Locked
+        | Reason::PreconditionFailed
+        | Reason::QueueFull
+        | Reason::SelectorInvalid
         | Reason::StorageFull
         | Reason::ConditionFailed
         | Reason::TooLarge
@@ -330,6 +335,11 @@ pub const fn publish_reaction(reason: Reason) -> PublishReaction {
         | Reason::FilterInvalid
         | Reason::QuotaExceeded
         | Reason::RateExceeded
+        | Reason::NotFound
+        | Reason::Locked
+        | Reason::PreconditionFailed
+        | Reason::QueueFull
+        | Reason::SelectorInvalid
         | Reason::StorageFull
         | Reason::ConditionFailed
         | Reason::TooLarge

@@ -121,6 +121,7 @@ fn bytes_of(letter: &Letter) -> usize {
     let Letter::Parcels(parcels) = letter else { return 0 };
     let cost = |parcel: &Parcel| match parcel {
         Parcel::Deliver { message, .. } | Parcel::Retained { message, .. } => message.cost_bytes(),
+        Parcel::Queue(word) => word.cost_bytes(),
         Parcel::CountPresence | Parcel::PresenceKnown | Parcel::Stored { .. } => 0,
     };
     parcels.iter().map(cost).sum()

@@ -25,6 +25,7 @@ mod connection;
 mod delivery;
 mod layout;
 mod outbound;
+mod queue;
 pub mod testing;
 
 pub use command::{
@@ -32,6 +33,11 @@ pub use command::{
     Subscribe, SubscribeRequest, Unsubscribe, UnsubscribeRequest,
 };
 pub use connection::{Connection, Opened, Outcome, Protocol, Step, SubscribeResult, Value};
-pub use delivery::Delivery;
+pub use delivery::{Delivery, Lease};
 pub use layout::{Frame, FrameKind, LayoutCodec};
+pub use mynah_model::{Credit, CreditChange, Death, DeathReason, LeaseSettlement};
 pub use outbound::Outbound;
+pub use queue::{
+    Argument, Bind, Consume, ConsumeOptions, ConsumerId, Declaration, Declare, Declared, Delete, Destination,
+    Entity, Flow, Purge, QueueCommand, QueueOutcome, Refusal, SettleLeases, Transaction,
+};

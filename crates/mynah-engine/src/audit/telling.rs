@@ -182,6 +182,17 @@ impl Engine {
         });
     }
 
+    /// A peer may not do something to a queue.
+    pub(crate) fn audit_action(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        action: Action,
+        object: Object<'_>,
+    ) {
+        self.audit(now, AuditKind::Denied, |engine| engine.denied(id, engine.actor(id), action, object));
+    }
+
     /// A change of the rules has ended a subscription.
     pub(crate) fn audit_ended(&mut self, now: Instant, session_ref: SessionRef, filter: &[u8]) {
         let connection = self.lane.sessions.get(session_ref).and_then(|session| session.connection);

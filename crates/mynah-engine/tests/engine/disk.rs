@@ -10,7 +10,9 @@ use mynah_engine::{
 };
 use mynah_model::{DeliveryId, Expiry, Identity, Instant, Message, SubscriptionOptions, TenantId, Will};
 
-type Fact = Box<dyn FnOnce(&mut State)>;
+use crate::disk_queues::{StoredQueue, fact_of_queue};
+
+pub(crate) type Fact = Box<dyn FnOnce(&mut State)>;
 /// A message, and the group that it goes to.
 type Errand = (Message, Option<Arc<GroupKey>>);
 /// Group and filter.
@@ -37,6 +39,7 @@ pub(crate) struct State {
     /// By the client, what they are parts of and their numbers.
     pub(crate) parts: BTreeMap<(Vec<u8>, u64, u64), Vec<u64>>,
     pub(crate) errands: BTreeMap<(u16, u64), Errand>,
+    pub(crate) queues: BTreeMap<Vec<u8>, StoredQueue>,
 }
 
 pub(crate) struct StoredSession {
@@ -83,6 +86,10 @@ impl Disk {
             let parts = self.state.parts_of(b"", *number, 0);
             let errand = RestoredErrand { shard: *shard, number: *number, message, group, parts };
             engines[usize::from(shard % workers)].restore_errand(errand);
+        }
+        for (name, queue) in &self.state.queues {
+            let owner = owner(TenantId::DEFAULT, name, workers, seed);
+            engines[usize::from(owner.0)].restore_queue(now, queue.restored(name));
         }
         for engine in engines {
             engine.begin(now);
@@ -239,6 +246,7 @@ fn fact(change: Change<'_>) -> Fact {
         Change::ErrandDone { shard, number, .. } => {
             Box::new(move |state| drop(state.errands.remove(&(shard, number))))
         }
+        Change::Queue(queue, change) => fact_of_queue(queue.name.to_vec(), change),
         change => fact_of_session(change),
     }
 }

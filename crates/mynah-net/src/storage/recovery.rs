@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use mynah_core::{Cursor, Entry, GroupKey, Kept, SessionKey, Via, owner};
-use mynah_engine::{Engine, Parts, Restored, RestoredErrand, RestoredSubscription, SessionName};
+use mynah_engine::{
+    Engine, Parts, Restored, RestoredEntry, RestoredErrand, RestoredQueue, RestoredSubscription, SessionName,
+};
 use mynah_model::{DeliveryId, Identity, Instant, Message, SubscriptionId, TenantId, Will};
 use mynah_store::{
     EntryValue, Key, LeaseValue, Options, Owner, OwnerKind, OwnerValue, PayloadId, Recovered as Item,
     SubscriptionValue, Value, WillValue,
 };
 
-use super::Wall;
 use super::records::{entry, session, subscription};
+use super::{Wall, queues};
 
 /// How much was read from a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +35,7 @@ pub struct Recovery {
     messages: HashMap<PayloadId, Message>,
     sessions: BTreeMap<(TenantId, Box<[u8]>), Reading>,
     values: Vec<Message>,
+    queues: BTreeMap<(TenantId, Box<[u8]>), ReadingQueue>,
     /// What the broker owes, by shard and number.
     errands: BTreeMap<(TenantId, u16, u64), RestoredErrand>,
     stale: Vec<Stale>,
@@ -48,6 +51,14 @@ struct Reading {
     leases: BTreeMap<u64, (DeliveryId, bool)>,
     /// Parts with lower numbers are not its own.
     since: u64,
+}
+
+/// A queue as far as it was read.
+#[derive(Debug)]
+struct ReadingQueue {
+    restored: RestoredQueue,
+    /// How often entries were acquired and have failed, by their numbers.
+    counts: BTreeMap<u64, (u32, u32)>,
 }
 
 /// A part that is left of something that is over.
@@ -66,8 +77,8 @@ impl Recovery {
     pub fn new(wall: Wall) -> Self {
         let (messages, sessions, values, errands) =
             (HashMap::new(), BTreeMap::new(), Vec::new(), BTreeMap::new());
-        let stale = Vec::new();
-        Self { wall, messages, sessions, values, errands, stale, setting: None, entries: 0 }
+        let (stale, queues) = (Vec::new(), BTreeMap::new());
+        Self { wall, messages, sessions, values, queues, errands, stale, setting: None, entries: 0 }
     }
 
     /// The seed and the number of the last run.
@@ -101,6 +112,12 @@ impl Recovery {
 
     /// What does not fit is what a later version has written, or belongs to nothing: it stays where it is.
     fn item(&mut self, key: Key<'_>, value: Value<'_>) -> Option<()> {
+        if let Key::Owner(owner) | Key::Subscription(owner, _) | Key::Lease(owner, _) | Key::Entry(owner, _) =
+            key
+            && owner.kind == OwnerKind::Queue
+        {
+            return self.queue_item(owner, key, &value);
+        }
         match (key, value) {
             (Key::Setting { name: b"broker", .. }, Value::Bytes(bytes)) => {
                 let (seed, rest) = bytes.split_first_chunk()?;
@@ -137,6 +154,37 @@ impl Recovery {
             (Key::Retained { .. }, Value::Retained(payload)) => {
                 let message = self.messages.get(&payload)?.clone();
                 self.values.push(message);
+            }
+            _ => {}
+        }
+        Some(())
+    }
+
+    fn queue_item(&mut self, owner: Owner<'_>, key: Key<'_>, value: &Value<'_>) -> Option<()> {
+        let wall = self.wall;
+        if let Value::Owner(value) = value {
+            let (tenant, name, (settings, shown)) =
+                (owner.tenant, owner.name.into(), queues::settings(value.options));
+            let (filters, entries, next_sequence) = (Vec::new(), Vec::new(), value.head);
+            let restored = RestoredQueue { tenant, name, settings, filters, entries, next_sequence, shown };
+            let reading = ReadingQueue { restored, counts: BTreeMap::new() };
+            self.queues.insert((tenant, owner.name.into()), reading);
+            return Some(());
+        }
+        let reading = self.queues.get_mut(&(owner.tenant, owner.name.into()))?;
+        match (key, value) {
+            (Key::Subscription(_, filter), _) => reading.restored.filters.push(filter.into()),
+            (Key::Lease(_, sequence), Value::Lease(LeaseValue { count, options, .. })) => {
+                let failed = options.get(queues::FAILED).and_then(|bytes| bytes.first_chunk());
+                let failed = failed.map_or(0, |bytes| u32::from_le_bytes(*bytes));
+                reading.counts.insert(sequence, (*count, failed));
+            }
+            (Key::Entry(_, sequence), Value::Entry(value)) => {
+                let message = self.messages.get(&value.payload)?.clone();
+                let (time, history) = queues::entry_of(value.options, wall);
+                let counts = reading.counts.remove(&sequence).unwrap_or_default();
+                reading.restored.entries.push(RestoredEntry { sequence, message, time, history, counts });
+                self.entries += 1;
             }
             _ => {}
         }
@@ -241,6 +289,10 @@ impl Recovery {
                 let client_id = String::from_utf8_lossy(&client_id);
                 tracing::error!(%reason, %client_id, "a session does not fit; it stays in the store");
             }
+        }
+        for ((tenant, name), reading) in core::mem::take(&mut self.queues) {
+            let to = owner(tenant, &name, workers, seed);
+            engines[usize::from(to.0)].restore_queue(now, reading.restored);
         }
         for message in core::mem::take(&mut self.values) {
             let to = owner(message.header().tenant, message.topic().as_bytes(), workers, seed);

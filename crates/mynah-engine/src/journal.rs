@@ -337,7 +337,7 @@ impl Journal {
 
     /// Whether anybody waits for what is not taken yet.
     pub(crate) fn is_awaited(&self) -> bool {
-        let last = self.by_mark.back().map(|(mark, _)| *mark).max(self.asks.back().map(|(mark, ..)| *mark));
+        let last = self.by_mark.back().map(|(mark, _)| *mark).max(self.late.back().map(|(mark, ..)| *mark));
         last.is_some_and(|mark| mark > self.taken)
     }
 

@@ -520,6 +520,7 @@ impl Engine {
             Command::Read(topic) => self.read(now, id, topic),
             Command::Open(open) => self.open(now, id, open),
             Command::Authenticate(exchange) => self.authenticate(now, id, *exchange),
+            Command::Queue(_) => {}
         }
     }
 

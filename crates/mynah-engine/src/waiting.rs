@@ -58,6 +58,7 @@ impl Held {
             | Outcome::Challenge(_)
             | Outcome::Authenticated(_)
             | Outcome::Value(_)
+            | Outcome::Queue(_)
             | Outcome::Ended(_) => return None,
         })
     }

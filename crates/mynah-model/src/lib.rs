@@ -15,6 +15,8 @@ mod identity;
 mod limits;
 mod message;
 mod properties;
+mod property_value;
+mod queue;
 mod reason;
 mod session;
 mod time;
@@ -27,6 +29,10 @@ pub use identity::{Groups, Identity, TenantId};
 pub use limits::{Limits, ShareStrategy};
 pub use message::{Header, Layout, Message, MessageView, PRIORITY_DEFAULT};
 pub use properties::{Properties, ReadPair, UserProperties};
+pub use property_value::{PropertyValue, ShowCompound};
+pub use queue::{
+    DeadLetter, ExchangeKind, ExchangeSettings, Overflow, QueueSettings, StreamOffset, StreamSettings,
+};
 pub use reason::Reason;
 pub use session::{DeliveryId, Expiry, RetainHandling, SubscriptionId, SubscriptionOptions, Will};
 pub use time::{Instant, WallTime};

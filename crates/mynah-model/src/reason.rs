@@ -23,6 +23,17 @@ pub enum Reason {
     FilterInvalid,
     /// A configured limit is reached.
     QuotaExceeded,
+    /// There is no queue or exchange of this name.
+    NotFound,
+    /// Somebody else has the queue for itself.
+    Locked,
+    /// What was asked for does not fit what is there, such as a queue that was declared otherwise, is in use or not
+    /// empty.
+    PreconditionFailed,
+    /// The queue is full, and refuses what comes.
+    QueueFull,
+    /// The selector is not one that can be read.
+    SelectorInvalid,
     /// There is no room on the disk for what would have to be stored.
     StorageFull,
     /// The retained value is not what the peer made its request depend on.
@@ -55,6 +66,11 @@ impl fmt::Display for Reason {
             Self::TopicInvalid => "topic not usable here",
             Self::FilterInvalid => "filter not usable here",
             Self::QuotaExceeded => "quota exceeded",
+            Self::NotFound => "no such queue or exchange",
+            Self::Locked => "locked by another connection",
+            Self::PreconditionFailed => "does not fit what is there",
+            Self::QueueFull => "queue full",
+            Self::SelectorInvalid => "selector not readable",
             Self::StorageFull => "no room to store it",
             Self::ConditionFailed => "condition not met",
             Self::TooLarge => "message too large",

@@ -284,6 +284,11 @@ pub const fn connect_return_code(reason: Reason) -> ConnectReturnCode {
         | Reason::TopicInvalid
         | Reason::FilterInvalid
         | Reason::QuotaExceeded
+        | Reason::NotFound
+        | Reason::Locked
+        | Reason::PreconditionFailed
+        | Reason::QueueFull
+        | Reason::SelectorInvalid
         | Reason::StorageFull
         | Reason::ConditionFailed
         | Reason::TooLarge
@@ -327,6 +332,11 @@ pub const fn publish_reaction(reason: Reason) -> PublishReaction {
         | Reason::ClientIdRefused
         | Reason::FilterInvalid
         | Reason::QuotaExceeded
+        | Reason::NotFound
+        | Reason::Locked
+        | Reason::PreconditionFailed
+        | Reason::QueueFull
+        | Reason::SelectorInvalid
         | Reason::StorageFull
         | Reason::ConditionFailed
         | Reason::TooLarge

@@ -8,6 +8,8 @@ use mynah_model::{
     Condition, DeliveryId, Expiry, Filter, Header, MessageView, Reason, SubscriptionOptions, Topic, Will,
 };
 
+use crate::{Destination, QueueCommand};
+
 /// What a connection asks of the core. The enum is closed: a protocol that needs more is a reason to extend the core,
 /// never a door of its own.
 #[derive(Debug)]
@@ -19,7 +21,7 @@ pub enum Command<'b> {
     /// begin another while a session is open. Answered by [`crate::Outcome::Challenge`] or, at the end, by
     /// [`crate::Outcome::Opened`] before a session is open and by [`crate::Outcome::Authenticated`] after.
     Authenticate(Box<Exchange>),
-    /// Publish a message. A message of a confirmed class is answered by [`crate::Outcome::Published`].
+    /// Publish a message. A message of a confirmed class, and one that says so, is answered by [`crate::Outcome::Published`].
     Publish(Publish<'b>),
     /// Publish a message if its topic's retained value is as the peer expects. Answered by [`crate::Outcome::Published`]
     /// whatever the class.
@@ -38,6 +40,8 @@ pub enum Command<'b> {
     Settle(Settle),
     /// Read the last value of a topic. Answered by [`crate::Outcome::Value`].
     Read(Topic<'b>),
+    /// Something about named queues.
+    Queue(QueueCommand<'b>),
 }
 
 /// A request to be let in.
@@ -115,6 +119,18 @@ pub struct Publish<'b> {
     /// Identifies a publication of a confirmed class in its outcome; for exactly-once it is also what duplicates are
     /// recognised by.
     pub receipt: u16,
+    /// Where it goes.
+    pub to: Destination<'b>,
+    /// Whether the publisher hears of it whatever the class.
+    pub confirm: bool,
+}
+
+impl<'b> Publish<'b> {
+    /// A message for those who want its topic, confirmed as its class says.
+    #[must_use]
+    pub const fn new(header: Header, native: Cow<'b, [u8]>, receipt: u16) -> Self {
+        Self { header, native, receipt, to: Destination::Topic, confirm: false }
+    }
 }
 
 impl Publish<'_> {

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 
 use mynah_model::{Class, DeliveryId, Expiry, Instant, Layout, Message, Properties, Reason, ValueTag};
 
-use crate::{Close, Command, Delivery, LayoutCodec, Outbound};
+use crate::{Close, Command, Delivery, LayoutCodec, Outbound, QueueOutcome};
 
 /// A protocol that the broker can serve: makes connections, and knows how its messages are encoded.
 pub trait Protocol: Send + Sync {
@@ -72,7 +72,7 @@ pub enum Outcome<'a> {
     /// Answers the last [`Command::Authenticate`] of an open session, with the last word of the method, if it has one.
     /// After a refusal the connection ends.
     Authenticated(Result<Option<&'a [u8]>, Reason>),
-    /// Answers [`Command::Publish`] of a confirmed class and every [`Command::PublishIf`], once its promise is kept: a message that matched anything
+    /// Answers [`Command::Publish`] of a confirmed class, or one that says so, and every [`Command::PublishIf`], once its promise is kept: a message that matched anything
     /// durable has been stored.
     Published {
         /// The receipt of the command.
@@ -112,6 +112,8 @@ pub enum Outcome<'a> {
     },
     /// Answers [`Command::Read`]: the retained value of the topic, if there is one.
     Value(Result<Option<&'a Value<'a>>, Reason>),
+    /// What became of a [`Command::Queue`].
+    Queue(QueueOutcome<'a>),
     /// The core has ended the session's use by this connection, such as after a take-over. The connection says what
     /// its protocol has to say and closes.
     Ended(Reason),

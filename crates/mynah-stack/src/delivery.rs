@@ -1,8 +1,10 @@
 //! Deliveries: messages on their way to a peer.
 
-use mynah_model::{Class, DeliveryId, SubscriptionId};
+use alloc::boxed::Box;
 
-use crate::Frame;
+use mynah_model::{Class, DeliveryId, MessageView, SubscriptionId, WallTime};
+
+use crate::{ConsumerId, Frame};
 
 /// One message, or one step of its exchange, for one peer.
 #[derive(Clone, Copy, Debug)]
@@ -22,9 +24,79 @@ pub enum Delivery<'a> {
         /// Names the peer's subscriptions that the message came by, those that have a name.
         subscription_ids: &'a [SubscriptionId],
     },
+    /// A message of a queue, for one of the peer's consumers. Only a connection gets it that consumes.
+    Leased(&'a Lease<'a>),
     /// The peer has said that it received this exactly-once delivery; the session resumes by releasing it again.
     Release {
         /// Which delivery.
         id: DeliveryId,
     },
+}
+
+/// A message that a queue has handed out to a consumer.
+#[derive(Clone, Copy, Debug)]
+pub struct Lease<'a> {
+    /// The encoding in the connection's layout, shared by all who get the message in this layout.
+    pub frame: &'a Frame,
+    /// The message, for what the frame does not say.
+    pub message: MessageView<'a>,
+    /// The exchange and the key that it came by, where these are not what its publisher named: of a dead letter.
+    pub routed: Option<(&'a [u8], &'a [u8])>,
+    /// Whose delivery it is.
+    pub consumer: ConsumerId,
+    /// The number of the lease; counted for consumers too whose deliveries are settled by being made.
+    pub lease: u64,
+    /// How often it was acquired before: it is redelivered if that is not zero.
+    pub acquired: u32,
+    /// How often it has failed before.
+    pub failed: u32,
+    /// Its place in the queue, of a stream: its offset.
+    pub offset: u64,
+    /// Messages that are ready behind it.
+    pub ready: u64,
+    /// How it became a dead letter, the last time first.
+    pub deaths: &'a [Death],
+}
+
+/// Why a message left a queue without having been accepted, and how often it did so there for this reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Death {
+    /// The queue.
+    pub queue: Box<[u8]>,
+    /// Why.
+    pub reason: DeathReason,
+    /// How often.
+    pub count: u64,
+    /// When first.
+    pub at: WallTime,
+    /// The exchange that the message had come by; empty for the queue's own name.
+    pub exchange: Box<[u8]>,
+    /// The key that it had come with.
+    pub key: Box<[u8]>,
+}
+
+/// Why a message left a queue without having been accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeathReason {
+    /// A consumer has rejected it.
+    Rejected,
+    /// It was wanted no longer.
+    Expired,
+    /// There was no room.
+    MaxLength,
+    /// It has failed too often.
+    DeliveryLimit,
+}
+
+impl DeathReason {
+    /// The reason as AMQP 0-9-1's `x-death` header names it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::MaxLength => "maxlen",
+            Self::DeliveryLimit => "delivery_limit",
+        }
+    }
 }

@@ -25,6 +25,7 @@ mod connection;
 mod delivery;
 mod layout;
 mod outbound;
+mod queue;
 pub mod testing;
 
 pub use command::{
@@ -32,6 +33,10 @@ pub use command::{
     Subscribe, SubscribeRequest, Unsubscribe, UnsubscribeRequest,
 };
 pub use connection::{Connection, Opened, Outcome, Protocol, Step, SubscribeResult, Value};
-pub use delivery::Delivery;
+pub use delivery::{Death, DeathReason, Delivery, Lease};
 pub use layout::{Frame, FrameKind, LayoutCodec};
 pub use outbound::Outbound;
+pub use queue::{
+    Argument, Bind, Consume, ConsumeOptions, ConsumerId, Credit, CreditChange, Declaration, Declare, Declared, Delete,
+    Destination, Entity, Flow, LeaseSettlement, Purge, QueueCommand, QueueOutcome, Refusal, SettleLeases, Transaction,
+};

@@ -131,7 +131,7 @@ impl LineConnection {
                 let payload = native.len() - words[4].len();
                 let mut header = header(topic.len(), native.len(), class_of(class), keep == "keep");
                 header.payload.0 = payload as u32;
-                Some(Command::Publish(Publish { header, native: native.as_bytes().into(), receipt }))
+                Some(Command::Publish(Publish::new(header, native.as_bytes().into(), receipt)))
             }
             ["sub", filter, class, ref more @ ..] => {
                 let options = options_of(class, more.first());
@@ -300,6 +300,7 @@ impl Connection for LineConnection {
                 frame.write(out, b' ', None);
                 out.append(b"\n");
             }
+            Delivery::Leased(_) => return false,
             Delivery::Release { id } => {
                 out.append(format!("release {}\n", id.number()).as_bytes());
             }
@@ -342,6 +343,7 @@ impl Connection for LineConnection {
                 self.close = Some(Close::new(reason, true));
                 format!("ended {reason}\n")
             }
+            Outcome::Queue(_) => return,
             Outcome::Completed { receipt, .. } => format!("completed {receipt}\n"),
             Outcome::Subscribed { results, .. } => match results[0] {
                 Ok(class) => format!("subscribed {}\n", class.number()),

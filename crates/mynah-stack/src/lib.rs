@@ -29,14 +29,15 @@ mod queue;
 pub mod testing;
 
 pub use command::{
-    Close, Command, Credentials, Exchange, Open, Publish, PublishIf, SessionRequest, Settle, Settlement,
-    Subscribe, SubscribeRequest, Unsubscribe, UnsubscribeRequest,
+    Close, Command, Credentials, Exchange, Open, Prepared, Publish, PublishIf, SessionRequest, Settle,
+    Settlement, Subscribe, SubscribeRequest, Unsubscribe, UnsubscribeRequest,
 };
 pub use connection::{Connection, Opened, Outcome, Protocol, Step, SubscribeResult, Value};
 pub use delivery::{Death, DeathReason, Delivery, Lease};
 pub use layout::{Frame, FrameKind, LayoutCodec};
 pub use outbound::Outbound;
 pub use queue::{
-    Argument, Bind, Consume, ConsumeOptions, ConsumerId, Credit, CreditChange, Declaration, Declare, Declared, Delete,
-    Destination, Entity, Flow, LeaseSettlement, Purge, QueueCommand, QueueOutcome, Refusal, SettleLeases, Transaction,
+    Argument, Bind, Consume, ConsumeOptions, ConsumerId, Credit, CreditChange, Declaration, Declare,
+    Declared, Delete, Destination, Entity, Flow, LeaseSettlement, Purge, QueueCommand, QueueOutcome, Refusal,
+    SettleLeases, Transaction,
 };

@@ -36,7 +36,7 @@ impl Engine {
         let Some(connection) = self.lane.connections.get(id) else { return false };
         let waits = match connection.phase {
             Phase::New => false,
-            Phase::Open(_) => connection.is_held_back(),
+            Phase::Open(_) => connection.is_held_back() || !connection.stack.wants_input(),
             // A peer that was challenged is about to say more.
             Phase::Opening(_) => !connection.inbound.is_empty() && connection.proving != Proving::Challenged,
             Phase::Leaving(_) | Phase::Detached | Phase::Closing(_) => true,

@@ -43,7 +43,8 @@ pub struct Settings {
     pub backlog_octets_max: NonZeroU32,
     /// Subscriptions of one connection, temporary queues included. Default 1,000.
     pub subscriptions_max: usize,
-    /// Queues that one connection may send to and that are made when they are named first. Default 10,000.
+    /// Queues that a connection keeps in mind to have been made, if they were not there, when it sent to them first. Default
+    /// 10,000.
     pub queues_max: usize,
     /// Frames of one client that wait for what they asked for to be stored. Default 1,024.
     pub unanswered_max: u16,
@@ -267,10 +268,7 @@ mod tests {
         assert_eq!(with(|s| s.connect_octets_max = 1), Some(ConfigError::ConnectOctetsMax));
         assert_eq!(with(|s| s.connect_timeout = Duration::ZERO), Some(ConfigError::ConnectTimeout));
         assert_eq!(with(|s| s.heart_beat_min = Duration::ZERO), Some(ConfigError::HeartBeatMin));
-        assert_eq!(
-            with(|s| s.prefetch_messages_max = NonZeroU32::MIN),
-            Some(ConfigError::PrefetchMessages)
-        );
+        assert_eq!(with(|s| s.prefetch_messages_max = NonZeroU32::MIN), Some(ConfigError::PrefetchMessages));
         assert_eq!(with(|s| s.prefetch_octets_max = NonZeroU32::MIN), Some(ConfigError::PrefetchOctets));
         assert_eq!(with(|s| s.subscriptions_max = 0), Some(ConfigError::SubscriptionsMax));
         assert_eq!(with(|s| s.queues_max = 0), Some(ConfigError::QueuesMax));

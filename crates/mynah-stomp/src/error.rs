@@ -58,10 +58,8 @@ pub enum Violation {
     SubscriptionExists,
     /// There is no such subscription.
     SubscriptionUnknown,
-    /// ACK or NACK of a message that this subscription has not got, or that was acknowledged before.
+    /// ACK or NACK of a message that this subscription has not got.
     MessageUnknown,
-    /// ACK or NACK for a subscription that acknowledges by itself.
-    AckNotWanted,
     /// A transaction of this name is open already.
     TransactionExists,
     /// There is no such transaction.
@@ -87,8 +85,6 @@ pub enum Refused {
     TooManyTransactions,
     /// What the transactions of the connection hold is as much as they may.
     TransactionTooLarge,
-    /// The connection has named as many queues as are kept in mind for it.
-    TooManyQueues,
 }
 
 impl Error {
@@ -104,10 +100,7 @@ impl Error {
             }
             Self::Refused(Refused::Destination) => Reason::TopicInvalid,
             Self::Refused(
-                Refused::TooManySubscriptions
-                | Refused::TooManyTransactions
-                | Refused::TransactionTooLarge
-                | Refused::TooManyQueues,
+                Refused::TooManySubscriptions | Refused::TooManyTransactions | Refused::TransactionTooLarge,
             ) => Reason::QuotaExceeded,
         }
     }
@@ -184,7 +177,6 @@ impl fmt::Display for Violation {
             Self::SubscriptionExists => "subscription exists already",
             Self::SubscriptionUnknown => "no such subscription",
             Self::MessageUnknown => "no such message to acknowledge",
-            Self::AckNotWanted => "the subscription acknowledges by itself",
             Self::TransactionExists => "transaction exists already",
             Self::TransactionUnknown => "no such transaction",
         })
@@ -202,7 +194,6 @@ impl fmt::Display for Refused {
             Self::TooManySubscriptions => "too many subscriptions",
             Self::TooManyTransactions => "too many transactions",
             Self::TransactionTooLarge => "transactions too large",
-            Self::TooManyQueues => "too many queues",
         })
     }
 }

@@ -94,12 +94,7 @@ impl Framing {
     }
 
     /// Reads on in the lines of the head.
-    fn head(
-        &mut self,
-        input: &[u8],
-        version: Version,
-        limits: &FrameLimits,
-    ) -> Result<Option<Head>, Error> {
+    fn head(&mut self, input: &[u8], version: Version, limits: &FrameLimits) -> Result<Option<Head>, Error> {
         while self.head.is_none() {
             let unread = input.get(self.scanned..).unwrap_or_default();
             let Some(found) = memchr2(b'\n', 0, unread) else {

@@ -108,7 +108,9 @@ mod tests {
         ] {
             assert_eq!(stream_offset(spelled), Ok(offset));
         }
-        for wrong in ["", "First", "offset", "offset=", "offset=-1", "offset=+1", "timestamp=99999999999999999999"] {
+        for wrong in
+            ["", "First", "offset", "offset=", "offset=-1", "offset=+1", "timestamp=99999999999999999999"]
+        {
             assert!(stream_offset(wrong).is_err(), "{wrong}");
         }
     }

@@ -6,4 +6,4 @@ mod unacknowledged;
 
 pub(crate) use heart_beats::HeartBeats;
 pub(crate) use transactions::{Held, HeldPublish, Transactions};
-pub(crate) use unacknowledged::{Settled, Unacknowledged};
+pub(crate) use unacknowledged::Unacknowledged;

@@ -76,11 +76,6 @@ impl Transactions {
         Ok(())
     }
 
-    /// Whether there is one of this name.
-    pub(crate) fn is_open(&self, name: &str) -> bool {
-        self.find(name).is_some()
-    }
-
     /// Ends one, and gives what it holds.
     pub(crate) fn end(&mut self, name: &str) -> Result<Vec<Held>, Violation> {
         let at = self.find(name).ok_or(Violation::TransactionUnknown)?;
@@ -114,7 +109,6 @@ mod tests {
         assert_eq!(open.begin("a", &settings), Ok(()));
         assert_eq!(open.begin("a", &settings), Err(Violation::TransactionExists.into()));
         assert_eq!(open.end("a").map(|held| held.len()), Ok(0));
-        assert!(!open.is_open("a"));
         assert_eq!(open.end("a").err(), Some(Violation::TransactionUnknown));
         assert_eq!(open.hold("a", ack(1), &settings), Err(Violation::TransactionUnknown.into()));
     }

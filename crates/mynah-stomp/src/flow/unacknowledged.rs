@@ -117,7 +117,8 @@ mod tests {
     fn deeds() -> impl Strategy<Value = Vec<Deed>> {
         let deed = prop_oneof![
             (0u16..150).prop_map(Deed::Deliver),
-            (any::<usize>(), any::<bool>()).prop_map(|(pick, is_cumulative)| Deed::Ack { pick, is_cumulative }),
+            (any::<usize>(), any::<bool>())
+                .prop_map(|(pick, is_cumulative)| Deed::Ack { pick, is_cumulative }),
         ];
         prop::collection::vec(deed, 0..80)
     }

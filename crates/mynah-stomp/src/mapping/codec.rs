@@ -29,13 +29,8 @@ impl StompCodec {
     }
 }
 
-const LAYOUTS: [Layout; 5] = [
-    LAYOUT_LINES,
-    LAYOUT_PAIRS,
-    layout(Version::V1_0),
-    layout(Version::V1_1),
-    layout(Version::V1_2),
-];
+const LAYOUTS: [Layout; 5] =
+    [LAYOUT_LINES, LAYOUT_PAIRS, layout(Version::V1_0), layout(Version::V1_1), layout(Version::V1_2)];
 
 impl LayoutCodec for StompCodec {
     fn layouts(&self) -> &[Layout] {

@@ -278,8 +278,22 @@ mod tests {
     #[test]
     fn what_has_no_form_is_refused() {
         for text in [
-            "", "/", "a", "/topic", "/topic/", "/queue/", "/queue", "/amq/jobs", "/amq/queue/", "/exchange/",
-            "/exchange//k", "/temp-queue/", "/nowhere/a", "//a", "/Topic/a", "/temp-topic/a",
+            "",
+            "/",
+            "a",
+            "/topic",
+            "/topic/",
+            "/queue/",
+            "/queue",
+            "/amq/jobs",
+            "/amq/queue/",
+            "/exchange/",
+            "/exchange//k",
+            "/temp-queue/",
+            "/nowhere/a",
+            "//a",
+            "/Topic/a",
+            "/temp-topic/a",
         ] {
             for profile in [Profile::RabbitMq, Profile::ActiveMq, Profile::Plain] {
                 assert_eq!(profile.read(text, Use::Subscribe, None), Err(Refused::Destination), "{text}");

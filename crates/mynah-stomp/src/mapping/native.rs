@@ -67,9 +67,9 @@ fn topic_in_place(send: &Send<'_>, topic: &[u8]) -> Option<usize> {
 fn deadline(send: &Send<'_>, now: Instant, epoch: WallTime) -> Option<Instant> {
     let millis = |millis: u64| Instant::from_micros(millis.saturating_mul(1_000));
     let at = send.expires.map(|at| millis(at.saturating_sub(epoch.as_unix_millis())));
-    let after = send.expiration.map(|after| {
-        Instant::from_micros(now.as_micros().saturating_add(after.saturating_mul(1_000)))
-    });
+    let after = send
+        .expiration
+        .map(|after| Instant::from_micros(now.as_micros().saturating_add(after.saturating_mul(1_000))));
     [at, after].into_iter().flatten().min()
 }
 

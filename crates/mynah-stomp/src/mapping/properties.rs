@@ -83,8 +83,10 @@ fn set<T>(place: &mut Option<T>, value: T) {
 /// `text/…`, or any type that says that it is in UTF-8 ("Header content-type").
 fn is_text(content_type: &str) -> bool {
     let mut parts = content_type.split(';').map(str::trim);
-    let is_text_type =
-        parts.next().and_then(|media| media.get(..5)).is_some_and(|start| start.eq_ignore_ascii_case("text/"));
+    let is_text_type = parts
+        .next()
+        .and_then(|media| media.get(..5))
+        .is_some_and(|start| start.eq_ignore_ascii_case("text/"));
     let charset = parts.find_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;
         name.eq_ignore_ascii_case("charset").then(|| value.trim_matches('"'))

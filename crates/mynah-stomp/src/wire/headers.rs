@@ -18,11 +18,6 @@ pub struct HeaderRules {
     pub cr_ends_lines: bool,
 }
 
-impl HeaderRules {
-    /// The rules of [`Headers::verbatim`] headers: a line is a name, a colon and a value, and nothing else.
-    pub(crate) const VERBATIM: Self = Self { escaping: Escaping::None, pads: false, cr_ends_lines: false };
-}
-
 /// Headers that were checked, borrowed from the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Headers<'b> {
@@ -32,9 +27,6 @@ pub struct Headers<'b> {
 }
 
 impl<'b> Headers<'b> {
-    /// No headers.
-    pub const EMPTY: Self = Self { lines: "", rules: HeaderRules::VERBATIM, verbatim: true };
-
     /// Checks header lines, each with its end, without the blank one.
     ///
     /// # Errors
@@ -59,12 +51,6 @@ impl<'b> Headers<'b> {
             }
         }
         Ok(Self { lines, rules, verbatim })
-    }
-
-    /// Headers that were found to be verbatim before, or are what is left of them.
-    pub(crate) fn from_verbatim(lines: &'b [u8]) -> Self {
-        let lines = core::str::from_utf8(lines).unwrap_or_default();
-        Self { lines, rules: HeaderRules::VERBATIM, verbatim: true }
     }
 
     /// Names and values in their order, without escapes.

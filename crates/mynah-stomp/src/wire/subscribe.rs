@@ -109,9 +109,8 @@ impl<'b> Subscribe<'b> {
         if version.demands_subscription_ids() && id.is_none() {
             return Err(Violation::HeaderMissing("id"));
         }
-        let said_number = |name: &'static str| {
-            headers.get(name).map(|value| number(name, &value)).transpose()
-        };
+        let said_number =
+            |name: &'static str| headers.get(name).map(|value| number(name, &value)).transpose();
         let says = |names: [&'static str; 2]| {
             let value = names.into_iter().find_map(|name| Some((name, headers.get(name)?)));
             value.map_or(Ok(false), |(name, value)| truth(name, &value))
@@ -130,7 +129,7 @@ impl<'b> Subscribe<'b> {
             },
             prefetch_octets: window(headers)?,
             no_local: says(["no-local", "activemq.noLocal"])?,
-            exclusive: says(["exclusive", "activemq.exclusive"])?,
+            exclusive: says(["x-exclusive-consumer", "activemq.exclusive"])?,
             priority: consumer_priority(headers)?,
             stream_offset: headers.get("x-stream-offset"),
             retain_handling: retain_handling.map(|number| number as u8),
@@ -152,9 +151,8 @@ fn window(headers: Headers<'_>) -> Result<Option<u64>, Violation> {
 }
 
 fn consumer_priority(headers: Headers<'_>) -> Result<i32, Violation> {
-    let Some((name, value)) = ["x-priority", "activemq.priority"]
-        .into_iter()
-        .find_map(|name| Some((name, headers.get(name)?)))
+    let Some((name, value)) =
+        ["x-priority", "activemq.priority"].into_iter().find_map(|name| Some((name, headers.get(name)?)))
     else {
         return Ok(0);
     };

@@ -161,9 +161,9 @@ enum Naive {
     Bool(bool),
     Unknown,
     Number(&'static str, i64, fn(i64, i64) -> bool, &'static str),
-    Not(alloc::boxed::Box<Self>),
-    And(alloc::boxed::Box<[Self; 2]>),
-    Or(alloc::boxed::Box<[Self; 2]>),
+    Not(Box<Self>),
+    And(Box<[Self; 2]>),
+    Or(Box<[Self; 2]>),
 }
 
 impl Naive {

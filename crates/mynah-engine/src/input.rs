@@ -132,6 +132,7 @@ impl Engine {
             Command::Open(open) => self.open(now, id, open),
             Command::Authenticate(exchange) => self.authenticate(now, id, *exchange),
             Command::Queue(_) => {}
+            Command::Prepared(mut prepared) => self.execute(now, id, prepared.command()),
         }
     }
 }

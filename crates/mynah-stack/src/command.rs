@@ -43,6 +43,15 @@ pub enum Command<'b> {
     Read(Topic<'b>),
     /// Something about named queues.
     Queue(QueueCommand<'b>),
+    /// A command that cannot be borrowed from what the peer sent.
+    Prepared(Box<dyn Prepared>),
+}
+
+/// A command with bytes of its own: what it names is spelled otherwise on the wire, or was said before. Never one that is
+/// prepared itself. For what a peer asks seldom; a publication has its own way.
+pub trait Prepared: core::fmt::Debug {
+    /// The command. Asked for once.
+    fn command(&mut self) -> Command<'_>;
 }
 
 /// A request to be let in.

@@ -29,8 +29,8 @@ mod queue;
 pub mod testing;
 
 pub use command::{
-    Close, Command, Credentials, Exchange, Open, Publish, PublishIf, SessionRequest, Settle, Settlement,
-    Subscribe, SubscribeRequest, Unsubscribe, UnsubscribeRequest,
+    Close, Command, Credentials, Exchange, Open, Prepared, Publish, PublishIf, SessionRequest, Settle,
+    Settlement, Subscribe, SubscribeRequest, Unsubscribe, UnsubscribeRequest,
 };
 pub use connection::{Connection, Opened, Outcome, Protocol, Step, SubscribeResult, Value};
 pub use delivery::{Death, DeathReason, Delivery, Lease};

@@ -39,7 +39,7 @@ pub enum QueueCommand<'b> {
     /// Settle leases.
     Settle(SettleLeases),
     /// Do several things together or not at all.
-    Transact(Box<Transaction>),
+    Transact(Box<Transaction<'b>>),
 }
 
 /// What became of a [`QueueCommand`].
@@ -305,11 +305,11 @@ impl LeaseSettlement {
 /// Publications and settlements that are carried out together or not at all, and stored as one. Answered by
 /// [`QueueOutcome::Committed`].
 #[derive(Debug)]
-pub struct Transaction {
+pub struct Transaction<'b> {
     /// Identifies the request in its outcome.
     pub receipt: u32,
     /// What is published, in order. Their receipts mean nothing.
-    pub publications: Vec<Publish<'static>>,
+    pub publications: Vec<Publish<'b>>,
     /// What is settled.
     pub settlements: Vec<SettleLeases>,
 }

@@ -29,9 +29,9 @@ pub use identity::{Groups, Identity, TenantId};
 pub use limits::{Limits, ShareStrategy};
 pub use message::{Header, Layout, Message, MessageView, PRIORITY_DEFAULT};
 pub use properties::{Properties, ReadPair, UserProperties};
-pub use property_value::{PropertyValue, ShowCompound};
+pub use property_value::{Argument, PropertyValue, ShowCompound};
 pub use queue::{
-    DeadLetter, ExchangeKind, ExchangeSettings, Overflow, QueueSettings, StreamOffset, StreamSettings,
+    DeadLetter, ExchangeKind, ExchangeSettings, HashOn, Overflow, QueueSettings, StreamOffset, StreamSettings,
 };
 pub use reason::Reason;
 pub use session::{DeliveryId, Expiry, RetainHandling, SubscriptionId, SubscriptionOptions, Will};

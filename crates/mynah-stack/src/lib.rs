@@ -37,7 +37,7 @@ pub use delivery::{Death, DeathReason, Delivery, Lease};
 pub use layout::{Frame, FrameKind, LayoutCodec};
 pub use outbound::Outbound;
 pub use queue::{
-    Argument, Bind, Consume, ConsumeOptions, ConsumerId, Credit, CreditChange, Declaration, Declare,
-    Declared, Delete, Destination, Entity, Flow, LeaseSettlement, Purge, QueueCommand, QueueOutcome, Refusal,
-    SettleLeases, Transaction,
+    Bind, Consume, ConsumeOptions, ConsumerId, Credit, CreditChange, Declaration, Declare, Declared, Delete,
+    Destination, Entity, Flow, LeaseSettlement, Purge, QueueCommand, QueueOutcome, Refusal, SettleLeases,
+    Transaction,
 };

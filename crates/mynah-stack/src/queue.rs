@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use mynah_model::{ExchangeSettings, PropertyValue, QueueSettings, Reason, StreamOffset};
+use mynah_model::{Argument, ExchangeSettings, QueueSettings, Reason, StreamOffset};
 
 use crate::Publish;
 
@@ -169,38 +169,6 @@ pub struct Bind<'b> {
     pub key: &'b [u8],
     /// Headers that are asked for where the exchange goes by these, and options such as `x-mqtt-retain-handling`.
     pub arguments: Vec<(Box<str>, Argument)>,
-}
-
-/// A [`PropertyValue`] that is kept.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Argument {
-    /// Nothing.
-    Null,
-    /// A truth value.
-    Bool(bool),
-    /// An integer.
-    Integer(i64),
-    /// A floating-point number.
-    Float(f64),
-    /// Text, or what is spelled as text.
-    Text(Box<str>),
-    /// Bytes.
-    Binary(Box<[u8]>),
-}
-
-impl Argument {
-    /// Whether a message's property has this value.
-    #[must_use]
-    pub fn equals(&self, value: PropertyValue<'_>) -> bool {
-        match self {
-            Self::Null => value == PropertyValue::Null,
-            Self::Bool(this) => value == PropertyValue::Bool(*this),
-            Self::Integer(this) => value == PropertyValue::Signed(*this),
-            Self::Float(this) => value == PropertyValue::Float(*this),
-            Self::Text(this) => value == PropertyValue::Text(this),
-            Self::Binary(this) => value == PropertyValue::Binary(this),
-        }
-    }
 }
 
 /// Names a consumer of a connection. The stack chooses the numbers; a new consumer may have the number of one that has

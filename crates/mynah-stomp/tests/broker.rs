@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use mynah_model::{
     Class, Expiry, Filter, Header, Instant, Layout, Message, MessageView, PRIORITY_DEFAULT, Properties,
@@ -46,6 +47,8 @@ pub(crate) struct Server {
     attached: Vec<(Vec<u8>, SubscriptionId)>,
     pub(crate) consumers: BTreeMap<ConsumerId, Consumer>,
     pub(crate) rejected: Vec<Message>,
+    /// The delay of the last publication that has one.
+    pub(crate) delay: Option<Duration>,
     pub(crate) user: Option<(String, Option<String>)>,
     pub(crate) refuse: Option<Reason>,
     /// Whether confirmed publications and settlements are not answered yet.
@@ -73,6 +76,7 @@ impl Server {
             attached: Vec::new(),
             consumers: BTreeMap::new(),
             rejected: Vec::new(),
+            delay: None,
             user: None,
             refuse: None,
             holds: false,
@@ -296,6 +300,7 @@ impl Server {
     }
 
     fn publish(&mut self, now: Instant, publish: &Publish<'_>) {
+        self.delay = publish.delay.or(self.delay);
         let message = publish.view().to_message();
         let (to, space) = match publish.to {
             Destination::Topic => ("topic".to_owned(), &b"amq.topic"[..]),

@@ -237,6 +237,18 @@ const SENDS: &[(&[u8], Reaction)] = &[
     (b"SEND\na:\nb:\nc:\nd:\ne:\nf:\ng:\nh:\ni:\nj:\nk:\n", Error("too many headers")),
 ];
 
+/// A header of RabbitMQ's, and one of ActiveMQ's.
+const DELAYS: &[(&[u8], Reaction)] = &[
+    (
+        b"SEND\ndestination:/topic/a\nx-delay:-1\n\nx\0",
+        Blames("header x-delay has a value that it cannot have", "x-delay"),
+    ),
+    (
+        b"SEND\ndestination:/topic/a\nAMQ_SCHEDULED_DELAY:1s\n\nx\0",
+        Blames("header AMQ_SCHEDULED_DELAY has a value that it cannot have", "AMQ_SCHEDULED_DELAY"),
+    ),
+];
+
 /// SUBSCRIBE and UNSUBSCRIBE.
 const SUBSCRIBES: &[(&[u8], Reaction)] = &[
     (b"SUBSCRIBE\nid:1\n\n\0", MISSING),
@@ -319,6 +331,7 @@ const OTHERS: &[(&[u8], Reaction)] = &[
 fn frames_that_no_version_takes() {
     for version in ["1.0", "1.1", "1.2"] {
         check_open(version, SENDS);
+        check_open(version, DELAYS);
         check_open(version, SUBSCRIBES);
         check_open(version, OTHERS);
         let id = if version == "1.2" { "id" } else { "message-id" };

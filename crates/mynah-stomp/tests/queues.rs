@@ -1,6 +1,7 @@
 //! Queues, exchanges, durable subscriptions and temporary queues.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use mynah_model::{QueueSettings, Reason};
 use mynah_stack::Credit;
@@ -156,4 +157,17 @@ fn subscriptions_are_bounded() {
     let written = server.hear("SUBSCRIBE\nid:1\ndestination:/queue/b\nreceipt:x\n\n\0");
     assert!(written.starts_with("ERROR\nreceipt-id:x\nmessage:too many subscriptions\n"), "{written}");
     assert_eq!(NonZeroU32::new(100), Some(Settings::default().prefetch_messages));
+}
+
+#[test]
+fn a_message_can_be_delayed_in_both_dialects() {
+    for (header, millis) in [("x-delay:1500", 1_500), ("AMQ_SCHEDULED_DELAY:20", 20)] {
+        for transaction in ["", "transaction:t\n"] {
+            let mut server = Server::open("1.2");
+            server.hear("BEGIN\ntransaction:t\n\n\0");
+            server.hear(format!("SEND\ndestination:/queue/q\n{header}\n{transaction}\nx\0"));
+            server.hear("COMMIT\ntransaction:t\n\n\0");
+            assert_eq!(server.delay, Some(Duration::from_millis(millis)));
+        }
+    }
 }

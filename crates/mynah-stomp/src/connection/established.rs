@@ -3,10 +3,11 @@
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use mynah_model::Instant;
-use mynah_stack::{Command, Destination, Outbound, Step};
+use mynah_stack::{Command, Destination, Outbound, Publish, Step};
 
 use super::ServerConnection;
 use super::prepared::{self, Todo};
@@ -112,12 +113,8 @@ impl ServerConnection {
         }
     }
 
-    fn receive_send<'b>(
-        &mut self,
-        now: Instant,
-        send: Send<'b>,
-        out: &mut Outbound,
-    ) -> Result<Received<'b>, Error> {
+    /// Where a message goes, and where its replies go if that is a temporary queue. Absent if a queue is made first.
+    fn resolve(&mut self, send: &Send<'_>) -> Result<Option<(Target, Option<String>)>, Error> {
         let is_bare = !send.destination.starts_with('/');
         let said = if is_bare { send.headers.get("destination-type") } else { None };
         let profile = self.config.settings().profile;
@@ -125,7 +122,7 @@ impl ServerConnection {
         let target = match topics(target) {
             Target::Temporary(name) => match self.temporary(&name) {
                 Some(queue) => Target::Queue { name: queue.into(), is_made: false },
-                None => return self.make_temporary(name, false),
+                None => return self.make_temporary(name, false).map(|()| None),
             },
             target => target,
         };
@@ -133,14 +130,25 @@ impl ServerConnection {
             None | Some("") => None,
             Some(name) => match self.temporary(name) {
                 Some(queue) => Some(format!("/reply-queue/{}", profile.spelled_name(&queue))),
-                None => return self.make_temporary(name.into(), true),
+                None => return self.make_temporary(name.into(), true).map(|()| None),
             },
         };
         if let Target::Queue { name, is_made: true } = &target
             && !self.session.made.contains(name.as_slice())
         {
-            return self.make_on_first_use(name, &send);
+            self.make_on_first_use(name, send)?;
+            return Ok(None);
         }
+        Ok(Some((target, reply_to)))
+    }
+
+    fn receive_send<'b>(
+        &mut self,
+        now: Instant,
+        send: Send<'b>,
+        out: &mut Outbound,
+    ) -> Result<Received<'b>, Error> {
+        let Some((target, reply_to)) = self.resolve(&send)? else { return Ok(Received::Again) };
         let topic = match &target {
             Target::Topic(topic) => topic,
             Target::Queue { name, .. } => name,
@@ -151,7 +159,8 @@ impl ServerConnection {
         let receipt = send.headers.get("receipt");
         let receipt = receipt.as_deref();
         if let Some(transaction) = &send.transaction {
-            let held = Held::Publish(HeldPublish { header, native: native.into_owned(), target });
+            let publish = HeldPublish { header, native: native.into_owned(), target, delay: send.delay };
+            let held = Held::Publish(publish);
             self.session.transactions.hold(transaction, held, self.config.settings())?;
             self.say_receipt(receipt, out);
             return Ok(Received::Answered);
@@ -164,24 +173,26 @@ impl ServerConnection {
             Target::Exchange { name, .. } => match in_place(&send.destination, name) {
                 Some(name) => Destination::Exchange(name),
                 None => {
-                    let publish = Box::new(HeldPublish { header, native: native.into_owned(), target });
+                    let native = native.into_owned();
+                    let publish = Box::new(HeldPublish { header, native, target, delay: send.delay });
                     self.session.todo.push_back(Todo::Publish { publish, receipt: number });
                     return Ok(Received::Answered);
                 }
             },
         };
-        Ok(Received::Command(Command::Publish(prepared::command(header, native, number, to))))
+        let publish = Publish { delay: send.delay, ..prepared::command(header, native, number, to) };
+        Ok(Received::Command(Command::Publish(publish)))
     }
 
     /// Has a queue made, if it is not there, before the first message goes to it.
-    fn make_on_first_use<'b>(&mut self, name: &[u8], send: &Send<'_>) -> Result<Received<'b>, Error> {
+    fn make_on_first_use(&mut self, name: &[u8], send: &Send<'_>) -> Result<(), Error> {
         let settings = mapping::queue_settings(send.headers)?;
         if self.session.made.len() >= self.config.settings().queues_max {
             self.session.made.clear();
         }
         self.session.made.insert(name.into());
         self.session.todo.push_back(Todo::Declare { receipt: 0, queue: name.into(), settings });
-        Ok(Received::Again)
+        Ok(())
     }
 }
 

@@ -5,11 +5,11 @@ use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use mynah_model::{Filter, Header, QueueSettings, StreamOffset, SubscriptionOptions};
+use mynah_model::{Argument, Filter, Header, QueueSettings, StreamOffset, SubscriptionOptions};
 use mynah_stack::{
-    Argument, Bind, Command, Consume, ConsumeOptions, ConsumerId, Credit, Declaration, Declare, Delete,
-    Destination, Entity, Flow, Prepared, Publish, QueueCommand, SettleLeases, Subscribe, SubscribeRequest,
-    Transaction, Unsubscribe, UnsubscribeRequest,
+    Bind, Command, Consume, ConsumeOptions, ConsumerId, Credit, Declaration, Declare, Delete, Destination,
+    Entity, Flow, Prepared, Publish, QueueCommand, SettleLeases, Subscribe, SubscribeRequest, Transaction,
+    Unsubscribe, UnsubscribeRequest,
 };
 
 use crate::flow::HeldPublish;
@@ -159,7 +159,7 @@ impl HeldPublish {
             Target::Queue { .. } | Target::Temporary(_) => Destination::Queue,
             Target::Exchange { name, .. } => Destination::Exchange(name),
         };
-        command(self.header, Cow::Borrowed(&self.native), receipt, to)
+        Publish { delay: self.delay, ..command(self.header, Cow::Borrowed(&self.native), receipt, to) }
     }
 }
 

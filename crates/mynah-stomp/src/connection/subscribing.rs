@@ -61,7 +61,7 @@ impl ServerConnection {
         match topics(target) {
             Target::Temporary(name) => match self.temporary(&name) {
                 Some(queue) => self.take_queue(subscribe, queue, None, receipt)?,
-                None => return self.make_temporary(name, false),
+                None => return self.make_temporary(name, false).map(|()| Received::Again),
             },
             Target::Queue { name, is_made } => {
                 let declared = mapping::queue_settings(subscribe.headers)?;
@@ -248,11 +248,7 @@ impl ServerConnection {
     }
 
     /// Makes a temporary queue. The frame that named it is read again then.
-    pub(super) fn make_temporary(
-        &mut self,
-        name: Box<str>,
-        subscribes: bool,
-    ) -> Result<Received<'static>, Error> {
+    pub(super) fn make_temporary(&mut self, name: Box<str>, subscribes: bool) -> Result<(), Error> {
         if self.session.temporary.len() >= self.config.settings().subscriptions_max {
             return Err(Refused::TooManySubscriptions.into());
         }
@@ -263,7 +259,7 @@ impl ServerConnection {
         // RabbitMQ's clients get replies without asking for them.
         let subscribes = subscribes && self.config.settings().profile == Profile::RabbitMq;
         self.session.job = Some(Job::MakingTemporary { name, subscribes });
-        Ok(Received::Again)
+        Ok(())
     }
 
     /// Goes on with what several commands were needed for, now that a queue has its name.

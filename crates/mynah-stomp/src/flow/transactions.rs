@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use mynah_model::Header;
 use mynah_stack::LeaseSettlement;
@@ -40,6 +41,8 @@ pub(crate) struct HeldPublish {
     pub(crate) header: Header,
     pub(crate) native: Vec<u8>,
     pub(crate) target: Target,
+    /// How long the broker keeps it before anybody gets it.
+    pub(crate) delay: Option<Duration>,
 }
 
 impl Held {

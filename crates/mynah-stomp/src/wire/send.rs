@@ -3,6 +3,7 @@
 use alloc::borrow::Cow;
 use alloc::string::ToString;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::{Command, Frame, Headers, push_body, push_command, push_header};
 use crate::{Version, Violation};
@@ -26,6 +27,9 @@ pub struct Send<'b> {
     pub expires: Option<u64>,
     /// For how many milliseconds the message is wanted, as RabbitMQ has it.
     pub expiration: Option<u64>,
+    /// How long the broker is to keep the message before anybody gets it (RabbitMQ's `x-delay`, ActiveMQ's
+    /// `AMQ_SCHEDULED_DELAY`, both in milliseconds).
+    pub delay: Option<Duration>,
     /// All headers.
     pub headers: Headers<'b>,
     /// The message.
@@ -50,6 +54,7 @@ impl<'b> Send<'b> {
             priority: None,
             expires: None,
             expiration: None,
+            delay: None,
             headers: frame.headers,
             body: frame.body,
             octets: frame.octets,
@@ -65,12 +70,15 @@ impl<'b> Send<'b> {
                 "priority" => first(&mut send.priority, || priority(&value))?,
                 "expires" => first(&mut send.expires, || number("expires", &value))?,
                 "expiration" => first(&mut send.expiration, || number("expiration", &value))?,
+                "x-delay" => first(&mut send.delay, || millis("x-delay", &value))?,
+                "AMQ_SCHEDULED_DELAY" => first(&mut send.delay, || millis("AMQ_SCHEDULED_DELAY", &value))?,
                 _ => {}
             }
         }
         send.destination = destination.ok_or(Violation::HeaderMissing("destination"))?;
         (send.persistent, send.retain) = (persistent == Some(true), retain == Some(true));
         send.expires = send.expires.filter(|&at| at != 0);
+        send.delay = send.delay.filter(|delay| !delay.is_zero());
         Ok(send)
     }
 
@@ -114,6 +122,10 @@ pub(super) fn truth(name: &'static str, value: &str) -> Result<bool, Violation> 
 pub(super) fn number(name: &'static str, value: &str) -> Result<u64, Violation> {
     let is_number = !value.is_empty() && value.bytes().all(|octet| octet.is_ascii_digit());
     value.parse().ok().filter(|_| is_number).ok_or(Violation::HeaderValue(name))
+}
+
+fn millis(name: &'static str, value: &str) -> Result<Duration, Violation> {
+    number(name, value).map(Duration::from_millis)
 }
 
 /// 0 to 9; what is higher counts as 9.

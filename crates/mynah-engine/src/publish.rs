@@ -16,7 +16,7 @@ use crate::spread::{Source, may_be_stored};
 use crate::waiting::Held;
 
 impl Engine {
-    /// A peer publishes: checks that it may, distributes the message, and confirms it if its class wants that.
+    /// A peer publishes: checks that it may, distributes the message, and confirms it if its class wants that, or the peer.
     pub(crate) fn publish(&mut self, now: Instant, id: ConnectionId, publish: &mut Publish<'_>) {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         publish.header.tenant = connection.tenant;
@@ -45,7 +45,7 @@ impl Engine {
         if let Err(reason) = result {
             self.count_refused(now, id, publish, reason);
         }
-        if class.is_confirmed() {
+        if class.is_confirmed() || publish.confirm {
             self.tell(now, id, Outcome::Published { receipt: publish.receipt, class, result });
         }
     }

@@ -16,6 +16,7 @@ mod paho;
 mod program;
 mod rumqttc;
 mod service;
+mod stomp;
 mod transports;
 
 /// Makes two tests of each function: on one worker, and on two.

@@ -9,6 +9,7 @@
 //!
 //! * [`wire`] has the frames as data; [`framing`] cuts a stream into frames and holds the limits;
 //! * [`connection`] is the server's half of a connection and keeps the contract of `mynah_stack`; [`Stomp`] makes them;
+//! * [`client`] is the client's half, for programs without a broker;
 //! * [`mapping`] translates between the protocol's words and the broker's, and nothing else does;
 //! * [`error`] has the families of errors and what ERROR says for the broker's reasons.
 //!
@@ -18,6 +19,7 @@
 
 extern crate alloc;
 
+pub mod client;
 pub mod connection;
 pub mod error;
 mod flow;

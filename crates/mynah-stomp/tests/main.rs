@@ -5,6 +5,7 @@
 
 mod acknowledgements;
 mod broker;
+mod client;
 mod frames;
 mod heart_beats;
 mod malformed;

@@ -171,3 +171,16 @@ fn a_message_can_be_delayed_in_both_dialects() {
         }
     }
 }
+
+#[test]
+fn what_a_subscription_says_of_its_queue_is_beside_what_goes_without_saying() {
+    for (headers, exclusive, ttl) in
+        [("durable:false\n", true, None), ("x-queue-name:n\nx-message-ttl:5\n", false, Some(5))]
+    {
+        let mut server = Server::open("1.2");
+        server.hear(format!("SUBSCRIBE\nid:0\ndestination:/topic/a\n{headers}\n\0"));
+        let settings = server.declared[0].1.clone().unwrap();
+        assert!(settings.auto_delete && !settings.durable && settings.length_max.is_some());
+        assert_eq!((settings.exclusive, settings.message_ttl), (exclusive, ttl.map(Duration::from_millis)));
+    }
+}

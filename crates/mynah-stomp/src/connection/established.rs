@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use mynah_model::Instant;
+use mynah_model::{Instant, QueueSettings};
 use mynah_stack::{Command, Destination, Outbound, Publish, Step};
 
 use super::ServerConnection;
@@ -186,7 +186,7 @@ impl ServerConnection {
 
     /// Has a queue made, if it is not there, before the first message goes to it.
     fn make_on_first_use(&mut self, name: &[u8], send: &Send<'_>) -> Result<(), Error> {
-        let settings = mapping::queue_settings(send.headers)?;
+        let settings = mapping::queue_settings(send.headers, QueueSettings::DURABLE)?;
         if self.session.made.len() >= self.config.settings().queues_max {
             self.session.made.clear();
         }

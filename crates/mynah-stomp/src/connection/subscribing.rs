@@ -64,7 +64,7 @@ impl ServerConnection {
                 None => return self.make_temporary(name, false).map(|()| Received::Again),
             },
             Target::Queue { name, is_made } => {
-                let declared = mapping::queue_settings(subscribe.headers)?;
+                let declared = mapping::queue_settings(subscribe.headers, QueueSettings::DURABLE)?;
                 let declare = is_made.then_some(declared);
                 self.take_queue(subscribe, name.into(), declare, receipt)?;
             }
@@ -86,7 +86,7 @@ impl ServerConnection {
             && subscribe.durable == Durable::No
             && subscribe.queue_name.is_none()
             && subscribe.stream_offset.is_none()
-            && mapping::queue_settings(subscribe.headers)?.is_none()
+            && mapping::queue_settings(subscribe.headers, QueueSettings::DURABLE)?.is_none()
             && !self.session.subscriptions.has_filter(filter))
     }
 
@@ -148,12 +148,12 @@ impl ServerConnection {
             self.durable_name(&subscribe.durable, subscribe.id.as_deref(), &subscribe.destination)?;
         let chosen = subscribe.queue_name.as_deref().map(|name| Box::from(name.as_bytes()));
         let queue = chosen.or(durable.clone()).unwrap_or_default();
-        let declared = mapping::queue_settings(subscribe.headers)?;
-        let settings = match (declared, &durable) {
-            (Some(settings), _) => settings,
-            (None, Some(_)) => QueueSettings::DURABLE,
-            (None, None) => self.transient(),
+        let base = match &durable {
+            Some(_) => QueueSettings::DURABLE,
+            // One with a name may be shared.
+            None => QueueSettings { exclusive: queue.is_empty(), ..self.transient() },
         };
+        let settings = mapping::queue_settings(subscribe.headers, base.clone())?.unwrap_or(base);
         let durable = durable.map(|_| queue.clone());
         let number = self.add(subscribe, Source::Bound { exchange: exchange.clone(), durable })?;
         let consumer = self.consumer(subscribe, number, queue.clone())?;

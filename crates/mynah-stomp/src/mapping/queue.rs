@@ -9,9 +9,12 @@ use mynah_model::{DeadLetter, Overflow, QueueSettings, StreamSettings};
 use crate::Violation;
 use crate::wire::Headers;
 
-/// The settings that the headers of a frame ask for; absent if they ask for none.
-pub(crate) fn settings(headers: Headers<'_>) -> Result<Option<QueueSettings>, Violation> {
-    let mut settings = QueueSettings::DURABLE;
+/// The settings that the headers of a frame ask for, beside those of `base`; absent if they ask for none.
+pub(crate) fn settings(
+    headers: Headers<'_>,
+    base: QueueSettings,
+) -> Result<Option<QueueSettings>, Violation> {
+    let mut settings = base;
     let mut says = false;
     let (mut dead_letter_key, mut dead_letter_exchange) = (None, None);
     let mut stream = StreamSettings::default();
@@ -111,7 +114,7 @@ mod tests {
 
     fn read(lines: &str) -> Result<Option<QueueSettings>, Violation> {
         let rules = Command::Subscribe.header_rules(Version::V1_2);
-        settings(Headers::decode(lines.as_bytes(), rules).unwrap())
+        settings(Headers::decode(lines.as_bytes(), rules).unwrap(), QueueSettings::DURABLE)
     }
 
     #[test]

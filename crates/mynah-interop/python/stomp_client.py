@@ -56,7 +56,7 @@ def topics():
         assert frame.headers["k"] == value, frame.headers
         assert frame.body == "ä" * 5000
         assert heard.receipts.get(timeout=5) == "m"
-        connection.unsubscribe("1", receipt="u")
+        connection.unsubscribe(id="1", receipt="u")
         assert heard.receipts.get(timeout=5) == "u"
         connection.send("/topic/a.b.c", "nobody", receipt="n")
         assert heard.receipts.get(timeout=5) == "n"

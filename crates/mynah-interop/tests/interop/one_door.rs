@@ -23,21 +23,27 @@ action = \"subscribe\"
 deny = [\"secret/#\"]
 ";
 
-/// Where MQTT comes in, and HTTP.
-const LISTENERS: [(&str, &str); 3] = [
+/// Where MQTT comes in, STOMP, and HTTP.
+const LISTENERS: [(&str, &str); 4] = [
     ("mqtts", "protocol = \"mqtt\""),
     ("wss", "protocol = \"mqtt\"\ntransport = \"websocket\""),
+    ("stomps", "protocol = \"stomp\""),
     ("https", "protocol = \"http\""),
 ];
 
-/// A way in: its name in the table, the listener, and version and transport of paho-mqtt.
+/// Stands for a version of MQTT where stomp.py is the client.
+const STOMP: &str = "stomp";
+
+/// A way in: its name in the table, the listener, and version and transport of paho-mqtt; of stomp.py
+/// they only say which client it is.
 type Way = (&'static str, &'static str, Option<(&'static str, &'static str)>);
 
-const WAYS: [Way; 5] = [
+const WAYS: [Way; 6] = [
     ("MQTT 3.1.1", "mqtts", Some(("3.1.1", "tcp"))),
     ("MQTT 5.0", "mqtts", Some(("5.0", "tcp"))),
     ("MQTT 3.1.1 by WebSocket", "wss", Some(("3.1.1", "websockets"))),
     ("MQTT 5.0 by WebSocket", "wss", Some(("5.0", "websockets"))),
+    ("STOMP 1.2", "stomps", Some((STOMP, "tcp"))),
     ("HTTP", "https", None),
 ];
 
@@ -99,7 +105,8 @@ impl Stage {
     }
 
     fn ask_by_mqtt(&self, port: u16, version: &str, transport: &str, proof: &Proof) -> Answers {
-        let mut command = python("one_door.py");
+        let script = if version == STOMP { "one_door_stomp.py" } else { "one_door.py" };
+        let mut command = python(script);
         command.args([&port.to_string(), version, transport]).arg(self.certificates.folder().path("ca.pem"));
         command.args(["allowed=devices/ada/x", "denied=devices/eve/x", "hidden=secret/#"]);
         match proof {

@@ -14,3 +14,4 @@ mod queues;
 mod sessions;
 mod split;
 mod transactions;
+mod vectors;

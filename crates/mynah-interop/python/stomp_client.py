@@ -86,6 +86,21 @@ def heart_beats():
     connection.disconnect()
 
 
+def by_websocket():
+    """The same by WebSocket, whose messages are text on the way in and binary on the way out."""
+    offer = {"Sec-WebSocket-Protocol": "v12.stomp"}
+    connection = stomp.WSStompConnection([("127.0.0.1", PORT)], ws_path="/ws", header=offer)
+    heard = Heard()
+    connection.set_listener("", heard)
+    connection.connect(wait=True)
+    connection.subscribe("/topic/ws", id="1", receipt="s")
+    assert heard.receipts.get(timeout=5) == "s"
+    connection.send("/topic/ws", "ä" * 70000, receipt="m")
+    assert heard.messages.get(timeout=5).body == "ä" * 70000
+    assert heard.receipts.get(timeout=5) == "m"
+    connection.disconnect()
+
+
 def wrong():
     """An error says why, names the receipt, and ends the connection."""
     connection, heard = connect()
@@ -123,5 +138,5 @@ def denied():
 
 
 SCENARIO = sys.argv[2]
-{f.__name__: f for f in (topics, order, heart_beats, wrong, passwords, denied)}[SCENARIO]()
+{f.__name__: f for f in (topics, order, heart_beats, by_websocket, wrong, passwords, denied)}[SCENARIO]()
 print(f"{SCENARIO}: ok")

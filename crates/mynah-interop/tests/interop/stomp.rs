@@ -13,7 +13,16 @@ use crate::paho::python;
 const LISTENER: &str =
     "[[listener]]\nname = \"the-stomp\"\nprotocol = \"stomp\"\naddress = \"127.0.0.1:0\"\n";
 
-on_one_and_two_workers!(topics, order, heart_beats, wrong, passwords, denied, crosses_with_mqtt);
+on_one_and_two_workers!(
+    topics,
+    order,
+    heart_beats,
+    by_websocket,
+    wrong,
+    passwords,
+    denied,
+    crosses_with_mqtt
+);
 
 fn run(scenario: &str, setup: Setup) {
     let broker = setup.more(LISTENER).start();
@@ -45,6 +54,15 @@ fn passwords(workers: u16) {
 fn denied(workers: u16) {
     let rules = "[[rule]]\naction = [\"publish\", \"subscribe\"]\ndeny = [\"secret/#\"]\n";
     run("denied", Setup::workers(workers).more(rules));
+}
+
+fn by_websocket(workers: u16) {
+    let listener = "[[listener]]\nname = \"the-web\"\nprotocol = \"stomp\"\naddress = \"127.0.0.1:0\"\n\
+                    transport = \"websocket\"\nwebsocket = { paths = [\"/ws\"] }\n";
+    let broker = Setup::workers(workers).more(listener).start();
+    let port = broker.listener("the-web").port().to_string();
+    let output = Process::start(python("stomp_client.py").args([&port, "by_websocket"])).finish().success();
+    assert_eq!(output, "by_websocket: ok\n");
 }
 
 /// A client that says octets and hears them.

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use mynah_engine::websocket::{self, SubProtocol};
+use mynah_engine::websocket;
 use mynah_net::{
     Address, CertificateFiles, ClientCertificates, Entrance, Network, Tls, TlsError, TlsFile, TlsSettings,
     TlsVersion,
@@ -69,9 +69,10 @@ fn websocket(
         }
         (None, None) => return Ok(None),
     };
-    let Some(name) = protocol.sub_protocol() else {
-        return Err(Wrong::at(transport, "WebSocket is for listeners of MQTT"));
-    };
+    let protocols = protocol.sub_protocols();
+    if protocols.is_empty() {
+        return Err(Wrong::at(transport, "WebSocket is for listeners of MQTT or STOMP"));
+    }
     let default = document::WebSocket::default();
     let settings = settings.unwrap_or(&default);
     let mut paths: Vec<Box<str>> = Vec::new();
@@ -93,7 +94,7 @@ fn websocket(
     }
     Ok(Some(Arc::new(websocket::Settings {
         paths,
-        protocols: vec![SubProtocol::binary(name)],
+        protocols,
         request_bytes_max: *request.get_ref(),
         message_bytes_max: *message.get_ref(),
     })))

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
+use mynah_engine::websocket::SubProtocol;
 use mynah_net::{Address, Entrance};
 
 use super::auth::{Admittance, admittance};
@@ -63,11 +64,13 @@ impl Protocol {
         }
     }
 
-    /// The sub-protocol of WebSocket that it is, if it can be one.
-    pub(super) const fn sub_protocol(self) -> Option<&'static str> {
+    /// The sub-protocols of WebSocket that it is, if it can be one.
+    pub(super) fn sub_protocols(self) -> Vec<SubProtocol> {
         match self {
-            Self::Mqtt => Some("mqtt"),
-            Self::Stomp | Self::Http | Self::Management => None,
+            Self::Mqtt => vec![SubProtocol::binary("mqtt")],
+            // Browsers send text.
+            Self::Stomp => ["v12.stomp", "v11.stomp", "v10.stomp"].map(SubProtocol::either).into(),
+            Self::Http | Self::Management => Vec::new(),
         }
     }
 

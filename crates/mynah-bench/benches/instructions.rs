@@ -3,16 +3,21 @@
 #![expect(unused_qualifications, missing_docs, reason = "what the macros of gungraun make")]
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use mynah_bench::filters::{index, topic};
 use mynah_bench::{Broker, puback, publish, subscribe, v5};
 use mynah_core::{Match, TopicIndex};
 use mynah_engine::ConnectionId;
-use mynah_model::{Class, TenantId, Topic};
+use mynah_model::{Class, Expiry, Instant, TenantId, Topic, WallTime};
 use mynah_mqtt::Version;
 use mynah_mqtt::framing::next_unit;
 use mynah_mqtt::wire::{Publish, TextRule};
+use mynah_stack::{Command, Connection, Opened, Outbound, Outcome, Step};
+use mynah_stomp::Config;
+use mynah_stomp::connection::ServerConnection;
+use mynah_stomp::wire::Send;
 
 const PAYLOAD: [u8; 64] = [b'x'; 64];
 const TOPIC: &str = "a/b/c";
@@ -130,7 +135,40 @@ fn turn_of_25(mut pair: OneToOne) -> OneToOne {
     pair
 }
 
-library_benchmark_group!(name = codec, benchmarks = [decode_publish, encode_publish]);
+/// An open connection of STOMP, and a SEND for it.
+struct Sender {
+    connection: ServerConnection,
+    out: Outbound,
+    frame: Vec<u8>,
+}
+
+fn sender(destination: &str) -> Sender {
+    let config = Arc::new(Config::default());
+    let mut connection = ServerConnection::new(config, WallTime::default(), Instant::ZERO);
+    let mut out = Outbound::new();
+    let mut connect = &b"CONNECT\naccept-version:1.2\nhost:h\n\n\0"[..];
+    let step = connection.step(Instant::ZERO, &mut connect, &mut out);
+    assert!(matches!(step, Step::Command(Command::Open(_))));
+    let opened = Outcome::Opened(Ok(Opened::new(false, Expiry::WithConnection)));
+    connection.handle_outcome(Instant::ZERO, opened, &mut out);
+    let mut frame = Vec::new();
+    let headers = [("content-type", "text/plain"), ("persistent", "true"), ("receipt", "1234")];
+    Send::encode(destination, headers, &PAYLOAD, mynah_stomp::Version::V1_2, &mut frame);
+    Sender { connection, out, frame }
+}
+
+// One SEND with a receipt, to the command that it becomes.
+#[library_benchmark]
+#[bench::dots(sender("/topic/a.b.c"))]
+#[bench::in_place(sender("/topic/abc"))]
+fn stomp_send(mut sender: Sender) -> Sender {
+    let mut input = black_box(sender.frame.as_slice());
+    let step = sender.connection.step(Instant::ZERO, &mut input, &mut sender.out);
+    assert!(matches!(black_box(step), Step::Command(Command::Publish(_))));
+    sender
+}
+
+library_benchmark_group!(name = codec, benchmarks = [decode_publish, encode_publish, stomp_send]);
 library_benchmark_group!(name = matching, benchmarks = index_match);
 library_benchmark_group!(name = engine, benchmarks = turn_of_25);
 main!(library_benchmark_groups = [codec, matching, engine]);

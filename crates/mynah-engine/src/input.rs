@@ -37,7 +37,7 @@ impl Engine {
         let Some(connection) = self.lane.connections.get(id) else { return false };
         let waits = match connection.phase {
             Phase::New => false,
-            Phase::Open(_) => connection.is_held_back(),
+            Phase::Open(_) => connection.is_held_back() || !connection.stack.wants_input(),
             // A peer that was challenged is about to say more.
             Phase::Opening(_) => !connection.inbound.is_empty() && connection.proving != Proving::Challenged,
             Phase::Leaving(_) | Phase::Detached | Phase::Closing(_) => true,
@@ -137,6 +137,7 @@ impl Engine {
             Command::Open(open) => self.open(now, id, open),
             Command::Authenticate(exchange) => self.authenticate(now, id, *exchange),
             Command::Queue(command) => self.queue_command(now, id, command),
+            Command::Prepared(mut prepared) => self.execute(now, id, prepared.command()),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::spread::{Source, may_be_stored};
 use crate::waiting::Held;
 
 impl Engine {
-    /// A peer publishes: checks that it may, distributes the message, and confirms it if its class wants that.
+    /// A peer publishes: checks that it may, distributes the message, and confirms it if its class wants that, or the peer.
     pub(crate) fn publish(&mut self, now: Instant, id: ConnectionId, publish: &mut Publish<'_>) {
         if publish.to != Destination::Topic {
             return self.publish_elsewhere(now, id, publish);

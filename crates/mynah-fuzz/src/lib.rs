@@ -13,6 +13,7 @@ mod mqtt_connection;
 mod mqtt_wire;
 mod script;
 pub mod seeds;
+mod stomp;
 mod websocket;
 
 pub use corpus::{Corpus, Input};
@@ -22,6 +23,7 @@ pub use mqtt_bridge::mqtt_bridge;
 pub use mqtt_client::mqtt_client;
 pub use mqtt_connection::mqtt_connection;
 pub use mqtt_wire::mqtt_wire;
+pub use stomp::stomp;
 pub use websocket::websocket;
 
 /// A fuzz target: its name, which is also the name of its binary and of its corpus, and its body.
@@ -34,12 +36,13 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     Target { name: "mqtt_wire", body: mqtt_wire },
     Target { name: "mqtt_connection", body: mqtt_connection },
     Target { name: "mqtt_client", body: mqtt_client },
     Target { name: "mqtt_bridge", body: mqtt_bridge },
     Target { name: "filters_index", body: filters_index },
     Target { name: "http_paths", body: http_paths },
+    Target { name: "stomp", body: stomp },
     Target { name: "websocket", body: websocket },
 ];

@@ -88,6 +88,7 @@ impl Folders {
             "mqtt_client" => self.packets()?.iter().flat_map(|packet| client_seeds(packet)).collect(),
             "mqtt_bridge" => self.packets()?.iter().flat_map(|packet| bridge_seeds(packet)).collect(),
             "http_paths" => HTTP_SEEDS.iter().map(|seed| seed.to_vec()).collect(),
+            "stomp" => stomp_seeds(),
             "websocket" => WEBSOCKET_SEEDS.iter().map(|seed| seed.to_vec()).collect(),
             _ => Vec::new(),
         })
@@ -193,6 +194,34 @@ const HTTP_SEEDS: &[&[u8]] = &[
     b"\x03\0\x1b\x01\0\0\0\x16\x01\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\x01a\0\0\0\0",
     b"\x03\0\x1b\x01\0\0\0\x16\x02\x01\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\x01a\0\0\0\0\x07\x02\0\0\0\x02hi",
     b"\x03\0\x29\x01\0\0\0\x37\x02\x01\x09\0\0\0\0\0\0\0\x01\x02\x02\0\x01\0\0\0\0\0\0\0\x07\x01\0\0\0\0\x01a\0\0\0\x15\x01\0\x13\x01x\x06\0\0\0\0\0\0\0\x01\x07\x08\0\x01k\0\x01v\x07\x02\0\0\0\x02hi",
+];
+
+/// Each piece of a dialogue by itself and all of it, in each version, octet by octet and in larger pieces.
+fn stomp_seeds() -> Vec<Input> {
+    let mut seeds = Vec::new();
+    for kind in 0..3 {
+        for cut in [0, 6, 200] {
+            let all = STOMP_SEEDS.concat();
+            seeds.push([&[0x80 | kind, cut], all.as_slice()].concat());
+            seeds.push([&[kind, cut], b"CONNECT\naccept-version:1.2\n\n\0".as_slice(), &all].concat());
+            for seed in STOMP_SEEDS {
+                seeds.push([&[0x80 | kind, cut], *seed].concat());
+            }
+        }
+    }
+    seeds
+}
+
+const STOMP_SEEDS: &[&[u8]] = &[
+    b"SUBSCRIBE\nid:1\ndestination:/topic/a.#\n\n\0",
+    b"SUBSCRIBE\nid:2\ndestination:/queue/q\nack:client\nprefetch-count:1\nreceipt:s\n\n\0",
+    b"SEND\ndestination:/topic/a.b\npersistent:true\nx\\c1:y\\n\nreceipt:r\n\nhello\0\n\r\n",
+    b"SEND\r\ndestination:/queue/q\r\ncontent-length:3\r\n\r\na\0b\0",
+    b"SEND\ndestination:/exchange/e%2Ff/k\nreply-to:/temp-queue/t\n\n?\0",
+    b"BEGIN\ntransaction:t\n\n\0SEND\ndestination:/topic/a\ntransaction:t\n\n\0ACK\nid:2-1\nmessage-id:2-1\nsubscription:2\ntransaction:t\n\n\0COMMIT\ntransaction:t\nreceipt:c\n\n\0",
+    b"NACK\nid:2-1\nmessage-id:2-1\nsubscription:2\n\n\0",
+    b"UNSUBSCRIBE\nid:1\n\n\0",
+    b"DISCONNECT\nreceipt:d\n\0",
 ];
 
 const WEBSOCKET_SEEDS: &[&[u8]] = &[

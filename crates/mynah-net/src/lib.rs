@@ -30,6 +30,7 @@ mod worker;
 pub use address::{Address, Network};
 pub use audit::Auditor;
 pub use caller::{Caller, ChannelBinding};
+pub use clock::CLOCK_PAST;
 pub use entrance::Entrance;
 pub use error::StartError;
 pub use link::{Dialer, Link};

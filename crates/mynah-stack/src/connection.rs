@@ -49,6 +49,12 @@ pub trait Connection: Send {
     /// How many bytes of an incomplete unit this connection needs to see at once; the rest of the input may wait
     /// unread. Bounds what the caller keeps for it.
     fn input_bytes_max(&self) -> usize;
+
+    /// Whether more bytes are of use at the moment. They are not while the connection waits for an outcome before it reads on;
+    /// what is already there is kept for it.
+    fn wants_input(&self) -> bool {
+        true
+    }
 }
 
 /// What a step came to.

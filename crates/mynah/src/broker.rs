@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::http::Extensions;
 use mynah_admin::{MetricsSource, Readiness, Snapshot, StoreCounts};
@@ -16,9 +16,12 @@ use mynah_core::rules::Rules;
 use mynah_engine::{Changed, Shared};
 use mynah_http::Http;
 use mynah_http::adapter::{Busy, Dial};
-use mynah_model::{Identity, TenantId};
+use mynah_model::{Identity, TenantId, WallTime};
 use mynah_mqtt::Mqtt;
-use mynah_net::{Address, ClientTls, Dialer, Link, Secured, Server, Socketed, StartError, Storage, Tls};
+use mynah_net::{
+    Address, CLOCK_PAST, ClientTls, Dialer, Link, Secured, Server, Socketed, StartError, Storage, Tls,
+};
+use mynah_stomp::Stomp;
 use mynah_store::{Status, Store};
 use tokio::sync::watch;
 use tokio::task::{self, JoinSet};
@@ -61,7 +64,7 @@ pub(crate) struct Broker {
 
 impl Broker {
     /// Opens all listeners and starts the workers. Those of HTTP first: management is asked how far the start is, and
-    /// others hear that it is not over; those of MQTT when everything that was stored has been read. Called inside the
+    /// others hear that it is not over; the others when everything that was stored has been read. Called inside the
     /// runtime.
     pub(crate) async fn start(
         settings: Settings,
@@ -275,7 +278,7 @@ fn tls_of(listeners: &[Listener]) -> Vec<(String, Arc<Tls>)> {
 
 /// Opens the sockets of HTTP, with the listeners' places in the settings.
 fn web_sockets(listeners: &[Listener]) -> Result<Vec<(usize, std::net::TcpListener)>, Complaint> {
-    let of_web = listeners.iter().enumerate().filter(|(_, listener)| listener.protocol != Protocol::Mqtt);
+    let of_web = listeners.iter().enumerate().filter(|(_, listener)| !listener.protocol.has_sockets());
     of_web
         .map(|(index, listener)| {
             let address = listener.address.clone();
@@ -312,18 +315,20 @@ fn start_server(
     // The bounds were checked when the configuration was read.
     let http = Http::new(settings.http).map_err(|error| Complaint::Other(error.to_string()))?;
     let http: Arc<dyn mynah_stack::Protocol> = Arc::new(http);
+    let stomp: Arc<dyn mynah_stack::Protocol> = Arc::new(Stomp::new(settings.stomp, epoch()));
     let (mut listeners, mut sockets, mut served) = (Vec::new(), Vec::new(), Vec::new());
     for listener in &settings.listeners {
+        if listener.protocol.has_sockets() {
+            sockets.push(Socketed {
+                listener: listeners.len() as u16,
+                address: listener.address.clone(),
+                mode: listener.mode,
+                entrance: listener.entrance.clone(),
+            });
+        }
         let protocol = match listener.protocol {
-            Protocol::Mqtt => {
-                sockets.push(Socketed {
-                    listener: listeners.len() as u16,
-                    address: listener.address.clone(),
-                    mode: listener.mode,
-                    entrance: listener.entrance.clone(),
-                });
-                listener.profile.as_ref().and_then(|name| profiles.get(name)).unwrap_or(&mqtt)
-            }
+            Protocol::Mqtt => listener.profile.as_ref().and_then(|name| profiles.get(name)).unwrap_or(&mqtt),
+            Protocol::Stomp => &stomp,
             Protocol::Http => &http,
             Protocol::Management => continue,
         };
@@ -386,6 +391,12 @@ fn bridge_listener(
         identity: Some(Identity::user(TenantId::DEFAULT, &name)),
         name,
     })
+}
+
+/// The time of day when the workers' clock was at its origin, if it starts now.
+fn epoch() -> WallTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(CLOCK_PAST);
+    WallTime::from_unix_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// One worker for each core.

@@ -32,15 +32,22 @@ pub struct Settings {
 pub struct SubProtocol {
     /// Its name in `Sec-WebSocket-Protocol`.
     pub name: Box<str>,
-    /// Whether its messages are text; else they are binary. The other kind is refused.
-    pub text: bool,
+    /// Whether its messages are text or binary; the other kind is refused. Absent: a client sends either, and gets binary
+    /// ones.
+    pub text: Option<bool>,
 }
 
 impl SubProtocol {
     /// A sub-protocol of binary messages.
     #[must_use]
     pub fn binary(name: &str) -> Self {
-        Self { name: name.into(), text: false }
+        Self { name: name.into(), text: Some(false) }
+    }
+
+    /// A sub-protocol whose clients send binary messages or text as they like, and get binary ones.
+    #[must_use]
+    pub fn either(name: &str) -> Self {
+        Self { name: name.into(), text: None }
     }
 }
 
@@ -90,7 +97,8 @@ impl WebSocket {
                 Err(Refused) => self.phase = Phase::Ended,
                 Ok(Some(Accepted { rest, protocol })) => {
                     at = rest;
-                    let text = protocol.and_then(|place| self.settings.protocols.get(place)).map(|p| p.text);
+                    let text =
+                        protocol.and_then(|place| self.settings.protocols.get(place)).and_then(|p| p.text);
                     self.phase = Phase::Open(Decoder::new(text, self.settings.message_bytes_max));
                 }
             }

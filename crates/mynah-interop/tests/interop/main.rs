@@ -18,6 +18,7 @@ mod program;
 mod reload;
 mod rumqttc;
 mod service;
+mod stomp;
 mod tenants;
 mod tokens;
 mod transports;

@@ -23,23 +23,37 @@ action = \"subscribe\"
 deny = [\"secret/#\"]
 ";
 
-/// Where MQTT comes in, and HTTP.
-const LISTENERS: [(&str, &str); 3] = [
+/// Where MQTT comes in, STOMP, and HTTP.
+const LISTENERS: [(&str, &str); 4] = [
     ("mqtts", "protocol = \"mqtt\""),
     ("wss", "protocol = \"mqtt\"\ntransport = \"websocket\""),
+    ("stomps", "protocol = \"stomp\""),
     ("https", "protocol = \"http\""),
 ];
 
-/// A way in: its name in the table, the listener, and version and transport of paho-mqtt.
+/// Stands for a version of MQTT where stomp.py is the client.
+const STOMP: &str = "stomp";
+
+/// The scripts that ask, each for the clients of one library.
+const SCRIPTS: [&str; 2] = ["one_door.py", "one_door_stomp.py"];
+
+/// A way in: its name in the table, the listener, and version and transport of paho-mqtt; of stomp.py they only say which
+/// client it is.
 type Way = (&'static str, &'static str, Option<(&'static str, &'static str)>);
 
-const WAYS: [Way; 5] = [
+const WAYS: [Way; 6] = [
     ("MQTT 3.1.1", "mqtts", Some(("3.1.1", "tcp"))),
     ("MQTT 5.0", "mqtts", Some(("5.0", "tcp"))),
     ("MQTT 3.1.1 by WebSocket", "wss", Some(("3.1.1", "websockets"))),
     ("MQTT 5.0 by WebSocket", "wss", Some(("5.0", "websockets"))),
+    ("STOMP 1.2", "stomps", Some((STOMP, "tcp"))),
     ("HTTP", "https", None),
 ];
+
+/// Which of the scripts asks by a way; none by HTTP.
+fn script(place: usize) -> Option<usize> {
+    WAYS[place].2.map(|(version, _)| usize::from(version == STOMP))
+}
 
 /// What a client says who it is by.
 #[derive(Clone)]
@@ -92,27 +106,32 @@ impl Stage {
 
     /// What clients are answered that come in by these ways and say who they are by these proofs, each with topics of its way.
     fn ask(&self, clients: &[(usize, &Proof)]) -> Vec<Answers> {
-        let mut lines = String::new();
+        let mut lines = [const { String::new() }; SCRIPTS.len()];
         for (place, proof) in clients {
             let (_, listener, Some((version, transport))) = WAYS[*place] else { continue };
             let port = self.broker.listener(listener).port();
+            let lines = &mut lines[script(*place).unwrap()];
             writeln!(lines, "{port}\t{version}\t{transport}\t{}", keys(*place, proof).join("\t")).unwrap();
         }
-        let mut command = python("one_door.py");
-        command.arg(self.certificates.folder().path("ca.pem"));
-        let said = Process::start_with(&mut command, lines.into_bytes()).finish().success();
-        let mut said = said.lines();
+        let said: Vec<String> = SCRIPTS
+            .into_iter()
+            .zip(lines)
+            .map(|(script, lines)| {
+                let mut command = python(script);
+                command.arg(self.certificates.folder().path("ca.pem"));
+                Process::start_with(&mut command, lines.into_bytes()).finish().success()
+            })
+            .collect();
+        let mut said: Vec<_> = said.iter().map(|said| said.lines()).collect();
         let ask = |(place, proof): &(usize, &Proof)| {
-            if WAYS[*place].2.is_none() {
-                return self.ask_by_http(*place, proof);
-            }
-            let mut words = said.next().unwrap().split('\t').map(str::to_owned);
+            let Some(script) = script(*place) else { return self.ask_by_http(*place, proof) };
+            let mut words = said[script].next().unwrap().split('\t').map(str::to_owned);
             let login = words.next().unwrap();
             let rules: Vec<String> = words.collect();
             Answers { login, rules: rules.try_into().ok() }
         };
         let answers = clients.iter().map(ask).collect();
-        assert_eq!(said.next(), None);
+        assert!(said.into_iter().all(|mut said| said.next().is_none()));
         answers
     }
 

@@ -15,6 +15,7 @@ use super::ldap::Directory;
 use super::mqtt::{Mqtt, Profile};
 use super::others::{HookTable, Jwt};
 use super::rules::RuleTable;
+use super::stomp::Stomp;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -32,6 +33,7 @@ pub(super) struct Document {
     pub(super) mqtt: Mqtt,
     pub(super) profile: BTreeMap<String, Profile>,
     pub(super) http: Http,
+    pub(super) stomp: Stomp,
     pub(super) log: Log,
     pub(super) sys: Sys,
     pub(super) store: StoreTable,
@@ -234,6 +236,7 @@ pub(super) enum TlsVersion {
 #[serde(rename_all = "lowercase")]
 pub(super) enum Protocol {
     Mqtt,
+    Stomp,
     Http,
     Management,
 }

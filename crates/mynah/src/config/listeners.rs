@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
+use mynah_engine::websocket::SubProtocol;
 use mynah_net::{Address, Entrance};
 
 use super::auth::{Admittance, admittance};
@@ -35,17 +36,19 @@ pub(crate) struct Listener {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Mqtt,
+    Stomp,
     Http,
     Management,
 }
 
 impl Protocol {
-    pub(super) const ALL: [Self; 3] = [Self::Mqtt, Self::Http, Self::Management];
+    pub(super) const ALL: [Self; 4] = [Self::Mqtt, Self::Stomp, Self::Http, Self::Management];
 
     /// The protocol's name in the configuration.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Mqtt => "mqtt",
+            Self::Stomp => "stomp",
             Self::Http => "http",
             Self::Management => "management",
         }
@@ -55,17 +58,25 @@ impl Protocol {
     const fn port(self) -> u16 {
         match self {
             Self::Mqtt => 1883,
+            Self::Stomp => 61613,
             Self::Http => 8080,
             Self::Management => 9090,
         }
     }
 
-    /// The sub-protocol of WebSocket that it is, if it can be one.
-    pub(super) const fn sub_protocol(self) -> Option<&'static str> {
+    /// The sub-protocols of WebSocket that it is, if it can be one.
+    pub(super) fn sub_protocols(self) -> Vec<SubProtocol> {
         match self {
-            Self::Mqtt => Some("mqtt"),
-            Self::Http | Self::Management => None,
+            Self::Mqtt => vec![SubProtocol::binary("mqtt")],
+            // Browsers send text.
+            Self::Stomp => ["v12.stomp", "v11.stomp", "v10.stomp"].map(SubProtocol::either).into(),
+            Self::Http | Self::Management => Vec::new(),
         }
+    }
+
+    /// Whether its connections are sockets of the workers; the others are links of the web server.
+    pub(crate) const fn has_sockets(self) -> bool {
+        matches!(self, Self::Mqtt | Self::Stomp)
     }
 }
 
@@ -110,6 +121,7 @@ fn listener(
     }
     let protocol = match written.protocol {
         document::Protocol::Mqtt => Protocol::Mqtt,
+        document::Protocol::Stomp => Protocol::Stomp,
         document::Protocol::Http => Protocol::Http,
         document::Protocol::Management => Protocol::Management,
     };
@@ -163,8 +175,9 @@ fn profile(
 fn address(written: &document::Listener, protocol: Protocol, folder: &Path) -> Result<Address, Wrong> {
     let text = written.address.get_ref();
     if let Some(path) = text.strip_prefix("unix:") {
-        if path.is_empty() || protocol != Protocol::Mqtt {
-            let message = "a Unix socket is for MQTT, and has a path, such as \"unix:/run/mynah/mqtt.sock\"";
+        if path.is_empty() || !protocol.has_sockets() {
+            let message =
+                "a Unix socket is for MQTT or STOMP, and has a path, such as \"unix:/run/mynah/mqtt.sock\"";
             return Err(Wrong::at(&written.address, message));
         }
         return Ok(Address::Unix(folder.join(path)));

@@ -12,6 +12,7 @@ mod others;
 mod problem;
 mod rules;
 mod settings;
+mod stomp;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -44,6 +44,7 @@ pub(crate) struct Settings {
     /// What is spoken otherwise at listeners that name one.
     pub(crate) profiles: Profiles,
     pub(crate) http: HttpConfig,
+    pub(crate) stomp: mynah_stomp::Config,
     pub(crate) log_level: LevelFilter,
     pub(crate) log_format: LogFormat,
     pub(crate) sys_interval: Option<Duration>,
@@ -109,7 +110,8 @@ pub(super) fn settle(document: Document, rules: RuleSet, path: &Path) -> Result<
     let bridges = bridges(&document.bridge, mqtt.settings().packet_bytes_max, folder, &mut wrongs);
     let others = others(&document.auth, folder, &mut wrongs);
     let http = http(&document.http).map_err(|wrong| wrongs.push(wrong));
-    let (Ok(http), true) = (http, wrongs.is_empty()) else {
+    let stomp = document.stomp.settle().map_err(|wrong| wrongs.push(wrong));
+    let (Ok(http), Ok(stomp), true) = (http, stomp, wrongs.is_empty()) else {
         return Err(wrongs);
     };
     // Bridges are as the store is: they have no listener that says otherwise.
@@ -130,6 +132,7 @@ pub(super) fn settle(document: Document, rules: RuleSet, path: &Path) -> Result<
         mqtt,
         profiles,
         http,
+        stomp,
         log_level: match document.log.level {
             LogLevel::Error => LevelFilter::ERROR,
             LogLevel::Warn => LevelFilter::WARN,

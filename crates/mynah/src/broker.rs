@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use axum::http::Extensions;
 use mynah_admin::{MetricsSource, Readiness, Snapshot, StoreCounts};
+use mynah_coap::framing::Transport;
+use mynah_coap::{Coap, CoapConfig};
 use mynah_core::SHARDS;
 use mynah_core::rules::Rules;
 use mynah_engine::{Changed, Shared};
@@ -271,7 +273,8 @@ fn tls_of(listeners: &[Listener]) -> Vec<(String, Arc<Tls>)> {
 
 /// Opens the sockets of HTTP, with the listeners' places in the settings.
 fn web_sockets(listeners: &[Listener]) -> Result<Vec<(usize, std::net::TcpListener)>, Complaint> {
-    let of_web = listeners.iter().enumerate().filter(|(_, listener)| listener.protocol != Protocol::Mqtt);
+    let is_web = |listener: &Listener| matches!(listener.protocol, Protocol::Http | Protocol::Management);
+    let of_web = listeners.iter().enumerate().filter(|(_, listener)| is_web(listener));
     of_web
         .map(|(index, listener)| {
             let address = listener.address.clone();
@@ -308,21 +311,24 @@ fn start_server(
     // The bounds were checked when the configuration was read.
     let http = Http::new(settings.http).map_err(|error| Complaint::Other(error.to_string()))?;
     let http: Arc<dyn mynah_stack::Protocol> = Arc::new(http);
+    let coap = coap(settings.coap)?;
     let (mut listeners, mut sockets, mut served) = (Vec::new(), Vec::new(), Vec::new());
     for listener in &settings.listeners {
         let protocol = match listener.protocol {
-            Protocol::Mqtt => {
-                sockets.push(Socketed {
-                    listener: listeners.len() as u16,
-                    address: listener.address.clone(),
-                    mode: listener.mode,
-                    entrance: listener.entrance.clone(),
-                });
-                listener.profile.as_ref().and_then(|name| profiles.get(name)).unwrap_or(&mqtt)
-            }
+            Protocol::Mqtt => listener.profile.as_ref().and_then(|name| profiles.get(name)).unwrap_or(&mqtt),
+            Protocol::Coap if matches!(listener.address, Address::Datagrams(_)) => &coap.0,
+            Protocol::Coap => &coap.1,
             Protocol::Http => &http,
             Protocol::Management => continue,
         };
+        if listener.protocol != Protocol::Http {
+            sockets.push(Socketed {
+                listener: listeners.len() as u16,
+                address: listener.address.clone(),
+                mode: listener.mode,
+                entrance: listener.entrance.clone(),
+            });
+        }
         served.push(listener);
         listeners.push(mynah_engine::Listener {
             name: listener.name.clone(),
@@ -361,6 +367,16 @@ fn start_server(
         told(served[usize::from(local.listener)], Some(local.address.clone()));
     }
     Ok((server, store))
+}
+
+/// CoAP over datagrams and over streams.
+fn coap(
+    config: CoapConfig,
+) -> Result<(Arc<dyn mynah_stack::Protocol>, Arc<dyn mynah_stack::Protocol>), Complaint> {
+    let datagrams = Coap::new(config, Transport::Datagram, [seed(), seed()])
+        .map_err(|error| Complaint::Other(error.to_string()))?;
+    let streams = datagrams.over(Transport::Stream);
+    Ok((Arc::new(datagrams), Arc::new(streams)))
 }
 
 /// Where the connections of a bridge come in.

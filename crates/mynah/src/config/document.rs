@@ -11,6 +11,7 @@ use mynah_model::Limits;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::coap::Coap;
 use super::ldap::Directory;
 use super::mqtt::{Mqtt, Profile};
 use super::others::{HookTable, Jwt};
@@ -31,6 +32,7 @@ pub(super) struct Document {
     pub(super) limits: LimitsTable,
     pub(super) mqtt: Mqtt,
     pub(super) profile: BTreeMap<String, Profile>,
+    pub(super) coap: Coap,
     pub(super) http: Http,
     pub(super) log: Log,
     pub(super) sys: Sys,
@@ -147,6 +149,7 @@ pub(super) enum Direction {
 #[serde(rename_all = "lowercase")]
 pub(super) enum Transport {
     Tcp,
+    Udp,
     WebSocket,
 }
 
@@ -234,6 +237,7 @@ pub(super) enum TlsVersion {
 #[serde(rename_all = "lowercase")]
 pub(super) enum Protocol {
     Mqtt,
+    Coap,
     Http,
     Management,
 }
@@ -243,6 +247,7 @@ pub(super) enum Protocol {
 #[serde(rename_all = "lowercase")]
 pub(super) enum AuthMode {
     Anonymous,
+    None,
     Password,
     Certificate,
 }

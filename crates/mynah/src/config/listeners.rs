@@ -6,7 +6,7 @@ use std::path::Path;
 use mynah_net::{Address, Entrance};
 
 use super::auth::{Admittance, admittance};
-use super::document::{self, Document, Durability};
+use super::document::{self, Document, Durability, Transport};
 use super::entrance::entrance;
 use super::settings::Wrong;
 
@@ -35,17 +35,19 @@ pub(crate) struct Listener {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Mqtt,
+    Coap,
     Http,
     Management,
 }
 
 impl Protocol {
-    pub(super) const ALL: [Self; 3] = [Self::Mqtt, Self::Http, Self::Management];
+    pub(super) const ALL: [Self; 4] = [Self::Mqtt, Self::Coap, Self::Http, Self::Management];
 
     /// The protocol's name in the configuration.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Mqtt => "mqtt",
+            Self::Coap => "coap",
             Self::Http => "http",
             Self::Management => "management",
         }
@@ -55,8 +57,17 @@ impl Protocol {
     const fn port(self) -> u16 {
         match self {
             Self::Mqtt => 1883,
+            Self::Coap => 5683,
             Self::Http => 8080,
             Self::Management => 9090,
+        }
+    }
+
+    /// An address at which it is spoken over what usually carries it.
+    const fn at(self, address: SocketAddr) -> Address {
+        match self {
+            Self::Coap => Address::Datagrams(address),
+            Self::Mqtt | Self::Http | Self::Management => Address::Inet(address),
         }
     }
 
@@ -64,7 +75,7 @@ impl Protocol {
     pub(super) const fn sub_protocol(self) -> Option<&'static str> {
         match self {
             Self::Mqtt => Some("mqtt"),
-            Self::Http | Self::Management => None,
+            Self::Coap | Self::Http | Self::Management => None,
         }
     }
 }
@@ -76,7 +87,7 @@ pub(super) fn listeners(document: &Document, folder: &Path, wrongs: &mut Vec<Wro
         let listener = |protocol: Protocol| Listener {
             name: protocol.name().to_owned(),
             protocol,
-            address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), protocol.port()).into(),
+            address: protocol.at(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), protocol.port())),
             admittance: Admittance::local(has_users, protocol),
             profile: None,
             waits: document.store.durability == Durability::Sync,
@@ -110,6 +121,7 @@ fn listener(
     }
     let protocol = match written.protocol {
         document::Protocol::Mqtt => Protocol::Mqtt,
+        document::Protocol::Coap => Protocol::Coap,
         document::Protocol::Http => Protocol::Http,
         document::Protocol::Management => Protocol::Management,
     };
@@ -171,7 +183,13 @@ fn address(written: &document::Listener, protocol: Protocol, folder: &Path) -> R
     }
     let wrong =
         "write an IP address and a port, such as \"127.0.0.1:1883\", \"0.0.0.0:1883\" or \"[::]:1883\"";
-    text.parse().map(Address::Inet).map_err(|_| Wrong::at(&written.address, wrong))
+    let address = text.parse().map_err(|_| Wrong::at(&written.address, wrong))?;
+    let Some(transport) = &written.transport else { return Ok(protocol.at(address)) };
+    match transport.get_ref() {
+        Transport::Udp if protocol == Protocol::Coap => Ok(Address::Datagrams(address)),
+        Transport::Udp => Err(Wrong::at(transport, "UDP is for listeners of CoAP")),
+        Transport::Tcp | Transport::WebSocket => Ok(Address::Inet(address)),
+    }
 }
 
 /// The permissions of a Unix socket.

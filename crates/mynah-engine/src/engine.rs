@@ -518,6 +518,7 @@ impl Engine {
             Command::Subscribe(subscribe) => self.subscribe(now, id, &subscribe),
             Command::Unsubscribe(unsubscribe) => self.unsubscribe(now, id, &unsubscribe),
             Command::Read(topic) => self.read(now, id, topic),
+            Command::Named(named) => self.execute(now, id, named.as_command()),
             Command::Open(open) => self.open(now, id, open),
             Command::Authenticate(exchange) => self.authenticate(now, id, *exchange),
         }

@@ -212,8 +212,10 @@ fn seen_in(command: &Command<'_>) -> Option<Seen> {
         Command::Unsubscribe(unsubscribe) => Seen::Unsubscribe { receipt: unsubscribe.receipt },
         Command::Settle(settle) => Seen::Settle(*settle),
         // When a session is open is what counts, and a client of MQTT reads no single value and sets no conditions.
-        Command::Open(_) | Command::Authenticate(_) | Command::Read(_) | Command::PublishIf(_) => {
-            return None;
-        }
+        Command::Open(_)
+        | Command::Authenticate(_)
+        | Command::Read(_)
+        | Command::Named(_)
+        | Command::PublishIf(_) => return None,
     })
 }

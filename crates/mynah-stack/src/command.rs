@@ -38,6 +38,56 @@ pub enum Command<'b> {
     Settle(Settle),
     /// Read the last value of a topic. Answered by [`crate::Outcome::Value`].
     Read(Topic<'b>),
+    /// One of the commands about a topic or filter, whose name is the command's own: the bytes that the peer sent do not
+    /// hold it as it is. Answered as that command.
+    Named(Named),
+}
+
+/// A command with a name of its own, see [`Command::Named`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// What is asked for.
+    pub request: NamedRequest,
+    /// Canonical bytes of the topic or filter, checked by [`Topic::new`] or [`Filter::new`].
+    pub name: Vec<u8>,
+}
+
+/// What is asked for by a [`Named`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamedRequest {
+    /// [`Command::Read`] of the topic.
+    Read,
+    /// [`Command::Subscribe`] to the filter, for the session alone.
+    Subscribe {
+        /// Identifies the request in its outcome.
+        receipt: u16,
+        /// How its messages are wanted.
+        options: SubscriptionOptions,
+    },
+    /// [`Command::Unsubscribe`] from the filter.
+    Unsubscribe {
+        /// Identifies the request in its outcome.
+        receipt: u16,
+    },
+}
+
+impl Named {
+    /// The command that borrows the name.
+    #[must_use]
+    pub fn as_command(&self) -> Command<'_> {
+        let (filter, share) = (Filter::from_checked(&self.name), None);
+        match self.request {
+            NamedRequest::Read => Command::Read(Topic::from_checked(&self.name)),
+            NamedRequest::Subscribe { receipt, options } => {
+                let requests = Vec::from([Ok(SubscribeRequest { filter, share, options })]);
+                Command::Subscribe(Subscribe { receipt, requests })
+            }
+            NamedRequest::Unsubscribe { receipt } => {
+                let requests = Vec::from([UnsubscribeRequest { filter, share }]);
+                Command::Unsubscribe(Unsubscribe { receipt, requests })
+            }
+        }
+    }
 }
 
 /// A request to be let in.

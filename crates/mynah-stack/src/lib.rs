@@ -28,8 +28,8 @@ mod outbound;
 pub mod testing;
 
 pub use command::{
-    Close, Command, Credentials, Exchange, Open, Publish, PublishIf, SessionRequest, Settle, Settlement,
-    Subscribe, SubscribeRequest, Unsubscribe, UnsubscribeRequest,
+    Close, Command, Credentials, Exchange, Named, NamedRequest, Open, Publish, PublishIf, SessionRequest,
+    Settle, Settlement, Subscribe, SubscribeRequest, Unsubscribe, UnsubscribeRequest,
 };
 pub use connection::{Connection, Opened, Outcome, Protocol, Step, SubscribeResult, Value};
 pub use delivery::Delivery;

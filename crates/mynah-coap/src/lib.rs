@@ -1,0 +1,7 @@
+//! CoAP.
+#![no_std]
+
+extern crate alloc;
+
+pub mod framing;
+pub mod wire;

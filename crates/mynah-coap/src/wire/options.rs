@@ -40,6 +40,11 @@ impl<'b> Options<'b> {
         }
     }
 
+    /// Options that were encoded by an [`OptionWriter`].
+    pub(crate) const fn from_checked(bytes: &'b [u8]) -> Self {
+        Self(bytes)
+    }
+
     /// The options as they are encoded.
     #[must_use]
     pub const fn as_bytes(self) -> &'b [u8] {

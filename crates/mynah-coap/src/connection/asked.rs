@@ -46,7 +46,7 @@ impl Asked {
                 OptionNumber::OBSERVE => asked.observe = read_uint(value),
                 // Two bytes at most.
                 OptionNumber::ACCEPT => {
-                    asked.accept = read_uint(value).and_then(|number| number.try_into().ok())
+                    asked.accept = read_uint(value).and_then(|number| number.try_into().ok());
                 }
                 OptionNumber::ETAG => asked.etags.extend(tag(value)),
                 OptionNumber::IF_MATCH if value.is_empty() => asked.conditions.push(Condition::Present),

@@ -59,13 +59,10 @@ impl ServerConnection {
         let mut rest = *input;
         let datagram = next_datagram(&mut rest)?;
         let token_max = usize::from(self.stack.config.token_bytes_max);
-        let message = match Message::decode(datagram, token_max) {
-            Ok(message) => message,
-            Err(_) => {
-                *input = rest;
-                self.reject(datagram, out);
-                return Some(Step::Idle);
-            }
+        let Ok(message) = Message::decode(datagram, token_max) else {
+            *input = rest;
+            self.reject(datagram, out);
+            return Some(Step::Idle);
         };
         let is_request = message.body.code.is_request() && wants_answer(message.kind);
         if is_request && self.state == State::Fresh {
@@ -326,8 +323,7 @@ impl ServerConnection {
 
     /// Sends what waits for its turn.
     pub(super) fn flush(&mut self, now: Instant, out: &mut Outbound) {
-        loop {
-            let Link::Datagram(link) = &mut self.link else { break };
+        while let Link::Datagram(link) = &mut self.link {
             let Some(mut waiting) = link.transmissions.take_waiting(&self.stack.config) else { break };
             let id = link.next_id();
             // The number is in the third and fourth byte of a message.

@@ -25,8 +25,10 @@ pub enum Refusal {
     Selection,
     /// Several topics can only be observed.
     ObserveOnly,
-    /// A safe method cannot be conditional on what is written.
+    /// Hop-Limit is zero (RFC 8768, section 3).
     HopLimit,
+    /// Blocks of size exponent 7 are of reliable transports (RFC 7959, section 2.2).
+    BlockSize,
     /// The topic has no value.
     NoValue,
     /// The value is not in the format that is asked for.
@@ -59,9 +61,12 @@ impl Refusal {
             Self::Method => Code::METHOD_NOT_ALLOWED,
             Self::Option(_) => Code::BAD_OPTION,
             Self::Proxy => Code::PROXYING_NOT_SUPPORTED,
-            Self::Path | Self::Query | Self::Selection | Self::ObserveOnly | Self::HopLimit => {
-                Code::BAD_REQUEST
-            }
+            Self::Path
+            | Self::Query
+            | Self::Selection
+            | Self::ObserveOnly
+            | Self::HopLimit
+            | Self::BlockSize => Code::BAD_REQUEST,
             Self::NotAcceptable => Code::NOT_ACCEPTABLE,
             Self::ContentFormat => Code::UNSUPPORTED_CONTENT_FORMAT,
             Self::TooLarge(_) => Code::REQUEST_ENTITY_TOO_LARGE,
@@ -113,6 +118,7 @@ impl fmt::Display for Refusal {
             Self::Selection => "CBOR {\"filters\": [...]} is wanted",
             Self::ObserveOnly => "several topics can only be observed",
             Self::HopLimit => "hop limit 0",
+            Self::BlockSize => "no such block size",
             Self::NoValue => "the topic has no value",
             Self::NotAcceptable => "not in this format",
             Self::ContentFormat => "not in this format here",

@@ -121,7 +121,7 @@ fn write_options<'p>(pending: &'p Pending, out: &mut Vec<u8>) -> &'p [u8] {
     }
     if !pending.body.is_empty() {
         // The rest of a body is asked for by itself: not as a new observation.
-        all.retain(|(number, _)| *number != OptionNumber::OBSERVE);
+        all.retain(|(number, _)| !matches!(*number, OptionNumber::OBSERVE | OptionNumber::BLOCK2));
         let number = u32::try_from(pending.body.len() / pending.block.bytes()).unwrap_or(u32::MAX);
         all.push((
             OptionNumber::BLOCK2,

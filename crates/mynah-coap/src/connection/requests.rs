@@ -14,7 +14,7 @@ use crate::Refusal;
 use crate::flow::{Content, Pieces, Received};
 use crate::mapping::{Resource, Selection};
 use crate::wire::link_format::{LinkWriter, links};
-use crate::wire::{Body, Code, OptionNumber, Token, content_format};
+use crate::wire::{BlockSize, Body, Code, OptionNumber, Token, content_format};
 
 /// What discovery tells (RFC 6690, section 4; RFC 7252, section 7.2).
 const RESOURCES: [(&str, &str); 2] =
@@ -65,6 +65,11 @@ impl ServerConnection {
     ) -> Result<Option<Command<'b>>, Refusal> {
         if let Some(echo) = exchange.asked.echo {
             self.hear_echo(echo);
+        }
+        let blocks = [exchange.asked.block1, exchange.asked.block2];
+        let has_bert = blocks.into_iter().flatten().any(|block| block.size == BlockSize::BERT);
+        if has_bert && exchange.carrier != Carrier::Reliable {
+            return Err(Refusal::BlockSize);
         }
         let resource = Resource::find(body.options)?;
         check_method(&resource, body.code)?;
@@ -118,10 +123,6 @@ impl ServerConnection {
         let Some(block) = exchange.asked.block1 else { return Ok(Some(None)) };
         if block.number == 0 && !block.more {
             return Ok(Some(None));
-        }
-        let is_bert = block.size == crate::wire::BlockSize::BERT;
-        if is_bert && exchange.carrier != Carrier::Reliable {
-            return Err(Refusal::Option(OptionNumber::BLOCK1));
         }
         let config = self.stack.config.clone();
         let patience = config.exchange_lifetime();

@@ -168,6 +168,7 @@ fn strip_25(mut bytes: &[u8]) -> (usize, &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::String;
     use proptest::prelude::*;
 
     fn topic(segments: &[&str]) -> Result<Option<Vec<u8>>, Refusal> {
@@ -230,13 +231,13 @@ mod tests {
 
         #[test]
         fn paths_survive_the_round_trip(segments in proptest::collection::vec("([a%2350BFE/+#.]|25|2E|2F|%){0,9}", 1..4)) {
-            let Ok(Some(topic)) = topic_of_segments(segments.iter().map(|s| s.as_bytes())) else { return Ok(()) };
+            let Ok(Some(topic)) = topic_of_segments(segments.iter().map(String::as_bytes)) else { return Ok(()) };
             let Ok(topic) = Topic::new(&topic) else {
                 prop_assert!(topic.is_empty());
                 return Ok(());
             };
             let back: Vec<_> = uri_path(topic).map(Cow::into_owned).collect();
-            prop_assert!(back.iter().map(|s| &**s).eq(segments.iter().map(|s| s.as_bytes())));
+            prop_assert!(back.iter().map(|s| &**s).eq(segments.iter().map(String::as_bytes)));
         }
     }
 }

@@ -35,6 +35,7 @@ fn values_are_set_read_and_cleared() {
     assert!(published.iter().all(|message| message.header().class == Class::AtLeastOnce));
 }
 
+//= rfc7252 [5.8.2-1]
 #[test]
 fn events_are_no_values() {
     let mut world = World::fair();
@@ -47,7 +48,7 @@ fn events_are_no_values() {
 }
 
 /// Every request is carried out once and answered, whatever the network does.
-//= rfc7252 [4.2-4] [4.5-3]
+//= rfc7252 [4.2-4] [4.5-2] [5.2.2-4]
 #[test]
 fn requests_are_carried_out_once_in_foul_weather() {
     let mut failures = 0;
@@ -79,6 +80,7 @@ fn requests_are_carried_out_once_in_foul_weather() {
     assert!(failures <= 20, "{failures} of 300");
 }
 
+//= rfc7252 [4.6-1]
 #[test]
 fn large_bodies_go_both_ways_in_blocks_in_foul_weather() {
     let mut whole = 0;
@@ -128,7 +130,7 @@ fn a_stream_is_whole_in_foul_weather() {
 }
 
 /// State mode: what comes last is the state, and everything that comes is newer than what came before.
-//= rfc7641 [4.4-2] [1.3-1]
+//= rfc7641 [1.3-1] [3.4-1] [4.4-2]
 #[test]
 fn an_observer_ends_with_the_last_state_in_foul_weather() {
     let mut complete = 0;

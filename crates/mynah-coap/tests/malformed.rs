@@ -58,6 +58,8 @@ fn named(datagram: &str) -> String {
 }
 
 /// Who sends what is wrong is served as before when it sends what is right.
+//= rfc7252 [5.4.1-3] [5.8-1]
+//= rfc7959 [2.2-2]
 #[test]
 fn datagrams_have_their_answers_and_cost_nothing_else() {
     let cases = cases("udp.toml");

@@ -48,7 +48,7 @@ pub(crate) const GET_A: &str = "41 01 1234 77 b174 0161";
 /// PUT /t/a with the payload `1`.
 pub(crate) const PUT_A: &str = "41 03 2345 77 b174 0161 ff31";
 
-//= rfc7252 [4.2-5] [5.2.1-1] [5.3.2-1]
+//= rfc7252 [4.2-5] [5.2.1-1] [5.3.1-1]
 #[test]
 fn an_answer_is_in_the_acknowledgement() {
     let mut server = Server::trusting();
@@ -62,7 +62,7 @@ fn an_answer_is_in_the_acknowledgement() {
     assert_eq!(server.opens, 1);
 }
 
-//= rfc7252 [5.2.3-1] [4.3-1]
+//= rfc7252 [5.2.3-1] [4.3-1] [4.5-3]
 #[test]
 fn an_unconfirmable_request_has_an_unconfirmable_answer() {
     let mut server = Server::trusting();
@@ -82,7 +82,7 @@ fn an_unconfirmable_request_has_an_unconfirmable_answer() {
     assert_eq!(server.published.len(), 2);
 }
 
-//= rfc7252 [4.5-1] [4.5-2] [4.5-3]
+//= rfc7252 [4.5-1] [4.5-2]
 #[test]
 fn a_request_that_comes_again_is_answered_again_and_not_carried_out() {
     let mut server = Server::trusting();
@@ -127,7 +127,7 @@ fn an_answer_that_takes_long_comes_by_itself() {
     assert_eq!(written(&mut server), [""; 0]);
 }
 
-//= rfc7252 [4.2-6] [4.2-7] [4.3-2] [4.2-8]
+//= rfc7252 [4.2-6] [4.2-7] [4.2-8] [4.3-2] [5.3.2-1]
 #[test]
 fn what_has_no_meaning_is_rejected_or_passed_over() {
     let mut server = Server::trusting();
@@ -191,7 +191,6 @@ fn who_is_not_let_in_is_told_once() {
     }
 }
 
-//= rfc7252 [4.4-1]
 #[test]
 fn numbers_of_our_own_messages_begin_anywhere_and_do_not_repeat() {
     let mut server = Server::trusting();

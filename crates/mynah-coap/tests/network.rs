@@ -129,6 +129,7 @@ impl World {
     }
 
     fn throw(&mut self, datagram: &[u8], is_to_server: bool) {
+        assert!(datagram.len() <= 1_152);
         let mut chance = |percent| self.sequence.between(1, 100) <= percent;
         if chance(self.weather.lost_percent) {
             return;

@@ -69,6 +69,7 @@ fn the_first_answer_is_the_value_and_what_follows_has_its_token() {
     assert_eq!(got, [b"2", b"3"]);
 }
 
+//= rfc7641 [4.2-3]
 #[test]
 fn a_topic_without_a_value_is_observed_too() {
     let mut world = World::fair();
@@ -92,7 +93,7 @@ fn a_topic_without_a_value_is_observed_too() {
     assert_eq!(world.server.subscriptions.len(), 1);
 }
 
-//= rfc7641 [4.2-2] [3.2-1]
+//= rfc7641 [3.2-1] [4.2-2]
 #[test]
 fn a_value_that_is_cleared_is_a_last_notification() {
     let mut world = World::fair();
@@ -157,6 +158,7 @@ fn what_is_sent_again_is_the_newest_state_under_a_new_number() {
     assert!(server.closed.is_none());
 }
 
+//= rfc7641 [4.5-3]
 #[test]
 fn one_observation_that_fails_leaves_the_others() {
     let mut server = observed("");
@@ -248,6 +250,7 @@ fn an_address_that_nobody_has_shown_to_be_its_own_gets_one_notification_at_a_tim
     }
 }
 
+//= rfc7959 [2.6-1]
 #[test]
 fn large_notifications_are_read_in_blocks() {
     let mut world = World::fair();
@@ -281,7 +284,6 @@ fn topic_of(envelope: &[u8]) -> String {
     topic.to_owned()
 }
 
-//= rfc8132 [2-1]
 #[test]
 fn several_topics_are_observed_by_filters() {
     let mut world = World::fair();
@@ -336,6 +338,7 @@ fn observers_are_told_when_the_broker_stops() {
     assert_eq!(server.closed.unwrap().reason, Reason::ShuttingDown);
 }
 
+//= rfc7641 [4.1-4]
 #[test]
 fn observations_of_one_peer_are_bounded() {
     let config = CoapConfig { amplification_max: 0, observations_max: 2, ..CoapConfig::default() };

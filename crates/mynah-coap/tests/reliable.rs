@@ -263,6 +263,7 @@ fn a_client_works_over_every_reliable_transport() {
     }
 }
 
+//= rfc8323 [7.4-1]
 #[test]
 fn a_peer_that_is_silent_is_asked_and_then_given_up() {
     let mut server = greeted();

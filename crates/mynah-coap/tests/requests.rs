@@ -207,7 +207,6 @@ fn resources_are_discovered_and_selected() {
     assert_eq!(world.ask(post).code, Code::METHOD_NOT_ALLOWED);
 }
 
-//= rfc7967 [2-1]
 #[test]
 fn who_wants_no_answer_gets_none() {
     let mut server = Server::trusting();
@@ -221,7 +220,6 @@ fn who_wants_no_answer_gets_none() {
     assert_eq!(tell(&mut server, at(0), "40 05 0003 b174 0161 d1ea02")[0][..8], *"60850003");
 }
 
-//= rfc9175 [2.4-1] [2.4-2]
 #[test]
 fn a_stranger_gets_nothing_large_before_it_has_repeated_what_it_was_told() {
     let mut server = Server::new(CoapConfig::default(), Transport::Datagram);

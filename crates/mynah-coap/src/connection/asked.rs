@@ -149,7 +149,6 @@ mod tests {
     }
 
     //= rfc7252 [5.7.2-1] [5.10.2-1]
-    //= rfc8768 [3-1]
     #[test]
     fn this_is_no_proxy() {
         assert_eq!(judge(&[(OptionNumber::PROXY_URI, b"coap://x/")]).unwrap_err(), Refusal::Proxy);

@@ -72,7 +72,9 @@ pub(super) fn admittance(
     let mode = mode(written, protocol, (address, open), has_users, identity_from)?;
     Ok(Admittance {
         anonymous: matches!(mode, AuthMode::Anonymous | AuthMode::None),
-        passwords: matches!(mode, AuthMode::Anonymous | AuthMode::Password) && has_users && protocol != Protocol::Coap,
+        passwords: matches!(mode, AuthMode::Anonymous | AuthMode::Password)
+            && has_users
+            && protocol != Protocol::Coap,
         plaintext_auth: plaintext_auth(written, open)?,
         identity_from,
         tenant: tenant(written, document)?,
@@ -151,7 +153,9 @@ fn coap_mode(
             "{address} is open to the network, and its peers say nothing of who they are: set auth = \"none\" if that is \
              meant, and let rules say what `anonymous` may do"
         )),
-        AuthMode::Password => wrong("CoAP has no passwords: set auth = \"none\", or ask for certificates".to_owned()),
+        AuthMode::Password => {
+            wrong("CoAP has no passwords: set auth = \"none\", or ask for certificates".to_owned())
+        }
         AuthMode::Certificate if identity_from.is_none() => wrong(
             "no certificate says who a peer is: set client_certificates, client_ca and identity_from under \
              listener.tls"

@@ -82,7 +82,9 @@ impl Coap {
             amplification_max: *self.amplification_max.get_ref(),
             ..CoapConfig::default()
         };
-        config.validate().map_err(|error| Wrong { span: self.span_of(error.name), message: error.to_string() })?;
+        config
+            .validate()
+            .map_err(|error| Wrong { span: self.span_of(error.name), message: error.to_string() })?;
         Ok(config)
     }
 

@@ -4,6 +4,8 @@
 // A body has to stop at the first thing that is not as it says.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod coap_connection;
+mod coap_wire;
 mod corpus;
 mod filters_index;
 mod http_paths;
@@ -16,6 +18,8 @@ pub mod seeds;
 mod stomp;
 mod websocket;
 
+pub use coap_connection::coap_connection;
+pub use coap_wire::coap_wire;
 pub use corpus::{Corpus, Input};
 pub use filters_index::filters_index;
 pub use http_paths::http_paths;
@@ -36,7 +40,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 10] = [
     Target { name: "mqtt_wire", body: mqtt_wire },
     Target { name: "mqtt_connection", body: mqtt_connection },
     Target { name: "mqtt_client", body: mqtt_client },
@@ -45,4 +49,6 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "http_paths", body: http_paths },
     Target { name: "stomp", body: stomp },
     Target { name: "websocket", body: websocket },
+    Target { name: "coap_wire", body: coap_wire },
+    Target { name: "coap_connection", body: coap_connection },
 ];

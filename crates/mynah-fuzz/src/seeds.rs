@@ -35,6 +35,17 @@ struct Case {
     sends: Vec<String>,
 }
 
+#[derive(Deserialize)]
+struct CoapCases {
+    case: Vec<CoapCase>,
+}
+
+/// What a client of CoAP sends that is wrong, all in one.
+#[derive(Deserialize)]
+struct CoapCase {
+    sends: String,
+}
+
 impl Folders {
     /// The folders of the workspace that this program was built in.
     #[must_use]
@@ -89,9 +100,31 @@ impl Folders {
             "mqtt_bridge" => self.packets()?.iter().flat_map(|packet| bridge_seeds(packet)).collect(),
             "http_paths" => HTTP_SEEDS.iter().map(|seed| seed.to_vec()).collect(),
             "stomp" => stomp_seeds(),
+            "coap_wire" => {
+                self.coap_cases()?.iter().flat_map(|(kind, bytes)| coap_seeds(*kind, bytes)).collect()
+            }
+            "coap_connection" => {
+                self.coap_cases()?.iter().flat_map(|(kind, bytes)| coap_scripts(*kind, bytes)).collect()
+            }
             "websocket" => WEBSOCKET_SEEDS.iter().map(|seed| seed.to_vec()).collect(),
             _ => Vec::new(),
         })
+    }
+
+    /// What is sent in the cases of CoAP: over which transport, and the bytes.
+    fn coap_cases(&self) -> Result<Vec<(u8, Input)>> {
+        let mut all = Vec::new();
+        for (kind, name) in ["udp.toml", "tcp.toml", "websocket.toml"].into_iter().enumerate() {
+            let file = self.root.join("vectors/coap").join(name);
+            let wrong = |what: &str| invalid(format!("{}: {what}", file.display()));
+            let cases: CoapCases =
+                toml::from_str(&fs::read_to_string(&file)?).map_err(|error| wrong(error.message()))?;
+            for case in cases.case {
+                // There are three.
+                all.push((kind as u8, from_hex(&case.sends).ok_or_else(|| wrong(&case.sends))?));
+            }
+        }
+        Ok(all)
     }
 
     /// The packets of the golden vectors.
@@ -150,6 +183,27 @@ fn connection_seeds(packet: &[u8]) -> Vec<Input> {
         }
     }
     seeds
+}
+
+/// Bytes for the decoder of their transport, and what follows the token of a datagram as options.
+fn coap_seeds(kind: u8, bytes: &[u8]) -> Vec<Input> {
+    let mut seeds = vec![[&[kind], bytes].concat()];
+    if let Some(options) = bytes.get(4..).filter(|_| kind == 0) {
+        seeds.extend([3, 4, 5, 6].map(|what| [&[what], options].concat()));
+    }
+    seeds
+}
+
+/// Bytes as one act of an association that observes a topic, with deliveries and time after it.
+fn coap_scripts(kind: u8, bytes: &[u8]) -> Vec<Input> {
+    let Ok(len @ ..96) = u8::try_from(bytes.len()) else { return Vec::new() };
+    let observe: &[u8] = &[0x41, 1, 0, 1, 0x77, 0x60, 0x51, b't', 1, b'a'];
+    let act = |bytes: &[u8]| [&[0, bytes.len() as u8], bytes].concat();
+    // Deliver, wait, answer what is held, deliver, wait.
+    let after = [3, 1, 5, b'h', 1, 4, 2, 3, 0, 3, b'x', 1, 9, 1, 9];
+    let before = if kind == 0 { act(observe) } else { Vec::new() };
+    let seed = |flags: u8| [&[kind, flags], &before[..], &[0, len], bytes, &after].concat();
+    [0, 1, 2].map(seed).into()
 }
 
 /// A packet for a client of each version that was let in and has something in flight.

@@ -10,6 +10,7 @@ mod audit;
 mod buffers;
 mod caller;
 mod clock;
+mod datagrams;
 mod entrance;
 mod error;
 mod layers;

@@ -1,10 +1,13 @@
 //! A worker: one thread, one epoll, one engine. Everything of its connections happens in its turns.
 
+mod associations;
+
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mio::net::UdpSocket;
 use mio::{Events, Poll, Token};
 use mynah_core::WorkerId;
 use mynah_engine::websocket::CloseCode;
@@ -17,6 +20,7 @@ use crate::audit;
 use crate::buffers::Buffers;
 use crate::caller::Caller;
 use crate::clock::Clock;
+use crate::datagrams::Ports;
 use crate::entrance::Entrance;
 use crate::lingering::{LINGERING_MAX, Lingering};
 use crate::mailbox::{Letter, Mailbox, Verification};
@@ -43,7 +47,9 @@ const EVENTS_PER_TURN: usize = 1_024;
 const HELD_BACK: Duration = Duration::from_millis(1);
 
 const WAKE: Token = Token(usize::MAX);
-/// Listeners have the tokens from here on.
+/// Sockets for datagrams have the tokens from here on.
+const FIRST_PORT: usize = usize::MAX - (1 << 15);
+/// Listeners have the tokens before them.
 const FIRST_LISTENER: usize = usize::MAX - (1 << 16);
 /// Sockets that linger have the tokens before them.
 const FIRST_LINGERING: usize = FIRST_LISTENER - LINGERING_MAX;
@@ -54,6 +60,8 @@ pub(crate) struct Parts {
     pub(crate) poll: Poll,
     pub(crate) mailboxes: Arc<[Arc<Mailbox>]>,
     pub(crate) acceptor: Acceptor,
+    /// This worker's sockets for datagrams, with the numbers of their listeners.
+    pub(crate) datagrams: Vec<(UdpSocket, u16)>,
     /// By the number of their listener.
     pub(crate) entrances: Arc<[Arc<Entrance>]>,
     pub(crate) verifier: Option<Verifier>,
@@ -68,6 +76,7 @@ pub(crate) struct Worker {
     poll: Poll,
     mailboxes: Arc<[Arc<Mailbox>]>,
     acceptor: Acceptor,
+    ports: Ports,
     entrances: Arc<[Arc<Entrance>]>,
     verifier: Option<Verifier>,
     recorder: Option<Recorder>,
@@ -96,13 +105,19 @@ pub(crate) const fn listener_token(place: usize) -> Token {
 }
 
 impl Worker {
-    pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { engine, poll, mailboxes, acceptor, entrances, verifier, recorder, clock, grace } = parts;
-        Self {
+    pub(crate) fn new(parts: Parts) -> io::Result<Self> {
+        let Parts { engine, poll, mailboxes, acceptor, datagrams, entrances, .. } = parts;
+        let Parts { verifier, recorder, clock, grace, .. } = parts;
+        let mut ports = Ports::default();
+        for (socket, listener) in datagrams {
+            ports.watch(poll.registry(), socket, listener, |place| Token(FIRST_PORT + place))?;
+        }
+        Ok(Self {
             engine,
             poll,
             mailboxes,
             acceptor,
+            ports,
             entrances,
             verifier,
             recorder,
@@ -115,7 +130,7 @@ impl Worker {
             letters: Vec::new(),
             answers_waited: 0,
             stop_at: None,
-        }
+        })
     }
 
     /// Takes turns until the worker is told to stop and everybody has gone or the grace is over. Returns whether
@@ -200,6 +215,10 @@ impl Worker {
             if token == WAKE.0 {
                 continue;
             }
+            if token >= FIRST_PORT {
+                self.ports.note_ready(token - FIRST_PORT, event.is_readable(), event.is_writable());
+                continue;
+            }
             if token >= FIRST_LISTENER {
                 self.acceptor.note_ready(token - FIRST_LISTENER);
                 continue;
@@ -249,6 +268,7 @@ impl Worker {
         self.accept(now);
         if !self.is_held_back() {
             self.read_ready(now);
+            self.read_datagrams(now);
         }
         if self.engine.deadline().is_some_and(|deadline| deadline <= now) {
             self.engine.handle_time(now);
@@ -260,8 +280,10 @@ impl Worker {
         }
         self.flush(now);
         self.carry_out(now)?;
+        self.send_datagrams();
         self.send_parcels()?;
         more |= self.engine.is_dirty() || !self.ready.is_empty() || self.acceptor.is_ready();
+        more |= self.ports.is_ready();
         Ok(more)
     }
 
@@ -451,6 +473,9 @@ impl Worker {
 
     fn flush_connection(&mut self, now: Instant, id: ConnectionId) {
         let (Some(socket), Some(outbound)) = (self.sockets.get(id), self.engine.outbound(id)) else { return };
+        if let Transport::Datagrams(place, peer) = socket.transport {
+            return self.take_datagrams(id, place, peer);
+        }
         let written = if outbound.is_empty() {
             Ok(Output { count: 0, more: false })
         } else {
@@ -566,6 +591,9 @@ impl Worker {
     /// Closes a connection's socket; `lingers` if its peer may be sending at this moment.
     fn drop_connection(&mut self, now: Instant, id: ConnectionId, lingers: bool) {
         let Some(mut socket) = self.sockets.remove(id) else { return };
+        if let Transport::Datagrams(place, peer) = socket.transport {
+            return self.ports.forget(place, peer);
+        }
         socket.unwatch(self.poll.registry());
         let code = if self.stop_at.is_some() { CloseCode::GOING_AWAY } else { CloseCode::NORMAL };
         if let Some(stream) = socket.transport.close(code, &mut self.buffers).filter(|_| lingers) {

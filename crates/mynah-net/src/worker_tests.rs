@@ -54,12 +54,14 @@ fn workers(count: u16, entrance: Entrance) -> Vec<Worker> {
             poll,
             mailboxes,
             acceptor,
+            datagrams: Vec::new(),
             entrances,
             verifier: None,
             recorder: None,
             clock,
             grace,
         })
+        .unwrap()
     };
     polls.into_iter().enumerate().map(worker).collect()
 }

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::http::Extensions;
 use mynah_admin::{MetricsSource, Readiness, Snapshot, StoreCounts};
+use mynah_coap::framing::Transport;
+use mynah_coap::{Coap, CoapConfig};
 use mynah_core::SHARDS;
 use mynah_core::rules::Rules;
 use mynah_engine::{Changed, Shared};
@@ -316,6 +318,7 @@ fn start_server(
     let http = Http::new(settings.http).map_err(|error| Complaint::Other(error.to_string()))?;
     let http: Arc<dyn mynah_stack::Protocol> = Arc::new(http);
     let stomp: Arc<dyn mynah_stack::Protocol> = Arc::new(Stomp::new(settings.stomp, epoch()));
+    let coap = coap(settings.coap)?;
     let (mut listeners, mut sockets, mut served) = (Vec::new(), Vec::new(), Vec::new());
     for listener in &settings.listeners {
         if listener.protocol.has_sockets() {
@@ -329,9 +332,19 @@ fn start_server(
         let protocol = match listener.protocol {
             Protocol::Mqtt => listener.profile.as_ref().and_then(|name| profiles.get(name)).unwrap_or(&mqtt),
             Protocol::Stomp => &stomp,
+            Protocol::Coap if matches!(listener.address, Address::Datagrams(_)) => &coap.0,
+            Protocol::Coap => &coap.1,
             Protocol::Http => &http,
             Protocol::Management => continue,
         };
+        if listener.protocol != Protocol::Http {
+            sockets.push(Socketed {
+                listener: listeners.len() as u16,
+                address: listener.address.clone(),
+                mode: listener.mode,
+                entrance: listener.entrance.clone(),
+            });
+        }
         served.push(listener);
         listeners.push(mynah_engine::Listener {
             name: listener.name.clone(),
@@ -373,6 +386,16 @@ fn start_server(
         told(served[usize::from(local.listener)], Some(local.address.clone()));
     }
     Ok((server, store))
+}
+
+/// CoAP over datagrams and over streams.
+fn coap(
+    config: CoapConfig,
+) -> Result<(Arc<dyn mynah_stack::Protocol>, Arc<dyn mynah_stack::Protocol>), Complaint> {
+    let datagrams = Coap::new(config, Transport::Datagram, [seed(), seed()])
+        .map_err(|error| Complaint::Other(error.to_string()))?;
+    let streams = datagrams.over(Transport::Stream);
+    Ok((Arc::new(datagrams), Arc::new(streams)))
 }
 
 /// Where the connections of a bridge come in.

@@ -11,7 +11,7 @@ use mynah_stack::{
     Outcome, Protocol, SessionRequest, Step,
 };
 
-const LAYOUT: Layout = Layout { id: 9, version: 1 };
+pub(crate) const LAYOUT: Layout = Layout { id: 9, version: 1 };
 
 /// The first byte names a session, so that connections move between workers; a `q` after it ends the connection, and
 /// an `x` is a violation.

@@ -11,6 +11,7 @@ use mynah_model::Limits;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::coap::Coap;
 use super::ldap::Directory;
 use super::mqtt::{Mqtt, Profile};
 use super::others::{HookTable, Jwt};
@@ -32,6 +33,7 @@ pub(super) struct Document {
     pub(super) limits: LimitsTable,
     pub(super) mqtt: Mqtt,
     pub(super) profile: BTreeMap<String, Profile>,
+    pub(super) coap: Coap,
     pub(super) http: Http,
     pub(super) stomp: Stomp,
     pub(super) log: Log,
@@ -149,6 +151,7 @@ pub(super) enum Direction {
 #[serde(rename_all = "lowercase")]
 pub(super) enum Transport {
     Tcp,
+    Udp,
     WebSocket,
 }
 
@@ -237,6 +240,7 @@ pub(super) enum TlsVersion {
 pub(super) enum Protocol {
     Mqtt,
     Stomp,
+    Coap,
     Http,
     Management,
 }
@@ -246,6 +250,7 @@ pub(super) enum Protocol {
 #[serde(rename_all = "lowercase")]
 pub(super) enum AuthMode {
     Anonymous,
+    None,
     Password,
     Certificate,
 }

@@ -29,9 +29,14 @@ pub(super) fn entrance(
     folder: &Path,
 ) -> Result<Entrance, Wrong> {
     let websocket = websocket(written, protocol)?;
+    if let (Address::Datagrams(_), Some(tls)) = (address, &written.tls) {
+        return Err(Wrong::at(tls, "TLS is for transport = \"tcp\""));
+    }
     let alpn = match protocol {
-        Protocol::Mqtt | Protocol::Stomp if websocket.is_none() => protocol.name().as_bytes(),
-        Protocol::Mqtt | Protocol::Stomp | Protocol::Http | Protocol::Management => HTTP,
+        Protocol::Mqtt | Protocol::Stomp | Protocol::Coap if websocket.is_none() => {
+            protocol.name().as_bytes()
+        }
+        Protocol::Mqtt | Protocol::Stomp | Protocol::Coap | Protocol::Http | Protocol::Management => HTTP,
     };
     let tls = written.tls.as_ref().map(|tls| self::tls(tls, alpn, folder)).transpose()?;
     Ok(Entrance { proxies: proxies(written, protocol, address)?, tls, websocket })

@@ -7,7 +7,7 @@ use mynah_engine::websocket::SubProtocol;
 use mynah_net::{Address, Entrance};
 
 use super::auth::{Admittance, admittance};
-use super::document::{self, Document, Durability};
+use super::document::{self, Document, Durability, Transport};
 use super::entrance::entrance;
 use super::settings::Wrong;
 
@@ -37,18 +37,20 @@ pub(crate) struct Listener {
 pub(crate) enum Protocol {
     Mqtt,
     Stomp,
+    Coap,
     Http,
     Management,
 }
 
 impl Protocol {
-    pub(super) const ALL: [Self; 4] = [Self::Mqtt, Self::Stomp, Self::Http, Self::Management];
+    pub(super) const ALL: [Self; 5] = [Self::Mqtt, Self::Stomp, Self::Coap, Self::Http, Self::Management];
 
     /// The protocol's name in the configuration.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Mqtt => "mqtt",
             Self::Stomp => "stomp",
+            Self::Coap => "coap",
             Self::Http => "http",
             Self::Management => "management",
         }
@@ -59,8 +61,17 @@ impl Protocol {
         match self {
             Self::Mqtt => 1883,
             Self::Stomp => 61613,
+            Self::Coap => 5683,
             Self::Http => 8080,
             Self::Management => 9090,
+        }
+    }
+
+    /// An address at which it is spoken over what usually carries it.
+    const fn at(self, address: SocketAddr) -> Address {
+        match self {
+            Self::Coap => Address::Datagrams(address),
+            Self::Mqtt | Self::Stomp | Self::Http | Self::Management => Address::Inet(address),
         }
     }
 
@@ -70,13 +81,13 @@ impl Protocol {
             Self::Mqtt => vec![SubProtocol::binary("mqtt")],
             // Browsers send text.
             Self::Stomp => ["v12.stomp", "v11.stomp", "v10.stomp"].map(SubProtocol::either).into(),
-            Self::Http | Self::Management => Vec::new(),
+            Self::Coap | Self::Http | Self::Management => Vec::new(),
         }
     }
 
     /// Whether its connections are sockets of the workers; the others are links of the web server.
     pub(crate) const fn has_sockets(self) -> bool {
-        matches!(self, Self::Mqtt | Self::Stomp)
+        matches!(self, Self::Mqtt | Self::Stomp | Self::Coap)
     }
 }
 
@@ -87,7 +98,7 @@ pub(super) fn listeners(document: &Document, folder: &Path, wrongs: &mut Vec<Wro
         let listener = |protocol: Protocol| Listener {
             name: protocol.name().to_owned(),
             protocol,
-            address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), protocol.port()).into(),
+            address: protocol.at(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), protocol.port())),
             admittance: Admittance::local(has_users, protocol),
             profile: None,
             waits: document.store.durability == Durability::Sync,
@@ -122,6 +133,7 @@ fn listener(
     let protocol = match written.protocol {
         document::Protocol::Mqtt => Protocol::Mqtt,
         document::Protocol::Stomp => Protocol::Stomp,
+        document::Protocol::Coap => Protocol::Coap,
         document::Protocol::Http => Protocol::Http,
         document::Protocol::Management => Protocol::Management,
     };
@@ -184,7 +196,13 @@ fn address(written: &document::Listener, protocol: Protocol, folder: &Path) -> R
     }
     let wrong =
         "write an IP address and a port, such as \"127.0.0.1:1883\", \"0.0.0.0:1883\" or \"[::]:1883\"";
-    text.parse().map(Address::Inet).map_err(|_| Wrong::at(&written.address, wrong))
+    let address = text.parse().map_err(|_| Wrong::at(&written.address, wrong))?;
+    let Some(transport) = &written.transport else { return Ok(protocol.at(address)) };
+    match transport.get_ref() {
+        Transport::Udp if protocol == Protocol::Coap => Ok(Address::Datagrams(address)),
+        Transport::Udp => Err(Wrong::at(transport, "UDP is for listeners of CoAP")),
+        Transport::Tcp | Transport::WebSocket => Ok(Address::Inet(address)),
+    }
 }
 
 /// The permissions of a Unix socket.

@@ -3,6 +3,7 @@
 
 mod auth;
 mod bridges;
+mod coap;
 mod document;
 mod entrance;
 mod ldap;

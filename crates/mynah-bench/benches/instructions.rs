@@ -8,6 +8,7 @@ use std::sync::Arc;
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use mynah_bench::filters::{index, topic};
 use mynah_bench::{Broker, puback, publish, subscribe, v5};
+use mynah_core::rules::{Action, Reach, Rule, RuleFilter, Rules};
 use mynah_core::{Match, TopicIndex};
 use mynah_engine::ConnectionId;
 use mynah_model::{Class, Expiry, Instant, TenantId, Topic, WallTime};
@@ -97,11 +98,31 @@ impl OneToOne {
 }
 
 fn one_to_one(qos: u8) -> OneToOne {
-    let mut broker = Broker::default();
+    pair(Broker::default(), qos)
+}
+
+fn pair(mut broker: Broker, qos: u8) -> OneToOne {
     let (publisher, subscriber) = (broker.client("p"), broker.client("s"));
     broker.turn(&[(subscriber, &subscribe(TOPIC, qos))]);
     let messages = (1..=BATCH).flat_map(|id| publish(TOPIC, qos, id, &PAYLOAD)).collect();
     warmed(OneToOne { broker, publisher, subscriber, messages, acks: Vec::new() }, qos)
+}
+
+/// The same under rules that let each publish and see its own topics, and the one that is published to.
+fn ruled(qos: u8) -> OneToOne {
+    let filters: Vec<_> = ["own/%c/#", TOPIC].into_iter().flat_map(RuleFilter::new).collect();
+    assert_eq!(filters.len(), 2);
+    let actions = vec![Action::Publish, Action::Subscribe];
+    let rule = Rule { actions, allow: Reach::Filters(filters), ..Rule::default() };
+    pair(Broker::with_rules(Arc::new(Rules::new(vec![rule]))), qos)
+}
+
+/// The same while somebody watches what happens and who is here.
+fn watched(qos: u8) -> OneToOne {
+    let mut broker = Broker::default();
+    let watcher = broker.client("w");
+    broker.turn(&[(watcher, &subscribe("$events/#", 0)), (watcher, &subscribe("$presence/#", 0))]);
+    pair(broker, qos)
 }
 
 fn warmed(mut pair: OneToOne, qos: u8) -> OneToOne {
@@ -128,6 +149,10 @@ fn one_to_one_v5(qos: u8) -> OneToOne {
 #[library_benchmark]
 #[bench::qos0(one_to_one(0))]
 #[bench::qos1(one_to_one(1))]
+#[bench::ruled_qos0(ruled(0))]
+#[bench::ruled_qos1(ruled(1))]
+#[bench::watched_qos0(watched(0))]
+#[bench::watched_qos1(watched(1))]
 #[bench::v5_qos0(one_to_one_v5(0))]
 #[bench::v5_qos1(one_to_one_v5(1))]
 fn turn_of_25(mut pair: OneToOne) -> OneToOne {

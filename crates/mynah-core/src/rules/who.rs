@@ -38,31 +38,31 @@ pub enum Certificate {
 
 /// An address of the internet: of version 6, or one of version 4 in the form `::ffff:0:0/96`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Address(u128);
+pub struct Address(Ipv6Addr);
 
 impl Address {
     /// An address of version 4.
     #[must_use]
     pub const fn v4(bits: u32) -> Self {
-        Self(0xFFFF_0000_0000 | bits as u128)
+        Self::v6(0xFFFF_0000_0000 | bits as u128)
     }
 
     /// An address of version 6.
     #[must_use]
     pub const fn v6(bits: u128) -> Self {
-        Self(bits)
+        Self(Ipv6Addr::from_bits(bits))
     }
 
     /// Whether only this machine can have it.
     #[must_use]
     pub const fn is_loopback(self) -> bool {
-        Ipv6Addr::from_bits(self.0).to_canonical().is_loopback()
+        self.0.to_canonical().is_loopback()
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Ipv6Addr::from_bits(self.0).to_canonical().fmt(f)
+        self.0.to_canonical().fmt(f)
     }
 }
 
@@ -77,7 +77,7 @@ impl Network {
     /// The addresses of version 4 whose first `len` bits are those of `bits`; `len` is at most 32.
     #[must_use]
     pub const fn v4(bits: u32, len: u8) -> Self {
-        Self::new(Address::v4(bits).0, if len < 32 { 96 + len } else { 128 })
+        Self::new(Address::v4(bits).bits(), if len < 32 { 96 + len } else { 128 })
     }
 
     /// The addresses of version 6 whose first `len` bits are those of `bits`; `len` is at most 128.
@@ -93,7 +93,7 @@ impl Network {
     /// Whether an address is in it.
     #[must_use]
     pub const fn contains(self, address: Address) -> bool {
-        masked(address.0, self.len) == self.first
+        masked(address.bits(), self.len) == self.first
     }
 
     pub(super) const fn len(self) -> u8 {
@@ -112,7 +112,7 @@ pub(super) const fn masked(bits: u128, len: u8) -> u128 {
 
 impl Address {
     pub(super) const fn bits(self) -> u128 {
-        self.0
+        self.0.to_bits()
     }
 }
 

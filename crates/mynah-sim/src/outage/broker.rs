@@ -114,7 +114,8 @@ impl Broker {
 
     /// Whether nothing is under way between engines.
     pub(super) fn is_quiet(&self) -> bool {
-        self.letters.values().all(VecDeque::is_empty)
+        let is_written = |engine: &Engine| engine.changes() == 0;
+        self.letters.values().all(VecDeque::is_empty) && self.engines.iter().all(is_written)
     }
 
     /// A client connects to some engine.

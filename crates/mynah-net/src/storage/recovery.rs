@@ -349,8 +349,7 @@ mod tests {
 
     /// Stores changes of the queue `q` and closes the store.
     fn store(folder: &std::path::Path, wall: Wall, changes: &[QueueChange<'_>]) {
-        let (store, _) =
-            Store::open(StoreOptions::new(folder.into()), &mut |_| ControlFlow::Continue(())).unwrap();
+        let (store, _) = Store::open(StoreOptions::new(folder), &mut |_| ControlFlow::Continue(())).unwrap();
         let producer = store.producer(Box::new(|| ()));
         let mut batch = producer.batch();
         let mut records = Records::new(wall);
@@ -369,7 +368,7 @@ mod tests {
     fn read(folder: &std::path::Path, wall: Wall) -> Recovery {
         let mut recovery = Recovery::new(wall);
         let take = &mut |item: Item<'_>| recovery.take(item, &mut |_, _| ());
-        drop(Store::open(StoreOptions::new(folder.into()), take).unwrap());
+        drop(Store::open(StoreOptions::new(folder), take).unwrap());
         recovery
     }
 

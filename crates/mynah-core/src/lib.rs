@@ -14,6 +14,8 @@
 //!   explicit data.
 //! * [`Text`]: a filter that the index and a session share.
 //! * [`RetainedStore`]: the last value of each topic, walked in topic order by a [`Cursor`].
+//! * [`exchange`]: where messages go that are published to a name with a routing key.
+//! * [`selector`]: which of a queue's messages a consumer wants.
 //! * [`rules`]: who may do what where. [`rules::Rules`] are resolved to each peer's [`rules::Rights`].
 //! * [`Counters`]: what one worker counts and others read.
 #![no_std]
@@ -21,6 +23,7 @@
 extern crate alloc;
 
 pub mod counters;
+pub mod exchange;
 mod generation;
 mod hash;
 mod index;
@@ -31,6 +34,7 @@ mod refs;
 mod retained;
 mod route;
 pub mod rules;
+pub mod selector;
 mod session;
 mod sessions;
 mod shares;

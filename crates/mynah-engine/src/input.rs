@@ -132,6 +132,7 @@ impl Engine {
             Command::Open(open) => self.open(now, id, open),
             Command::Authenticate(exchange) => self.authenticate(now, id, *exchange),
             Command::Queue(command) => self.queue_command(now, id, command),
+            Command::Prepared(mut prepared) => self.execute(now, id, prepared.command()),
         }
     }
 }

@@ -9,6 +9,7 @@ extern crate alloc;
 
 mod class;
 mod condition;
+pub mod dotted;
 mod filter;
 mod identity;
 mod lease;
@@ -30,9 +31,9 @@ pub use lease::{Credit, CreditChange, Death, DeathReason, LeaseSettlement};
 pub use limits::{Limits, ShareStrategy};
 pub use message::{Header, Layout, Message, MessageView, PRIORITY_DEFAULT};
 pub use properties::{Properties, ReadPair, UserProperties};
-pub use property_value::{PropertyValue, ShowCompound};
+pub use property_value::{Argument, PropertyValue, ShowCompound};
 pub use queue::{
-    DeadLetter, ExchangeKind, ExchangeSettings, Overflow, QueueSettings, StreamOffset, StreamSettings,
+    DeadLetter, ExchangeKind, ExchangeSettings, HashOn, Overflow, QueueSettings, StreamOffset, StreamSettings,
 };
 pub use reason::Reason;
 pub use session::{DeliveryId, Expiry, RetainHandling, SubscriptionId, SubscriptionOptions, Will};

@@ -1,5 +1,6 @@
-//! Values of user properties: text in most protocols, typed in those of AMQP and in selectors.
+//! Values of user properties and arguments: text in most protocols, typed in those of AMQP and in selectors.
 
+use alloc::boxed::Box;
 use core::fmt::{self, Write};
 
 use crate::WallTime;
@@ -106,6 +107,38 @@ impl Eq for PropertyValue<'_> {}
 impl<'m> From<&'m str> for PropertyValue<'m> {
     fn from(text: &'m str) -> Self {
         Self::Text(text)
+    }
+}
+
+/// A [`PropertyValue`] that is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Argument {
+    /// Nothing.
+    Null,
+    /// A truth value.
+    Bool(bool),
+    /// An integer.
+    Integer(i64),
+    /// A floating-point number.
+    Float(f64),
+    /// Text, or what is spelled as text.
+    Text(Box<str>),
+    /// Bytes.
+    Binary(Box<[u8]>),
+}
+
+impl Argument {
+    /// Whether a message's property has this value.
+    #[must_use]
+    pub fn equals(&self, value: PropertyValue<'_>) -> bool {
+        match self {
+            Self::Null => value == PropertyValue::Null,
+            Self::Bool(this) => value == PropertyValue::Bool(*this),
+            Self::Integer(this) => value == PropertyValue::Signed(*this),
+            Self::Float(this) => value == PropertyValue::Float(*this),
+            Self::Text(this) => value == PropertyValue::Text(this),
+            Self::Binary(this) => value == PropertyValue::Binary(this),
+        }
     }
 }
 

@@ -115,6 +115,43 @@ pub struct ExchangeSettings {
     pub internal: bool,
     /// The exchange that gets what this one has nobody for.
     pub alternate: Option<Box<[u8]>>,
+    /// Whether it was declared as one that delays. Any message may be delayed, whatever it goes to: this only tells
+    /// declarations apart.
+    pub delayed: bool,
+    /// What an [`ExchangeKind::ConsistentHash`] goes by.
+    pub hash_on: HashOn,
+}
+
+impl ExchangeSettings {
+    /// A durable exchange of a kind.
+    #[must_use]
+    pub const fn durable(kind: ExchangeKind) -> Self {
+        Self {
+            kind,
+            durable: true,
+            auto_delete: false,
+            internal: false,
+            alternate: None,
+            delayed: false,
+            hash_on: HashOn::Key,
+        }
+    }
+}
+
+/// What of a message an exchange hashes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum HashOn {
+    /// The routing key.
+    #[default]
+    Key,
+    /// The user property of this name.
+    Property(Box<str>),
+    /// The message id.
+    MessageId,
+    /// The correlation.
+    Correlation,
+    /// When the message was created.
+    Created,
 }
 
 /// How an exchange routes.

@@ -217,6 +217,7 @@ fn seen_in(command: &Command<'_>) -> Option<Seen> {
         | Command::Authenticate(_)
         | Command::Read(_)
         | Command::PublishIf(_)
-        | Command::Queue(_) => return None,
+        | Command::Queue(_)
+        | Command::Prepared(_) => return None,
     })
 }

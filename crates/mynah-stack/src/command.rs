@@ -3,6 +3,7 @@
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use mynah_model::{
     Condition, DeliveryId, Expiry, Filter, Header, MessageView, Reason, SubscriptionOptions, Topic, Will,
@@ -42,6 +43,15 @@ pub enum Command<'b> {
     Read(Topic<'b>),
     /// Something about named queues.
     Queue(QueueCommand<'b>),
+    /// A command that cannot be borrowed from what the peer sent.
+    Prepared(Box<dyn Prepared>),
+}
+
+/// A command with bytes of its own: what it names is spelled otherwise on the wire, or was said before. Never one that is
+/// prepared itself. For what a peer asks seldom; a publication has its own way.
+pub trait Prepared: core::fmt::Debug {
+    /// The command. Asked for once.
+    fn command(&mut self) -> Command<'_>;
 }
 
 /// A request to be let in.
@@ -123,13 +133,16 @@ pub struct Publish<'b> {
     pub to: Destination<'b>,
     /// Whether the publisher hears of it whatever the class.
     pub confirm: bool,
+    /// How long the broker keeps the message before anybody gets it; its deadline counts from then on. The publisher is
+    /// told when it is kept.
+    pub delay: Option<Duration>,
 }
 
 impl<'b> Publish<'b> {
     /// A message for those who want its topic, confirmed as its class says.
     #[must_use]
     pub const fn new(header: Header, native: Cow<'b, [u8]>, receipt: u16) -> Self {
-        Self { header, native, receipt, to: Destination::Topic, confirm: false }
+        Self { header, native, receipt, to: Destination::Topic, confirm: false, delay: None }
     }
 }
 

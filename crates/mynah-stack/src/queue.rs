@@ -8,8 +8,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use mynah_model::{
-    Credit, CreditChange, ExchangeSettings, LeaseSettlement, PropertyValue, QueueSettings, Reason,
-    StreamOffset,
+    Argument, Credit, CreditChange, ExchangeSettings, LeaseSettlement, QueueSettings, Reason, StreamOffset,
 };
 
 use crate::Publish;
@@ -41,7 +40,7 @@ pub enum QueueCommand<'b> {
     /// Settle leases.
     Settle(SettleLeases),
     /// Do several things together or not at all.
-    Transact(Box<Transaction>),
+    Transact(Box<Transaction<'b>>),
 }
 
 /// What became of a [`QueueCommand`].
@@ -173,38 +172,6 @@ pub struct Bind<'b> {
     pub arguments: Vec<(Box<str>, Argument)>,
 }
 
-/// A [`PropertyValue`] that is kept.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Argument {
-    /// Nothing.
-    Null,
-    /// A truth value.
-    Bool(bool),
-    /// An integer.
-    Integer(i64),
-    /// A floating-point number.
-    Float(f64),
-    /// Text, or what is spelled as text.
-    Text(Box<str>),
-    /// Bytes.
-    Binary(Box<[u8]>),
-}
-
-impl Argument {
-    /// Whether a message's property has this value.
-    #[must_use]
-    pub fn equals(&self, value: PropertyValue<'_>) -> bool {
-        match self {
-            Self::Null => value == PropertyValue::Null,
-            Self::Bool(this) => value == PropertyValue::Bool(*this),
-            Self::Integer(this) => value == PropertyValue::Signed(*this),
-            Self::Float(this) => value == PropertyValue::Float(*this),
-            Self::Text(this) => value == PropertyValue::Text(this),
-            Self::Binary(this) => value == PropertyValue::Binary(this),
-        }
-    }
-}
-
 /// Names a consumer of a connection. The stack chooses the numbers; a new consumer may have the number of one that has
 /// ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -286,11 +253,11 @@ pub struct SettleLeases {
 /// Publications and settlements that are carried out together or not at all, and stored as one. Answered by
 /// [`QueueOutcome::Committed`].
 #[derive(Debug)]
-pub struct Transaction {
+pub struct Transaction<'b> {
     /// Identifies the request in its outcome.
     pub receipt: u32,
     /// What is published, in order. Their receipts mean nothing.
-    pub publications: Vec<Publish<'static>>,
+    pub publications: Vec<Publish<'b>>,
     /// What is settled.
     pub settlements: Vec<SettleLeases>,
 }

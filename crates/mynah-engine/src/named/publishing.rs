@@ -107,9 +107,10 @@ impl Lane {
 /// have their place here.
 ///
 /// # Errors
-/// There is no such exchange.
+/// There is no such exchange; or the message is to be kept before anybody gets it, which is not done.
 pub(super) fn place_of(publish: &Publish<'_>) -> Result<Option<Vec<u8>>, Reason> {
     match publish.to {
+        _ if publish.delay.is_some() => Err(Reason::PreconditionFailed),
         Destination::Topic | Destination::Exchange(b"amq.topic") => Ok(None),
         Destination::Queue => Ok(Some(address(publish.view().topic().as_bytes()))),
         Destination::Exchange(_) => Err(Reason::NotFound),

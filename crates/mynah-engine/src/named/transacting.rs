@@ -16,7 +16,7 @@ use crate::item::Item;
 use crate::journal::Then;
 
 impl Engine {
-    pub(super) fn transact(&mut self, now: Instant, id: ConnectionId, transaction: Transaction) {
+    pub(super) fn transact(&mut self, now: Instant, id: ConnectionId, transaction: Transaction<'_>) {
         let Transaction { receipt, publications, settlements } = transaction;
         let mut accepted = Vec::with_capacity(publications.len());
         for mut publish in publications {

@@ -143,6 +143,12 @@ impl NamedQueue {
         self.counted
     }
 
+    /// Whether a consumer is there, if only to settle what it holds.
+    #[must_use]
+    pub fn knows(&self, key: ConsumerKey) -> bool {
+        self.consumers.contains_key(&key)
+    }
+
     /// All who consume or hold leases, and whether they still consume.
     pub fn consumer_keys(&self) -> impl Iterator<Item = (ConsumerKey, bool)> {
         self.consumers.iter().map(|(key, consumer)| (*key, !consumer.is_cancelled))

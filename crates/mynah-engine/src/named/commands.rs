@@ -167,7 +167,7 @@ impl Engine {
             let max = self.shared.limits.subscriptions_per_session_max;
             let connection = self.lane.connections.get_mut(id).ok_or(Reason::Disconnected)?;
             let taps = connection.taps.get_or_insert_default();
-            if taps.consumers.contains_key(&consumer) {
+            if taps.consumers.get(&consumer).is_some_and(|tap| !tap.is_cancelled) {
                 return Err(Fault::new(Reason::PreconditionFailed, "there is a consumer of this number"));
             }
             if taps.consumers.len() >= max {

@@ -5,10 +5,11 @@ use mynah_core::{DropReason, SessionRef};
 use mynah_model::{Instant, Reason, Topic};
 use mynah_stack::ConsumerId;
 
-use super::request::{Asker, Fault, Reply, Request};
+use super::request::{Asker, Fault, Reply, Request, Said, Word};
 use super::{QueueNote, address};
 use crate::connections::ConnectionId;
 use crate::engine::Engine;
+use crate::inbox::Parcel;
 use crate::journal::Note;
 
 /// Filters of queues that are gone which are removed in one turn.
@@ -74,6 +75,29 @@ impl Engine {
         self.take_effects(now, queue);
         self.end_if_over(now, queue);
         self.watch_queue(queue);
+    }
+
+    /// A consumer that was cancelled need not be known any more once it holds nothing.
+    pub(super) fn forget_if_done(&mut self, asker: Asker, consumer: ConsumerId) {
+        let key = asker.consumer(consumer);
+        let Some(&queue) = self.lane.queues.consumers.get(&key) else { return };
+        if self.lane.queues.get(queue).is_some_and(|owned| owned.kernel.knows(key)) {
+            return;
+        }
+        self.lane.queues.consumers.remove(&key);
+        if asker.worker == self.worker {
+            return self.forget_tap(asker.connection, consumer);
+        }
+        let word = Word(Said::Forget(asker.connection, consumer));
+        self.outboxes[usize::from(asker.worker.0)].push(Parcel::Queue(Box::new(word)));
+    }
+
+    pub(super) fn forget_tap(&mut self, id: ConnectionId, consumer: ConsumerId) {
+        let taps = self.lane.connections.get_mut(id).and_then(|connection| connection.taps.as_deref_mut());
+        let Some(taps) = taps else { return };
+        if taps.consumers.get(&consumer).is_some_and(|tap| tap.is_cancelled) {
+            taps.consumers.remove(&consumer);
+        }
     }
 
     pub(super) fn end_exclusive(&mut self, now: Instant, asker: Asker, name: &[u8]) {

@@ -17,18 +17,14 @@ use crate::lane::Lane;
 impl Engine {
     /// A peer publishes elsewhere than to a topic: finds out what stands for that place in the topic space.
     pub(crate) fn publish_elsewhere(&mut self, now: Instant, id: ConnectionId, publish: &mut Publish<'_>) {
-        let address = match publish.to {
-            Destination::Topic | Destination::Exchange(b"amq.topic") => None,
-            Destination::Queue => {
-                publish.header.retain = false;
-                Some(address(publish.view().topic().as_bytes()))
-            }
-            Destination::Exchange(_) => {
+        let address = match place_of(publish) {
+            Ok(address) => address,
+            Err(reason) => {
                 let (receipt, class) = (publish.receipt, publish.header.class);
-                self.tell(now, id, Outcome::Published { receipt, class, result: Err(Reason::NotFound) });
-                return;
+                return self.tell(now, id, Outcome::Published { receipt, class, result: Err(reason) });
             }
         };
+        publish.header.retain &= address.is_none();
         let Some(address) = address else { return self.publish_as(now, id, publish, None) };
         let asker = self.asker(id);
         if self.shared.is_refusing(asker.tenant, publish.view().topic().as_bytes()) {
@@ -104,6 +100,20 @@ impl Lane {
         }
         self.queues.list(queue);
         true
+    }
+}
+
+/// The topic that stands for where a publication goes, if it does not go to its own. Exchanges other than the topic space
+/// have their place here.
+///
+/// # Errors
+/// There is no such exchange; or the message is to be kept before anybody gets it, which is not done.
+pub(super) fn place_of(publish: &Publish<'_>) -> Result<Option<Vec<u8>>, Reason> {
+    match publish.to {
+        _ if publish.delay.is_some() => Err(Reason::PreconditionFailed),
+        Destination::Topic | Destination::Exchange(b"amq.topic") => Ok(None),
+        Destination::Queue => Ok(Some(address(publish.view().topic().as_bytes()))),
+        Destination::Exchange(_) => Err(Reason::NotFound),
     }
 }
 

@@ -57,6 +57,8 @@ pub(crate) enum Said {
     Tell(ConnectionId, Reply),
     /// To the connection's worker: a delivery.
     Lend(ConnectionId, Box<Lent>),
+    /// To the connection's worker: a consumer that was cancelled holds nothing any more.
+    Forget(ConnectionId, ConsumerId),
     /// Who asks wants to hear, under a token, when all that was asked before is stored.
     Confirm(WorkerId, u64),
     /// To the worker of a queue: a dead letter.

@@ -26,6 +26,7 @@ impl Engine {
             Said::Ask(asker, request) => self.serve(now, asker, request),
             Said::Tell(connection, reply) => self.answer_queue(now, connection, reply),
             Said::Lend(connection, lent) => self.take_lent(now, connection, &lent),
+            Said::Forget(connection, consumer) => self.forget_tap(connection, consumer),
             Said::Confirm(from, token) => self.confirm_all(from, token),
             Said::Bury(letter) => self.take_letter(now, *letter),
             Said::Room(key, bytes) => self.give_room(key, bytes),
@@ -66,6 +67,7 @@ impl Engine {
             Request::Cancel { consumer, keep } => {
                 self.end_consumer(now, asker, consumer, keep, false);
                 self.reply(now, asker, Reply::Cancelled(consumer));
+                self.forget_if_done(asker, consumer);
             }
             Request::Leave { consumer, lost } => self.end_consumer(now, asker, consumer, false, lost),
             Request::EndExclusive { name } => self.end_exclusive(now, asker, &name),
@@ -255,6 +257,7 @@ impl Engine {
         if let Some(receipt) = receipt {
             self.reply(now, asker, Reply::Settled { receipt });
         }
+        self.forget_if_done(asker, consumer);
     }
 
     pub(super) fn settle_leases(

@@ -5,9 +5,9 @@
 
 use mynah_core::WorkerId;
 use mynah_model::{Instant, Reason, Topic};
-use mynah_stack::{Destination, Publish, Transaction};
+use mynah_stack::{Publish, Transaction};
 
-use super::address;
+use super::publishing::place_of;
 use super::request::{Fault, Reply, Request};
 use crate::connections::{Connection, ConnectionId};
 use crate::engine::Engine;
@@ -16,7 +16,7 @@ use crate::item::Item;
 use crate::journal::Then;
 
 impl Engine {
-    pub(super) fn transact(&mut self, now: Instant, id: ConnectionId, transaction: Transaction) {
+    pub(super) fn transact(&mut self, now: Instant, id: ConnectionId, transaction: Transaction<'_>) {
         let Transaction { receipt, publications, settlements } = transaction;
         let mut accepted = Vec::with_capacity(publications.len());
         for mut publish in publications {
@@ -53,11 +53,7 @@ impl Engine {
         id: ConnectionId,
         publish: &mut Publish<'_>,
     ) -> Result<Option<Vec<u8>>, Reason> {
-        let address = match publish.to {
-            Destination::Topic | Destination::Exchange(b"amq.topic") => None,
-            Destination::Queue => Some(address(publish.view().topic().as_bytes())),
-            Destination::Exchange(_) => return Err(Reason::NotFound),
-        };
+        let address = place_of(publish)?;
         publish.header.retain &= address.is_none();
         let connection = self.lane.connections.get(id).ok_or(Reason::Disconnected)?;
         (publish.header.tenant, publish.header.publisher) = (connection.tenant, connection.publisher);

@@ -234,8 +234,12 @@ fn leases_of_a_consumer_that_was_stopped_can_still_be_settled() {
         broker.hear(b);
         assert_eq!(says(&mut broker, b, "stop 1 keep\nyes! 1 1 1"), "stopped 1\nsettled 4\n");
         assert_eq!(says(&mut broker, a, "present q"), "declared q 0 0\n");
-        says(&mut broker, b, "no 1 2 2\nquit");
-        assert_eq!(says(&mut broker, a, "present q"), "declared q 0 0\n");
+        assert_eq!(says(&mut broker, b, "no! 1 2 2"), "settled 5\n");
+        // It has ended now: another may have its number.
+        says(&mut broker, a, "put q 1 3");
+        assert_eq!(says(&mut broker, b, "eat 1 q 1"), "eating 1\nlease 1 1 q 3\n");
+        says(&mut broker, b, "stop 1 keep\nquit");
+        assert_eq!(says(&mut broker, a, "present q"), "declared q 1 0\n");
     }
 }
 
@@ -347,5 +351,22 @@ fn rules_say_who_may_configure_publish_to_and_consume_from_a_queue() {
         let denied: Vec<String> = broker.audited.iter().map(|told| told.event.topic()).collect();
         assert!(denied.iter().any(|topic| topic == "$events/denied/configure"), "{denied:?}");
         assert!(denied.iter().any(|topic| topic == "$events/denied/consume"), "{denied:?}");
+    }
+}
+
+#[test]
+fn consumers_that_come_and_go_leave_nothing_behind() {
+    for workers in [1, 3] {
+        let limits = Limits { subscriptions_per_session_max: 3, ..Limits::default() };
+        let mut broker = Broker::with(settings(workers, limits));
+        let [a, b, _] = peers(&mut broker);
+        says(&mut broker, a, "declare q -");
+        for n in 0..20 {
+            says(&mut broker, a, "put q 1 x");
+            let eaten = format!("eating {n}\nlease {n} 1 q x\n");
+            assert_eq!(says(&mut broker, b, &format!("eat {n} q 1")), eaten);
+            assert_eq!(says(&mut broker, b, &format!("stop {n} keep")), format!("stopped {n}\n"));
+            says(&mut broker, b, &format!("yes {n} 1 1"));
+        }
     }
 }

@@ -98,22 +98,31 @@ fn times_are_kept_over_a_crash() {
 }
 
 #[test]
-fn an_exactly_once_publication_is_in_a_queue_once_though_the_broker_crashes() {
-    for workers in [1, 3] {
-        let mut broker = Broker::durable(workers);
-        let a = broker.open(0, "open a go");
-        let p = broker.open(0, "open p stay");
-        says(&mut broker, a, "declare q durable\nbind q t");
-        broker.hold(true);
-        broker.say(p, "pub t 2 - once");
-        // Some of it is stored, not all.
-        broker.store_next();
-        let mut broker = broker.crash(workers);
-        let p = broker.open(0, "open p stay");
-        assert_eq!(says(&mut broker, p, "pub t 2 - once"), "published 2\n");
-        assert_eq!(says(&mut broker, p, "done 2"), "completed 2\n");
-        let a = broker.open(0, "open a go");
-        assert_eq!(says(&mut broker, a, "present q"), "declared q 1 0\n");
+fn an_exactly_once_publication_is_in_a_queue_once_whenever_the_broker_crashes() {
+    for (workers, then) in [(1, 1), (3, 3), (3, 1), (1, 3)] {
+        for steps in 0..6 {
+            let mut broker = Broker::durable(workers);
+            let a = broker.open(0, "open a go");
+            let p = broker.open(0, "open p stay");
+            says(&mut broker, a, "declare q durable\ndeclare r durable");
+            says(&mut broker, a, "bind q t\nbind r t");
+            broker.hold(true);
+            broker.say(p, "pub t 2 - once");
+            for _ in 0..steps {
+                broker.store_next();
+            }
+            let mut broker = broker.crash(then);
+            let p = broker.open(0, "open p stay");
+            assert_eq!(says(&mut broker, p, "pub t 2 - once"), "published 2\n");
+            assert_eq!(says(&mut broker, p, "done 2"), "completed 2\n");
+            let a = broker.open(0, "open a go");
+            for name in ["q", "r"] {
+                assert_eq!(
+                    says(&mut broker, a, &format!("present {name}")),
+                    format!("declared {name} 1 0\n")
+                );
+            }
+        }
     }
 }
 

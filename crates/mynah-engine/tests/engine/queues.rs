@@ -78,15 +78,15 @@ pub(crate) fn command(line: &str, receipt: u16) -> Option<Command<'_>> {
     }))
 }
 
-fn transaction(parts: &str, receipt: u16) -> Transaction {
+fn transaction(parts: &str, receipt: u16) -> Transaction<'_> {
     let mut transaction =
         Transaction { receipt: receipt.into(), publications: Vec::new(), settlements: Vec::new() };
     for part in parts.split(';') {
         match command(part, receipt) {
             Some(Command::Publish(Publish { header, native, receipt, confirm, .. })) => {
-                let native = native.into_owned().into();
                 let to = Destination::Queue;
-                transaction.publications.push(Publish { header, native, receipt, to, confirm });
+                let publish = Publish { to, confirm, ..Publish::new(header, native, receipt) };
+                transaction.publications.push(publish);
             }
             Some(Command::Queue(QueueCommand::Settle(settle))) => transaction.settlements.push(settle),
             other => panic!("nothing to do together: {other:?}"),

@@ -325,3 +325,89 @@ fn via(tenant: TenantId, options: Options<'_>) -> Option<Arc<Via>> {
     });
     (!ids.is_empty() || group.is_some()).then(|| Arc::new(Via { ids, group }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mynah_engine::{Change, QueueChange, QueueName};
+    use mynah_model::{Class, Header, Layout, MessageView, PRIORITY_DEFAULT, QueueSettings};
+    use mynah_store::{Durability, Store, StoreOptions};
+    use std::time::Duration;
+
+    use crate::clock::Clock;
+    use crate::storage::Records;
+
+    fn message(text: &str) -> Message {
+        let header = Header {
+            tenant: TenantId::DEFAULT,
+            layout: Layout { id: 0, version: 0 },
+            class: Class::AtLeastOnce,
+            retain: false,
+            priority: PRIORITY_DEFAULT,
+            topic: (0, 1),
+            payload: (1, text.len() as u32),
+            deadline: None,
+            publisher: None,
+        };
+        MessageView { header: &header, native: text.as_bytes() }.to_message()
+    }
+
+    /// Stores changes of the queue `q` and closes the store.
+    fn store(folder: &std::path::Path, wall: Wall, changes: &[QueueChange<'_>]) {
+        let (store, _) = Store::open(StoreOptions::new(folder), &mut |_| ControlFlow::Continue(())).unwrap();
+        let producer = store.producer(Box::new(|| ()));
+        let mut batch = producer.batch();
+        let mut records = Records::new(wall);
+        let queue = QueueName { tenant: TenantId::DEFAULT, shard: 5, name: b"q" };
+        for change in changes {
+            let change = Change::Queue(queue, *change);
+            records.add(&mut batch, &mut || store.new_payload_id(), &change).unwrap();
+        }
+        let ticket = producer.submit(&mut batch, Durability::Sync).unwrap();
+        while producer.synced() < ticket {
+            assert!(producer.fatal().is_none());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn read(folder: &std::path::Path, wall: Wall) -> Recovery {
+        let mut recovery = Recovery::new(wall);
+        let take = &mut |item: Item<'_>| recovery.take(item, &mut |_, _| ());
+        drop(Store::open(StoreOptions::new(folder), take).unwrap());
+        recovery
+    }
+
+    #[test]
+    fn a_queue_is_read_from_the_store_as_it_was_left() {
+        let folder = std::env::temp_dir().join(format!("mynah-queue-{}", std::process::id()));
+        let wall = Wall::now(Clock::start());
+        let settings = QueueSettings { length_max: Some(9), ..QueueSettings::DURABLE };
+        let there = QueueChange::There { settings: &settings, next_sequence: 40, shown: 41 };
+        let messages = ["ta", "tb", "tc", "td"].map(message);
+        let entry = |at: usize| QueueChange::Entry {
+            sequence: 40 + at as u64,
+            message: &messages[at],
+            time: None,
+            history: None,
+        };
+        let filters = [QueueChange::Filter(b"a/#", true), QueueChange::Filter(b"b", true)];
+        let counts = QueueChange::Counts { sequence: 42, acquired: 3, failed: 2 };
+        store(
+            &folder,
+            wall,
+            &[there, filters[0], filters[1], entry(0), entry(1), entry(2), entry(3), counts],
+        );
+        store(&folder, wall, &[QueueChange::Filter(b"b", false), QueueChange::Settled(40, 42)]);
+        let recovery = read(&folder, wall);
+        assert_eq!((recovery.recovered().messages, recovery.queues.len()), (2, 1));
+        let queue = &recovery.queues[&(TenantId::DEFAULT, (*b"q").into())].restored;
+        assert_eq!((&queue.settings, queue.next_sequence, queue.shown), (&settings, 40, 41));
+        assert_eq!(queue.filters, [Box::from(*b"a/#")]);
+        let entry = |e: &RestoredEntry| (e.sequence, e.message.payload().to_vec(), e.counts);
+        let entries: Vec<_> = queue.entries.iter().map(entry).collect();
+        assert_eq!(entries, [(42, b"c".to_vec(), (3, 2)), (43, b"d".to_vec(), (0, 0))]);
+        store(&folder, wall, &[QueueChange::Ended]);
+        assert!(read(&folder, wall).queues.is_empty());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -34,6 +34,17 @@ impl Engine {
         Ok(id)
     }
 
+    /// Hears that the peer speaks the protocol of the listener so many places behind the one where it came in; before its
+    /// first bytes.
+    pub fn handle_stack(&mut self, now: Instant, id: ConnectionId, places: u16) {
+        let Some(connection) = self.lane.connections.get_mut(id) else { return };
+        let listener = connection.listener.saturating_add(places);
+        let Some(door) = self.shared.listeners.get(usize::from(listener)) else { return };
+        connection.stack = door.protocol.accept(now);
+        connection.listener = listener;
+        self.arm(now, id.slot);
+    }
+
     /// Hears with which certificate the peer has proved who it is; before its first bytes.
     pub fn handle_certificate(&mut self, id: ConnectionId, certificate: Arc<PeerCertificate>) {
         if let Some(connection) = self.lane.connections.get_mut(id) {

@@ -160,7 +160,8 @@ impl Server {
 
     /// A message for each new consumer, so that there is something to acknowledge.
     fn deliver(&mut self, consumer: mynah_stack::ConsumerId) {
-        let frame = Frame { head: b"\0\0\0\x01qcontent-length:1\n\nx".to_vec(), ..Frame::default() };
+        let mut frame = Frame::default();
+        frame.head.extend_from_slice(b"\0\0\0\x01qcontent-length:1\n\nx");
         let header = mynah_model::Header {
             tenant: mynah_model::TenantId::DEFAULT,
             layout: mynah_model::Layout { id: 200, version: 1 },

@@ -86,6 +86,11 @@ impl Layered {
             && self.websocket.as_ref().is_none_or(|websocket| websocket.is_open())
     }
 
+    /// Whose protocol is spoken, see [`mynah_engine::websocket::SubProtocol::stack`].
+    pub(crate) fn stack(&self) -> u16 {
+        self.websocket.as_ref().map_or(0, |websocket| websocket.stack())
+    }
+
     /// True once, when the connection's bytes can be written for the first time.
     pub(crate) fn has_just_opened(&mut self) -> bool {
         let is_open = self.is_open();

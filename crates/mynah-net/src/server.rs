@@ -109,8 +109,11 @@ impl Server {
         let bare = Arc::new(Entrance::default());
         let mut entrances = vec![bare; settings.listeners.len()];
         for Socketed { listener, address, mode, entrance } in sockets {
-            if let Some(place) = entrances.get_mut(usize::from(listener)) {
-                *place = Arc::new(entrance);
+            let entrance = Arc::new(entrance);
+            for stack in 0..=entrance.stacks() {
+                if let Some(place) = entrances.get_mut(usize::from(listener) + usize::from(stack)) {
+                    *place = Arc::clone(&entrance);
+                }
             }
             let name = settings.listeners.get(usize::from(listener)).map(|l| l.name.clone());
             bound.open(listener, &address, mode, settings.workers).map_err(|error| StartError::Listen {

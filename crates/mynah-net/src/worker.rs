@@ -416,6 +416,9 @@ impl Worker {
                             self.engine.handle_certificate(id, certificate);
                         }
                         if layers.has_just_opened() {
+                            if layers.stack() != 0 {
+                                self.engine.handle_stack(now, id, layers.stack());
+                            }
                             self.engine.handle_writable(id);
                         }
                     }

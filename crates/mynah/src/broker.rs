@@ -268,7 +268,7 @@ fn tls_of_bridges(bridges: &[Bridge]) -> Vec<(String, Arc<ClientTls>)> {
 
 /// The place that a listener has among those of the engine, which knows nothing of management.
 fn place(listeners: &[Listener], index: usize) -> u16 {
-    listeners[..index].iter().filter(|listener| listener.protocol != Protocol::Management).count() as u16
+    listeners[..index].iter().flat_map(Listener::protocols).count() as u16
 }
 
 /// The TLS of listeners, by their names.
@@ -329,31 +329,20 @@ fn start_server(
                 entrance: listener.entrance.clone(),
             });
         }
-        let protocol = match listener.protocol {
-            Protocol::Mqtt => listener.profile.as_ref().and_then(|name| profiles.get(name)).unwrap_or(&mqtt),
-            Protocol::Stomp => &stomp,
-            Protocol::Coap if matches!(listener.address, Address::Datagrams(_)) => &coap.0,
-            Protocol::Coap => &coap.1,
-            Protocol::Http => &http,
-            Protocol::Management => continue,
-        };
-        if listener.protocol != Protocol::Http {
-            sockets.push(Socketed {
-                listener: listeners.len() as u16,
-                address: listener.address.clone(),
-                mode: listener.mode,
-                entrance: listener.entrance.clone(),
-            });
+        for protocol in listener.protocols() {
+            let protocol = match protocol {
+                Protocol::Mqtt => {
+                    listener.profile.as_ref().and_then(|name| profiles.get(name)).unwrap_or(&mqtt)
+                }
+                Protocol::Stomp => &stomp,
+                Protocol::Coap if matches!(listener.address, Address::Datagrams(_)) => &coap.0,
+                Protocol::Coap => &coap.1,
+                Protocol::Http => &http,
+                Protocol::Management => continue,
+            };
+            served.push(listener);
+            listeners.push(engine_listener(listener, protocol));
         }
-        served.push(listener);
-        listeners.push(mynah_engine::Listener {
-            name: listener.name.clone(),
-            protocol: Arc::clone(protocol),
-            tenant: listener.admittance.tenant,
-            anonymous: listener.admittance.anonymous,
-            certificates: listener.admittance.identity_from.is_some(),
-            identity: None,
-        });
     }
     for (bridge, status) in settings.bridges.iter().zip(statuses) {
         listeners.push(bridge_listener(bridge, status)?);
@@ -396,6 +385,18 @@ fn coap(
         .map_err(|error| Complaint::Other(error.to_string()))?;
     let streams = datagrams.over(Transport::Stream);
     Ok((Arc::new(datagrams), Arc::new(streams)))
+}
+
+/// Where peers come in that speak this.
+fn engine_listener(listener: &Listener, protocol: &Arc<dyn mynah_stack::Protocol>) -> mynah_engine::Listener {
+    mynah_engine::Listener {
+        name: listener.name.clone(),
+        protocol: Arc::clone(protocol),
+        tenant: listener.admittance.tenant,
+        anonymous: listener.admittance.anonymous,
+        certificates: listener.admittance.identity_from.is_some(),
+        identity: None,
+    }
 }
 
 /// Where the connections of a bridge come in.

@@ -56,8 +56,9 @@ fn denied(workers: u16) {
     run("denied", Setup::workers(workers).more(rules));
 }
 
+/// At a listener of MQTT: the sub-protocol says what is spoken.
 fn by_websocket(workers: u16) {
-    let listener = "[[listener]]\nname = \"the-web\"\nprotocol = \"stomp\"\naddress = \"127.0.0.1:0\"\n\
+    let listener = "[[listener]]\nname = \"the-web\"\nprotocol = \"mqtt\"\naddress = \"127.0.0.1:0\"\n\
                     transport = \"websocket\"\nwebsocket = { paths = [\"/ws\"] }\n";
     let broker = Setup::workers(workers).more(listener).start();
     let port = broker.listener("the-web").port().to_string();

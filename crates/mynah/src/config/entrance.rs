@@ -74,10 +74,12 @@ fn websocket(
         }
         (None, None) => return Ok(None),
     };
-    let protocols = protocol.sub_protocols();
+    let mut protocols = protocol.sub_protocols();
     if protocols.is_empty() {
         return Err(Wrong::at(transport, "WebSocket is for listeners of MQTT or STOMP"));
     }
+    let beside = protocol.beside().map(Protocol::sub_protocols).unwrap_or_default();
+    protocols.extend(beside.into_iter().map(|beside| beside.of_stack(1)));
     let default = document::WebSocket::default();
     let settings = settings.unwrap_or(&default);
     let mut paths: Vec<Box<str>> = Vec::new();

@@ -42,6 +42,15 @@ pub(crate) enum Protocol {
     Management,
 }
 
+impl Listener {
+    /// What is spoken here: by WebSocket, all that can be. The engine has a listener for each.
+    pub(crate) fn protocols(&self) -> impl Iterator<Item = Protocol> {
+        let beside = self.entrance.websocket.as_ref().and_then(|_| self.protocol.beside());
+        let own = (self.protocol != Protocol::Management).then_some(self.protocol);
+        own.into_iter().chain(beside)
+    }
+}
+
 impl Protocol {
     pub(super) const ALL: [Self; 5] = [Self::Mqtt, Self::Stomp, Self::Coap, Self::Http, Self::Management];
 
@@ -82,6 +91,15 @@ impl Protocol {
             // Browsers send text.
             Self::Stomp => ["v12.stomp", "v11.stomp", "v10.stomp"].map(SubProtocol::either).into(),
             Self::Coap | Self::Http | Self::Management => Vec::new(),
+        }
+    }
+
+    /// The other protocol that is spoken at its listeners of WebSocket.
+    pub(crate) const fn beside(self) -> Option<Self> {
+        match self {
+            Self::Mqtt => Some(Self::Stomp),
+            Self::Stomp => Some(Self::Mqtt),
+            Self::Http | Self::Management => None,
         }
     }
 

@@ -7,7 +7,8 @@ use mynah_model::{Expiry, Header, Instant, Limits, MessageView, Will};
 use mynah_stack::Close;
 
 use crate::connections::{Connection, ConnectionId, Phase, Proving};
-use crate::engine::{Engine, Event, Timer};
+use crate::due::Timer;
+use crate::engine::{Engine, Event};
 use crate::item::Item;
 use crate::journal::Note;
 use crate::share::{Absence, Former, withdraw};

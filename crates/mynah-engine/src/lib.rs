@@ -4,7 +4,8 @@
 //! the other. It knows no protocol and no socket: bytes, instants and other workers' [`Parcel`]s go in; bytes,
 //! [`Event`]s and parcels come out. Several engines that share one [`Shared`] are one broker.
 //!
-//! * `engine`: what the I/O layer calls. `open`, `publish`, `retained`, `subscribe`, `settle`, `close`: the commands.
+//! * `engine`: the state. What the I/O layer calls: `arrive` for those who come in, `input` and `output` for bytes, `due`
+//!   for time. `open`, `publish`, `retained`, `subscribe`, `settle`, `close`: the commands.
 //! * `authenticate`: proving who a peer is. `share`: what goes from one member of a group to another.
 //! * `lane`: a delivery to a session of this worker; `pump`: deliveries that had to wait.
 //! * `spread`: publishing what may have to be stored; `deeds`: what several workers do for one message, each once.
@@ -15,6 +16,7 @@
 //! * `sys`: what the broker publishes of itself. `presence`: who is here, for those who ask. `audit`: what it tells of what happens to it.
 //! * [`websocket`]: the framing that may lie between a socket and a connection; the I/O layer puts it there.
 
+mod arrive;
 mod audit;
 mod authenticate;
 mod certificate;
@@ -22,13 +24,16 @@ mod changes;
 mod close;
 mod connections;
 mod deeds;
+mod due;
 mod engine;
 mod inbox;
+mod input;
 mod item;
 mod journal;
 mod lane;
 mod layouts;
 mod open;
+mod output;
 mod presence;
 mod publish;
 mod pump;

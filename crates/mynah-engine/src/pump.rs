@@ -9,7 +9,7 @@ use mynah_core::{DropReason, Entry, LeaseState, SessionRef, Via};
 use mynah_model::{Class, DeliveryId, Filter, Instant, Message};
 use mynah_stack::Delivery;
 
-use crate::connections::Resume;
+use crate::connections::{ConnectionId, Resume};
 use crate::engine::Engine;
 use crate::item::Item;
 use crate::journal::{Attached, Note};
@@ -17,6 +17,10 @@ use crate::lane::{Lane, Manner, enqueue, mark_dirty, postpone, undeliverable, wr
 use crate::presence::concerns;
 use crate::rules::{Receiver, may_see};
 
+/// Deliveries made for one connection in one turn before others have their turn.
+const PUMP_BUDGET: usize = 64;
+/// Connections pumped in one turn.
+const PUMP_CONNECTIONS: usize = 64;
 /// Retained values taken from the store at a time.
 const PAGE: usize = 16;
 
@@ -30,6 +34,25 @@ enum Progress {
 }
 
 impl Engine {
+    /// Does what had to wait for room: goes on with input that was kept, and makes deliveries from redelivery, backlogs
+    /// and retained values; some for each connection; and looks at what changed rules end. Returns whether more is to be done at once.
+    pub fn pump(&mut self, now: Instant) -> bool {
+        for _ in 0..self.lane.pumps.len().min(PUMP_CONNECTIONS) {
+            let Some(slot) = self.lane.pumps.pop_front() else { break };
+            let Some(connection) = self.lane.connections.at(slot) else { continue };
+            connection.pumping = false;
+            let id = ConnectionId { slot, generation: connection.generation };
+            if !connection.inbound.is_empty() {
+                self.resume_input(now, id);
+            }
+            if self.pump_connection(now, slot, PUMP_BUDGET) {
+                self.lane.mark_pumping(slot);
+            }
+        }
+        let reviewing = self.review_some(now) | self.count_some(now);
+        reviewing || !self.lane.pumps.is_empty()
+    }
+
     /// Whether a connection has input or deliveries that wait for room.
     pub(crate) fn has_waiting_work(&mut self, slot: u32) -> bool {
         let Some(connection) = self.lane.connections.at(slot) else { return false };

@@ -10,7 +10,8 @@ use mynah_stack::{Outcome, Value};
 
 use crate::connections::ConnectionId;
 use crate::deeds::{Asking, VALUE};
-use crate::engine::{Engine, Timer};
+use crate::due::Timer;
+use crate::engine::Engine;
 use crate::inbox::{Ask, Parcel};
 use crate::item::Item;
 use crate::journal::Note;

@@ -306,3 +306,15 @@ impl Connection for ServerConnection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an association costs without what it keeps for its peer: observers are meant to be many.
+    #[test]
+    fn an_association_is_small() {
+        let bytes = size_of::<ServerConnection>() + size_of::<DatagramLink>();
+        assert!(bytes <= 640, "{bytes} bytes");
+    }
+}

@@ -199,7 +199,10 @@ impl ServerConnection {
             State::Open if !self.observations.is_empty() => self.ping(now, out),
             State::Open if !self.exchanges.is_empty() => self.heard_at = now,
             State::Closed => {}
-            _ => self.state = State::Ending(Reason::Disconnected),
+            _ => {
+                self.release(out);
+                self.state = State::Ending(Reason::Disconnected);
+            }
         }
     }
 }

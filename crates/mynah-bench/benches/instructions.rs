@@ -6,8 +6,10 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use gungraun::{library_benchmark, library_benchmark_group, main};
+use mynah_bench::coap::{Association, GET, OBSERVE, PUT};
 use mynah_bench::filters::{index, topic};
 use mynah_bench::{Broker, puback, publish, subscribe, v5};
+use mynah_coap::wire::Message;
 use mynah_core::rules::{Action, Reach, Rule, RuleFilter, Rules};
 use mynah_core::{Match, TopicIndex};
 use mynah_engine::ConnectionId;
@@ -15,7 +17,7 @@ use mynah_model::{Class, Expiry, Instant, TenantId, Topic, WallTime};
 use mynah_mqtt::Version;
 use mynah_mqtt::framing::next_unit;
 use mynah_mqtt::wire::{Publish, TextRule};
-use mynah_stack::{Command, Connection, Opened, Outbound, Outcome, Step};
+use mynah_stack::{Command, Connection, Frame, Opened, Outbound, Outcome, Step};
 use mynah_stomp::Config;
 use mynah_stomp::connection::ServerConnection;
 use mynah_stomp::wire::Send;
@@ -193,7 +195,50 @@ fn stomp_send(mut sender: Sender) -> Sender {
     sender
 }
 
-library_benchmark_group!(name = codec, benchmarks = [decode_publish, encode_publish, stomp_send]);
+#[library_benchmark]
+#[bench::get(GET)]
+fn decode_coap(datagram: &[u8]) -> usize {
+    let Ok(message) = Message::decode(black_box(datagram), 8) else { panic!("the datagram is whole") };
+    black_box(message).body.options.iter().count()
+}
+
+/// An association whose buffers have their size.
+fn association(request: &'static [u8]) -> (Association, &'static [u8]) {
+    let mut association = Association::new();
+    for _ in 0..WARM_TURNS {
+        association.ask(request);
+    }
+    (association, request)
+}
+
+#[library_benchmark(setup = association)]
+#[bench::get(GET)]
+#[bench::put(PUT)]
+fn coap_request((mut association, request): (Association, &'static [u8])) -> Association {
+    black_box(association.ask(request));
+    association
+}
+
+fn observed() -> (Association, Frame) {
+    let (mut association, _) = association(GET);
+    association.ask(OBSERVE);
+    let frame = association.frame();
+    association.notify(&frame);
+    (association, frame)
+}
+
+#[library_benchmark(setup = observed)]
+#[bench::state()]
+fn coap_notify((mut association, frame): (Association, Frame)) -> (Association, Frame) {
+    black_box(association.notify(&frame));
+    (association, frame)
+}
+
+library_benchmark_group!(
+    name = codec,
+    benchmarks = [decode_publish, encode_publish, stomp_send, decode_coap]
+);
 library_benchmark_group!(name = matching, benchmarks = index_match);
 library_benchmark_group!(name = engine, benchmarks = turn_of_25);
-main!(library_benchmark_groups = [codec, matching, engine]);
+library_benchmark_group!(name = coap, benchmarks = [coap_request, coap_notify]);
+main!(library_benchmark_groups = [codec, matching, engine, coap]);

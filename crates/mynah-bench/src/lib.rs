@@ -4,6 +4,7 @@
 //! a topic index of a million filters, and `rules` what rules cost.
 
 mod broker;
+pub mod coap;
 pub mod filters;
 pub mod v5;
 

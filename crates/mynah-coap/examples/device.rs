@@ -52,7 +52,7 @@ fn exchange(
         for (name, mut bytes) in [("device", &there[..]), ("server", &back[..])] {
             while let Some(datagram) = next_datagram(&mut bytes) {
                 *sent += 1;
-                let is_lost = *sent % 4 == 0;
+                let is_lost = sent.is_multiple_of(4);
                 show(now, name, datagram, is_lost);
                 // Lengths of datagrams have two bytes.
                 let unit = [&(datagram.len() as u16).to_be_bytes(), datagram].concat();

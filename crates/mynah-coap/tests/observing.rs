@@ -350,3 +350,14 @@ fn observations_of_one_peer_are_bounded() {
         assert_eq!((answer[0].code, answer[0].observe.is_some()), (Code::CONTENT, observes));
     }
 }
+
+/// Whose first answer is a demand to repeat something does not observe yet.
+#[test]
+fn a_stranger_that_is_asked_to_repeat_something_observes_nothing() {
+    let mut server = Server::new(CoapConfig::default(), Transport::Datagram);
+    server.publish(at(0), "a", &[7; 600], Class::AtMostOnce, true);
+    let first = seen(tell(&mut server, at(0), "41 01 0001 77 60 51 74 01 61"));
+    assert_eq!((first[0].code, first[0].observe.clone()), (Code::UNAUTHORIZED, None));
+    assert!(server.subscriptions.is_empty());
+    assert_eq!(publish(&mut server, at(0), b"x", Class::AtMostOnce), []);
+}

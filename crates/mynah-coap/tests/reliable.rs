@@ -276,3 +276,13 @@ fn a_peer_that_is_silent_is_asked_and_then_given_up() {
     server.timeout(due);
     assert_eq!(server.closed.unwrap().reason, Reason::KeepAliveTimeout);
 }
+
+#[test]
+fn leave_is_taken_of_a_peer_that_wants_nothing_any_more() {
+    let mut server = greeted();
+    tell(&mut server, "62 03 aabb b174 0161 ff31");
+    let due = server.connection.deadline().unwrap();
+    server.timeout(due);
+    assert_eq!(shown(&server.out.drain()), "00e4");
+    assert_eq!(server.closed.unwrap().reason, Reason::Disconnected);
+}

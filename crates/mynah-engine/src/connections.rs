@@ -120,6 +120,8 @@ pub(crate) struct Connection {
     pub(crate) timer: Option<(TimerKey, Instant)>,
     /// Which list of those to be flushed the connection is in.
     pub(crate) dirty: Dirty,
+    /// Its deadline is looked at again when deliveries have been written.
+    pub(crate) is_timed: bool,
     /// Something was dropped because the peer reads slowly, and there was no room since.
     pub(crate) is_slow: bool,
     /// The socket takes no more bytes at the moment.
@@ -194,6 +196,7 @@ impl Connections {
     }
 
     pub(crate) fn insert(&mut self, stack: Box<dyn Stack>, listener: u16) -> ConnectionId {
+        let is_timed = stack.is_woken_for_deliveries();
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::Free { generation: 0 });
             self.slots.len() as u32 - 1
@@ -232,6 +235,7 @@ impl Connections {
             waiting: None,
             timer: None,
             dirty: Dirty::No,
+            is_timed,
             is_slow: false,
             blocked: false,
             pumping: false,

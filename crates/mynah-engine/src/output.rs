@@ -66,12 +66,16 @@ impl Engine {
         self.shared.counters(self.worker).bytes_sent.add(count as u64);
         connection.outbound.advance(count);
         connection.blocked = !connection.outbound.is_empty();
+        let is_timed = connection.is_timed;
         let room = connection.outbound.len() < self.shared.limits.outbound_bytes_max / 2;
         if connection.is_closing() && !connection.blocked {
             return self.finish(id);
         }
         if !connection.blocked {
             self.lane.reclaim(id.slot);
+        }
+        if is_timed {
+            self.lane.mark_pumping(id.slot);
         }
         if room {
             self.make_room(id);

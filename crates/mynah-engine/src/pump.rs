@@ -41,6 +41,7 @@ impl Engine {
             let Some(slot) = self.lane.pumps.pop_front() else { break };
             let Some(connection) = self.lane.connections.at(slot) else { continue };
             connection.pumping = false;
+            let is_timed = connection.is_timed;
             let id = ConnectionId { slot, generation: connection.generation };
             let waits_for_room = connection.taps.as_ref().is_some_and(|taps| taps.waits_for_room());
             // A stack may have waited for what a queue has answered.
@@ -52,6 +53,9 @@ impl Engine {
             }
             if self.pump_connection(now, slot, PUMP_BUDGET) {
                 self.lane.mark_pumping(slot);
+            }
+            if is_timed {
+                self.arm(now, slot);
             }
         }
         if !self.lane.hits.is_empty() {

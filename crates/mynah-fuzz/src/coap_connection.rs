@@ -141,7 +141,7 @@ impl Broker {
 
     fn execute(&mut self, command: Command<'_>) {
         match command {
-            Command::Named(named) => self.execute(named.as_command()),
+            Command::Prepared(mut named) => self.execute(named.command()),
             Command::Open(open) => {
                 assert!(!self.is_open && open.receive_max == RECEIVE_MAX);
                 let opened = Opened::new(false, Expiry::WithConnection);

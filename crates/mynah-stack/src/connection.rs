@@ -43,6 +43,11 @@ pub trait Connection: Send {
     /// When the connection wants [`Connection::handle_timeout`] if nothing happens before.
     fn deadline(&self) -> Option<Instant>;
 
+    /// Whether a delivery can change [`Connection::deadline`]: then it is asked for again when deliveries have been written.
+    fn is_woken_for_deliveries(&self) -> bool {
+        false
+    }
+
     /// The layout in which this connection wants deliveries. Asked after the session has opened; does not change then.
     fn layout(&self) -> Layout;
 

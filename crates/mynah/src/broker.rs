@@ -335,8 +335,8 @@ fn start_server(
                     listener.profile.as_ref().and_then(|name| profiles.get(name)).unwrap_or(&mqtt)
                 }
                 Protocol::Stomp => &stomp,
-                Protocol::Coap if matches!(listener.address, Address::Datagrams(_)) => &coap.0,
-                Protocol::Coap => &coap.1,
+                Protocol::Coap if matches!(listener.address, Address::Datagrams(_)) => &coap[0],
+                Protocol::Coap => &coap[1],
                 Protocol::Http => &http,
                 Protocol::Management => continue,
             };
@@ -378,13 +378,11 @@ fn start_server(
 }
 
 /// CoAP over datagrams and over streams.
-fn coap(
-    config: CoapConfig,
-) -> Result<(Arc<dyn mynah_stack::Protocol>, Arc<dyn mynah_stack::Protocol>), Complaint> {
+fn coap(config: CoapConfig) -> Result<[Arc<dyn mynah_stack::Protocol>; 2], Complaint> {
     let datagrams = Coap::new(config, Transport::Datagram, [seed(), seed()])
         .map_err(|error| Complaint::Other(error.to_string()))?;
     let streams = datagrams.over(Transport::Stream);
-    Ok((Arc::new(datagrams), Arc::new(streams)))
+    Ok([Arc::new(datagrams), Arc::new(streams)])
 }
 
 /// Where peers come in that speak this.

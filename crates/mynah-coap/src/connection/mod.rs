@@ -199,7 +199,10 @@ impl ServerConnection {
             State::Open if !self.observations.is_empty() => self.ping(now, out),
             State::Open if !self.exchanges.is_empty() => self.heard_at = now,
             State::Closed => {}
-            _ => self.state = State::Ending(Reason::Disconnected),
+            _ => {
+                self.release(out);
+                self.state = State::Ending(Reason::Disconnected);
+            }
         }
     }
 }
@@ -295,6 +298,10 @@ impl Connection for ServerConnection {
         others.into_iter().flatten().chain([self.silence_due()]).min()
     }
 
+    fn is_woken_for_deliveries(&self) -> bool {
+        true
+    }
+
     fn layout(&self) -> Layout {
         LAYOUT_NOTIFICATION
     }
@@ -304,5 +311,17 @@ impl Connection for ServerConnection {
             Link::Datagram(_) => DATAGRAM_LENGTH_BYTES + usize::from(u16::MAX),
             Link::Reliable(_) => WEBSOCKET_LENGTH_BYTES + self.stack.config.message_bytes_max as usize,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an association costs without what it keeps for its peer: observers are meant to be many.
+    #[test]
+    fn an_association_is_small() {
+        let bytes = size_of::<ServerConnection>() + size_of::<DatagramLink>();
+        assert!(bytes <= 640, "{bytes} bytes");
     }
 }

@@ -87,13 +87,16 @@ impl ServerConnection {
         observation.is_begun = true;
         observation.format = Some(format);
         let sequence = Some(observation.next_sequence());
-        match value {
+        let is_answered = match value {
             Some(value) => self.respond_with_value(now, exchange, value, (topic, sequence), out),
             None => {
                 let response =
                     Response { observe: sequence, format: Some(format), ..Response::new(Code::CONTENT) };
-                self.respond(now, exchange, &response, out);
+                self.respond(now, exchange, &response, out)
             }
+        };
+        if !is_answered {
+            self.end_observation(number);
         }
         Ok(())
     }

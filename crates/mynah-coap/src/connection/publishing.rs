@@ -62,7 +62,9 @@ impl ServerConnection {
         let Some(exchange) = self.take_exchange(receipt) else { return };
         let Work::Publish { method, is_new } = exchange.work else { return };
         match result {
-            Ok(_) => self.respond(now, &exchange, &published_response(&exchange, method, is_new), out),
+            Ok(_) => {
+                self.respond(now, &exchange, &published_response(&exchange, method, is_new), out);
+            }
             Err(reason) => self.refuse(now, &exchange, Refusal::Core(reason), out),
         }
     }

@@ -33,8 +33,10 @@ impl ServerConnection {
         (carrier, request_bytes): (Carrier, usize),
         out: &mut Outbound,
     ) -> Option<Command<'b>> {
-        let judged = Asked::judge(body);
-        let asked = Asked { request_bytes, ..judged.as_ref().cloned().unwrap_or_default() };
+        let (asked, judged) = match Asked::judge(body) {
+            Ok(asked) => (Asked { request_bytes, ..asked }, Ok(())),
+            Err(refusal) => (Asked { request_bytes, ..Asked::default() }, Err(refusal)),
+        };
         let token = Token::new(body.token);
         let mut exchange = Exchange { receipt: 0, carrier, token, asked, work: Work::None };
         let done = match (judged, self.state) {
@@ -45,7 +47,7 @@ impl ServerConnection {
             // A critical option that is not known: a message that wants no acknowledgement is passed over (section 5.4.1).
             (Err(Refusal::Option(_)), _) if carrier == Carrier::NonConfirmable => return None,
             (Err(refusal), _) => Err(refusal),
-            (Ok(_), _) => self.dispatch(now, body, &mut exchange, out),
+            (Ok(()), _) => self.dispatch(now, body, &mut exchange, out),
         };
         match done {
             Ok(command) => command,

@@ -146,25 +146,26 @@ impl ServerConnection {
     }
 
     /// Gives an answer, unless the client does not want it; one that would help to flood somebody else becomes the demand
-    /// to show that the address is the sender's own.
+    /// to show that the address is the sender's own: then the result is false.
     pub(super) fn respond(
         &mut self,
         now: Instant,
         exchange: &Exchange,
         response: &Response<'_>,
         out: &mut Outbound,
-    ) {
+    ) -> bool {
         if exchange.asked.suppresses(response.code) {
             if let Carrier::Confirmable { id, is_acknowledged: false, .. } = exchange.carrier {
                 self.answer_empty(Kind::Acknowledgement, id, out);
             }
-            return;
+            return true;
         }
         let options = response.options();
         let len = 4 + exchange.token.as_bytes().len() + options.as_slice().len() + 1 + response.payload.len();
         if response.code.is_success() && self.amplifies(len, exchange.asked.request_bytes) {
             self.stack.counts.challenged.add(1);
-            return self.refuse(now, exchange, Refusal::Unverified, out);
+            self.refuse(now, exchange, Refusal::Unverified, out);
+            return false;
         }
         let token = exchange.token.as_bytes();
         let reply =
@@ -181,6 +182,7 @@ impl ServerConnection {
             }
             Carrier::Confirmable { is_acknowledged: true, .. } => self.send_separate(now, &reply, out),
         }
+        true
     }
 
     /// Whether an answer of so many bytes is too much for a peer that may be somebody else.
@@ -191,7 +193,8 @@ impl ServerConnection {
         !link.is_verified && factor > 0 && len > limit
     }
 
-    /// Answers with a body, or with the block of it that is asked for. What has more blocks is kept under `key`.
+    /// Answers with a body, or with the block of it that is asked for. What has more blocks is kept under `key`. False if the
+    /// answer became a refusal.
     pub(super) fn respond_with(
         &mut self,
         now: Instant,
@@ -200,10 +203,11 @@ impl ServerConnection {
         (key, observe): (&[u8], Option<u32>),
         keep: impl FnOnce() -> Content,
         out: &mut Outbound,
-    ) {
+    ) -> bool {
         let (size, bytes) = self.block_size(exchange.asked.block2, representation.body.len());
         let Some(mut response) = representation.response(&exchange.asked, size, bytes) else {
-            return self.refuse(now, exchange, Refusal::Option(OptionNumber::BLOCK2), out);
+            self.refuse(now, exchange, Refusal::Option(OptionNumber::BLOCK2), out);
+            return false;
         };
         response.observe = observe;
         response.block1 = exchange.asked.block1;
@@ -218,10 +222,10 @@ impl ServerConnection {
                 self.bodies().downloads.keep(now, download, max);
             }
         }
-        self.respond(now, exchange, &response, out);
+        self.respond(now, exchange, &response, out)
     }
 
-    /// Answers with a value; with its tag only if the client has it.
+    /// Answers with a value; with its tag only if the client has it. False if the answer became a refusal.
     pub(super) fn respond_with_value(
         &mut self,
         now: Instant,
@@ -229,11 +233,12 @@ impl ServerConnection {
         value: &Value<'_>,
         (key, observe): (&[u8], Option<u32>),
         out: &mut Outbound,
-    ) {
+    ) -> bool {
         let (format, media_type) = format_of(&value.properties);
         let tag = value.tag.number();
         if exchange.asked.conditions.iter().any(|condition| !condition.holds(Some(value.tag))) {
-            return self.refuse(now, exchange, Refusal::Core(mynah_model::Reason::ConditionFailed), out);
+            self.refuse(now, exchange, Refusal::Core(mynah_model::Reason::ConditionFailed), out);
+            return false;
         }
         let max_age = value.properties.remaining.map(seconds);
         if exchange.asked.has(tag) {
@@ -252,7 +257,7 @@ impl ServerConnection {
         let message = value.message.clone();
         let range = value.message.header().payload_range();
         let keep = || Content { head: [].into(), tail: Some((message, range)) };
-        self.respond_with(now, exchange, &representation, (key, observe), keep, out);
+        self.respond_with(now, exchange, &representation, (key, observe), keep, out)
     }
 
     /// The size of blocks, and how many bytes go into one answer.
@@ -346,7 +351,7 @@ impl Sink for OutboundSink<'_> {
     }
 }
 
-/// Whether a transport has messages of its own boundaries; used where a reply is framed.
+/// Appends a message over a reliable transport.
 pub(super) fn frame(transport: Transport, reply: &Reply<'_>, out: &mut Outbound) {
     let payload = if reply.payload.is_empty() { 0 } else { 1 + reply.payload.len() };
     let sink = &mut OutboundSink(out);

@@ -25,6 +25,8 @@ pub(crate) enum Seen {
 pub(crate) struct Deduplication {
     /// In the order in which they came.
     entries: VecDeque<Entry>,
+    /// The numbers of the entries, in their order: nearly every message is new, and this is what tells.
+    ids: VecDeque<u16>,
     /// The number of the first entry, counted from the first that ever was.
     first: u32,
     /// Records of answers: number of the entry, length, bytes.
@@ -56,7 +58,10 @@ impl Deduplication {
         while self.entries.front().is_some_and(|entry| entry.until <= now) {
             self.drop_first();
         }
-        if let Some(entry) = self.entries.iter().rev().find(|entry| entry.id == id && entry.until > now) {
+        let (first, second) = self.ids.as_slices();
+        if (first.contains(&id.0) || second.contains(&id.0))
+            && let Some(entry) = self.entries.iter().rev().find(|entry| entry.id == id && entry.until > now)
+        {
             return (if self.holds(entry) { Seen::Answered } else { Seen::Unanswered }, 0);
         }
         let mut forgotten = 0;
@@ -64,6 +69,7 @@ impl Deduplication {
             self.drop_first();
             forgotten += 1;
         }
+        self.ids.push_back(id.0);
         self.entries.push_back(Entry { until: now + lifetime, id, answer: (0, 0) });
         (Seen::First, forgotten)
     }
@@ -118,6 +124,7 @@ impl Deduplication {
 
     fn drop_first(&mut self) {
         self.entries.pop_front();
+        self.ids.pop_front();
         self.first = self.first.wrapping_add(1);
         // Records whose entries are gone go too, unless one before them is still wanted.
         while self.record().is_some_and(|(number, _)| number.wrapping_sub(self.first) >> 31 == 1) {

@@ -99,7 +99,7 @@ impl Protocol {
         match self {
             Self::Mqtt => Some(Self::Stomp),
             Self::Stomp => Some(Self::Mqtt),
-            Self::Http | Self::Management => None,
+            Self::Coap | Self::Http | Self::Management => None,
         }
     }
 

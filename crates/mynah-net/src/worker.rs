@@ -1,6 +1,7 @@
 //! A worker: one thread, one epoll, one engine. Everything of its connections happens in its turns.
 
 mod associations;
+mod proving;
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,24 +12,23 @@ use mio::net::UdpSocket;
 use mio::{Events, Poll, Token};
 use mynah_core::WorkerId;
 use mynah_engine::websocket::CloseCode;
-use mynah_engine::{Attempt, ConnectionId, Engine, Event};
+use mynah_engine::{ConnectionId, Engine, Event};
 use mynah_model::{Instant, Reason};
 
 use crate::acceptor::Acceptor;
 use crate::address::Peer;
 use crate::audit;
 use crate::buffers::Buffers;
-use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::datagrams::Ports;
 use crate::entrance::Entrance;
 use crate::lingering::{LINGERING_MAX, Lingering};
-use crate::mailbox::{Letter, Mailbox, Verification};
+use crate::mailbox::{Letter, Mailbox};
 use crate::sockets::{Socket, Sockets};
 use crate::storage::Recorder;
 use crate::stream::Stream;
 use crate::transport::{Input, Output, Transport};
-use crate::verifier::{Verdict, Verifier};
+use crate::verifier::Verifier;
 
 /// Reads from one connection in one turn.
 const READS_PER_CONNECTION: usize = 4;
@@ -532,48 +532,6 @@ impl Worker {
     /// What has changed is on its way to be stored, whoever hears of it from here on.
     fn store(&mut self) -> io::Result<()> {
         self.recorder.as_mut().map_or(Ok(()), |recorder| recorder.store(&mut self.engine))
-    }
-
-    fn verify(&mut self, now: Instant, connection: ConnectionId, listener: u16, attempt: Attempt) {
-        let (Some(socket), Some(verifier)) = (self.sockets.get(connection), &self.verifier) else { return };
-        let dialogue = socket.dialogue.take();
-        let peer = socket.transport.peer();
-        let is_behind_proxy =
-            self.entrances.get(usize::from(listener)).is_some_and(|e| !e.proxies.is_empty());
-        let caller = Caller {
-            listener,
-            tenant: self.engine.claimed_tenant(connection),
-            client_id: self
-                .engine
-                .claimed_client_id(connection)
-                .and_then(|id| str::from_utf8(id).ok())
-                .map(Box::from),
-            address: peer.ip(),
-            is_local: !is_behind_proxy && peer.is_local(),
-            certificate: self.engine.certificate(connection).map(Arc::clone),
-            channel: socket.transport.channel_binding(),
-        };
-        let reply_to = Arc::clone(self.mailbox());
-        let verification = Verification { connection, caller, attempt, dialogue, reply_to };
-        match verifier.recall(now, &verification) {
-            Some(verdict) => self.verified(now, connection, verdict),
-            None => verifier.send(verification),
-        }
-    }
-
-    fn verified(&mut self, now: Instant, id: ConnectionId, verdict: Verdict) {
-        match verdict {
-            Verdict::Challenge(challenge, dialogue) => {
-                // Without its socket the connection has ended, and the exchange with it.
-                let Some(socket) = self.sockets.get(id) else { return };
-                socket.dialogue = Some(dialogue);
-                self.engine.handle_challenge(now, id, &challenge);
-            }
-            Verdict::Proved(authenticated) => self.engine.handle_authenticated(now, id, Ok(authenticated)),
-            Verdict::Refused(reason) => self.engine.handle_authenticated(now, id, Err(reason)),
-            Verdict::NotHeard => self.engine.handle_unverified(now, id),
-        }
-        self.note_readable(id);
     }
 
     fn send_parcels(&mut self) -> io::Result<()> {

@@ -322,12 +322,7 @@ fn start_server(
     let (mut listeners, mut sockets, mut served) = (Vec::new(), Vec::new(), Vec::new());
     for listener in &settings.listeners {
         if listener.protocol.has_sockets() {
-            sockets.push(Socketed {
-                listener: listeners.len() as u16,
-                address: listener.address.clone(),
-                mode: listener.mode,
-                entrance: listener.entrance.clone(),
-            });
+            sockets.push(socketed(listener, listeners.len() as u16));
         }
         for protocol in listener.protocols() {
             let protocol = match protocol {
@@ -383,6 +378,12 @@ fn coap(config: CoapConfig) -> Result<[Arc<dyn mynah_stack::Protocol>; 2], Compl
         .map_err(|error| Complaint::Other(error.to_string()))?;
     let streams = datagrams.over(Transport::Stream);
     Ok([Arc::new(datagrams), Arc::new(streams)])
+}
+
+/// The socket of a listener that has this place.
+fn socketed(listener: &Listener, place: u16) -> Socketed {
+    let (address, entrance) = (listener.address.clone(), listener.entrance.clone());
+    Socketed { listener: place, address, mode: listener.mode, entrance }
 }
 
 /// Where peers come in that speak this.

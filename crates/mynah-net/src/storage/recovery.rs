@@ -372,7 +372,7 @@ mod tests {
 
     fn read(folder: &std::path::Path, wall: Wall) -> Recovery {
         let mut recovery = Recovery::new(wall);
-        let take = &mut |item: Item<'_>| recovery.take(item, &mut |_, _| ());
+        let take = &mut |item: Item<'_>| recovery.take(item, &mut |_, _, _| ());
         drop(Store::open(StoreOptions::new(folder), take).unwrap());
         recovery
     }

@@ -16,6 +16,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("openssl", "openssl"),
     ("sslscan", "sslscan"),
     ("slapd", "slapd"),
+    ("coap-client-notls", "libcoap3-bin"),
 ];
 
 /// Python packages, pinned: a client that changes by itself is no yardstick.

@@ -131,6 +131,9 @@ impl Engine {
             return self.refuse_publish(reason);
         }
         if !publish.header.class.is_confirmed() && !publish.header.retain {
+            if publish.confirm {
+                self.lane.journal.begin(); // what was noted before is not waited for
+            }
             return Ok(Received::New); // nothing is stored
         }
         self.lane.journal.begin();

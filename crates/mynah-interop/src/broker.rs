@@ -136,7 +136,7 @@ impl Broker {
                 break;
             }
             if let (Some(name), Some(address)) = (field(&line, "listener"), field(&line, "address"))
-                && let Ok(address) = address.parse()
+                && let Ok(address) = address.trim_start_matches("udp:").parse()
             {
                 listeners.insert(name.to_owned(), address);
             }

@@ -30,8 +30,8 @@ impl Admittance {
     /// What is asked of peers on this machine if nothing else is said.
     pub(super) const fn local(has_users: bool, protocol: Protocol) -> Self {
         Self {
-            anonymous: !has_users || matches!(protocol, Protocol::Coap | Protocol::Management),
-            passwords: has_users && !matches!(protocol, Protocol::Coap),
+            anonymous: !has_users || matches!(protocol, Protocol::Management),
+            passwords: has_users,
             plaintext_auth: false,
             identity_from: None,
             tenant: TenantId::DEFAULT,

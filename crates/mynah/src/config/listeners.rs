@@ -123,7 +123,9 @@ pub(super) fn listeners(document: &Document, folder: &Path, wrongs: &mut Vec<Wro
             mode: SOCKET_MODE,
             entrance: Entrance::default(),
         };
-        return Protocol::ALL.map(listener).into();
+        // CoAP has no passwords: where there are users it has to be asked for.
+        let is_served = |protocol: &Protocol| *protocol != Protocol::Coap || !has_users;
+        return Protocol::ALL.into_iter().filter(is_served).map(listener).collect();
     }
     let mut settled: Vec<Listener> = Vec::new();
     for listener in &document.listener {

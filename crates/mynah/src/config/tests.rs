@@ -38,7 +38,7 @@ fn an_unknown_key_is_shown_with_what_was_meant() {
     );
     check(
         "colour = 4",
-        "mynah.toml:1:1: unknown key `colour`; there are: workers, listener, bridge, auth, tenants, rules_file, rule, limits, mqtt, profile, http, stomp, log, sys, \
+        "mynah.toml:1:1: unknown key `colour`; there are: workers, listener, bridge, auth, tenants, rules_file, rule, limits, mqtt, profile, coap, http, stomp, log, sys, \
          store, shutdown\n  1 | colour = 4\n    | ^^^^^^",
     );
     check(
@@ -307,12 +307,14 @@ fn without_a_file_the_broker_serves_this_machine_only() {
         [
             ("mqtt", "127.0.0.1:1883".to_owned(), true),
             ("stomp", "127.0.0.1:61613".to_owned(), true),
+            ("coap", "udp:127.0.0.1:5683".to_owned(), true),
             ("http", "127.0.0.1:8080".to_owned(), true),
             ("management", "127.0.0.1:9090".to_owned(), true),
         ]
     );
     assert_eq!(settings.limits, Limits::default());
     assert_eq!(settings.mqtt, mynah_mqtt::Config::default());
+    assert_eq!(settings.coap, mynah_coap::CoapConfig::default());
     assert_eq!(settings.http, mynah_http::HttpConfig::default());
     assert_eq!(settings.stomp, mynah_stomp::Config::default());
     assert_eq!(settings.sys_interval, Some(Duration::from_secs(10)));

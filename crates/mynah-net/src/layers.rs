@@ -117,13 +117,10 @@ impl Layered {
         self.tls.as_ref().map(|tls| tls.binding().clone())
     }
 
-    /// Whether answers of the layers wait to be sent: then no more is to be read.
+    /// Whether so many answers of the layers wait to be sent that no more is to be read; of an opening, any. One that waits
+    /// does not stop a peer that writes all it has before it reads.
     pub(crate) fn is_blocked(&self) -> bool {
-        if self.owed == 0 && self.frame_left == 0 {
-            !self.ready.is_empty()
-        } else {
-            self.answered > ANSWERS_BYTES_MAX
-        }
+        if self.is_open() { self.answered > ANSWERS_BYTES_MAX } else { !self.ready.is_empty() }
     }
 
     /// Reads from the socket, and through the layers.
@@ -191,7 +188,9 @@ impl Layered {
         let sealed = &mut buffers.scratch[range];
         let was_handshaking = tls.is_handshaking();
         buffers.plain.clear();
+        let said = self.ready.len();
         let opened = tls.open(sealed, &mut buffers.plain, &mut self.ready);
+        self.answered += self.ready.len() - said;
         if let Some(error) = &opened.error {
             tracing::debug!(peer = %self.peer, %error, "TLS failed");
         }

@@ -97,6 +97,12 @@ impl Event<'_> {
     /// The comment that keeps a stream alive.
     pub const HEARTBEAT: &'static [u8] = b": heartbeat\n\n";
 
+    /// The last event of a stream that the broker ends: why, as the one JSON object of a problem.
+    #[must_use]
+    pub fn end(problem: &[u8]) -> Vec<u8> {
+        [b"event: end\ndata: ", problem, b"\n\n"].concat()
+    }
+
     /// Whether the event says that the topic's retained value is gone.
     #[must_use]
     pub const fn is_delete(&self) -> bool {

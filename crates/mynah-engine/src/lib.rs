@@ -53,7 +53,6 @@ mod subscribe;
 mod sys;
 mod timer;
 mod waiting;
-mod wall;
 pub mod websocket;
 
 pub use audit::{Actor, Admitted, AuditEvent, AuditKind, Audited, Changed, Denial, Limit, shown};

@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use mynah_core::rules::Rules;
 use mynah_core::{Counters, Generations, RetainedStore, Shares, TopicIndex, WorkerId};
-use mynah_model::{Identity, Instant, Limits, TenantId, WallTime};
+use mynah_model::{DateTime, Identity, Instant, Limits, TenantId, WallTime};
 use mynah_stack::Protocol;
 
 use crate::audit::{Admitted, AuditKind, Bounds, Rest};
 use crate::layouts::Layouts;
 use crate::presence::Presence;
 use crate::restraint::{Crowd, Pace};
-use crate::wall::rfc3339;
 
 /// How client identifiers begin that belong to connections that the broker itself has made; nobody else is given one.
 pub const BRIDGE_PREFIX: &str = "$bridge/";
@@ -161,7 +160,7 @@ impl Shared {
 
     /// The time of day at an instant, as it is shown.
     pub(crate) fn time_of_day(&self, at: Instant) -> String {
-        rfc3339(self.wall_at(at))
+        DateTime::new(self.wall_at(at)).map_or_else(String::new, |time| format!("{time:#}"))
     }
 
     /// The time of day at an instant.

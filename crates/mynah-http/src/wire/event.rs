@@ -5,10 +5,10 @@ use core::time::Duration;
 
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
-use mynah_model::{PRIORITY_DEFAULT, Properties, PropertyValue, UserProperties};
+use mynah_model::{DateTime, PRIORITY_DEFAULT, Properties, PropertyValue, UserProperties};
 use serde::{Serialize, Serializer};
 
-use super::{Malformed, date};
+use super::Malformed;
 
 /// One message as an event.
 #[derive(Clone, Copy, Debug)]
@@ -132,7 +132,7 @@ impl Event<'_> {
             qos: self.qos,
             retain: self.retain,
             priority: Some(self.priority).filter(|priority| *priority != PRIORITY_DEFAULT),
-            created: properties.created.and_then(date::rfc3339),
+            created: properties.created.and_then(DateTime::new).map(|time| time.to_string()),
             expiry_ms: properties.remaining.map(millis),
             properties: Some(properties.user).filter(|user| !user.is_empty()),
         };

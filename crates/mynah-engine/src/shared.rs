@@ -13,6 +13,7 @@ use mynah_stack::Protocol;
 use crate::audit::{Admitted, AuditKind, Bounds, Rest};
 use crate::layouts::Layouts;
 use crate::presence::Presence;
+use crate::proof::Proof;
 use crate::restraint::{Crowd, Pace};
 
 /// How client identifiers begin that belong to connections that the broker itself has made; nobody else is given one.
@@ -95,6 +96,13 @@ pub(crate) struct Door {
     pub(crate) certificates: bool,
     /// The broker itself has made the connections that come in here.
     pub(crate) is_own: bool,
+}
+
+impl Door {
+    /// Whether a proof can say who a peer is that has no credentials. Where keys are shared nobody is asked anything else.
+    pub(crate) const fn takes(&self, proof: &Proof) -> bool {
+        self.certificates || matches!(proof, Proof::PreSharedKey(_))
+    }
 }
 
 impl Shared {

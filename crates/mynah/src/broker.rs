@@ -331,7 +331,8 @@ fn start_server(
                 }
                 Protocol::Stomp => &stomp,
                 Protocol::Coap if matches!(listener.address, Address::Datagrams(_)) => &coap[0],
-                Protocol::Coap => &coap[1],
+                Protocol::Coap if listener.entrance.websocket.is_none() => &coap[1],
+                Protocol::Coap => &coap[2],
                 Protocol::Http => &http,
                 Protocol::Management => continue,
             };
@@ -372,12 +373,13 @@ fn start_server(
     Ok((server, store))
 }
 
-/// CoAP over datagrams and over streams.
-fn coap(config: CoapConfig) -> Result<[Arc<dyn mynah_stack::Protocol>; 2], Complaint> {
+/// CoAP over datagrams, over streams, and over WebSocket.
+fn coap(config: CoapConfig) -> Result<[Arc<dyn mynah_stack::Protocol>; 3], Complaint> {
     let datagrams = Coap::new(config, Transport::Datagram, [seed(), seed()])
         .map_err(|error| Complaint::Other(error.to_string()))?;
     let streams = datagrams.over(Transport::Stream);
-    Ok([Arc::new(datagrams), Arc::new(streams)])
+    let web = datagrams.over(Transport::WebSocket);
+    Ok([Arc::new(datagrams), Arc::new(streams), Arc::new(web)])
 }
 
 /// The socket of a listener that has this place.

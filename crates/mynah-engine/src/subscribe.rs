@@ -1,6 +1,6 @@
 //! Subscribing: filters are attached to the session and to the index before the answer goes out.
 
-use mynah_core::rules::{Action, Grant, tells_of_peers};
+use mynah_core::rules::{Action, Grant, selects_replies, tells_of_peers};
 use mynah_core::{Cursor, Reader, Session, SessionRef};
 use mynah_model::{Filter, Instant, Reason, RetainHandling, SubscriptionOptions, Topic};
 use mynah_stack::{Outcome, Subscribe, SubscribeRequest, SubscribeResult, Unsubscribe, UnsubscribeRequest};
@@ -119,6 +119,9 @@ impl Engine {
     pub(crate) fn may_subscribe(&mut self, id: ConnectionId, filter: Filter<'_>) -> Result<Grant, Reason> {
         if exceeds(filter.as_bytes(), &self.shared.limits) {
             return Err(Reason::FilterInvalid);
+        }
+        if selects_replies(filter.as_bytes()) {
+            return Err(Reason::NotAuthorized);
         }
         match self.ask(id, |rights, names| rights.grant(names, filter))? {
             Some(Grant::Refused) => Err(Reason::NotAuthorized),

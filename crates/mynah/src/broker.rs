@@ -11,8 +11,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::http::Extensions;
 use mynah_admin::{MetricsSource, Readiness, Snapshot, StoreCounts};
-use mynah_coap::framing::Transport;
-use mynah_coap::{Coap, CoapConfig};
 use mynah_core::SHARDS;
 use mynah_core::rules::Rules;
 use mynah_engine::{Changed, Shared};
@@ -30,6 +28,7 @@ use tokio::task::{self, JoinSet};
 
 use crate::authentication::{self, Authentication};
 use crate::bridges;
+use crate::coap::CoapStacks;
 use crate::complaint::Complaint;
 use crate::config::{self, Bridge, Listener, Protocol, Settings, StoreSettings};
 use crate::herald::{Gate, Herald};
@@ -318,7 +317,8 @@ fn start_server(
     let http = Http::new(settings.http).map_err(|error| Complaint::Other(error.to_string()))?;
     let http: Arc<dyn mynah_stack::Protocol> = Arc::new(http);
     let stomp: Arc<dyn mynah_stack::Protocol> = Arc::new(Stomp::new(settings.stomp, epoch()));
-    let coap = coap(settings.coap)?;
+    let coap = CoapStacks::new(settings.coap, [seed(), seed()]);
+    let mut coap = coap.map_err(|error| Complaint::Other(error.to_string()))?;
     let (mut listeners, mut sockets, mut served) = (Vec::new(), Vec::new(), Vec::new());
     for listener in &settings.listeners {
         if listener.protocol.has_sockets() {
@@ -330,9 +330,7 @@ fn start_server(
                     listener.profile.as_ref().and_then(|name| profiles.get(name)).unwrap_or(&mqtt)
                 }
                 Protocol::Stomp => &stomp,
-                Protocol::Coap if matches!(listener.address, Address::Datagrams(_)) => &coap[0],
-                Protocol::Coap if listener.entrance.websocket.is_none() => &coap[1],
-                Protocol::Coap => &coap[2],
+                Protocol::Coap => coap.of(listener),
                 Protocol::Http => &http,
                 Protocol::Management => continue,
             };
@@ -371,15 +369,6 @@ fn start_server(
         told(served[usize::from(local.listener)], Some(local.address.clone()));
     }
     Ok((server, store))
-}
-
-/// CoAP over datagrams, over streams, and over WebSocket.
-fn coap(config: CoapConfig) -> Result<[Arc<dyn mynah_stack::Protocol>; 3], Complaint> {
-    let datagrams = Coap::new(config, Transport::Datagram, [seed(), seed()])
-        .map_err(|error| Complaint::Other(error.to_string()))?;
-    let streams = datagrams.over(Transport::Stream);
-    let web = datagrams.over(Transport::WebSocket);
-    Ok([Arc::new(datagrams), Arc::new(streams), Arc::new(web)])
 }
 
 /// The socket of a listener that has this place.

@@ -6,6 +6,7 @@ mod bridges;
 mod broker;
 mod check;
 mod client;
+mod coap;
 mod complaint;
 mod config;
 #[cfg(test)]

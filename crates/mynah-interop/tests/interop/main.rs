@@ -7,6 +7,7 @@ mod bridge;
 mod coap;
 mod crossing;
 mod curl;
+mod devices;
 mod directory;
 mod example;
 mod https;

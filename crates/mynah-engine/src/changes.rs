@@ -10,7 +10,7 @@ use mynah_model::{
 use crate::deeds::Deed;
 use crate::engine::Engine;
 use crate::journal::{Attached, Mark, Note, Promise};
-use crate::named::{QueueChange, QueueName};
+use crate::named::{ExchangeChange, QueueChange, QueueName};
 use crate::passing::Rest;
 
 /// The name of a session, and the shard that it is in.
@@ -158,6 +158,8 @@ pub enum Change<'c> {
     },
     /// A queue has changed.
     Queue(QueueName<'c>, QueueChange<'c>),
+    /// An exchange has changed.
+    Exchange(QueueName<'c>, ExchangeChange<'c>),
     /// A message is the value of its topic.
     Retained {
         /// The partition of durable state.
@@ -296,6 +298,7 @@ impl Engine {
                 Change::Cleared { tenant, shard: self.shard(tenant, topic), topic }
             }
             Note::Queue(ref note) => return self.change_of_queue(note),
+            Note::Exchange(ref note) => self.change_of_exchange(note),
             Note::Part(..) | Note::PartGone(..) | Note::Errand(..) | Note::ErrandDone(_) => {
                 return change_of_deed(note);
             }

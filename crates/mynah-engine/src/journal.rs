@@ -13,7 +13,7 @@ use mynah_model::{Class, DeliveryId, Message, SubscriptionOptions, TenantId, Wil
 use crate::connections::ConnectionId;
 use crate::deeds::{Deed, Part};
 use crate::inbox::Parcel;
-use crate::named::QueueNote;
+use crate::named::{ExchangeNote, QueueNote};
 use crate::passing::Passing;
 
 /// Memory for so many notes is kept.
@@ -52,6 +52,7 @@ pub(crate) enum Note {
     /// The entries with numbers from the first up to the second are gone.
     Settled(SessionRef, u64, u64),
     Queue(QueueNote),
+    Exchange(ExchangeNote),
     Retained(Message),
     Cleared(TenantId, Box<[u8]>),
     /// What this worker has done of something, and who got the message.

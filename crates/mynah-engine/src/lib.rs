@@ -65,6 +65,8 @@ pub use deeds::{Parts, RestoredErrand};
 pub use engine::{Engine, Event};
 pub use inbox::{Handover, Parcel};
 pub use journal::{Mark, Promise};
-pub use named::{QueueChange, QueueName, RestoredEntry, RestoredQueue, Word};
+pub use named::{
+    Binding, ExchangeChange, QueueChange, QueueName, RestoredEntry, RestoredExchange, RestoredQueue, Word,
+};
 pub use restore::{Restored, RestoredSubscription};
 pub use shared::{BRIDGE_PREFIX, Listener, Settings, Shared, Sizes};

@@ -1,10 +1,19 @@
-//! The filters of a topic exchange. Unlike in the topic space `$` means nothing, and `#` stands anywhere.
+//! The filters of a topic exchange. `#` stands anywhere; `$` means nothing, except for the exchange that is the topic space.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::places::List;
+
+/// Whose keys they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Space {
+    /// The exchange's own.
+    Own,
+    /// Topics: what begins with `$` is selected by no filter that begins with a wildcard.
+    Topics,
+}
 
 /// A tree of segments.
 #[derive(Debug)]
@@ -107,10 +116,15 @@ impl Patterns {
 
     /// Pushes the bindings whose filters select a key. All ways are gone together, segment by segment, so that filters with
     /// several `#` cost no more than there are nodes.
-    pub(super) fn select(&self, key: &[u8], found: &mut Vec<u32>) {
+    pub(super) fn select(&self, key: &[u8], space: Space, found: &mut Vec<u32>) {
         let mut active = Vec::from([0]);
+        let mut rest = segments(key);
+        if space == Space::Topics && key.starts_with(b"$") {
+            let literal = rest.next().and_then(|segment| self.nodes[0].literals.get(segment));
+            active = literal.into_iter().copied().collect();
+        }
         self.skip(&mut active);
-        for segment in segments(key) {
+        for segment in rest {
             let mut next = Vec::new();
             for &node in &active {
                 let at = &self.nodes[node as usize];

@@ -141,6 +141,7 @@ impl Engine {
         }
         self.shared.note_refusing(owned.tenant, &owned.name, false);
         self.publish_filter_of_queue(owned.tenant, &address(&owned.name), queue, false);
+        self.forget_queue(owned.tenant, queue);
         // Nothing is delivered by the others any more; they go bit by bit.
         self.unbinding.extend(owned.filters.into_iter().map(|filter| (owned.tenant, filter, queue)));
         for (key, consumes) in owned.kernel.consumer_keys() {
@@ -160,13 +161,13 @@ impl Engine {
         ready
     }
 
-    /// Removes some of the filters of queues that are gone. Returns whether there are more.
+    /// Removes some of the filters and bindings of queues that are gone. Returns whether there are more.
     pub(crate) fn unbind_some(&mut self) -> bool {
         for _ in 0..FILTERS.min(self.unbinding.len()) {
             if let Some((tenant, filter, queue)) = self.unbinding.pop_front() {
                 self.publish_filter_of_queue(tenant, &filter, queue, false);
             }
         }
-        !self.unbinding.is_empty()
+        self.forget_bindings() | !self.unbinding.is_empty()
     }
 }

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use mynah_core::exchange::Endpoint;
 use mynah_core::{Arrival, History, NamedQueue, SessionRef, shard};
 use mynah_model::{Instant, Message, QueueSettings, TenantId};
 
 use super::address;
+use super::linked::Binding;
 use super::table::Owned;
 use crate::changes::Change;
 use crate::engine::Engine;
 use crate::journal::Note;
 
-/// The name of a queue, and the shard that it is in.
+/// The name of a queue or an exchange, and the shard that it is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueName<'c> {
     /// The tenant.
@@ -38,6 +40,8 @@ pub enum QueueChange<'c> {
     Ended,
     /// A filter of the topic space is attached to it, or is not any more.
     Filter(&'c [u8], bool),
+    /// It is bound to an exchange, or is not any more.
+    Binding(&'c Binding, bool),
     /// A message is in it.
     Entry {
         /// Its number.
@@ -69,6 +73,7 @@ pub(crate) enum QueueNote {
     There(SessionRef),
     Ended(TenantId, Box<[u8]>),
     Filter(SessionRef, Box<[u8]>, bool),
+    Binding(SessionRef, Box<Binding>, bool),
     Entry(SessionRef, Box<Entered>),
     Counts(SessionRef, u64, u32, u32),
     Settled(SessionRef, u64, u64),
@@ -93,6 +98,8 @@ pub struct RestoredQueue {
     pub settings: QueueSettings,
     /// The filters of the topic space that are attached to it.
     pub filters: Vec<Box<[u8]>>,
+    /// What it is bound to.
+    pub bindings: Vec<Binding>,
     /// What is in it.
     pub entries: Vec<RestoredEntry>,
     /// The number that the next entry gets at least.
@@ -131,6 +138,9 @@ impl Engine {
             }
             QueueNote::Filter(queue, ref filter, attached) => {
                 (of(queue)?, QueueChange::Filter(filter, attached))
+            }
+            QueueNote::Binding(queue, ref binding, bound) => {
+                (of(queue)?, QueueChange::Binding(binding, bound))
             }
             QueueNote::Entry(queue, ref entered) => {
                 let Entered { sequence, ref message, time, ref history } = **entered;
@@ -172,7 +182,8 @@ impl Engine {
 
     /// Takes in a queue that this worker owns (see [`mynah_core::owner`]), before the first peer comes.
     pub fn restore_queue(&mut self, now: Instant, restored: RestoredQueue) {
-        let RestoredQueue { tenant, name, settings, filters, entries, next_sequence, shown } = restored;
+        let RestoredQueue { tenant, name, settings, filters, bindings, entries, next_sequence, shown } =
+            restored;
         let refuses = settings.overflow != mynah_model::Overflow::DropHead;
         let kernel = NamedQueue::new(settings, next_sequence.max(self.first_sequence), now);
         let queue = self.lane.queues.insert(tenant, name.clone(), kernel);
@@ -180,6 +191,11 @@ impl Engine {
         self.publish_filter_of_queue(tenant, &address(&name), queue, true);
         for filter in &filters {
             self.publish_filter_of_queue(tenant, filter, queue, true);
+        }
+        for binding in bindings {
+            if !self.restore_binding(tenant, Endpoint::Queue(queue), &name, &binding) {
+                self.lane.journal.note(Note::Queue(QueueNote::Binding(queue, Box::new(binding), false)));
+            }
         }
         if refuses {
             self.shared.note_refusing(tenant, &name, true);

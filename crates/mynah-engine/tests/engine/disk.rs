@@ -10,7 +10,7 @@ use mynah_engine::{
 };
 use mynah_model::{DeliveryId, Expiry, Identity, Instant, Message, SubscriptionOptions, TenantId, Will};
 
-use crate::disk_queues::{StoredQueue, fact_of_queue};
+use crate::disk_queues::{StoredExchange, StoredQueue, fact_of_exchange, fact_of_queue};
 
 pub(crate) type Fact = Box<dyn FnOnce(&mut State)>;
 /// A message, and the group that it goes to.
@@ -40,6 +40,7 @@ pub(crate) struct State {
     pub(crate) parts: BTreeMap<(Vec<u8>, u64, u64), Vec<u64>>,
     pub(crate) errands: BTreeMap<(u16, u64), Errand>,
     pub(crate) queues: BTreeMap<Vec<u8>, StoredQueue>,
+    pub(crate) exchanges: BTreeMap<Vec<u8>, StoredExchange>,
 }
 
 pub(crate) struct StoredSession {
@@ -86,6 +87,10 @@ impl Disk {
             let parts = self.state.parts_of(b"", *number, 0);
             let errand = RestoredErrand { shard: *shard, number: *number, message, group, parts };
             engines[usize::from(shard % workers)].restore_errand(errand);
+        }
+        for (name, exchange) in &self.state.exchanges {
+            let owner = owner(TenantId::DEFAULT, name, workers, seed);
+            engines[usize::from(owner.0)].restore_exchange(exchange.restored(name));
         }
         for (name, queue) in &self.state.queues {
             let owner = owner(TenantId::DEFAULT, name, workers, seed);
@@ -247,6 +252,7 @@ fn fact(change: Change<'_>) -> Fact {
             Box::new(move |state| drop(state.errands.remove(&(shard, number))))
         }
         Change::Queue(queue, change) => fact_of_queue(queue.name.to_vec(), change),
+        Change::Exchange(exchange, change) => fact_of_exchange(exchange.name.to_vec(), change),
         change => fact_of_session(change),
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mynah_core::History;
-use mynah_engine::{QueueChange, RestoredEntry, RestoredQueue};
-use mynah_model::{Instant, Message, QueueSettings, TenantId};
+use mynah_engine::{Binding, ExchangeChange, QueueChange, RestoredEntry, RestoredExchange, RestoredQueue};
+use mynah_model::{ExchangeSettings, Instant, Message, QueueSettings, TenantId};
 
 use crate::disk::Fact;
 
@@ -13,6 +13,8 @@ pub(crate) struct StoredQueue {
     next_sequence: u64,
     shown: u64,
     filters: BTreeSet<Box<[u8]>>,
+    /// With their exchanges.
+    pub(crate) bindings: Vec<(Box<[u8]>, Binding)>,
     pub(crate) entries: BTreeMap<u64, StoredEntry>,
     counts: BTreeMap<u64, (u32, u32)>,
 }
@@ -36,6 +38,7 @@ impl StoredQueue {
             name: name.into(),
             settings: self.settings.clone(),
             filters: self.filters.iter().cloned().collect(),
+            bindings: self.bindings.iter().map(|(_, binding)| binding.clone()).collect(),
             entries: self.entries.iter().map(entry).collect(),
             next_sequence: self.next_sequence,
             shown: self.shown,
@@ -53,6 +56,7 @@ pub(crate) fn fact_of_queue(name: Vec<u8>, change: QueueChange<'_>) -> Fact {
                     next_sequence,
                     shown,
                     filters: BTreeSet::new(),
+                    bindings: Vec::new(),
                     entries: BTreeMap::new(),
                     counts: BTreeMap::new(),
                 });
@@ -65,6 +69,10 @@ pub(crate) fn fact_of_queue(name: Vec<u8>, change: QueueChange<'_>) -> Fact {
             in_queue(name, move |queue| {
                 let _ = if attached { queue.filters.insert(filter) } else { queue.filters.remove(&filter) };
             })
+        }
+        QueueChange::Binding(binding, bound) => {
+            let binding = binding.clone();
+            in_queue(name, move |queue| put(&mut queue.bindings, binding, bound))
         }
         QueueChange::Entry { sequence, message, time, history } => {
             let entry = StoredEntry { message: message.clone(), time, history: history.cloned() };
@@ -79,6 +87,51 @@ pub(crate) fn fact_of_queue(name: Vec<u8>, change: QueueChange<'_>) -> Fact {
             queue.entries.retain(|sequence, _| !(from..to).contains(sequence));
             queue.counts.retain(|sequence, _| !(from..to).contains(sequence));
         }),
+    }
+}
+
+/// An exchange as it is stored.
+#[derive(Default)]
+pub(crate) struct StoredExchange {
+    settings: Option<(ExchangeSettings, u64)>,
+    bindings: Vec<(Box<[u8]>, Binding)>,
+}
+
+impl StoredExchange {
+    pub(crate) fn restored(&self, name: &[u8]) -> RestoredExchange {
+        RestoredExchange {
+            tenant: TenantId::DEFAULT,
+            name: name.into(),
+            settings: self.settings.as_ref().map(|(settings, _)| settings.clone()),
+            number: self.settings.as_ref().map_or(0, |(_, number)| *number),
+            bindings: self.bindings.iter().map(|(_, binding)| binding.clone()).collect(),
+        }
+    }
+}
+
+pub(crate) fn fact_of_exchange(name: Vec<u8>, change: ExchangeChange<'_>) -> Fact {
+    match change {
+        ExchangeChange::There { settings, number } => {
+            let settings = settings.clone();
+            Box::new(move |state| {
+                state.exchanges.entry(name).or_default().settings = Some((settings, number));
+            })
+        }
+        ExchangeChange::Ended => Box::new(move |state| drop(state.exchanges.remove(&name))),
+        ExchangeChange::Binding(binding, bound) => {
+            let binding = binding.clone();
+            Box::new(move |state| put(&mut state.exchanges.entry(name).or_default().bindings, binding, bound))
+        }
+    }
+}
+
+fn put(bindings: &mut Vec<(Box<[u8]>, Binding)>, binding: Binding, bound: bool) {
+    let is_same = |other: &Binding| {
+        (&other.source, &other.key, &other.arguments) == (&binding.source, &binding.key, &binding.arguments)
+    };
+    bindings.retain(|(_, other)| !is_same(other));
+    if bound {
+        bindings.push((binding.source.clone(), binding));
     }
 }
 

@@ -6,7 +6,7 @@
 //! `commit` before several of the last two kinds with `;` between.
 //!
 //! Settings are a `-` or words with commas between: `durable`, `exclusive`, `auto`, `single`, `stream`, `reject`, and
-//! `expires=MS`, `ttl=MS`, `lease=MS`, `len=N`, `limit=N`, `prio=N`, `dead=QUEUE`. A credit is a number of messages or `*`.
+//! `expires=MS`, `ttl=MS`, `lease=MS`, `len=N`, `limit=N`, `prio=N`, `dead=QUEUE`, `deadx=EXCHANGE/KEY`. A credit is a number of messages or `*`.
 //! Options of a consumer: `settled`, `exclusive`, `polls`, `nolocal`, `first`, `prio=N`.
 
 use std::time::Duration;
@@ -162,6 +162,11 @@ fn settings_of(text: &str) -> QueueSettings {
             ("dead", queue) => {
                 let key = Some(queue.as_bytes().into());
                 settings.dead_letter = Some(DeadLetter { exchange: Box::default(), key });
+            }
+            ("deadx", place) => {
+                let (exchange, key) = place.rsplit_once('/').unwrap();
+                let key = (key != "-").then(|| key.as_bytes().into());
+                settings.dead_letter = Some(DeadLetter { exchange: exchange.as_bytes().into(), key });
             }
             _ => {}
         }

@@ -1,14 +1,14 @@
 //! Changes as records of the store. `recovery` reads what this writes.
 
 use mynah_core::{GroupKey, Via};
-use mynah_engine::{Change, QueueChange, QueueName, SessionName};
+use mynah_engine::{Binding, Change, ExchangeChange, QueueChange, QueueName, SessionName};
 use mynah_model::{Class, Message, SubscriptionOptions, TenantId, WallTime};
 use mynah_store::{
     Batch, BatchError, EntryValue, Key, LeaseValue, Options, OptionsBuf, Owner, OwnerKind, OwnerValue,
     PayloadId, StoredMessage, SubscriptionValue, Value, WillValue,
 };
 
-use super::{Wall, queues};
+use super::{Wall, exchanges, queues};
 
 /// Options of an entry.
 pub(super) mod entry {
@@ -126,6 +126,7 @@ impl Records {
             }
             Change::Settled { session, from, to } => batch.truncate(owner(session), from..to),
             Change::Queue(queue, change) => self.queue(batch, ids, queue, change),
+            Change::Exchange(exchange, change) => self.exchange(batch, exchange, change),
             Change::Retained { shard, message } => {
                 let payload = self.payload(batch, ids, shard, message);
                 let (tenant, topic) = (message.header().tenant, message.topic());
@@ -178,6 +179,7 @@ impl Records {
                 batch.put(&Key::Subscription(owner, filter), &Value::Subscription(value))
             }
             QueueChange::Filter(filter, false) => batch.delete(&Key::Subscription(owner, filter)),
+            QueueChange::Binding(binding, bound) => self.binding(batch, owner, binding, bound),
             QueueChange::Entry { sequence, message, time, history } => {
                 let payload = self.payload(batch, ids, shard, message);
                 self.options = OptionsBuf::new();
@@ -195,6 +197,43 @@ impl Records {
             }
             QueueChange::Settled(from, to) => batch.truncate(owner, from..to),
         }
+    }
+
+    fn exchange(
+        &mut self,
+        batch: &mut Batch,
+        exchange: QueueName<'_>,
+        change: ExchangeChange<'_>,
+    ) -> Result<(), BatchError> {
+        let QueueName { tenant, shard, name } = exchange;
+        let owner = Owner { tenant, shard, kind: OwnerKind::Exchange, name };
+        match change {
+            ExchangeChange::There { settings, number } => {
+                let value = exchanges::value(&mut self.options, settings, number);
+                batch.put(&Key::Owner(owner), &Value::Owner(value))
+            }
+            ExchangeChange::Ended => batch.remove(owner),
+            ExchangeChange::Binding(binding, bound) => self.binding(batch, owner, binding, bound),
+        }
+    }
+
+    fn binding(
+        &mut self,
+        batch: &mut Batch,
+        destination: Owner<'_>,
+        binding: &Binding,
+        bound: bool,
+    ) -> Result<(), BatchError> {
+        let key = exchanges::binding_key(binding);
+        let key = Key::Subscription(destination, &key);
+        if !bound {
+            return batch.delete(&key);
+        }
+        self.options = OptionsBuf::new();
+        self.options.push(exchanges::NUMBER, &binding.number.to_le_bytes());
+        let options = SubscriptionOptions::new(Class::ExactlyOnce);
+        let value = SubscriptionValue { options, more: self.options.as_options() };
+        batch.put(&key, &Value::Subscription(value))
     }
 
     fn push_via(&mut self, via: &Via) {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use mynah_core::{Cursor, Entry, GroupKey, Kept, SessionKey, Via, owner};
 use mynah_engine::{
-    Engine, Parts, Restored, RestoredEntry, RestoredErrand, RestoredQueue, RestoredSubscription, SessionName,
+    Engine, Parts, Restored, RestoredEntry, RestoredErrand, RestoredExchange, RestoredQueue,
+    RestoredSubscription, SessionName,
 };
 use mynah_model::{DeliveryId, Identity, Instant, Message, SubscriptionId, TenantId, Will};
 use mynah_store::{
@@ -15,7 +16,7 @@ use mynah_store::{
 };
 
 use super::records::{entry, session, subscription};
-use super::{Wall, queues};
+use super::{Wall, exchanges, queues};
 
 /// How much was read from a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +37,7 @@ pub struct Recovery {
     sessions: BTreeMap<(TenantId, Box<[u8]>), Reading>,
     values: Vec<Message>,
     queues: BTreeMap<(TenantId, Box<[u8]>), ReadingQueue>,
+    exchanges: BTreeMap<(TenantId, Box<[u8]>), RestoredExchange>,
     /// What the broker owes, by shard and number.
     errands: BTreeMap<(TenantId, u16, u64), RestoredErrand>,
     stale: Vec<Stale>,
@@ -77,8 +79,9 @@ impl Recovery {
     pub fn new(wall: Wall) -> Self {
         let (messages, sessions, values, errands) =
             (HashMap::new(), BTreeMap::new(), Vec::new(), BTreeMap::new());
-        let (stale, queues) = (Vec::new(), BTreeMap::new());
-        Self { wall, messages, sessions, values, queues, errands, stale, setting: None, entries: 0 }
+        let (stale, queues, exchanges) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+        let (setting, entries) = (None, 0);
+        Self { wall, messages, sessions, values, queues, exchanges, errands, stale, setting, entries }
     }
 
     /// The seed and the number of the last run.
@@ -117,6 +120,11 @@ impl Recovery {
             && owner.kind == OwnerKind::Queue
         {
             return self.queue_item(owner, key, &value);
+        }
+        if let Key::Owner(owner) | Key::Subscription(owner, _) = key
+            && owner.kind == OwnerKind::Exchange
+        {
+            return self.exchange_item(owner, key, &value);
         }
         match (key, value) {
             (Key::Setting { name: b"broker", .. }, Value::Bytes(bytes)) => {
@@ -160,19 +168,53 @@ impl Recovery {
         Some(())
     }
 
+    /// One that is there from the start is stored only by what it is bound to.
+    fn exchange_item(&mut self, owner: Owner<'_>, key: Key<'_>, value: &Value<'_>) -> Option<()> {
+        let Owner { tenant, name, .. } = owner;
+        let reading = self.exchanges.entry((tenant, name.into())).or_insert_with(|| RestoredExchange {
+            tenant,
+            name: name.into(),
+            settings: None,
+            number: 0,
+            bindings: Vec::new(),
+        });
+        match (key, value) {
+            (Key::Owner(_), Value::Owner(value)) => {
+                let (settings, number) = exchanges::settings(value.options)?;
+                (reading.settings, reading.number) = (Some(settings), number);
+            }
+            (Key::Subscription(_, key), Value::Subscription(value)) => {
+                reading.bindings.push(exchanges::binding_of(key, value.more)?);
+            }
+            _ => {}
+        }
+        Some(())
+    }
+
     fn queue_item(&mut self, owner: Owner<'_>, key: Key<'_>, value: &Value<'_>) -> Option<()> {
         let wall = self.wall;
         if let Value::Owner(value) = value {
             let (tenant, name, (settings, shown)) =
                 (owner.tenant, owner.name.into(), queues::settings(value.options));
-            let (filters, entries, next_sequence) = (Vec::new(), Vec::new(), value.head);
-            let restored = RestoredQueue { tenant, name, settings, filters, entries, next_sequence, shown };
+            let restored = RestoredQueue {
+                tenant,
+                name,
+                settings,
+                filters: Vec::new(),
+                bindings: Vec::new(),
+                entries: Vec::new(),
+                next_sequence: value.head,
+                shown,
+            };
             let reading = ReadingQueue { restored, counts: BTreeMap::new() };
             self.queues.insert((tenant, owner.name.into()), reading);
             return Some(());
         }
         let reading = self.queues.get_mut(&(owner.tenant, owner.name.into()))?;
         match (key, value) {
+            (Key::Subscription(_, key @ [0, ..]), Value::Subscription(value)) => {
+                reading.restored.bindings.push(exchanges::binding_of(key, value.more)?);
+            }
             (Key::Subscription(_, filter), _) => reading.restored.filters.push(filter.into()),
             (Key::Lease(_, sequence), Value::Lease(LeaseValue { count, options, .. })) => {
                 let failed = options.get(queues::FAILED).and_then(|bytes| bytes.first_chunk());
@@ -290,6 +332,10 @@ impl Recovery {
                 tracing::error!(%reason, %client_id, "a session does not fit; it stays in the store");
             }
         }
+        for ((tenant, name), restored) in core::mem::take(&mut self.exchanges) {
+            let to = owner(tenant, &name, workers, seed);
+            engines[usize::from(to.0)].restore_exchange(restored);
+        }
         for ((tenant, name), reading) in core::mem::take(&mut self.queues) {
             let to = owner(tenant, &name, workers, seed);
             engines[usize::from(to.0)].restore_queue(now, reading.restored);
@@ -329,8 +375,10 @@ fn via(tenant: TenantId, options: Options<'_>) -> Option<Arc<Via>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mynah_engine::{Change, QueueChange, QueueName};
-    use mynah_model::{Class, Header, Layout, MessageView, PRIORITY_DEFAULT, QueueSettings};
+    use mynah_engine::{Binding, Change, ExchangeChange, QueueChange, QueueName};
+    use mynah_model::{
+        Class, ExchangeKind, ExchangeSettings, Header, Layout, MessageView, PRIORITY_DEFAULT, QueueSettings,
+    };
     use mynah_store::{Durability, Store, StoreOptions};
     use std::time::Duration;
 
@@ -354,14 +402,18 @@ mod tests {
 
     /// Stores changes of the queue `q` and closes the store.
     fn store(folder: &std::path::Path, wall: Wall, changes: &[QueueChange<'_>]) {
+        let queue = QueueName { tenant: TenantId::DEFAULT, shard: 5, name: b"q" };
+        let changes: Vec<_> = changes.iter().map(|change| Change::Queue(queue, *change)).collect();
+        store_all(folder, wall, &changes);
+    }
+
+    fn store_all(folder: &std::path::Path, wall: Wall, changes: &[Change<'_>]) {
         let (store, _) = Store::open(StoreOptions::new(folder), &mut |_| ControlFlow::Continue(())).unwrap();
         let producer = store.producer(Box::new(|| ()));
         let mut batch = producer.batch();
         let mut records = Records::new(wall);
-        let queue = QueueName { tenant: TenantId::DEFAULT, shard: 5, name: b"q" };
         for change in changes {
-            let change = Change::Queue(queue, *change);
-            records.add(&mut batch, &mut || store.new_payload_id(), &change).unwrap();
+            records.add(&mut batch, &mut || store.new_payload_id(), change).unwrap();
         }
         let ticket = producer.submit(&mut batch, Durability::Sync).unwrap();
         while producer.synced() < ticket {
@@ -408,6 +460,41 @@ mod tests {
         assert_eq!(entries, [(42, b"c".to_vec(), (3, 2)), (43, b"d".to_vec(), (0, 0))]);
         store(&folder, wall, &[QueueChange::Ended]);
         assert!(read(&folder, wall).queues.is_empty());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn exchanges_and_what_is_bound_to_them_are_read_as_they_were_left() {
+        let folder = std::env::temp_dir().join(format!("mynah-exchange-{}", std::process::id()));
+        let wall = Wall::now(Clock::start());
+        let binding = |source: &[u8], key: &[u8]| Binding {
+            source: source.into(),
+            number: 3,
+            key: key.into(),
+            arguments: Box::default(),
+        };
+        let [kept, undone, link] = [binding(b"x", b"a/#"), binding(b"x", b"b"), binding(b"x", b"")];
+        let settings = QueueSettings::DURABLE;
+        let there = QueueChange::There { settings: &settings, next_sequence: 1, shown: 0 };
+        let queue = [there, QueueChange::Filter(b"f", true), QueueChange::Binding(&kept, true)];
+        let undoing = [QueueChange::Binding(&undone, true), QueueChange::Binding(&undone, false)];
+        store(&folder, wall, &[queue, [there, undoing[0], undoing[1]]].concat());
+        let settings = ExchangeSettings::durable(ExchangeKind::Topic);
+        let there = ExchangeChange::There { settings: &settings, number: 3 };
+        let of =
+            |name, change| Change::Exchange(QueueName { tenant: TenantId::DEFAULT, shard: 5, name }, change);
+        store_all(&folder, wall, &[of(b"x", there), of(b"gone", there), of(b"gone", ExchangeChange::Ended)]);
+        store_all(&folder, wall, &[of(b"amq.fanout", ExchangeChange::Binding(&link, true))]);
+        let recovery = read(&folder, wall);
+        let queue = &recovery.queues[&(TenantId::DEFAULT, (*b"q").into())].restored;
+        assert_eq!((&queue.filters[..], &queue.bindings[..]), (&[Box::from(*b"f")][..], &[kept][..]));
+        let exchange = |name: &[u8]| &recovery.exchanges[&(TenantId::DEFAULT, name.into())];
+        assert_eq!((&exchange(b"x").settings, exchange(b"x").number), (&Some(settings), 3));
+        assert_eq!(
+            (&exchange(b"amq.fanout").settings, &exchange(b"amq.fanout").bindings),
+            (&None, &vec![link])
+        );
+        assert_eq!(recovery.exchanges.len(), 2);
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -20,7 +20,6 @@
 mod arrive;
 mod audit;
 mod authenticate;
-mod certificate;
 mod changes;
 mod close;
 mod connections;
@@ -38,6 +37,7 @@ mod open;
 mod output;
 mod passing;
 mod presence;
+mod proof;
 mod publish;
 mod pump;
 mod random;
@@ -53,12 +53,10 @@ mod subscribe;
 mod sys;
 mod timer;
 mod waiting;
-mod wall;
 pub mod websocket;
 
 pub use audit::{Actor, Admitted, AuditEvent, AuditKind, Audited, Changed, Denial, Limit, shown};
 pub use authenticate::{Attempt, Authenticated};
-pub use certificate::{AlternativeName, PeerCertificate};
 pub use changes::{Change, SessionName};
 pub use connections::ConnectionId;
 pub use deeds::{Parts, RestoredErrand};
@@ -68,5 +66,6 @@ pub use journal::{Mark, Promise};
 pub use named::{
     Binding, ExchangeChange, QueueChange, QueueName, RestoredEntry, RestoredExchange, RestoredQueue, Word,
 };
+pub use proof::{AlternativeName, PeerCertificate, Proof};
 pub use restore::{Restored, RestoredSubscription};
 pub use shared::{BRIDGE_PREFIX, Listener, Settings, Shared, Sizes};

@@ -1,6 +1,9 @@
 //! What a connection asks about queues: whether it may, and who has to hear it.
 
+use std::sync::Arc;
+
 use mynah_core::rules::{Action, Object};
+use mynah_core::selector::Selector;
 use mynah_core::{Taking, WorkerId, owner};
 use mynah_model::{DeadLetter, Instant, Reason, TenantId, Topic};
 use mynah_stack::{
@@ -131,7 +134,11 @@ impl Engine {
     fn consume(&mut self, now: Instant, id: ConnectionId, consume: Consume<'_>) {
         let Consume { consumer, queue, options, credit } = consume;
         let to = self.owner_of(id, queue);
+        let selector = options.selector.map(|text| Selector::parse(text).map(Arc::new)).transpose();
         let allowed = self.may(now, id, Action::Consume, queue).and_then(|()| {
+            if let Err(error) = &selector {
+                return Err(Fault::new(Reason::SelectorInvalid, error.to_string()));
+            }
             let max = self.shared.limits.subscriptions_per_session_max;
             let connection = self.lane.connections.get_mut(id).ok_or(Reason::Disconnected)?;
             let taps = connection.taps.get_or_insert_default();
@@ -152,11 +159,11 @@ impl Engine {
                 return self.lane.tell(now, id, reply.outcome());
             }
         };
-        let ConsumeOptions { settled, exclusive, polls, priority, no_local, selector, offset } = options;
+        let ConsumeOptions { settled, exclusive, polls, priority, no_local, offset, .. } = options;
         let spares = publisher.filter(|_| no_local);
+        let selector = selector.ok().flatten();
         let selects = selector.is_some();
         let taking = Taking { settled, exclusive, polls, priority, spares, selects, offset: None };
-        let selector = selector.map(Box::from);
         let consuming = Consuming { name: queue.into(), taking, offset, selector, credit };
         self.ask_queue(now, id, Request::Consume(consumer, Box::new(consuming)));
     }

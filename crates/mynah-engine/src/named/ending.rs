@@ -69,6 +69,7 @@ impl Engine {
         let Some(owned) = self.lane.queues.get_mut(queue) else { return };
         owned.kernel.cancel(now, key, keep, failed);
         owned.lent.remove(&key);
+        owned.selectors.remove(&key);
         if !keep {
             self.lane.queues.consumers.remove(&key);
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mynah_core::selector::Selector;
 use mynah_core::{ConsumerKey, SessionRef, Taking, WorkerId};
 use mynah_model::{Class, Credit, Message, QueueSettings, Reason, StreamOffset, TenantId};
 use mynah_stack::{ConsumerId, Declared, Flow, Outcome, QueueOutcome, Refusal, SettleLeases};
@@ -159,7 +160,7 @@ pub(crate) struct Consuming {
     pub(crate) name: Box<[u8]>,
     pub(crate) taking: Taking,
     pub(crate) offset: Option<StreamOffset>,
-    pub(crate) selector: Option<Box<str>>,
+    pub(crate) selector: Option<Arc<Selector>>,
     pub(crate) credit: Credit,
 }
 

@@ -1,5 +1,7 @@
 //! What the worker of a queue does about what connections ask.
 
+use std::sync::Arc;
+
 use mynah_core::{ConsumerKey, DropReason, NamedQueue, SessionRef, StreamStart, Taking};
 use mynah_model::{
     Class, Filter, Instant, LeaseSettlement, QueueSettings, Reason, StreamOffset, SubscriptionOptions,
@@ -224,14 +226,12 @@ impl Engine {
         consuming: &Consuming,
     ) -> Result<(), Fault> {
         let queue = self.find_for(asker, &consuming.name)?;
-        if consuming.selector.is_some() {
-            return Err(Fault::new(Reason::SelectorInvalid, "selectors are not served"));
-        }
         let offset = consuming.offset.map(|offset| self.start_of(offset));
         let taking = Taking { offset, ..consuming.taking };
         let key = asker.consumer(consumer);
         let owned = self.lane.queues.get_mut(queue).ok_or(Reason::NotFound)?;
         owned.kernel.consume(now, key, taking, consuming.credit)?;
+        owned.selectors.extend(consuming.selector.iter().map(|selector| (key, Arc::clone(selector))));
         self.lane.queues.consumers.insert(key, queue);
         self.lane.queues.list(queue);
         Ok(())

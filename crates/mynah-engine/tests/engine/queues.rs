@@ -7,7 +7,7 @@
 //!
 //! Settings are a `-` or words with commas between: `durable`, `exclusive`, `auto`, `single`, `stream`, `reject`, and
 //! `expires=MS`, `ttl=MS`, `lease=MS`, `len=N`, `limit=N`, `prio=N`, `dead=QUEUE`, `deadx=EXCHANGE/KEY`. A credit is a number of messages or `*`.
-//! Options of a consumer: `settled`, `exclusive`, `polls`, `nolocal`, `first`, `prio=N`.
+//! Options of a consumer: `settled`, `exclusive`, `polls`, `nolocal`, `first`, `prio=N`, `where=CONDITION` without a space.
 
 use std::time::Duration;
 
@@ -137,6 +137,7 @@ fn options_of(text: &str) -> ConsumeOptions<'_> {
             ("nolocal", _) => options.no_local = true,
             ("first", _) => options.offset = Some(StreamOffset::First),
             ("prio", number) => options.priority = number.parse().unwrap(),
+            ("where", condition) => options.selector = Some(condition),
             _ => {}
         }
     }

@@ -48,7 +48,7 @@ pub use counters::{Counters, DropReason};
 pub use generation::{Generations, Stamp};
 pub use index::{Match, TopicIndex};
 pub use named::{
-    Arrival, Body, ConsumerKey, Dropped, Handout, History, NamedQueue, StreamStart, Taking, Tally,
+    Arrival, Body, ConsumerKey, Dropped, Handout, History, NamedQueue, Returned, StreamStart, Taking, Tally,
 };
 pub use queue::{Entry, Kept, LeaseState, Leased, Queue, QueueBounds, Withdrawal};
 pub use refs::{SessionRef, WorkerId};

@@ -11,6 +11,7 @@ use crate::audit::Audited;
 use crate::authenticate::Attempt;
 use crate::connections::ConnectionId;
 use crate::deeds::{Parts, RestoredErrand};
+use crate::delayed::Delayed;
 use crate::due::Timer;
 use crate::inbox::{Handover, Parcel};
 use crate::lane::Lane;
@@ -65,6 +66,7 @@ pub struct Engine {
     /// What the exchanges of an earlier run were bound to.
     pub(crate) links: Vec<(TenantId, Box<[u8]>, Binding)>,
     pub(crate) known: Known,
+    pub(crate) delayed: Delayed,
     pub(crate) due: Vec<Timer>,
     /// When this worker looks for retained values that have expired.
     pub(crate) retained_due: Option<(TimerKey, Instant)>,
@@ -140,6 +142,7 @@ impl Engine {
             declared: BTreeMap::new(),
             links: Vec::new(),
             known: Known::default(),
+            delayed: Delayed::default(),
             due: Vec::new(),
             retained_due: None,
             shared,

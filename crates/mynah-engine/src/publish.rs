@@ -98,7 +98,7 @@ impl Engine {
     }
 
     /// A peer repeats an exactly-once publication that is under way: it is not told before what it said first is stored.
-    fn confirm_again(&mut self, now: Instant, id: ConnectionId, receipt: u16) {
+    pub(crate) fn confirm_again(&mut self, now: Instant, id: ConnectionId, receipt: u16) {
         let (class, result) = (Class::ExactlyOnce, Ok(true));
         let after = self.lane.journal.after_all();
         if !self.lane.waits(id) || self.lane.journal.is_past(after) {
@@ -109,7 +109,13 @@ impl Engine {
 
     /// A refused identifier is free for another publication.
     #[cold]
-    fn count_refused(&mut self, now: Instant, id: ConnectionId, publish: &Publish<'_>, reason: Reason) {
+    pub(crate) fn count_refused(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        publish: &Publish<'_>,
+        reason: Reason,
+    ) {
         self.counters().publications_refused.add(1);
         self.audit_publish(now, id, publish, reason);
         let from = self.lane.connections.get(id).and_then(Connection::session);

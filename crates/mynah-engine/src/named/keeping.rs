@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mynah_core::exchange::Endpoint;
-use mynah_core::{Arrival, History, NamedQueue, SessionRef, shard};
+use mynah_core::{Arrival, History, NamedQueue, Returned, SessionRef, shard};
 use mynah_model::{Instant, Message, QueueSettings, TenantId};
 
 use super::address;
@@ -61,6 +61,8 @@ pub enum QueueChange<'c> {
         acquired: u32,
         /// How often it has failed.
         failed: u32,
+        /// Nobody gets it before this time.
+        until: Option<Instant>,
     },
     /// Entries are gone, from the first number up to the second, which is not among them.
     Settled(u64, u64),
@@ -75,7 +77,7 @@ pub(crate) enum QueueNote {
     Filter(SessionRef, Box<[u8]>, bool),
     Binding(SessionRef, Box<Binding>, bool),
     Entry(SessionRef, Box<Entered>),
-    Counts(SessionRef, u64, u32, u32),
+    Counts(SessionRef, Returned),
     Settled(SessionRef, u64, u64),
 }
 
@@ -121,6 +123,8 @@ pub struct RestoredEntry {
     pub history: Option<History>,
     /// How often it was acquired, and has failed.
     pub counts: (u32, u32),
+    /// Nobody gets it before this time.
+    pub until: Option<Instant>,
 }
 
 impl Engine {
@@ -146,8 +150,8 @@ impl Engine {
                 let Entered { sequence, ref message, time, ref history } = **entered;
                 (of(queue)?, QueueChange::Entry { sequence, message, time, history: history.as_deref() })
             }
-            QueueNote::Counts(queue, sequence, acquired, failed) => {
-                (of(queue)?, QueueChange::Counts { sequence, acquired, failed })
+            QueueNote::Counts(queue, Returned { sequence, acquired, failed, until }) => {
+                (of(queue)?, QueueChange::Counts { sequence, acquired, failed, until })
             }
             QueueNote::Settled(queue, from, to) => (of(queue)?, QueueChange::Settled(from, to)),
         };
@@ -171,8 +175,8 @@ impl Engine {
     /// Notes which entries of a stored queue are gone, and which were given back.
     pub(super) fn note_gone(&mut self, queue: SessionRef) {
         let Some(owned) = self.lane.queues.get_mut(queue) else { return };
-        for (sequence, acquired, failed) in owned.kernel.take_returned() {
-            self.lane.journal.note(Note::Queue(QueueNote::Counts(queue, sequence, acquired, failed)));
+        for returned in owned.kernel.take_returned() {
+            self.lane.journal.note(Note::Queue(QueueNote::Counts(queue, returned)));
         }
         for gone in owned.kernel.take_gone().chunk_by(|a, b| a + 1 == *b) {
             let (from, to) = (gone[0], gone[gone.len() - 1] + 1);
@@ -211,8 +215,9 @@ impl Engine {
 }
 
 fn restore_entry(owned: &mut Owned, entry: RestoredEntry) {
-    let RestoredEntry { sequence, message, time, history, counts: (acquired, failed) } = entry;
+    let RestoredEntry { sequence, message, time, history, counts: (acquired, failed), until } = entry;
     let acquired = if sequence <= owned.shown { acquired.max(1) } else { acquired };
-    let arrival = Arrival { history: history.map(Arc::new), ..Arrival::new(message, true) };
+    let (history, stored) = (history.map(Arc::new), true);
+    let arrival = Arrival { message, stored, history, not_before: until };
     owned.kernel.restore(sequence, arrival, time, (acquired, failed));
 }

@@ -19,14 +19,11 @@ use crate::lane::Lane;
 impl Engine {
     /// A peer publishes elsewhere than to a topic: finds out what stands for that place in the topic space.
     pub(crate) fn publish_elsewhere(&mut self, now: Instant, id: ConnectionId, publish: &mut Publish<'_>) {
-        let address = match place_of(publish) {
-            Ok(address) => address,
-            Err(reason) => {
-                let (receipt, class) = (publish.receipt, publish.header.class);
-                return self.tell(now, id, Outcome::Published { receipt, class, result: Err(reason) });
-            }
-        };
+        let address = place_of(publish);
         publish.header.retain &= address.is_none();
+        if publish.delay.is_some_and(|delay| !delay.is_zero()) {
+            return self.publish_later(now, id, publish, address.as_deref());
+        }
         let Some(address) = address else { return self.publish_as(now, id, publish, None) };
         let asker = self.asker(id);
         if queue_of(publish).is_some_and(|name| self.shared.is_refusing(asker.tenant, name)) {
@@ -111,17 +108,13 @@ impl Lane {
 }
 
 /// The topic that stands for where a publication goes, if it does not go to its own.
-///
-/// # Errors
-/// The message is to be kept before anybody gets it, which is not done.
-pub(super) fn place_of(publish: &Publish<'_>) -> Result<Option<Vec<u8>>, Reason> {
+pub(super) fn place_of(publish: &Publish<'_>) -> Option<Vec<u8>> {
     let key = publish.view().topic().as_bytes();
     match publish.to {
-        _ if publish.delay.is_some() => Err(Reason::PreconditionFailed),
-        Destination::Topic => Ok(None),
-        Destination::Exchange(TOPIC_SPACE) if !key.is_empty() => Ok(None),
-        Destination::Queue => Ok(Some(address(key))),
-        Destination::Exchange(name) => Ok(Some(place(name, key))),
+        Destination::Topic => None,
+        Destination::Exchange(TOPIC_SPACE) if !key.is_empty() => None,
+        Destination::Queue => Some(address(key)),
+        Destination::Exchange(name) => Some(place(name, key)),
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) struct StoredQueue {
     /// With their exchanges.
     pub(crate) bindings: Vec<(Box<[u8]>, Binding)>,
     pub(crate) entries: BTreeMap<u64, StoredEntry>,
-    counts: BTreeMap<u64, (u32, u32)>,
+    counts: BTreeMap<u64, (u32, u32, Option<Instant>)>,
 }
 
 #[derive(Clone)]
@@ -30,8 +30,8 @@ impl StoredQueue {
     pub(crate) fn restored(&self, name: &[u8]) -> RestoredQueue {
         let entry = |(&sequence, entry): (&u64, &StoredEntry)| {
             let StoredEntry { message, time, history } = entry.clone();
-            let counts = self.counts.get(&sequence).copied().unwrap_or_default();
-            RestoredEntry { sequence, message, time, history, counts }
+            let (acquired, failed, until) = self.counts.get(&sequence).copied().unwrap_or_default();
+            RestoredEntry { sequence, message, time, history, counts: (acquired, failed), until }
         };
         RestoredQueue {
             tenant: TenantId::DEFAULT,
@@ -80,8 +80,8 @@ pub(crate) fn fact_of_queue(name: Vec<u8>, change: QueueChange<'_>) -> Fact {
                 assert!(queue.entries.insert(sequence, entry).is_none(), "a number is given once");
             })
         }
-        QueueChange::Counts { sequence, acquired, failed } => in_queue(name, move |queue| {
-            queue.counts.insert(sequence, (acquired, failed));
+        QueueChange::Counts { sequence, acquired, failed, until } => in_queue(name, move |queue| {
+            queue.counts.insert(sequence, (acquired, failed, until));
         }),
         QueueChange::Settled(from, to) => in_queue(name, move |queue| {
             queue.entries.retain(|sequence, _| !(from..to).contains(sequence));

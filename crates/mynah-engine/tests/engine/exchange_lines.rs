@@ -1,18 +1,27 @@
 //! The words about exchanges of the protocol of lines.
 //!
 //! `exchange NAME KIND [SETTINGS]`, `seek NAME`, `raze NAME [unused]`, `link SOURCE TO KEY [ARGUMENTS]`, `unlink` like it, and
-//! `send EXCHANGE KEY CLASS PAYLOAD`. A destination is a queue's name, or an exchange's after a `>`. A key of `-` is empty.
+//! `send EXCHANGE KEY CLASS PAYLOAD`; `later MS` before that and before `put`. A destination is a queue's name, or an exchange's after a `>`. A key of `-` is empty.
 //! Settings are `durable`, `auto`, `internal`, `alt=NAME`; arguments are `NAME=VALUE` with commas between. A message has
 //! a property for each word of its payload that has such a form.
+
+use std::time::Duration;
 
 use mynah_model::{Argument, ExchangeKind, ExchangeSettings, PropertyValue, UserProperties};
 use mynah_stack::{Bind, Command, Declaration, Declare, Delete, Destination, Entity, Publish, QueueCommand};
 
 use crate::lines::{class_of, header};
+use crate::queues;
 
 pub(crate) fn command(line: &str, receipt: u16) -> Option<Command<'_>> {
     if let Some(native) = line.strip_prefix("send ") {
         return Some(Command::Publish(send(native, receipt)));
+    }
+    if let Some((delay, line)) = line.strip_prefix("later ").and_then(|rest| rest.split_once(' ')) {
+        let said = command(line, receipt).or_else(|| queues::command(line, receipt));
+        let Some(Command::Publish(publish)) = said else { panic!("nothing to be late with: {line}") };
+        let delay = Some(Duration::from_millis(delay.parse().unwrap()));
+        return Some(Command::Publish(Publish { delay, ..publish }));
     }
     let receipt = u32::from(receipt);
     let words: Vec<&str> = line.split(' ').collect();

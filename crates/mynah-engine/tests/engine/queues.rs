@@ -19,6 +19,7 @@ use mynah_stack::{
     Flow, Lease, Outbound, Publish, Purge, QueueCommand, QueueOutcome, Refusal, SettleLeases, Transaction,
 };
 
+use crate::exchange_lines;
 use crate::lines::{class_of, header};
 
 pub(crate) fn command(line: &str, receipt: u16) -> Option<Command<'_>> {
@@ -82,12 +83,8 @@ fn transaction(parts: &str, receipt: u16) -> Transaction<'_> {
     let mut transaction =
         Transaction { receipt: receipt.into(), publications: Vec::new(), settlements: Vec::new() };
     for part in parts.split(';') {
-        match command(part, receipt) {
-            Some(Command::Publish(Publish { header, native, receipt, confirm, .. })) => {
-                let to = Destination::Queue;
-                let publish = Publish { to, confirm, ..Publish::new(header, native, receipt) };
-                transaction.publications.push(publish);
-            }
+        match exchange_lines::command(part, receipt).or_else(|| command(part, receipt)) {
+            Some(Command::Publish(publish)) => transaction.publications.push(publish),
             Some(Command::Queue(QueueCommand::Settle(settle))) => transaction.settlements.push(settle),
             other => panic!("nothing to do together: {other:?}"),
         }

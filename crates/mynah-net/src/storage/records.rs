@@ -4,8 +4,8 @@ use mynah_core::{GroupKey, Via};
 use mynah_engine::{Binding, Change, ExchangeChange, QueueChange, QueueName, SessionName};
 use mynah_model::{Class, Message, SubscriptionOptions, TenantId, WallTime};
 use mynah_store::{
-    Batch, BatchError, EntryValue, Key, LeaseValue, Options, OptionsBuf, Owner, OwnerKind, OwnerValue,
-    PayloadId, StoredMessage, SubscriptionValue, Value, WillValue,
+    Batch, BatchError, DelayedValue, EntryValue, Key, LeaseValue, Options, OptionsBuf, Owner, OwnerKind,
+    OwnerValue, PayloadId, StoredMessage, SubscriptionValue, Value, WillValue,
 };
 
 use super::{Wall, exchanges, queues};
@@ -24,6 +24,12 @@ pub(super) mod entry {
 pub(super) mod session {
     /// Parts with lower numbers are not its own.
     pub(crate) const SINCE: u8 = 1;
+}
+
+/// Options of a message that is published later.
+pub(super) mod delayed {
+    /// The topic that it goes to, if that is not its own.
+    pub(crate) const ADDRESS: u8 = 1;
 }
 
 /// Options of a subscription.
@@ -127,6 +133,7 @@ impl Records {
             Change::Settled { session, from, to } => batch.truncate(owner(session), from..to),
             Change::Queue(queue, change) => self.queue(batch, ids, queue, change),
             Change::Exchange(exchange, change) => self.exchange(batch, exchange, change),
+            Change::Delayed { .. } | Change::DelayedDone { .. } => self.delayed(batch, ids, change),
             Change::Retained { shard, message } => {
                 let payload = self.payload(batch, ids, shard, message);
                 let (tenant, topic) = (message.header().tenant, message.topic());
@@ -156,6 +163,30 @@ impl Records {
         }
         let value = EntryValue { payload, class, retain, options: self.options.as_options() };
         batch.put(&Key::Entry(owner(session), sequence), &Value::Entry(value))
+    }
+
+    fn delayed(
+        &mut self,
+        batch: &mut Batch,
+        ids: &mut dyn FnMut() -> PayloadId,
+        change: &Change<'_>,
+    ) -> Result<(), BatchError> {
+        match *change {
+            Change::Delayed { shard, number, message, due, address } => {
+                let payload = self.payload(batch, ids, shard, message);
+                self.options = OptionsBuf::new();
+                if let Some(address) = address {
+                    self.options.push(delayed::ADDRESS, address);
+                }
+                let (due, options) = (self.wall.time(due), self.options.as_options());
+                let key = Key::Delayed { tenant: message.header().tenant, shard, id: number };
+                batch.put(&key, &Value::Delayed(DelayedValue { payload, due, options }))
+            }
+            Change::DelayedDone { tenant, shard, number } => {
+                batch.delete(&Key::Delayed { tenant, shard, id: number })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn queue(
@@ -188,9 +219,13 @@ impl Records {
                 let value = EntryValue { payload, class, retain, options: self.options.as_options() };
                 batch.put(&Key::Entry(owner, sequence), &Value::Entry(value))
             }
-            QueueChange::Counts { sequence, acquired, failed } => {
+            QueueChange::Counts { sequence, acquired, failed, until } => {
                 self.options = OptionsBuf::new();
                 self.options.push(queues::FAILED, &failed.to_le_bytes());
+                if let Some(until) = until {
+                    let until = self.wall.time(until).as_unix_millis();
+                    self.options.push(queues::UNTIL, &until.to_le_bytes());
+                }
                 let options = self.options.as_options();
                 let value = LeaseValue { delivery: 0, received: false, count: acquired, options };
                 batch.put(&Key::Lease(owner, sequence), &Value::Lease(value))

@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use mynah_core::{Cursor, Entry, GroupKey, Kept, SessionKey, Via, owner};
 use mynah_engine::{
-    Engine, Parts, Restored, RestoredEntry, RestoredErrand, RestoredExchange, RestoredQueue,
+    Engine, Parts, Restored, RestoredDelayed, RestoredEntry, RestoredErrand, RestoredExchange, RestoredQueue,
     RestoredSubscription, SessionName,
 };
-use mynah_model::{DeliveryId, Identity, Instant, Message, SubscriptionId, TenantId, Will};
+use mynah_model::{DeliveryId, Identity, Instant, Message, SubscriptionId, TenantId, WallTime, Will};
 use mynah_store::{
-    EntryValue, Key, LeaseValue, Options, Owner, OwnerKind, OwnerValue, PayloadId, Recovered as Item,
-    SubscriptionValue, Value, WillValue,
+    DelayedValue, EntryValue, Key, LeaseValue, Options, Owner, OwnerKind, OwnerValue, PayloadId,
+    Recovered as Item, SubscriptionValue, Value, WillValue,
 };
 
-use super::records::{entry, session, subscription};
+use super::records::{delayed, entry, session, subscription};
 use super::{Wall, exchanges, queues};
 
 /// How much was read from a store.
@@ -40,6 +40,7 @@ pub struct Recovery {
     exchanges: BTreeMap<(TenantId, Box<[u8]>), RestoredExchange>,
     /// What the broker owes, by shard and number.
     errands: BTreeMap<(TenantId, u16, u64), RestoredErrand>,
+    delayed: Vec<RestoredDelayed>,
     stale: Vec<Stale>,
     setting: Option<(u64, u64)>,
     entries: usize,
@@ -55,12 +56,15 @@ struct Reading {
     since: u64,
 }
 
+/// How often an entry was acquired and has failed, and before which time nobody gets it.
+type Counts = (u32, u32, Option<Instant>);
+
 /// A queue as far as it was read.
 #[derive(Debug)]
 struct ReadingQueue {
     restored: RestoredQueue,
     /// How often entries were acquired and have failed, by their numbers.
-    counts: BTreeMap<u64, (u32, u32)>,
+    counts: BTreeMap<u64, Counts>,
 }
 
 /// A part that is left of something that is over.
@@ -80,8 +84,20 @@ impl Recovery {
         let (messages, sessions, values, errands) =
             (HashMap::new(), BTreeMap::new(), Vec::new(), BTreeMap::new());
         let (stale, queues, exchanges) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-        let (setting, entries) = (None, 0);
-        Self { wall, messages, sessions, values, queues, exchanges, errands, stale, setting, entries }
+        let (delayed, setting, entries) = (Vec::new(), None, 0);
+        Self {
+            wall,
+            messages,
+            sessions,
+            values,
+            queues,
+            exchanges,
+            errands,
+            delayed,
+            stale,
+            setting,
+            entries,
+        }
     }
 
     /// The seed and the number of the last run.
@@ -158,6 +174,11 @@ impl Recovery {
                 self.errand(owner, sequence, &value)?;
             }
             (Key::Entry(owner, sequence), Value::Entry(value)) => self.entry(owner, sequence, &value)?,
+            (Key::Delayed { shard, id, .. }, Value::Delayed(DelayedValue { payload, due, options })) => {
+                let message = self.messages.get(&payload)?.clone();
+                let (due, address) = (self.wall.instant(due), options.get(delayed::ADDRESS).map(Box::from));
+                self.delayed.push(RestoredDelayed { shard, number: id, message, due, address });
+            }
             (Key::Part(owner, of, number), Value::Bytes(bytes)) => self.part(owner, of, number, bytes),
             (Key::Retained { .. }, Value::Retained(payload)) => {
                 let message = self.messages.get(&payload)?.clone();
@@ -219,13 +240,17 @@ impl Recovery {
             (Key::Lease(_, sequence), Value::Lease(LeaseValue { count, options, .. })) => {
                 let failed = options.get(queues::FAILED).and_then(|bytes| bytes.first_chunk());
                 let failed = failed.map_or(0, |bytes| u32::from_le_bytes(*bytes));
-                reading.counts.insert(sequence, (*count, failed));
+                let until = options.get(queues::UNTIL).and_then(|bytes| bytes.first_chunk());
+                let until = until.map(|bytes| WallTime::from_unix_millis(u64::from_le_bytes(*bytes)));
+                reading.counts.insert(sequence, (*count, failed, until.map(|until| wall.instant(until))));
             }
             (Key::Entry(_, sequence), Value::Entry(value)) => {
                 let message = self.messages.get(&value.payload)?.clone();
                 let (time, history) = queues::entry_of(value.options, wall);
-                let counts = reading.counts.remove(&sequence).unwrap_or_default();
-                reading.restored.entries.push(RestoredEntry { sequence, message, time, history, counts });
+                let (acquired, failed, until) = reading.counts.remove(&sequence).unwrap_or_default();
+                let counts = (acquired, failed);
+                let entry = RestoredEntry { sequence, message, time, history, counts, until };
+                reading.restored.entries.push(entry);
                 self.entries += 1;
             }
             _ => {}
@@ -353,6 +378,10 @@ impl Recovery {
             let worker = usize::from(errand.shard) % engines.len();
             engines[worker].restore_errand(errand);
         }
+        for delayed in core::mem::take(&mut self.delayed) {
+            let worker = usize::from(delayed.shard) % engines.len();
+            engines[worker].restore_delayed(delayed);
+        }
         for engine in engines {
             engine.begin(now);
         }
@@ -443,7 +472,7 @@ mod tests {
             history: None,
         };
         let filters = [QueueChange::Filter(b"a/#", true), QueueChange::Filter(b"b", true)];
-        let counts = QueueChange::Counts { sequence: 42, acquired: 3, failed: 2 };
+        let counts = QueueChange::Counts { sequence: 42, acquired: 3, failed: 2, until: None };
         store(
             &folder,
             wall,

@@ -134,12 +134,7 @@ impl Records {
             Change::Queue(queue, change) => self.queue(batch, ids, queue, change),
             Change::Exchange(exchange, change) => self.exchange(batch, exchange, change),
             Change::Delayed { .. } | Change::DelayedDone { .. } => self.delayed(batch, ids, change),
-            Change::Retained { shard, message } => {
-                let payload = self.payload(batch, ids, shard, message);
-                let (tenant, topic) = (message.header().tenant, message.topic());
-                let key = Key::Retained { tenant, shard, topic: topic.as_bytes() };
-                batch.put(&key, &Value::Retained(payload))
-            }
+            Change::Retained { shard, message } => self.retained(batch, ids, shard, message),
             Change::Cleared { tenant, shard, topic } => batch.delete(&Key::Retained { tenant, shard, topic }),
         }
     }
@@ -163,6 +158,19 @@ impl Records {
         }
         let value = EntryValue { payload, class, retain, options: self.options.as_options() };
         batch.put(&Key::Entry(owner(session), sequence), &Value::Entry(value))
+    }
+
+    fn retained(
+        &mut self,
+        batch: &mut Batch,
+        ids: &mut dyn FnMut() -> PayloadId,
+        shard: u16,
+        message: &Message,
+    ) -> Result<(), BatchError> {
+        let payload = self.payload(batch, ids, shard, message);
+        let (tenant, topic) = (message.header().tenant, message.topic());
+        let key = Key::Retained { tenant, shard, topic: topic.as_bytes() };
+        batch.put(&key, &Value::Retained(payload))
     }
 
     fn delayed(

@@ -13,6 +13,7 @@
 //! Sections are those of the specification's general part; what RabbitMQ adds is called so.
 
 pub mod error;
+pub mod flow;
 pub mod framing;
 pub mod wire;
 

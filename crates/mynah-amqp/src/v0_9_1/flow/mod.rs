@@ -1,0 +1,12 @@
+//! Side machines: deliveries that wait for an acknowledgement, publications that wait to be confirmed, contents that come
+//! in parts, heartbeats.
+
+mod assembly;
+mod confirms;
+mod heartbeats;
+mod unacknowledged;
+
+pub use assembly::{Assembly, Content, Part};
+pub use confirms::{Confirm, Confirms};
+pub use heartbeats::{Due, Heartbeats};
+pub use unacknowledged::{Unacknowledged, UnknownTag};

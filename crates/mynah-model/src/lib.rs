@@ -9,6 +9,7 @@ extern crate alloc;
 
 mod class;
 mod condition;
+pub mod dotted;
 mod filter;
 mod identity;
 mod limits;

@@ -12,9 +12,12 @@
 //!
 //! Sections are those of the specification's general part; what RabbitMQ adds is called so.
 
+mod config;
 pub mod error;
 pub mod flow;
 pub mod framing;
+pub mod mapping;
 pub mod wire;
 
+pub use config::{Config, ConfigError, Mechanism, Settings};
 pub use error::{Error, Exception, Malformed, ReplyCode, Violation};

@@ -103,6 +103,14 @@ impl<'b> Table<'b> {
         core::iter::from_fn(move || read_field(&mut rest).ok())
     }
 
+    /// The first field, and the bytes of those after it.
+    #[must_use]
+    pub fn split_first(self) -> Option<((ShortStr<'b>, Value<'b>), &'b [u8])> {
+        let mut rest = self.0;
+        let field = read_field(&mut rest).ok()?;
+        Some((field, rest))
+    }
+
     /// The value of the first field with this name (section 4.2.5.5).
     #[must_use]
     pub fn get(self, name: &str) -> Option<Value<'b>> {
@@ -233,6 +241,11 @@ impl TableBuilder {
         self.0.push(name.len() as u8);
         self.0.extend_from_slice(name);
         value.encode(&mut self.0);
+    }
+
+    /// Appends an array of values that are encoded already.
+    pub fn push_array(&mut self, name: &str, encoded: &[u8]) {
+        self.push(name, Value::Array(Array(encoded)));
     }
 
     /// The table.

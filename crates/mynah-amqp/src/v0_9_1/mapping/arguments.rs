@@ -1,0 +1,393 @@
+//! Arguments of queue.declare, exchange.declare, basic.consume and headers of messages that ask something of the broker:
+//! `x-` names as RabbitMQ has them, read to typed values. A value of the wrong type or out of its bounds is told with
+//! its name; an argument that is not known is passed over.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use core::num::{NonZeroU8, NonZeroU32, NonZeroU64};
+use core::time::Duration;
+
+use crate::v0_9_1::wire::{Table, Value};
+
+/// Milliseconds are less than this: RabbitMQ's bound.
+const MILLIS_MAX: i64 = u32::MAX as i64;
+
+/// What a queue is to be, as its arguments say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueArguments {
+    /// `x-message-ttl`
+    pub message_ttl: Option<Duration>,
+    /// `x-expires`
+    pub expires: Option<Duration>,
+    /// `x-max-length`
+    pub max_length: Option<u64>,
+    /// `x-max-length-bytes`
+    pub max_length_bytes: Option<u64>,
+    /// `x-overflow`
+    pub overflow: Option<Overflow>,
+    /// `x-dead-letter-exchange`
+    pub dead_letter_exchange: Option<Box<[u8]>>,
+    /// `x-dead-letter-routing-key`
+    pub dead_letter_routing_key: Option<Box<[u8]>>,
+    /// `x-max-priority`; 0 is as if it were not there.
+    pub max_priority: Option<NonZeroU8>,
+    /// `x-delivery-limit`; absent, and -1: none.
+    pub delivery_limit: Option<NonZeroU32>,
+    /// `x-single-active-consumer`
+    pub single_active_consumer: bool,
+    /// `x-queue-type`
+    pub queue_type: QueueType,
+    /// `x-consumer-timeout`
+    pub consumer_timeout: Option<Duration>,
+    /// `x-max-age`
+    pub max_age: Option<Duration>,
+}
+
+/// What happens when a queue is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// `drop-head`
+    DropHead,
+    /// `reject-publish`
+    RejectPublish,
+    /// `reject-publish-dlx`
+    RejectPublishDlx,
+}
+
+/// `x-queue-type`: what RabbitMQ tells apart. The first two are one here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueueType {
+    /// `classic`
+    #[default]
+    Classic,
+    /// `quorum`
+    Quorum,
+    /// `stream`
+    Stream,
+}
+
+/// An argument that cannot be used, in words.
+pub type Unusable = String;
+
+impl QueueArguments {
+    /// Reads the arguments of queue.declare.
+    ///
+    /// # Errors
+    /// The first that cannot be used.
+    pub fn read(table: Table<'_>) -> Result<Self, Unusable> {
+        let mut read = Self::default();
+        for (name, value) in table.iter() {
+            let Some(name) = name.as_str() else { continue };
+            read.take(name, value)?;
+        }
+        if read.dead_letter_routing_key.is_some() && read.dead_letter_exchange.is_none() {
+            return Err("x-dead-letter-routing-key needs x-dead-letter-exchange".into());
+        }
+        if read.queue_type == QueueType::Stream {
+            read.check_stream()?;
+        }
+        Ok(read)
+    }
+
+    fn take(&mut self, name: &str, value: Value<'_>) -> Result<(), Unusable> {
+        match name {
+            "x-message-ttl" => self.message_ttl = Some(millis(name, value, 0)?),
+            "x-expires" => self.expires = Some(millis(name, value, 1)?),
+            "x-consumer-timeout" => self.consumer_timeout = Some(millis(name, value, 1)?),
+            "x-max-length" => self.max_length = Some(integer(name, value, 0, i64::MAX)? as u64),
+            "x-max-length-bytes" => self.max_length_bytes = Some(integer(name, value, 0, i64::MAX)? as u64),
+            "x-overflow" => self.overflow = Some(overflow(name, value)?),
+            "x-dead-letter-exchange" => self.dead_letter_exchange = Some(short(name, value)?.into()),
+            "x-dead-letter-routing-key" => self.dead_letter_routing_key = Some(short(name, value)?.into()),
+            "x-max-priority" => self.max_priority = NonZeroU8::new(integer(name, value, 0, 255)? as u8),
+            "x-delivery-limit" => {
+                let limit = integer(name, value, -1, u32::MAX.into())?;
+                self.delivery_limit = u32::try_from(limit).ok().and_then(NonZeroU32::new);
+            }
+            "x-single-active-consumer" => self.single_active_consumer = boolean(name, value)?,
+            "x-queue-type" => self.queue_type = queue_type(name, value)?,
+            "x-max-age" => self.max_age = Some(age(name, value)?),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A stream is not consumed, so that what is about consuming it makes no sense.
+    fn check_stream(&self) -> Result<(), Unusable> {
+        let misplaced = [
+            ("x-message-ttl", self.message_ttl.is_some()),
+            ("x-expires", self.expires.is_some()),
+            ("x-overflow", self.overflow.is_some()),
+            ("x-dead-letter-exchange", self.dead_letter_exchange.is_some()),
+            ("x-max-priority", self.max_priority.is_some()),
+            ("x-delivery-limit", self.delivery_limit.is_some()),
+            ("x-single-active-consumer", self.single_active_consumer),
+            ("x-max-length", self.max_length.is_some()),
+        ];
+        match misplaced.iter().find(|(_, is_there)| *is_there) {
+            Some((name, _)) => Err(format!("a stream has no {name}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Bytes of a stream that are kept.
+    #[must_use]
+    pub fn stream_bytes_max(&self) -> Option<NonZeroU64> {
+        self.max_length_bytes.and_then(NonZeroU64::new)
+    }
+}
+
+/// Where reading a stream begins: `x-stream-offset`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamOffset {
+    /// `first`
+    First,
+    /// `last`
+    Last,
+    /// `next`
+    Next,
+    /// A number.
+    Number(u64),
+    /// A timestamp: seconds since the Unix epoch.
+    Time(u64),
+    /// An interval such as `1h`: this long before now.
+    Ago(Duration),
+}
+
+/// How a consumer takes messages, as its arguments say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConsumeArguments {
+    /// `x-priority`
+    pub priority: i32,
+    /// `x-stream-offset`
+    pub stream_offset: Option<StreamOffset>,
+    /// `x-selector`: a condition in the SQL-92 subset of JMS.
+    pub selector: Option<Box<str>>,
+}
+
+impl ConsumeArguments {
+    /// Reads the arguments of basic.consume.
+    ///
+    /// # Errors
+    /// The first that cannot be used.
+    pub fn read(table: Table<'_>) -> Result<Self, Unusable> {
+        let mut read = Self::default();
+        for (name, value) in table.iter() {
+            match name.as_bytes() {
+                b"x-priority" => {
+                    read.priority = integer("x-priority", value, i32::MIN.into(), i32::MAX.into())? as i32;
+                }
+                b"x-stream-offset" => read.stream_offset = Some(offset(value)?),
+                b"x-selector" => read.selector = Some(text("x-selector", value)?.into()),
+                _ => {}
+            }
+        }
+        Ok(read)
+    }
+}
+
+fn offset(value: Value<'_>) -> Result<StreamOffset, Unusable> {
+    const NAME: &str = "x-stream-offset";
+    if let Some(number) = value.as_integer() {
+        return Ok(StreamOffset::Number(in_bounds(NAME, number, 0, i64::MAX)? as u64));
+    }
+    if let Value::Timestamp(seconds) = value {
+        return Ok(StreamOffset::Time(seconds));
+    }
+    match value.as_text() {
+        Some("first") => Ok(StreamOffset::First),
+        Some("last") => Ok(StreamOffset::Last),
+        Some("next") => Ok(StreamOffset::Next),
+        _ => age(NAME, value).map(StreamOffset::Ago),
+    }
+}
+
+fn wrong(name: &str, value: Value<'_>, wanted: &str) -> Unusable {
+    format!("{name} has to be {wanted}, not {value:?}")
+}
+
+fn in_bounds(name: &str, number: i64, from: i64, to: i64) -> Result<i64, Unusable> {
+    if (from..=to).contains(&number) {
+        return Ok(number);
+    }
+    Err(format!("{name} has to be {from} to {to}, not {number}"))
+}
+
+pub(super) fn integer(name: &str, value: Value<'_>, from: i64, to: i64) -> Result<i64, Unusable> {
+    let number = value.as_integer().ok_or_else(|| wrong(name, value, "an integer"))?;
+    in_bounds(name, number, from, to)
+}
+
+fn millis(name: &str, value: Value<'_>, from: i64) -> Result<Duration, Unusable> {
+    Ok(Duration::from_millis(integer(name, value, from, MILLIS_MAX)?.unsigned_abs()))
+}
+
+fn boolean(name: &str, value: Value<'_>) -> Result<bool, Unusable> {
+    match value {
+        Value::Bool(value) => Ok(value),
+        other => Err(wrong(name, other, "true or false")),
+    }
+}
+
+fn text<'b>(name: &str, value: Value<'b>) -> Result<&'b str, Unusable> {
+    value.as_text().ok_or_else(|| wrong(name, value, "text"))
+}
+
+/// The name of an exchange, or a routing key.
+pub(super) fn short<'b>(name: &str, value: Value<'b>) -> Result<&'b [u8], Unusable> {
+    match value {
+        Value::LongStr(bytes) if bytes.len() <= 255 => Ok(bytes),
+        other => Err(wrong(name, other, "a string of at most 255 bytes")),
+    }
+}
+
+fn overflow(name: &str, value: Value<'_>) -> Result<Overflow, Unusable> {
+    match value.as_text() {
+        Some("drop-head") => Ok(Overflow::DropHead),
+        Some("reject-publish") => Ok(Overflow::RejectPublish),
+        Some("reject-publish-dlx") => Ok(Overflow::RejectPublishDlx),
+        _ => Err(wrong(name, value, "drop-head, reject-publish or reject-publish-dlx")),
+    }
+}
+
+fn queue_type(name: &str, value: Value<'_>) -> Result<QueueType, Unusable> {
+    match value.as_text() {
+        Some("classic") => Ok(QueueType::Classic),
+        Some("quorum") => Ok(QueueType::Quorum),
+        Some("stream") => Ok(QueueType::Stream),
+        _ => Err(wrong(name, value, "classic, quorum or stream")),
+    }
+}
+
+/// A number and a unit: Y, M, D, h, m or s.
+fn age(name: &str, value: Value<'_>) -> Result<Duration, Unusable> {
+    let parse = |text: &str| {
+        let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+        let seconds: u64 = match unit {
+            "Y" => 365 * 86_400,
+            "M" => 30 * 86_400,
+            "D" => 86_400,
+            "h" => 3_600,
+            "m" => 60,
+            "s" => 1,
+            _ => return None,
+        };
+        let number =
+            number.bytes().all(|byte| byte.is_ascii_digit()).then(|| number.parse::<u32>().ok())??;
+        Some(Duration::from_secs(seconds * u64::from(number)))
+    };
+    let parsed = value.as_text().and_then(parse);
+    parsed.ok_or_else(|| wrong(name, value, "a number with a unit (Y, M, D, h, m or s)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::v0_9_1::wire::TableBuilder;
+
+    fn read(fields: &[(&str, Value<'_>)]) -> Result<QueueArguments, Unusable> {
+        let mut table = TableBuilder::new();
+        for (name, value) in fields {
+            table.push(name, *value);
+        }
+        QueueArguments::read(table.as_table())
+    }
+
+    #[test]
+    fn every_argument_of_a_queue_is_read() {
+        let read = read(&[
+            ("x-message-ttl", Value::I32(60_000)),
+            ("x-expires", Value::I64(1)),
+            ("x-max-length", Value::U8(9)),
+            ("x-max-length-bytes", Value::U32(10)),
+            ("x-overflow", Value::LongStr(b"reject-publish")),
+            ("x-dead-letter-exchange", Value::LongStr(b"")),
+            ("x-dead-letter-routing-key", Value::LongStr(b"dead")),
+            ("x-max-priority", Value::I16(10)),
+            ("x-delivery-limit", Value::I32(3)),
+            ("x-single-active-consumer", Value::Bool(true)),
+            ("x-queue-type", Value::LongStr(b"quorum")),
+            ("x-consumer-timeout", Value::I32(5)),
+            ("x-unknown", Value::Void),
+        ]);
+        let expected = QueueArguments {
+            message_ttl: Some(Duration::from_secs(60)),
+            expires: Some(Duration::from_millis(1)),
+            max_length: Some(9),
+            max_length_bytes: Some(10),
+            overflow: Some(Overflow::RejectPublish),
+            dead_letter_exchange: Some(b""[..].into()),
+            dead_letter_routing_key: Some(b"dead"[..].into()),
+            max_priority: NonZeroU8::new(10),
+            delivery_limit: NonZeroU32::new(3),
+            single_active_consumer: true,
+            queue_type: QueueType::Quorum,
+            consumer_timeout: Some(Duration::from_millis(5)),
+            max_age: None,
+        };
+        assert_eq!(read, Ok(expected));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_told_by_its_name() {
+        for (name, value, words) in [
+            ("x-message-ttl", Value::I32(-1), "x-message-ttl has to be 0 to 4294967295, not -1"),
+            ("x-message-ttl", Value::LongStr(b"1"), "x-message-ttl has to be an integer, not LongStr([49])"),
+            ("x-expires", Value::I32(0), "x-expires has to be 1 to 4294967295, not 0"),
+            ("x-max-length", Value::I64(-5), "x-max-length has to be 0 to 9223372036854775807, not -5"),
+            ("x-max-priority", Value::I32(256), "x-max-priority has to be 0 to 255, not 256"),
+            (
+                "x-dead-letter-routing-key",
+                Value::LongStr(b"k"),
+                "x-dead-letter-routing-key needs x-dead-letter-exchange",
+            ),
+        ] {
+            assert_eq!(read(&[(name, value)]), Err(words.into()));
+        }
+        for (name, value) in [
+            ("x-overflow", Value::LongStr(b"other")),
+            ("x-overflow", Value::Bool(true)),
+            ("x-queue-type", Value::LongStr(b"other")),
+            ("x-single-active-consumer", Value::I32(1)),
+            ("x-dead-letter-exchange", Value::I32(1)),
+            ("x-max-age", Value::LongStr(b"1x")),
+            ("x-max-age", Value::LongStr(b"-1s")),
+            ("x-max-age", Value::LongStr(b"")),
+            ("x-delivery-limit", Value::I32(-2)),
+            ("x-consumer-timeout", Value::I32(0)),
+        ] {
+            assert!(read(&[(name, value)]).is_err_and(|words| words.starts_with(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_stream_has_bounds_of_its_own() {
+        let stream = ("x-queue-type", Value::LongStr(b"stream"));
+        let age = ("x-max-age", Value::LongStr(b"7D"));
+        let read_stream = read(&[stream, age, ("x-max-length-bytes", Value::I32(5))]).unwrap();
+        assert_eq!(read_stream.max_age, Some(Duration::from_secs(7 * 86_400)));
+        assert_eq!(read_stream.stream_bytes_max(), NonZeroU64::new(5));
+        assert_eq!(read(&[stream, ("x-expires", Value::I32(5))]), Err("a stream has no x-expires".into()));
+    }
+
+    #[test]
+    fn a_consumer_says_where_it_begins() {
+        for (value, offset) in [
+            (Value::LongStr(b"first"), StreamOffset::First),
+            (Value::LongStr(b"last"), StreamOffset::Last),
+            (Value::LongStr(b"next"), StreamOffset::Next),
+            (Value::I64(12), StreamOffset::Number(12)),
+            (Value::Timestamp(99), StreamOffset::Time(99)),
+            (Value::LongStr(b"2h"), StreamOffset::Ago(Duration::from_secs(7_200))),
+        ] {
+            let table = TableBuilder::new().with("x-stream-offset", value).with("x-priority", Value::I8(-3));
+            let read = ConsumeArguments::read(table.as_table()).unwrap();
+            assert_eq!((read.stream_offset, read.priority), (Some(offset), -3));
+        }
+        for value in [Value::LongStr(b"middle"), Value::I32(-1), Value::Void] {
+            let table = TableBuilder::new().with("x-stream-offset", value);
+            assert!(ConsumeArguments::read(table.as_table()).is_err());
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Messages in the layout of AMQP 0-9-1: how they are read, and encoded for receivers.
+//!
+//! What receivers share is in a frame's head: exchange, routing key, the payload of the content header, and the body if
+//! it is small. Consumer tag, delivery tag, channel and the division of the body are a receiver's own.
+
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use mynah_model::{
+    Class, Layout, MessageView, PRIORITY_DEFAULT, Properties, UserProperties, WallTime, dotted,
+};
+use mynah_stack::{Frame, FrameKind, LayoutCodec};
+
+use super::{ALL_PROPERTIES, LAYOUT, LONG_TOPIC, Published, RETAIN, TOPIC_EXCHANGE, published};
+use crate::v0_9_1::wire::{
+    ContentHeader, PropertiesBuilder, PropertyId, ShortStr, Table, TableBuilder, Value,
+};
+
+/// Headers that are the broker's, and no user properties.
+const RESERVED: [&str; 4] = [RETAIN, LONG_TOPIC, ALL_PROPERTIES, "x-death"];
+
+/// Reads and writes messages in the layout of AMQP 0-9-1.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AmqpCodec;
+
+impl LayoutCodec for AmqpCodec {
+    fn layouts(&self) -> &[Layout] {
+        &[LAYOUT]
+    }
+
+    fn properties<'m>(&self, message: MessageView<'m>) -> Properties<'m> {
+        let Some(Published { properties, .. }) = published(message) else { return Properties::EMPTY };
+        let user = match properties.headers() {
+            Some(headers) => UserProperties::new(headers.as_bytes(), read_pair),
+            None => UserProperties::EMPTY,
+        };
+        Properties {
+            content_type: properties.text(PropertyId::ContentType),
+            content_encoding: properties.text(PropertyId::ContentEncoding),
+            correlation: properties.short_str(PropertyId::CorrelationId).map(ShortStr::as_bytes),
+            reply_to: properties.text(PropertyId::ReplyTo),
+            message_id: properties.text(PropertyId::MessageId),
+            created: properties
+                .timestamp()
+                .map(|seconds| WallTime::from_unix_millis(seconds.saturating_mul(1_000))),
+            is_text: false,
+            user,
+            remaining: None,
+        }
+    }
+
+    fn encode(
+        &self,
+        message: MessageView<'_>,
+        properties: &Properties<'_>,
+        layout: Layout,
+        kind: FrameKind,
+        frame: &mut Frame,
+    ) -> bool {
+        if layout != LAYOUT {
+            return false;
+        }
+        let body_size = message.payload().len() as u64;
+        if let Some(Published { exchange, routing_key, properties }) = published(message) {
+            push_head(exchange, routing_key, ContentHeader { body_size, properties }, &mut frame.head);
+        } else {
+            let mut key = Vec::new();
+            dotted::push_key(message.topic(), &mut key);
+            let made = spelled(message, properties, kind, ShortStr::new(&key).is_none());
+            let exchange = ShortStr::new(TOPIC_EXCHANGE).unwrap_or_default();
+            let key = ShortStr::new(&key).unwrap_or_default();
+            let header = ContentHeader { body_size, properties: made.as_properties() };
+            push_head(exchange, key, header, &mut frame.head);
+        }
+        frame.payload(message.payload());
+        true
+    }
+}
+
+fn push_head(exchange: ShortStr<'_>, key: ShortStr<'_>, header: ContentHeader<'_>, head: &mut Vec<u8>) {
+    for text in [exchange, key] {
+        head.push(text.as_bytes().len() as u8);
+        head.extend_from_slice(text.as_bytes());
+    }
+    header.encode_payload(head);
+}
+
+/// A frame's head taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Encoded<'f> {
+    /// The exchange.
+    pub exchange: ShortStr<'f>,
+    /// The routing key.
+    pub routing_key: ShortStr<'f>,
+    /// The payload of the header frame.
+    pub header: &'f [u8],
+    /// The body, unless it is shared.
+    pub body: &'f [u8],
+    /// Bytes of the body, shared or not.
+    pub body_len: usize,
+}
+
+impl<'f> Encoded<'f> {
+    /// Takes what [`AmqpCodec`] has encoded apart; none if it has not.
+    #[must_use]
+    #[inline]
+    pub fn new(frame: &'f Frame) -> Option<Self> {
+        let (exchange, rest) = super::split_short(&frame.head)?;
+        let (routing_key, rest) = super::split_short(rest)?;
+        let size = rest.get(4..12)?.first_chunk::<8>()?;
+        let body_len = usize::try_from(u64::from_be_bytes(*size)).ok()?;
+        let is_shared = body_len >= Frame::SHARED_BYTES_MIN;
+        let header_len = if is_shared { rest.len() } else { rest.len().checked_sub(body_len)? };
+        let (header, body) = rest.split_at_checked(header_len)?;
+        Some(Self { exchange, routing_key, header, body, body_len })
+    }
+}
+
+/// The properties of a message of another layout. What cannot be spelled is left out.
+fn spelled(
+    message: MessageView<'_>,
+    properties: &Properties<'_>,
+    kind: FrameKind,
+    is_long: bool,
+) -> PropertiesBuilder {
+    let headers = headers(message, properties, kind, is_long);
+    let is_persistent = message.header.class != Class::AtMostOnce;
+    let priority = Some(message.header.priority).filter(|priority| *priority != PRIORITY_DEFAULT);
+    let expiration = properties.remaining.map(|remaining| remaining.as_millis().to_string());
+    PropertiesBuilder::new()
+        .text(PropertyId::ContentType, properties.content_type.map(str::as_bytes))
+        .text(PropertyId::ContentEncoding, properties.content_encoding.map(str::as_bytes))
+        .headers(headers.as_table())
+        .octet(PropertyId::DeliveryMode, is_persistent.then_some(2))
+        .octet(PropertyId::Priority, priority)
+        .text(PropertyId::CorrelationId, properties.correlation)
+        .text(PropertyId::ReplyTo, properties.reply_to.map(str::as_bytes))
+        .text(PropertyId::Expiration, expiration.as_deref().map(str::as_bytes))
+        .text(PropertyId::MessageId, properties.message_id.map(str::as_bytes))
+        .timestamp(properties.created.map(|created| created.as_unix_millis() / 1_000))
+}
+
+fn headers(
+    message: MessageView<'_>,
+    properties: &Properties<'_>,
+    kind: FrameKind,
+    is_long: bool,
+) -> TableBuilder {
+    let mut headers = TableBuilder::new();
+    let mut repeats = false;
+    for (key, value) in properties.user.iter().filter(|(key, _)| is_header(key)) {
+        if headers.as_table().get(key).is_some() {
+            repeats = true;
+        } else {
+            headers.push(key, Value::LongStr(value.as_bytes()));
+        }
+    }
+    if repeats {
+        let mut all = Vec::new();
+        for (key, value) in properties.user.iter() {
+            Value::LongStr(key.as_bytes()).encode(&mut all);
+            Value::LongStr(value.as_bytes()).encode(&mut all);
+        }
+        headers.push_array(ALL_PROPERTIES, &all);
+    }
+    if kind.retain {
+        headers.push(RETAIN, Value::Bool(true));
+    }
+    if is_long {
+        headers.push(LONG_TOPIC, Value::LongStr(message.topic().as_bytes()));
+    }
+    headers
+}
+
+fn is_header(key: &str) -> bool {
+    key.len() <= ShortStr::BYTES_MAX && !RESERVED.contains(&key)
+}
+
+/// Reads the next header that is a user property.
+fn read_pair<'m>(encoded: &mut &'m [u8]) -> Option<(&'m str, &'m str)> {
+    loop {
+        let ((name, value), rest) = Table::from_checked(encoded).split_first()?;
+        *encoded = rest;
+        if let (Some(name), Some(text)) = (name.as_str(), value.as_text())
+            && !RESERVED.contains(&name)
+        {
+            return Some((name, text));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

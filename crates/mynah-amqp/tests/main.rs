@@ -4,4 +4,7 @@
 // A test stops at the first thing that is not as it says.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod broker;
+mod conformance;
+mod malformed;
 mod methods;

@@ -46,6 +46,8 @@ pub enum Malformed {
     PropertyFlags,
     /// A heartbeat with a payload.
     HeartbeatPayload,
+    /// What a client says of who it is, is not what its mechanism has it say.
+    Credentials,
 }
 
 /// A rule that a peer broke.
@@ -232,7 +234,8 @@ impl Malformed {
             | Self::TableType(_)
             | Self::TableDepth
             | Self::ContentWeight
-            | Self::PropertyFlags => ReplyCode::SyntaxError,
+            | Self::PropertyFlags
+            | Self::Credentials => ReplyCode::SyntaxError,
         }
     }
 }
@@ -303,6 +306,7 @@ impl fmt::Display for Malformed {
             Self::ContentWeight => f.write_str("the weight of a content header is not 0"),
             Self::PropertyFlags => f.write_str("a reserved flag of the properties is set"),
             Self::HeartbeatPayload => f.write_str("a heartbeat has a payload"),
+            Self::Credentials => f.write_str("the response is not one of its mechanism"),
         }
     }
 }

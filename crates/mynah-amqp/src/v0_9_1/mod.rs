@@ -13,11 +13,14 @@
 //! Sections are those of the specification's general part; what RabbitMQ adds is called so.
 
 mod config;
+pub mod connection;
 pub mod error;
 pub mod flow;
 pub mod framing;
 pub mod mapping;
+mod protocol;
 pub mod wire;
 
 pub use config::{Config, ConfigError, Mechanism, Settings};
 pub use error::{Error, Exception, Malformed, ReplyCode, Violation};
+pub use protocol::Amqp;

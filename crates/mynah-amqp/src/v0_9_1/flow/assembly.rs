@@ -16,10 +16,10 @@ pub struct Assembly<M> {
 enum State<M> {
     /// No content is under way.
     Idle,
-    /// The header has to come.
-    Header(M),
-    /// Parts of the body have to come.
-    Body(Content<M>, u64),
+    /// The header has to come; what goes before the properties is there.
+    Header(M, Vec<u8>),
+    /// So many bytes of the body have to come, of so many.
+    Body(Content<M>, u64, u64),
 }
 
 /// A content, or the beginning of one.
@@ -62,9 +62,18 @@ impl<M> Assembly<M> {
         !matches!(self.state, State::Idle)
     }
 
-    /// A method came that has a content.
-    pub fn begin(&mut self, method: M) {
-        self.state = State::Header(method);
+    /// A method came that has a content; `lead` is what goes before the properties.
+    pub fn begin(&mut self, method: M, lead: Vec<u8>) {
+        self.state = State::Header(method, lead);
+    }
+
+    /// Bytes of the body that is under way, as its header says.
+    #[must_use]
+    pub const fn body_size(&self) -> u64 {
+        match &self.state {
+            State::Body(_, _, size) => *size,
+            State::Idle | State::Header(..) => 0,
+        }
     }
 
     /// What came of the content is forgotten.
@@ -72,17 +81,7 @@ impl<M> Assembly<M> {
         self.state = State::Idle;
     }
 
-    /// The method whose content is under way.
-    #[must_use]
-    pub const fn method(&self) -> Option<&M> {
-        match &self.state {
-            State::Idle => None,
-            State::Header(method) => Some(method),
-            State::Body(content, _) => Some(&content.method),
-        }
-    }
-
-    /// Takes a header or body frame. `lead` appends what goes before the properties.
+    /// Takes a header or body frame.
     ///
     /// # Errors
     /// Another frame has to come, or it holds what it may not.
@@ -91,49 +90,47 @@ impl<M> Assembly<M> {
         &mut self,
         (frame_type, payload): (FrameType, &[u8]),
         body_bytes_max: usize,
-        lead: impl FnOnce(&M, &ContentHeader<'_>, &mut Vec<u8>),
     ) -> Result<Part<M>, Error> {
         match (core::mem::replace(&mut self.state, State::Idle), frame_type) {
-            (State::Header(method), FrameType::Header) => {
+            (State::Header(method, lead), FrameType::Header) => {
                 let header = ContentHeader::decode(payload)?;
-                self.handle_header(method, &header, body_bytes_max, lead)
+                Ok(self.handle_header(method, lead, &header, body_bytes_max))
             }
-            (State::Body(mut content, left), FrameType::Body) => {
+            (State::Body(mut content, left, size), FrameType::Body) => {
                 let left = left.checked_sub(payload.len() as u64).ok_or(Violation::BodyTooLong)?;
                 content.bytes.extend_from_slice(payload);
                 if left == 0 {
                     return Ok(Part::Whole(content));
                 }
-                self.state = State::Body(content, left);
+                self.state = State::Body(content, left, size);
                 Ok(Part::More)
             }
             (State::Idle, _) => Err(Violation::ContentWithoutMethod.into()),
-            (State::Header(_) | State::Body(..), _) => Err(Violation::ContentExpected.into()),
+            (State::Header(..) | State::Body(..), _) => Err(Violation::ContentExpected.into()),
         }
     }
 
     fn handle_header(
         &mut self,
         method: M,
+        mut bytes: Vec<u8>,
         header: &ContentHeader<'_>,
         body_bytes_max: usize,
-        lead: impl FnOnce(&M, &ContentHeader<'_>, &mut Vec<u8>),
-    ) -> Result<Part<M>, Error> {
-        if header.body_size > body_bytes_max as u64 {
-            return Ok(Part::TooLarge(method, header.body_size));
+    ) -> Part<M> {
+        let size = header.body_size;
+        if size > body_bytes_max as u64 {
+            return Part::TooLarge(method, size);
         }
-        let mut bytes = Vec::new();
-        lead(&method, header, &mut bytes);
         let properties_at = bytes.len();
         let properties = header.properties.as_bytes();
-        bytes.reserve_exact(properties.len() + header.body_size.min(RESERVED_BYTES_MAX) as usize);
+        bytes.reserve(properties.len() + size.min(RESERVED_BYTES_MAX) as usize);
         bytes.extend_from_slice(properties);
         let content = Content { method, properties_at, body_at: bytes.len(), bytes };
-        if header.body_size == 0 {
-            return Ok(Part::Whole(content));
+        if size == 0 {
+            return Part::Whole(content);
         }
-        self.state = State::Body(content, header.body_size);
-        Ok(Part::More)
+        self.state = State::Body(content, size, size);
+        Part::More
     }
 }
 
@@ -168,7 +165,7 @@ mod tests {
         frame_type: FrameType,
         payload: &[u8],
     ) -> Result<Option<Vec<u8>>, Error> {
-        match assembly.handle((frame_type, payload), 10, |method, _, out| out.push(*method))? {
+        match assembly.handle((frame_type, payload), 10)? {
             Part::Whole(content) => {
                 assert_eq!(content.properties(), b"\0\0");
                 Ok(Some([&content.bytes[..content.properties_at], b"|", content.body()].concat()))
@@ -182,14 +179,14 @@ mod tests {
     #[test]
     fn a_body_comes_in_as_many_parts_as_it_likes() {
         let mut assembly = Assembly::default();
-        assembly.begin(7);
+        assembly.begin(7, vec![7]);
         assert_eq!(handle(&mut assembly, FrameType::Header, &header(5)), Ok(None));
         for part in [&b"ab"[..], b"", b"c"] {
             assert_eq!(handle(&mut assembly, FrameType::Body, part), Ok(None));
         }
         assert!(assembly.is_under_way());
         assert_eq!(handle(&mut assembly, FrameType::Body, b"de"), Ok(Some(b"\x07|abcde".to_vec())));
-        assembly.begin(8);
+        assembly.begin(8, vec![8]);
         assert_eq!(handle(&mut assembly, FrameType::Header, &header(0)), Ok(Some(b"\x08|".to_vec())));
         assert!(!assembly.is_under_way());
     }
@@ -202,12 +199,12 @@ mod tests {
             (Err(Violation::ContentWithoutMethod.into()), Err(Violation::ContentExpected.into()));
         assert_eq!(handle(&mut assembly, FrameType::Header, &header(1)), without);
         assert_eq!(handle(&mut assembly, FrameType::Body, b"a"), without);
-        assembly.begin(1);
+        assembly.begin(1, vec![1]);
         assert_eq!(handle(&mut assembly, FrameType::Body, b"a"), expected);
-        assembly.begin(1);
+        assembly.begin(1, vec![1]);
         assert_eq!(handle(&mut assembly, FrameType::Header, &header(1)), Ok(None));
         assert_eq!(handle(&mut assembly, FrameType::Header, &header(1)), expected);
-        assembly.begin(1);
+        assembly.begin(1, vec![1]);
         assert_eq!(handle(&mut assembly, FrameType::Header, &header(1)), Ok(None));
         assert_eq!(handle(&mut assembly, FrameType::Body, b"ab"), Err(Violation::BodyTooLong.into()));
     }
@@ -215,9 +212,9 @@ mod tests {
     #[test]
     fn a_body_that_is_too_large_is_known_by_its_header() {
         let mut assembly = Assembly::default();
-        assembly.begin(1);
+        assembly.begin(1, vec![1]);
         assert_eq!(handle(&mut assembly, FrameType::Header, &header(11)), Ok(Some(vec![11; 3])));
-        assembly.begin(1);
+        assembly.begin(1, vec![1]);
         assert_eq!(handle(&mut assembly, FrameType::Header, &header(u64::MAX)), Ok(Some(vec![255; 3])));
     }
 }

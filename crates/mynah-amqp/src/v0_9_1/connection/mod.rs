@@ -1,0 +1,248 @@
+//! The server's half of a connection.
+//!
+//! ```text
+//!                header: start         start-ok               Opened(Ok): tune        tune-ok            open: open-ok
+//! AwaitingHeader ----------> AwaitingStartOk ---> Authenticating ------> AwaitingTuneOk ---> AwaitingOpen -----------> Open
+//!                                   Challenge: secure | ^ secure-ok                                                     |
+//!                                                     v |                                     connection.close, end     |
+//!                                              AwaitingSecureOk                 Closing <-------------------------------+
+//!                                                                                  ^  close-ok, timeout                  | hard error
+//!                                                                                  +--------------- AwaitingCloseOk <----+
+//! ```
+//!
+//! Invariants: nothing is written after the state is `Closing`; in `AwaitingCloseOk` whatever comes is passed over but close
+//! and close-ok; a frame is decoded once; while a request waits for the broker nothing more is read, so that what a peer
+//! sends in a row happens in a row.
+
+mod channel;
+mod ending;
+mod established;
+mod opening;
+mod publishing;
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use mynah_model::{Instant, Layout, Reason};
+use mynah_stack::{Close, Command, Connection, Delivery, Outbound, Outcome, Step};
+
+use super::flow::{Due, Heartbeats};
+use super::wire::{HEARTBEAT, Method};
+use super::{Config, Exception, mapping};
+use channel::Channel;
+use publishing::Receipts;
+
+/// A connection from a client.
+#[derive(Debug)]
+pub struct ServerConnection {
+    config: Arc<Config>,
+    state: State,
+    /// When the peer was accepted.
+    accepted_at: Instant,
+    beats: Heartbeats,
+    /// How many bytes of an incomplete frame have been seen: more of them are a sign of life too.
+    partial_bytes: usize,
+    terms: Terms,
+    user: Box<str>,
+    channels: BTreeMap<u16, Box<Channel>>,
+    /// Distinguishes channels that have had one number.
+    epoch: u32,
+    receipts: Receipts,
+    /// Bytes of the bodies that are under way on all channels.
+    contents_bytes: u64,
+    /// Commands that no frame asks for any more.
+    queued: VecDeque<Command<'static>>,
+    /// Channels that have publications to confirm.
+    unconfirmed: Vec<u16>,
+    is_blocked: bool,
+    /// Methods on their way to the outbound bytes.
+    scratch: Vec<u8>,
+    failure: Option<Box<Exception>>,
+}
+
+/// What both ends agreed on.
+#[derive(Clone, Copy, Debug)]
+struct Terms {
+    frame_bytes_max: usize,
+    channel_max: u16,
+    capabilities: Capabilities,
+}
+
+/// What a client says that it understands.
+#[derive(Clone, Copy, Debug, Default)]
+struct Capabilities {
+    authentication_failure_close: bool,
+    connection_blocked: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    AwaitingHeader,
+    AwaitingStartOk,
+    /// The broker has to say who the client is.
+    Authenticating,
+    AwaitingSecureOk,
+    AwaitingTuneOk,
+    AwaitingOpen,
+    Open,
+    AwaitingCloseOk {
+        since: Instant,
+        reason: Reason,
+    },
+    Closing(Reason),
+}
+
+impl ServerConnection {
+    /// A connection that was accepted at `now`.
+    #[must_use]
+    pub fn new(config: Arc<Config>, now: Instant) -> Self {
+        let settings = config.settings();
+        let terms = Terms {
+            frame_bytes_max: settings.open_frame_bytes_max as usize,
+            channel_max: settings.channel_max.get(),
+            capabilities: Capabilities::default(),
+        };
+        Self {
+            receipts: Receipts::new(settings.publications_max.get()),
+            config,
+            state: State::AwaitingHeader,
+            accepted_at: now,
+            beats: Heartbeats::new(0, now),
+            partial_bytes: 0,
+            terms,
+            user: Box::default(),
+            channels: BTreeMap::new(),
+            epoch: 0,
+            contents_bytes: 0,
+            queued: VecDeque::new(),
+            unconfirmed: Vec::new(),
+            is_blocked: false,
+            scratch: Vec::new(),
+            failure: None,
+        }
+    }
+
+    /// What was answered by the last close of a channel or of the connection, if there was one.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Exception> {
+        self.failure.as_deref()
+    }
+
+    /// Writes a method.
+    fn send<'m>(&mut self, channel: u16, method: impl Into<Method<'m>>, out: &mut Outbound) {
+        self.scratch.clear();
+        method.into().encode(channel, &mut self.scratch);
+        out.append(&self.scratch);
+    }
+
+    /// Notes what is left of the input: more of it than before is a sign of life.
+    fn note_partial(&mut self, now: Instant, len: usize) {
+        if len > self.partial_bytes {
+            self.beats.note_heard(now);
+        }
+        self.partial_bytes = len;
+    }
+
+    fn step_in_state<'b>(&mut self, now: Instant, input: &mut &'b [u8], out: &mut Outbound) -> Step<'b> {
+        loop {
+            if let State::Closing(reason) = self.state {
+                let publish_will = reason != Reason::Disconnected;
+                return Step::Close(Close::new(reason, publish_will));
+            }
+            let before = (self.state, input.len());
+            let command = match self.state {
+                State::Open => self.step_open(now, input, out),
+                State::AwaitingCloseOk { .. } => {
+                    self.step_closing(input, out);
+                    None
+                }
+                _ => self.step_opening(now, input, out),
+            };
+            if let Some(command) = command {
+                return Step::Command(command);
+            }
+            if (self.state, input.len()) == before {
+                return Step::Idle;
+            }
+        }
+    }
+}
+
+impl Connection for ServerConnection {
+    fn step<'b>(&mut self, now: Instant, input: &mut &'b [u8], out: &mut Outbound) -> Step<'b> {
+        let (waiting, partial) = (out.len(), input.len());
+        let step = self.step_in_state(now, input, out);
+        if input.len() < partial {
+            self.beats.note_heard(now);
+            self.partial_bytes = 0;
+        }
+        self.note_partial(now, input.len());
+        if out.len() > waiting {
+            self.beats.note_sent(now);
+        }
+        step
+    }
+
+    fn deliver(&mut self, _now: Instant, _delivery: Delivery<'_>, _out: &mut Outbound) -> bool {
+        // Sessions of this protocol have no subscriptions.
+        true
+    }
+
+    fn handle_outcome(&mut self, now: Instant, outcome: Outcome<'_>, out: &mut Outbound) {
+        self.beats.note_heard(now);
+        match (self.state, outcome) {
+            (State::Closing(_) | State::AwaitingCloseOk { .. }, _) => {}
+            (_, Outcome::Ended(reason)) => self.end(now, reason, out),
+            (State::Authenticating, Outcome::Opened(result)) => self.handle_opened(now, result, out),
+            (State::Authenticating, Outcome::Challenge(challenge)) => self.challenge(challenge, out),
+            (State::Open, outcome) => self.handle_open_outcome(now, outcome, out),
+            // Nothing else was asked for.
+            _ => {}
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant, out: &mut Outbound) {
+        if self.deadline().is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        match self.state {
+            State::Open => match self.beats.due(now) {
+                Due::Heartbeat => {
+                    out.append(&HEARTBEAT);
+                    self.beats.note_sent(now);
+                }
+                Due::Silence => self.state = State::Closing(Reason::KeepAliveTimeout),
+                Due::Nothing => {}
+            },
+            State::AwaitingCloseOk { reason, .. } => self.state = State::Closing(reason),
+            State::Closing(_) => {}
+            _ => self.state = State::Closing(Reason::OpeningTimeout),
+        }
+    }
+
+    fn handle_shutdown(&mut self, now: Instant, out: &mut Outbound) {
+        if !matches!(self.state, State::Closing(_) | State::AwaitingCloseOk { .. }) {
+            self.end(now, Reason::ShuttingDown, out);
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let settings = self.config.settings();
+        match self.state {
+            State::Open => self.beats.deadline(),
+            State::AwaitingCloseOk { since, .. } => Some(since + settings.close_timeout),
+            State::Closing(_) => None,
+            _ => Some(self.accepted_at + settings.connect_timeout),
+        }
+    }
+
+    fn layout(&self) -> Layout {
+        mapping::LAYOUT
+    }
+
+    fn input_bytes_max(&self) -> usize {
+        self.terms.frame_bytes_max
+    }
+}

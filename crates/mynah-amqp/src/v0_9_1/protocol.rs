@@ -1,0 +1,39 @@
+//! AMQP as one of the broker's protocols.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+use mynah_model::Instant;
+use mynah_stack::{Connection, LayoutCodec, Protocol};
+
+use super::Config;
+use super::connection::ServerConnection;
+use super::mapping::AmqpCodec;
+
+/// The protocol, for all listeners with one configuration.
+#[derive(Clone, Debug)]
+pub struct Amqp {
+    config: Arc<Config>,
+}
+
+impl Amqp {
+    /// The protocol with this configuration.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self { config: Arc::new(config) }
+    }
+}
+
+impl Protocol for Amqp {
+    fn name(&self) -> &'static str {
+        "amqp"
+    }
+
+    fn accept(&self, now: Instant) -> Box<dyn Connection> {
+        Box::new(ServerConnection::new(Arc::clone(&self.config), now))
+    }
+
+    fn codec(&self) -> Arc<dyn LayoutCodec> {
+        Arc::new(AmqpCodec)
+    }
+}

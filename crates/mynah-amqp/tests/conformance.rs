@@ -122,7 +122,7 @@ fn contents_of_two_channels_come_between_one_another() {
         frame(3, 2, b"y"),
     ];
     assert_eq!(server.hear(&input.concat()), [""; 0]);
-    let payloads: Vec<&[u8]> = server.published.iter().map(|message| message.payload()).collect();
+    let payloads: Vec<&[u8]> = server.published.iter().map(mynah_model::Message::payload).collect();
     assert_eq!(payloads, [b"abcd" as &[u8], b"xy"]);
     let message = &server.published[0];
     assert_eq!((message.topic().as_bytes(), message.header().class), (&b"a/b.c"[..], Class::AtMostOnce));

@@ -6,5 +6,6 @@
 
 mod broker;
 mod conformance;
+mod journeys;
 mod malformed;
 mod methods;

@@ -8,10 +8,15 @@
 //! ```
 //!
 //! * [`wire`] has frames, methods, contents and tables as data; [`framing`] cuts a stream into frames and holds the limits;
+//! * [`connection`] is the server's half of a connection and keeps the contract of `mynah_stack`; [`Amqp`] makes them;
+//! * [`client`] is the client's half, for programs without a broker;
+//! * [`flow`] has the side machines of both: delivery tags, confirms, contents in parts, heartbeats;
+//! * [`mapping`] translates between the protocol's words and the broker's, and nothing else does;
 //! * [`error`] has the families of errors and the map to reply codes.
 //!
 //! Sections are those of the specification's general part; what RabbitMQ adds is called so.
 
+pub mod client;
 mod config;
 pub mod connection;
 pub mod error;

@@ -36,6 +36,12 @@ impl<T> Unacknowledged<T> {
         tag
     }
 
+    /// The tag of the last delivery; 0 before the first.
+    #[must_use]
+    pub const fn last_tag(&self) -> u64 {
+        self.last_tag
+    }
+
     /// How many wait.
     #[must_use]
     pub const fn len(&self) -> usize {

@@ -8,7 +8,7 @@ use super::fields::Domain;
 use super::frame::{self, FrameType};
 
 /// The numbers of a method: of its class, and within that its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MethodId {
     /// Number of the class.
     pub class: u16,

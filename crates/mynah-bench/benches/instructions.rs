@@ -5,14 +5,16 @@
 use std::hint::black_box;
 
 use gungraun::{library_benchmark, library_benchmark_group, main};
+use mynah_amqp::v0_9_1::connection::ServerConnection;
 use mynah_bench::filters::{index, topic};
-use mynah_bench::{Broker, puback, publish, subscribe, v5};
+use mynah_bench::{Broker, amqp, puback, publish, subscribe, v5};
 use mynah_core::{Match, TopicIndex};
 use mynah_engine::ConnectionId;
 use mynah_model::{Class, TenantId, Topic};
 use mynah_mqtt::Version;
 use mynah_mqtt::framing::next_unit;
 use mynah_mqtt::wire::{Publish, TextRule};
+use mynah_stack::Outbound;
 
 const PAYLOAD: [u8; 64] = [b'x'; 64];
 const TOPIC: &str = "a/b/c";
@@ -130,7 +132,30 @@ fn turn_of_25(mut pair: OneToOne) -> OneToOne {
     pair
 }
 
+/// A connection that has heard as much before, and what it hears in the turn that counts.
+fn amqp_publisher(persistent: bool) -> (ServerConnection, Outbound, Vec<u8>) {
+    let (mut connection, mut out) = amqp::open_connection();
+    let messages: Vec<u8> = (0..BATCH).flat_map(|_| amqp::publish("a.b.c", persistent, &PAYLOAD)).collect();
+    for _ in 0..WARM_TURNS {
+        amqp::run(&mut connection, &messages, &mut out);
+        out.advance(out.len());
+    }
+    (connection, out, messages)
+}
+
+// 25 publications with confirms: from bytes to commands, and the answers.
+#[library_benchmark]
+#[bench::transient(amqp_publisher(false))]
+#[bench::persistent(amqp_publisher(true))]
+fn amqp_publish_25(
+    (mut connection, mut out, messages): (ServerConnection, Outbound, Vec<u8>),
+) -> (ServerConnection, Outbound) {
+    amqp::run(&mut connection, black_box(&messages), &mut out);
+    (connection, out)
+}
+
+library_benchmark_group!(name = stacks, benchmarks = amqp_publish_25);
 library_benchmark_group!(name = codec, benchmarks = [decode_publish, encode_publish]);
 library_benchmark_group!(name = matching, benchmarks = index_match);
 library_benchmark_group!(name = engine, benchmarks = turn_of_25);
-main!(library_benchmark_groups = [codec, matching, engine]);
+main!(library_benchmark_groups = [codec, matching, engine, stacks]);

@@ -4,6 +4,9 @@
 // A body has to stop at the first thing that is not as it says.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod amqp_connection;
+mod amqp_seeds;
+mod amqp_wire;
 mod corpus;
 mod filters_index;
 mod http_paths;
@@ -15,6 +18,8 @@ mod script;
 pub mod seeds;
 mod websocket;
 
+pub use amqp_connection::amqp_connection;
+pub use amqp_wire::amqp_wire;
 pub use corpus::{Corpus, Input};
 pub use filters_index::filters_index;
 pub use http_paths::http_paths;
@@ -34,7 +39,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "mqtt_wire", body: mqtt_wire },
     Target { name: "mqtt_connection", body: mqtt_connection },
     Target { name: "mqtt_client", body: mqtt_client },
@@ -42,4 +47,6 @@ pub const TARGETS: [Target; 7] = [
     Target { name: "filters_index", body: filters_index },
     Target { name: "http_paths", body: http_paths },
     Target { name: "websocket", body: websocket },
+    Target { name: "amqp_wire", body: amqp_wire },
+    Target { name: "amqp_connection", body: amqp_connection },
 ];

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::Target;
 use crate::corpus::{Corpus, Input, from_hex};
 use crate::mqtt_connection::MORE;
+use crate::{Target, amqp_seeds};
 
 /// The folders that inputs are kept in.
 #[derive(Clone, Debug)]
@@ -89,6 +89,8 @@ impl Folders {
             "mqtt_bridge" => self.packets()?.iter().flat_map(|packet| bridge_seeds(packet)).collect(),
             "http_paths" => HTTP_SEEDS.iter().map(|seed| seed.to_vec()).collect(),
             "websocket" => WEBSOCKET_SEEDS.iter().map(|seed| seed.to_vec()).collect(),
+            "amqp_wire" => amqp_seeds::frames(),
+            "amqp_connection" => amqp_seeds::connections(),
             _ => Vec::new(),
         })
     }

@@ -32,7 +32,7 @@ pub fn next_frame<'b>(input: &mut &'b [u8], frame_bytes_max: usize) -> Result<Op
     let [first, c0, c1, l0, l1, l2, l3] = *head;
     let frame_type = FrameType::from_number(first).ok_or(Malformed::FrameType(first))?;
     let len = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
-    if len > frame_bytes_max.saturating_sub(FRAME_OVERHEAD) {
+    if len.saturating_add(FRAME_OVERHEAD) > frame_bytes_max {
         return Err(Violation::FrameTooLarge.into());
     }
     let Some((payload, after)) = rest.split_at_checked(len) else { return Ok(None) };

@@ -8,7 +8,7 @@ use alloc::string::String;
 use core::num::{NonZeroU8, NonZeroU32, NonZeroU64};
 use core::time::Duration;
 
-use crate::v0_9_1::wire::{Table, Value};
+use crate::v0_9_1::wire::{PropertyId, Table, Value};
 
 /// Milliseconds are less than this: RabbitMQ's bound.
 const MILLIS_MAX: i64 = u32::MAX as i64;
@@ -135,6 +135,102 @@ impl QueueArguments {
     #[must_use]
     pub fn stream_bytes_max(&self) -> Option<NonZeroU64> {
         self.max_length_bytes.and_then(NonZeroU64::new)
+    }
+}
+
+/// How an exchange routes, as its type says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExchangeType {
+    /// `direct`
+    Direct,
+    /// `fanout`
+    Fanout,
+    /// `topic`
+    Topic,
+    /// `headers`
+    Headers,
+    /// `x-consistent-hash`
+    ConsistentHash,
+}
+
+impl ExchangeType {
+    /// The type of this name.
+    #[must_use]
+    pub const fn from_name(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"direct" => Self::Direct,
+            b"fanout" => Self::Fanout,
+            b"topic" => Self::Topic,
+            b"headers" => Self::Headers,
+            b"x-consistent-hash" => Self::ConsistentHash,
+            _ => return None,
+        })
+    }
+}
+
+/// What a consistent hash goes by where it is not the routing key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HashOn {
+    /// `hash-header`: the header of this name.
+    Header(Box<str>),
+    /// `hash-property`: `message_id`, `correlation_id` or `timestamp`.
+    Property(PropertyId),
+}
+
+/// What an exchange is to be, as its type and arguments say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExchangeArguments {
+    /// How it routes: of `x-delayed-message` by `x-delayed-type`.
+    pub exchange_type: ExchangeType,
+    /// Whether its type is `x-delayed-message`.
+    pub delayed: bool,
+    /// `alternate-exchange`
+    pub alternate_exchange: Option<Box<[u8]>>,
+    /// What a consistent hash goes by; absent: the routing key.
+    pub hash_on: Option<HashOn>,
+}
+
+impl ExchangeArguments {
+    /// Reads type and arguments of exchange.declare. None if the type is not known.
+    ///
+    /// # Errors
+    /// The first argument that cannot be used.
+    pub fn read(type_name: &[u8], table: Table<'_>) -> Result<Option<Self>, Unusable> {
+        let delayed = type_name == b"x-delayed-message";
+        let exchange_type = if delayed {
+            let value = table.get("x-delayed-type").ok_or("x-delayed-message needs x-delayed-type")?;
+            let known = value.as_text().and_then(|name| ExchangeType::from_name(name.as_bytes()));
+            known.ok_or_else(|| wrong("x-delayed-type", value, "a type of exchanges"))?
+        } else {
+            let Some(exchange_type) = ExchangeType::from_name(type_name) else { return Ok(None) };
+            exchange_type
+        };
+        let mut read = Self { exchange_type, delayed, alternate_exchange: None, hash_on: None };
+        for (name, value) in table.iter() {
+            let Some(name) = name.as_str() else { continue };
+            let hash_on = match name {
+                "alternate-exchange" => {
+                    read.alternate_exchange = Some(short(name, value)?.into());
+                    continue;
+                }
+                "hash-header" => HashOn::Header(text(name, value)?.into()),
+                "hash-property" => HashOn::Property(hashed_property(name, value)?),
+                _ => continue,
+            };
+            if read.hash_on.replace(hash_on).is_some() {
+                return Err("an exchange hashes one thing: hash-header or hash-property".into());
+            }
+        }
+        Ok(Some(read))
+    }
+}
+
+fn hashed_property(name: &str, value: Value<'_>) -> Result<PropertyId, Unusable> {
+    match value.as_text() {
+        Some("message_id") => Ok(PropertyId::MessageId),
+        Some("correlation_id") => Ok(PropertyId::CorrelationId),
+        Some("timestamp") => Ok(PropertyId::Timestamp),
+        _ => Err(wrong(name, value, "message_id, correlation_id or timestamp")),
     }
 }
 
@@ -369,6 +465,52 @@ mod tests {
         assert_eq!(read_stream.max_age, Some(Duration::from_secs(7 * 86_400)));
         assert_eq!(read_stream.stream_bytes_max(), NonZeroU64::new(5));
         assert_eq!(read(&[stream, ("x-expires", Value::I32(5))]), Err("a stream has no x-expires".into()));
+    }
+
+    #[test]
+    fn an_exchange_says_how_it_routes() {
+        let read = |type_name: &str, fields: &[(&str, Value<'_>)]| {
+            let mut table = TableBuilder::new();
+            for (name, value) in fields {
+                table.push(name, *value);
+            }
+            ExchangeArguments::read(type_name.as_bytes(), table.as_table())
+        };
+        let plain = |exchange_type| ExchangeArguments {
+            exchange_type,
+            delayed: false,
+            alternate_exchange: None,
+            hash_on: None,
+        };
+        for (name, exchange_type) in [
+            ("direct", ExchangeType::Direct),
+            ("fanout", ExchangeType::Fanout),
+            ("topic", ExchangeType::Topic),
+            ("headers", ExchangeType::Headers),
+            ("x-consistent-hash", ExchangeType::ConsistentHash),
+        ] {
+            assert_eq!(read(name, &[]), Ok(Some(plain(exchange_type))));
+            let delayed = ExchangeArguments { delayed: true, ..plain(exchange_type) };
+            let arguments = [("x-delayed-type", Value::LongStr(name.as_bytes()))];
+            assert_eq!(read("x-delayed-message", &arguments), Ok(Some(delayed)));
+        }
+        let arguments = [
+            ("alternate-exchange", Value::LongStr(b"rest")),
+            ("hash-property", Value::LongStr(b"message_id")),
+        ];
+        let expected = ExchangeArguments {
+            alternate_exchange: Some(b"rest"[..].into()),
+            hash_on: Some(HashOn::Property(PropertyId::MessageId)),
+            ..plain(ExchangeType::ConsistentHash)
+        };
+        assert_eq!(read("x-consistent-hash", &arguments), Ok(Some(expected)));
+        assert_eq!(read("x-random", &[]), Ok(None));
+        assert!(read("x-delayed-message", &[]).is_err());
+        assert!(read("x-delayed-message", &[("x-delayed-type", Value::LongStr(b"other"))]).is_err());
+        assert!(read("direct", &[("alternate-exchange", Value::I32(1))]).is_err());
+        assert!(read("direct", &[("hash-property", Value::LongStr(b"type"))]).is_err());
+        let both = [("hash-header", Value::LongStr(b"h")), ("hash-property", Value::LongStr(b"timestamp"))];
+        assert!(read("x-consistent-hash", &both).is_err());
     }
 
     #[test]

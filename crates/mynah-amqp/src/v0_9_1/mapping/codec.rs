@@ -9,11 +9,13 @@ use alloc::vec::Vec;
 use mynah_model::{
     Class, Layout, MessageView, PRIORITY_DEFAULT, Properties, UserProperties, WallTime, dotted,
 };
-use mynah_stack::{Frame, FrameKind, LayoutCodec};
+use mynah_stack::{Frame, FrameKind, LayoutCodec, Outbound};
 
 use super::{ALL_PROPERTIES, LAYOUT, LONG_TOPIC, Published, RETAIN, TOPIC_EXCHANGE, published};
+use crate::v0_9_1::wire::frame::head;
 use crate::v0_9_1::wire::{
-    ContentHeader, PropertiesBuilder, PropertyId, ShortStr, Table, TableBuilder, Value,
+    ContentHeader, FRAME_END, FRAME_OVERHEAD, FrameType, PropertiesBuilder, PropertyId, ShortStr, Table,
+    TableBuilder, Value,
 };
 
 /// Headers that are the broker's, and no user properties.
@@ -113,6 +115,33 @@ impl<'f> Encoded<'f> {
         let header_len = if is_shared { rest.len() } else { rest.len().checked_sub(body_len)? };
         let (header, body) = rest.split_at_checked(header_len)?;
         Some(Self { exchange, routing_key, header, body, body_len })
+    }
+
+    /// Whether a receiver that takes frames of this size can be told of the message: a header is not divided.
+    #[must_use]
+    pub const fn fits(&self, frame_bytes_max: usize) -> bool {
+        self.header.len() + FRAME_OVERHEAD <= frame_bytes_max
+    }
+
+    /// Appends the header and the body that `frame` has, which this was taken from, in as many frames as it takes.
+    #[inline]
+    pub fn write_content(&self, frame: &Frame, channel: u16, frame_bytes_max: usize, out: &mut Outbound) {
+        let part_max = frame_bytes_max.saturating_sub(FRAME_OVERHEAD).max(1);
+        let write = |frame_type, payload: &[u8], out: &mut Outbound| {
+            out.append(&head(frame_type, channel, payload.len()));
+            out.append(payload);
+            out.append(&[FRAME_END]);
+        };
+        write(FrameType::Header, self.header, out);
+        if self.body.len() == self.body_len {
+            return self.body.chunks(part_max).for_each(|part| write(FrameType::Body, part, out));
+        }
+        for start in (0..self.body_len).step_by(part_max) {
+            let end = self.body_len.min(start + part_max);
+            out.append(&head(FrameType::Body, channel, end - start));
+            frame.write_body_part(start..end, out);
+            out.append(&[FRAME_END]);
+        }
     }
 }
 

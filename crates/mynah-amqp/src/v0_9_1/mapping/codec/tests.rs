@@ -6,6 +6,7 @@ use mynah_model::{Header, Instant, TenantId};
 use proptest::prelude::*;
 
 use super::*;
+use crate::v0_9_1::framing::next_frame;
 use crate::v0_9_1::mapping::{delivered, header, push_lead};
 use crate::v0_9_1::wire::BasicProperties;
 
@@ -15,6 +16,27 @@ fn frame(message: MessageView<'_>, properties: &Properties<'_>, kind: FrameKind)
     let mut frame = Frame::default();
     assert!(AmqpCodec.encode(message, properties, LAYOUT, kind, &mut frame));
     frame
+}
+
+/// What a receiver gets: a header, then the body in frames that are no larger than it takes.
+fn check_content(mut frame: Frame, message: MessageView<'_>, frame_bytes_max: usize, body: &[u8]) {
+    if frame.wants_message() {
+        frame.attach(&message.to_message());
+    }
+    let mut out = Outbound::new();
+    let encoded = Encoded::new(&frame).unwrap();
+    assert!(encoded.fits(frame_bytes_max) && !encoded.fits(encoded.header.len() + 7));
+    encoded.write_content(&frame, 7, frame_bytes_max, &mut out);
+    let bytes = out.drain();
+    let (mut input, mut parts) = (bytes.as_slice(), Vec::new());
+    while let Some(frame) = next_frame(&mut input, frame_bytes_max).unwrap() {
+        assert_eq!(frame.channel, 7);
+        parts.push((frame.frame_type, frame.payload));
+    }
+    assert_eq!(parts[0], (FrameType::Header, encoded.header));
+    assert!(parts[1..].iter().all(|(frame_type, _)| *frame_type == FrameType::Body));
+    let joined: Vec<u8> = parts[1..].iter().flat_map(|(_, part)| part.to_vec()).collect();
+    assert_eq!((joined.as_slice(), parts.len() - 1), (body, body.len().div_ceil(frame_bytes_max - 8)));
 }
 
 /// A message of another layout.
@@ -40,6 +62,7 @@ proptest! {
         body in proptest::collection::vec(any::<u8>(), 0..3_000),
         mode in proptest::option::of(0..4_u8),
         number in any::<i64>(),
+        frame_bytes_max in 1_000..5_000_usize,
     ) {
         let headers = TableBuilder::new().with("n", Value::I64(number)).with("v", Value::Void);
         let made = PropertiesBuilder::new()
@@ -60,11 +83,8 @@ proptest! {
         let content = ContentHeader::decode(encoded.header).unwrap();
         prop_assert_eq!((content.body_size, content.properties), (body.len() as u64, made.as_properties()));
         prop_assert_eq!(encoded.body_len, body.len());
-        if body.len() < Frame::SHARED_BYTES_MIN {
-            prop_assert_eq!(encoded.body, &body);
-        } else {
-            prop_assert!(encoded.body.is_empty() && frame.wants_message());
-        }
+        prop_assert_eq!(encoded.body, if body.len() < Frame::SHARED_BYTES_MIN { &body[..] } else { b"" });
+        check_content(frame, message, frame_bytes_max, &body);
     }
 }
 

@@ -9,3 +9,4 @@ mod conformance;
 mod journeys;
 mod malformed;
 mod methods;
+mod properties;

@@ -6,6 +6,7 @@
 
 mod broker;
 mod conformance;
+mod golden;
 mod journeys;
 mod malformed;
 mod methods;

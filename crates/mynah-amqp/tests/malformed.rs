@@ -3,8 +3,8 @@
 
 use mynah_amqp::v0_9_1::wire::connection::TuneOk;
 use mynah_amqp::v0_9_1::wire::{
-    ContentHeader, METHODS, MethodSpec, PropertiesBuilder, PropertyId, Sender, TableBuilder, basic, channel,
-    connection,
+    ContentHeader, METHODS, MethodSpec, PropertiesBuilder, PropertyId, Sender, TableBuilder, Value, basic,
+    channel, connection,
 };
 use mynah_amqp::v0_9_1::{Config, Settings};
 
@@ -361,6 +361,21 @@ fn contents_that_are_read_and_not_taken() {
             &["1 channel.close 311 60.40"],
         ),
         (
+            "properties on two channels that are too large together",
+            {
+                let long = TableBuilder::new().with("k", Value::LongStr(&[b'x'; 3_000]));
+                let made = PropertiesBuilder::new().headers(long.as_table());
+                let mut out = method(2, channel::Open {});
+                for channel in [1, 2] {
+                    out.extend(publish(channel, "amq.topic", "a"));
+                    let header = ContentHeader { body_size: 5_000, properties: made.as_properties() };
+                    header.encode(channel, &mut out);
+                }
+                out
+            },
+            &["2 channel.open-ok", "0 connection.close 506 60.40"],
+        ),
+        (
             "bodies on two channels that are too large together",
             [
                 method(2, channel::Open {}),
@@ -377,7 +392,7 @@ fn contents_that_are_read_and_not_taken() {
         ("expiration of 2^32", expiration(b"4294967296"), &["1 channel.close 406 60.40"]),
         ("somebody else's user id", user, &["1 channel.close 406 60.40"]),
     ];
-    assert_eq!(check(|| Server::with_channel(&config()), &cases), 9);
+    assert_eq!(check(|| Server::with_channel(&config()), &cases), 10);
 }
 
 /// Arguments of a method as short as they can be.

@@ -26,7 +26,8 @@ pub struct Settings {
     pub close_timeout: Duration,
     /// Bytes of the largest body of a message. Default 16 MiB.
     pub body_bytes_max: usize,
-    /// Bytes of contents that are under way on all channels of a connection together. Default 32 MiB.
+    /// Bytes of contents that are under way on all channels of a connection together, their properties included. Default
+    /// 32 MiB.
     pub contents_bytes_max: usize,
     /// Publications of a connection that are not finished; with that many nothing more is read. Default 4,096.
     pub publications_max: NonZeroU16,

@@ -36,6 +36,9 @@ pub use options::{Login, Misuse, Options};
 use super::flow::{Assembly, Due, Heartbeats, Unacknowledged};
 use super::wire::{HEARTBEAT, Method, PROTOCOL_HEADER};
 
+/// Memory that a client keeps for what it writes.
+const SCRATCH_BYTES_KEPT: usize = 16 << 10;
+
 /// A client.
 #[derive(Debug)]
 pub struct Client {
@@ -169,7 +172,14 @@ impl Client {
     fn write<'m>(&mut self, now: Instant, channel: u16, method: impl Into<Method<'m>>) {
         self.scratch.clear();
         method.into().encode(channel, &mut self.scratch);
+        self.flush(now);
+    }
+
+    /// Writes what was put together, and gives much memory back.
+    fn flush(&mut self, now: Instant) {
         self.out.append(&self.scratch);
+        self.scratch.clear();
+        self.scratch.shrink_to(SCRATCH_BYTES_KEPT);
         self.beats.note_sent(now);
     }
 

@@ -97,8 +97,7 @@ impl Client {
         if self.scratch.len() > frame_bytes_max {
             return Err(Misuse::MethodTooLarge);
         }
-        self.out.append(&self.scratch);
-        self.beats.note_sent(now);
+        self.flush(now);
         Ok(())
     }
 
@@ -130,8 +129,7 @@ impl Client {
         publish.encode(number, &mut self.scratch);
         ContentHeader { body_size: body.len() as u64, properties }.encode(number, &mut self.scratch);
         encode_body(number, body, frame_bytes_max, &mut self.scratch);
-        self.out.append(&self.scratch);
-        self.beats.note_sent(now);
+        self.flush(now);
         Ok(tag)
     }
 

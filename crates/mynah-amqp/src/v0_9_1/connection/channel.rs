@@ -86,7 +86,7 @@ impl ServerConnection {
     /// The server closes a channel: what it keeps is let go, and its number stays until the client has answered.
     pub(super) fn begin_channel_close(&mut self, number: u16) {
         if let Some(channel) = self.channels.get_mut(&number) {
-            self.contents_bytes -= channel.assembly.body_size();
+            self.contents_bytes -= channel.assembly.size();
             let epoch = channel.epoch;
             **channel = Channel { epoch, is_closing: true, assembly: Assembly::default(), confirms: None };
         }
@@ -94,7 +94,7 @@ impl ServerConnection {
 
     fn drop_channel(&mut self, number: u16) {
         if let Some(channel) = self.channels.remove(&number) {
-            self.contents_bytes -= channel.assembly.body_size();
+            self.contents_bytes -= channel.assembly.size();
         }
     }
 }

@@ -34,6 +34,9 @@ use super::{Config, Exception, mapping};
 use channel::Channel;
 use publishing::Receipts;
 
+/// Memory that a connection keeps for what it writes.
+const SCRATCH_BYTES_KEPT: usize = 512;
+
 /// A connection from a client.
 #[derive(Debug)]
 pub struct ServerConnection {
@@ -50,7 +53,7 @@ pub struct ServerConnection {
     /// Distinguishes channels that have had one number.
     epoch: u32,
     receipts: Receipts,
-    /// Bytes of the bodies that are under way on all channels.
+    /// Bytes of the contents that are under way on all channels.
     contents_bytes: u64,
     /// Commands that no frame asks for any more.
     queued: VecDeque<Command<'static>>,
@@ -134,7 +137,14 @@ impl ServerConnection {
     fn send<'m>(&mut self, channel: u16, method: impl Into<Method<'m>>, out: &mut Outbound) {
         self.scratch.clear();
         method.into().encode(channel, &mut self.scratch);
+        self.flush(out);
+    }
+
+    /// Writes what was put together, and gives much memory back.
+    fn flush(&mut self, out: &mut Outbound) {
         out.append(&self.scratch);
+        self.scratch.clear();
+        self.scratch.shrink_to(SCRATCH_BYTES_KEPT);
     }
 
     /// Notes what is left of the input: more of it than before is a sign of life.
@@ -244,5 +254,17 @@ impl Connection for ServerConnection {
 
     fn input_bytes_max(&self) -> usize {
         self.terms.frame_bytes_max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten thousand idle connections with a channel each are to cost little.
+    #[test]
+    fn a_connection_with_a_channel_is_small() {
+        let size = size_of::<ServerConnection>() + size_of::<Channel>() + SCRATCH_BYTES_KEPT;
+        assert!(size <= 1_024, "{size}");
     }
 }

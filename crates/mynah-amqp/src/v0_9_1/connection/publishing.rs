@@ -126,9 +126,9 @@ impl ServerConnection {
     ) -> Option<Command<'b>> {
         let body_bytes_max = self.config.settings().body_bytes_max;
         let channel = self.channels.get_mut(&frame.channel)?;
-        let before = channel.assembly.body_size();
+        let before = channel.assembly.size();
         let part = channel.assembly.handle((frame.frame_type, frame.payload), body_bytes_max);
-        self.contents_bytes = self.contents_bytes - before + channel.assembly.body_size();
+        self.contents_bytes = self.contents_bytes - before + channel.assembly.size();
         if self.contents_bytes > self.config.settings().contents_bytes_max as u64 {
             let text = "the contents that are under way have too many bytes together";
             let exception = Exception::new(ReplyCode::ResourceError, PublishMethod::ID, text);
@@ -281,7 +281,7 @@ impl ServerConnection {
         let properties = BasicProperties::from_checked(fields.rest());
         ContentHeader { body_size: body.len() as u64, properties }.encode(channel, &mut self.scratch);
         encode_body(channel, body, self.terms.frame_bytes_max, &mut self.scratch);
-        out.append(&self.scratch);
+        self.flush(out);
     }
 
     /// Notes what is to be confirmed when nothing more can be done.

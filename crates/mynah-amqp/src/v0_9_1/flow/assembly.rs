@@ -18,7 +18,7 @@ enum State<M> {
     Idle,
     /// The header has to come; what goes before the properties is there.
     Header(M, Vec<u8>),
-    /// So many bytes of the body have to come, of so many.
+    /// So many bytes of the body have to come; so many it will be with what goes before it.
     Body(Content<M>, u64, u64),
 }
 
@@ -67,9 +67,9 @@ impl<M> Assembly<M> {
         self.state = State::Header(method, lead);
     }
 
-    /// Bytes of the body that is under way, as its header says.
+    /// Bytes that the content that is under way will have come to: its body as the header says, and what goes before it.
     #[must_use]
-    pub const fn body_size(&self) -> u64 {
+    pub const fn size(&self) -> u64 {
         match &self.state {
             State::Body(_, _, size) => *size,
             State::Idle | State::Header(..) => 0,
@@ -129,7 +129,8 @@ impl<M> Assembly<M> {
         if size == 0 {
             return Part::Whole(content);
         }
-        self.state = State::Body(content, size, size);
+        let total = size + content.body_at as u64;
+        self.state = State::Body(content, size, total);
         Part::More
     }
 }
@@ -185,10 +186,11 @@ mod tests {
             assert_eq!(handle(&mut assembly, FrameType::Body, part), Ok(None));
         }
         assert!(assembly.is_under_way());
+        assert_eq!(assembly.size(), 1 + 2 + 5);
         assert_eq!(handle(&mut assembly, FrameType::Body, b"de"), Ok(Some(b"\x07|abcde".to_vec())));
         assembly.begin(8, vec![8]);
         assert_eq!(handle(&mut assembly, FrameType::Header, &header(0)), Ok(Some(b"\x08|".to_vec())));
-        assert!(!assembly.is_under_way());
+        assert_eq!((assembly.is_under_way(), assembly.size()), (false, 0));
     }
 
     //= amqp-0-9-1 [4.2.6-order]

@@ -108,7 +108,7 @@ fn check_properties(properties: BasicProperties<'_>) {
     let Ok(delivered) = mapping::delivered(properties) else { return };
     let mut native = Vec::new();
     let [exchange, key] = ["amq.topic", "a.b"].map(ShortStr::cut);
-    mapping::push_lead(b"a/b", exchange, key, &mut native);
+    mapping::push_lead(exchange, key, &mut native, |out| out.extend_from_slice(b"a/b"));
     native.extend_from_slice(properties.as_bytes());
     let body_at = native.len();
     native.extend_from_slice(b"body");

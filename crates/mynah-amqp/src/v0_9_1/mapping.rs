@@ -23,7 +23,7 @@ use core::time::Duration;
 
 use mynah_model::{Class, Header, Instant, Layout, MessageView, PRIORITY_DEFAULT, TenantId};
 
-use super::wire::{BasicProperties, PropertyId, ShortStr, Value};
+use super::wire::{BasicProperties, PropertyId, PropertyValue, ShortStr, Table, Value};
 
 pub use codec::{AmqpCodec, Encoded};
 
@@ -48,16 +48,25 @@ const PRIORITY_MAX: u8 = 9;
 /// Bytes of a topic at the most, so that its length fits.
 pub const TOPIC_BYTES_MAX: usize = u16::MAX as usize;
 
-/// Appends what stands before the properties in native bytes. A topic is cut after [`TOPIC_BYTES_MAX`] bytes: no routing
-/// key becomes one that is longer.
-pub fn push_lead(topic: &[u8], exchange: ShortStr<'_>, key: ShortStr<'_>, out: &mut Vec<u8>) {
-    let topic = &topic[..topic.len().min(TOPIC_BYTES_MAX)];
-    out.extend_from_slice(&(topic.len() as u16).to_be_bytes());
-    out.extend_from_slice(topic);
+/// Appends what stands before the properties in native bytes; `push_topic` appends the topic, which is cut after
+/// [`TOPIC_BYTES_MAX`] bytes: no routing key becomes one that is longer. Returns the topic's length.
+pub fn push_lead(
+    exchange: ShortStr<'_>,
+    key: ShortStr<'_>,
+    out: &mut Vec<u8>,
+    push_topic: impl FnOnce(&mut Vec<u8>),
+) -> usize {
+    let start = out.len() + 2;
+    out.extend_from_slice(&[0, 0]);
+    push_topic(out);
+    out.truncate(start + TOPIC_BYTES_MAX);
+    let len = out.len() - start;
+    out[start - 2..start].copy_from_slice(&(len as u16).to_be_bytes());
     for text in [exchange, key] {
         out.push(text.as_bytes().len() as u8);
         out.extend_from_slice(text.as_bytes());
     }
+    len
 }
 
 /// What of its properties the broker goes by.
@@ -80,25 +89,37 @@ pub struct Delivered {
 /// # Errors
 /// A property that cannot be used, in words: an expiration that is no number of milliseconds, a delay that is none.
 pub fn delivered(properties: BasicProperties<'_>) -> Result<Delivered, arguments::Unusable> {
-    let is_persistent = properties.octet(PropertyId::DeliveryMode) == Some(2);
     let mut delivered = Delivered {
-        class: if is_persistent { Class::AtLeastOnce } else { Class::AtMostOnce },
+        class: Class::AtMostOnce,
         retain: false,
-        priority: properties.octet(PropertyId::Priority).unwrap_or(PRIORITY_DEFAULT).min(PRIORITY_MAX),
+        priority: PRIORITY_DEFAULT,
         lifetime: None,
         delay: None,
     };
-    if let Some(expiration) = properties.short_str(PropertyId::Expiration) {
-        delivered.lifetime = Some(lifetime(expiration)?);
+    for (id, value) in properties.iter() {
+        match (id, value) {
+            (PropertyId::DeliveryMode, PropertyValue::Octet(2)) => delivered.class = Class::AtLeastOnce,
+            (PropertyId::Priority, PropertyValue::Octet(priority)) => {
+                delivered.priority = priority.min(PRIORITY_MAX);
+            }
+            (PropertyId::Expiration, PropertyValue::ShortStr(text)) => {
+                delivered.lifetime = Some(lifetime(text)?);
+            }
+            (PropertyId::Headers, PropertyValue::Table(headers)) => read_headers(headers, &mut delivered)?,
+            _ => {}
+        }
     }
-    let Some(headers) = properties.headers() else { return Ok(delivered) };
+    Ok(delivered)
+}
+
+fn read_headers(headers: Table<'_>, delivered: &mut Delivered) -> Result<(), arguments::Unusable> {
     delivered.retain = headers.get(RETAIN) == Some(Value::Bool(true));
     if let Some(value) = headers.get("x-delay") {
         let millis = arguments::integer("x-delay", value, i64::MIN, u32::MAX.into())?;
         // As the plugin that the header comes from: a message that is late already is not delayed.
         delivered.delay = u64::try_from(millis).ok().filter(|millis| *millis > 0).map(Duration::from_millis);
     }
-    Ok(delivered)
+    Ok(())
 }
 
 /// An expiration is digits: milliseconds.
@@ -207,7 +228,7 @@ mod tests {
         let made = PropertiesBuilder::new().octet(PropertyId::Priority, Some(1));
         let [exchange, key] = [&b"amq.topic"[..], b"a.b"].map(|text| ShortStr::new(text).unwrap());
         let mut native = Vec::new();
-        push_lead(b"a/b", exchange, key, &mut native);
+        assert_eq!(push_lead(exchange, key, &mut native, |out| out.extend_from_slice(b"a/b")), 3);
         native.extend_from_slice(made.as_properties().as_bytes());
         let body_at = native.len();
         native.extend_from_slice(b"body");

@@ -90,7 +90,6 @@ impl ServerConnection {
     /// Lets go of everything that channels hold.
     fn release_all(&mut self) {
         self.channels.clear();
-        self.queued.clear();
         self.unconfirmed.clear();
         self.contents_bytes = 0;
     }

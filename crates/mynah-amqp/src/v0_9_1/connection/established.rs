@@ -19,9 +19,6 @@ impl ServerConnection {
         out: &mut Outbound,
     ) -> Option<Command<'b>> {
         while self.state == State::Open {
-            if let Some(command) = self.queued.pop_front() {
-                return Some(command);
-            }
             if self.receipts.is_full() {
                 break;
             }

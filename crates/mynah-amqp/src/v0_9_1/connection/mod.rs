@@ -21,12 +21,12 @@ mod opening;
 mod publishing;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use mynah_model::{Instant, Layout, Reason};
-use mynah_stack::{Close, Command, Connection, Delivery, Outbound, Outcome, Step};
+use mynah_stack::{Close, Connection, Delivery, Outbound, Outcome, Step};
 
 use super::flow::{Due, Heartbeats};
 use super::wire::{HEARTBEAT, Method};
@@ -55,8 +55,6 @@ pub struct ServerConnection {
     receipts: Receipts,
     /// Bytes of the contents that are under way on all channels.
     contents_bytes: u64,
-    /// Commands that no frame asks for any more.
-    queued: VecDeque<Command<'static>>,
     /// Channels that have publications to confirm.
     unconfirmed: Vec<u16>,
     is_blocked: bool,
@@ -119,7 +117,6 @@ impl ServerConnection {
             channels: BTreeMap::new(),
             epoch: 0,
             contents_bytes: 0,
-            queued: VecDeque::new(),
             unconfirmed: Vec::new(),
             is_blocked: false,
             scratch: Vec::new(),

@@ -9,7 +9,7 @@ use mynah_stack::{Command, Outbound, Publish};
 use super::{ServerConnection, State};
 use crate::v0_9_1::flow::{Confirm, Content, Part};
 use crate::v0_9_1::framing::Frame;
-use crate::v0_9_1::mapping::{self, TOPIC_BYTES_MAX, TOPIC_EXCHANGE};
+use crate::v0_9_1::mapping::{self, TOPIC_EXCHANGE};
 use crate::v0_9_1::wire::basic::{Ack, Nack, Publish as PublishMethod, Return};
 use crate::v0_9_1::wire::connection::{Blocked, Unblocked};
 use crate::v0_9_1::wire::frame::encode_body;
@@ -98,10 +98,7 @@ impl ServerConnection {
                 out,
             );
         }
-        let mut topic = Vec::new();
-        if exchange.as_bytes() == TOPIC_EXCHANGE {
-            dotted::push_topic(routing_key.as_bytes(), &mut topic);
-        } else {
+        if exchange.as_bytes() != TOPIC_EXCHANGE {
             let text = alloc::format!("no exchange '{exchange}'");
             return self.raise(
                 now,
@@ -111,9 +108,11 @@ impl ServerConnection {
             );
         }
         let Some(channel) = self.channels.get_mut(&number) else { return };
-        let mut lead = Vec::with_capacity(64 + topic.len() + expected_len(rest, self.terms.frame_bytes_max));
-        mapping::push_lead(&topic, exchange, routing_key, &mut lead);
-        let topic_len = topic.len().min(TOPIC_BYTES_MAX);
+        let key = routing_key.as_bytes();
+        let content_len = expected_len(rest, self.terms.frame_bytes_max);
+        let mut lead = Vec::with_capacity(16 + exchange.as_bytes().len() + 2 * key.len() + content_len);
+        let topic_len =
+            mapping::push_lead(exchange, routing_key, &mut lead, |out| dotted::push_topic(key, out));
         channel.assembly.begin(Publication { topic_len, mandatory }, lead);
     }
 
@@ -204,7 +203,8 @@ impl ServerConnection {
         &self,
         properties: BasicProperties<'_>,
     ) -> Result<mapping::Delivered, mapping::arguments::Unusable> {
-        if let Some(user) = properties.short_str(PropertyId::UserId)
+        if properties.has(PropertyId::UserId)
+            && let Some(user) = properties.short_str(PropertyId::UserId)
             && user.as_bytes() != self.user.as_bytes()
         {
             return Err(alloc::format!(

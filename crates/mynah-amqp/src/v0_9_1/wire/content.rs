@@ -53,11 +53,35 @@ pub enum PropertyId {
 
 /// A value of a property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PropertyValue<'b> {
+pub enum PropertyValue<'b> {
+    /// Of most properties.
     ShortStr(ShortStr<'b>),
+    /// Of headers.
     Table(Table<'b>),
+    /// Of delivery mode and priority.
     Octet(u8),
+    /// Of the timestamp.
     LongLong(u64),
+}
+
+impl PropertyId {
+    /// All properties, by their flags from the lowest that has one.
+    const ALL: [Self; 14] = [
+        Self::Reserved,
+        Self::AppId,
+        Self::UserId,
+        Self::Type,
+        Self::Timestamp,
+        Self::MessageId,
+        Self::Expiration,
+        Self::ReplyTo,
+        Self::CorrelationId,
+        Self::Priority,
+        Self::DeliveryMode,
+        Self::Headers,
+        Self::ContentEncoding,
+        Self::ContentType,
+    ];
 }
 
 /// Properties as they came: two octets of flags, then a value for each flag. Checked once.
@@ -117,20 +141,26 @@ impl<'b> BasicProperties<'b> {
         self.flags() & 1 << id as u8 != 0
     }
 
+    /// The properties that are there, in their order.
+    #[inline]
+    pub fn iter(self) -> impl Iterator<Item = (PropertyId, PropertyValue<'b>)> {
+        let (mut left, mut fields) = (self.flags() & !0b11, Fields::new(self.0.get(2..).unwrap_or_default()));
+        core::iter::from_fn(move || {
+            if left == 0 {
+                return None;
+            }
+            let flag = property_of(&mut left);
+            let id = PropertyId::ALL.get(usize::from(flag - 2))?;
+            Some((*id, read_value(flag, &mut fields).ok()?))
+        })
+    }
+
     /// Goes to a value by its flag: those before are passed over.
     fn get(self, id: PropertyId) -> Option<PropertyValue<'b>> {
         if !self.has(id) {
             return None;
         }
-        let mut fields = Fields::new(self.0.get(2..)?);
-        let mut left = self.flags();
-        loop {
-            let found = property_of(&mut left);
-            let value = read_value(found, &mut fields).ok()?;
-            if found == id as u8 {
-                return Some(value);
-            }
-        }
+        self.iter().find(|(found, _)| *found == id).map(|(_, value)| value)
     }
 
     /// A property that is a string.
@@ -178,15 +208,7 @@ impl<'b> BasicProperties<'b> {
 
 impl core::fmt::Debug for BasicProperties<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let (mut left, mut fields) = (self.flags() & !0b11, Fields::new(self.0.get(2..).unwrap_or_default()));
-        let mut map = f.debug_map();
-        while left != 0 {
-            let id = property_of(&mut left);
-            if let Ok(value) = read_value(id, &mut fields) {
-                map.entry(&id, &value);
-            }
-        }
-        map.finish()
+        f.debug_map().entries(self.iter()).finish()
     }
 }
 

@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 
 use super::Malformed;
 
-pub use content::{BasicProperties, ContentHeader, PropertiesBuilder, PropertyId};
+pub use content::{BasicProperties, ContentHeader, PropertiesBuilder, PropertyId, PropertyValue};
 pub use fields::{Argument, Arguments, Domain, Fields, LongStr, ShortStr};
 pub use frame::{FRAME_END, FRAME_HEADER_LEN, FRAME_MIN_SIZE, FRAME_OVERHEAD, FrameType, HEARTBEAT};
 pub use method::{MethodId, MethodSpec, Sender};

@@ -71,7 +71,7 @@ proptest! {
             .text(PropertyId::CorrelationId, Some(&correlation));
         let [exchange, key] = [&b"amq.topic"[..], b"a.b"].map(|text| ShortStr::new(text).unwrap());
         let mut native = Vec::new();
-        push_lead(b"a/b", exchange, key, &mut native);
+        push_lead(exchange, key, &mut native, |out| out.extend_from_slice(b"a/b"));
         native.extend_from_slice(made.as_properties().as_bytes());
         let body_at = native.len();
         native.extend_from_slice(&body);
@@ -155,7 +155,7 @@ fn other_protocols_read_properties_through_the_view() {
         .text(PropertyId::ReplyTo, Some(b"r"))
         .timestamp(Some(5));
     let mut native = Vec::new();
-    push_lead(b"a", ShortStr::default(), ShortStr::default(), &mut native);
+    push_lead(ShortStr::EMPTY, ShortStr::EMPTY, &mut native, |out| out.push(b'a'));
     native.extend_from_slice(made.as_properties().as_bytes());
     let properties = BasicProperties::new(made.as_properties().as_bytes()).unwrap();
     let header = header(&delivered(properties).unwrap(), 1, (native.len(), native.len()), Instant::ZERO);

@@ -166,6 +166,20 @@ fn publications_are_confirmed_together_and_as_they_went() {
     assert_eq!(server.hear(&publication(1, "a", b"x", true, false)), ["1 nack 6 false"]);
 }
 
+#[test]
+fn what_is_known_is_confirmed_before_anything_is_closed() {
+    let one = || publication(1, "a", b"x", true, false);
+    let elsewhere = method(1, basic::Publish { exchange: short("nowhere"), ..Default::default() });
+    for (end, words) in [
+        (frame(9, 0, b""), "0 connection.close 501 0.0"),
+        (elsewhere, "1 channel.close 404 60.40"),
+        (method(1, channel::Close::default()), "1 channel.close-ok"),
+        (method(0, connection::Close::default()), "0 connection.close-ok"),
+    ] {
+        assert_eq!(confirming().hear(&[one(), one(), end].concat()), ["1 ack 2 true", words]);
+    }
+}
+
 //= amqp-0-9-1 [basic.publish-mandatory]
 #[test]
 fn a_mandatory_message_that_reaches_nobody_comes_back_before_it_is_confirmed() {

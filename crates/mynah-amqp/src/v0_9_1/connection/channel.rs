@@ -59,6 +59,7 @@ impl ServerConnection {
     ) {
         match method {
             Method::ChannelClose(_) => {
+                self.confirm(out);
                 self.drop_channel(number);
                 self.send(number, CloseOk {}, out);
             }

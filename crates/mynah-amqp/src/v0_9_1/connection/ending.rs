@@ -12,8 +12,10 @@ use crate::v0_9_1::wire::{FrameType, MethodId, ShortStr, channel, connection, sp
 use crate::v0_9_1::{Error, Exception};
 
 impl ServerConnection {
-    /// Ends the connection, or the channel if the exception is soft and there is one.
+    /// Ends the connection, or the channel if the exception is soft and there is one. What is known of publications is
+    /// told before.
     pub(super) fn raise(&mut self, now: Instant, channel: u16, exception: Exception, out: &mut Outbound) {
+        self.confirm(out);
         let text = exception.to_string();
         let (reply_code, reply_text) = (exception.code.number(), ShortStr::cut(&text));
         let MethodId { class: class_id, method: method_id } = exception.method;
@@ -54,6 +56,7 @@ impl ServerConnection {
 
     /// The client says good-bye.
     pub(super) fn handle_close(&mut self, out: &mut Outbound) {
+        self.confirm(out);
         self.send(0, connection::CloseOk {}, out);
         self.release_all();
         self.state = State::Closing(Reason::Disconnected);

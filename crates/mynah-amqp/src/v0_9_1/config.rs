@@ -31,18 +31,10 @@ pub struct Settings {
     pub contents_bytes_max: usize,
     /// Publications of a connection that are not finished; with that many nothing more is read. Default 4,096.
     pub publications_max: NonZeroU16,
-    /// Deliveries of a channel that are not acknowledged, where the client sets no bound of its own. Default 65,535.
-    pub unacknowledged_max: u32,
-    /// Consumers of a channel. Default 1,024.
-    pub consumers_max: u32,
-    /// Publications and settlements in a transaction. Default 10,000.
-    pub transaction_max: usize,
     /// Names of virtual hosts that lead here. Default `/`.
     pub virtual_hosts: Vec<Box<str>>,
     /// SASL mechanisms, in the order in which they are offered. Default PLAIN and AMQPLAIN.
     pub mechanisms: Vec<Mechanism>,
-    /// Whether a queue that is declared again with other arguments than it has is taken as it is. Default false.
-    pub adopts_arguments: bool,
 }
 
 /// A SASL mechanism.
@@ -94,12 +86,8 @@ impl Default for Settings {
             body_bytes_max: 16 << 20,
             contents_bytes_max: 32 << 20,
             publications_max: PUBLICATIONS_MAX,
-            unacknowledged_max: 65_535,
-            consumers_max: 1_024,
-            transaction_max: 10_000,
             virtual_hosts: [Box::from("/")].into(),
             mechanisms: [Mechanism::Plain, Mechanism::Amqplain].into(),
-            adopts_arguments: false,
         }
     }
 }
@@ -117,10 +105,6 @@ impl Config {
     pub const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(600);
     /// What [`Settings::body_bytes_max`] may be.
     pub const BODY_BYTES_MAX: RangeInclusive<usize> = 1_024..=512 << 20;
-    /// What [`Settings::unacknowledged_max`] and [`Settings::consumers_max`] may be.
-    pub const COUNT: RangeInclusive<u32> = 1..=10_000_000;
-    /// What [`Settings::transaction_max`] may be.
-    pub const TRANSACTION_MAX: RangeInclusive<usize> = 1..=1_000_000;
 
     /// Checks settings.
     ///
@@ -145,15 +129,6 @@ impl Config {
         }
         if settings.contents_bytes_max < settings.body_bytes_max {
             return Err(ConfigError::ContentsBytesMax);
-        }
-        if !Self::COUNT.contains(&settings.unacknowledged_max) {
-            return Err(ConfigError::UnacknowledgedMax);
-        }
-        if !Self::COUNT.contains(&settings.consumers_max) {
-            return Err(ConfigError::ConsumersMax);
-        }
-        if !Self::TRANSACTION_MAX.contains(&settings.transaction_max) {
-            return Err(ConfigError::TransactionMax);
         }
         let is_name = |name: &str| (1..=255).contains(&name.len());
         if settings.virtual_hosts.is_empty() || !settings.virtual_hosts.iter().all(|name| is_name(name)) {
@@ -187,12 +162,6 @@ pub enum ConfigError {
     BodyBytesMax,
     /// It is less than one body may have.
     ContentsBytesMax,
-    /// See [`Config::COUNT`].
-    UnacknowledgedMax,
-    /// See [`Config::COUNT`].
-    ConsumersMax,
-    /// See [`Config::TRANSACTION_MAX`].
-    TransactionMax,
     /// There is none, or one without a name, or with one of more than 255 bytes.
     VirtualHosts,
     /// There is none.
@@ -210,9 +179,6 @@ impl fmt::Display for ConfigError {
             Self::CloseTimeout => "close_timeout must be 100 ms to 600 s",
             Self::BodyBytesMax => "body_bytes_max must be 1024 to 536870912 bytes",
             Self::ContentsBytesMax => "contents_bytes_max must not be less than body_bytes_max",
-            Self::UnacknowledgedMax => "unacknowledged_max must be 1 to 10000000",
-            Self::ConsumersMax => "consumers_max must be 1 to 10000000",
-            Self::TransactionMax => "transaction_max must be 1 to 1000000",
             Self::VirtualHosts => "virtual_hosts must have at least one name, each of 1 to 255 bytes",
             Self::Mechanisms => "mechanisms must have at least one name",
         })
@@ -241,9 +207,6 @@ mod tests {
             (Settings { close_timeout: Duration::ZERO, ..default() }, ConfigError::CloseTimeout),
             (Settings { body_bytes_max: 1_023, ..default() }, ConfigError::BodyBytesMax),
             (Settings { contents_bytes_max: 1 << 20, ..default() }, ConfigError::ContentsBytesMax),
-            (Settings { unacknowledged_max: 0, ..default() }, ConfigError::UnacknowledgedMax),
-            (Settings { consumers_max: 0, ..default() }, ConfigError::ConsumersMax),
-            (Settings { transaction_max: 0, ..default() }, ConfigError::TransactionMax),
             (Settings { virtual_hosts: Vec::new(), ..default() }, ConfigError::VirtualHosts),
             (Settings { virtual_hosts: [Box::from("")].into(), ..default() }, ConfigError::VirtualHosts),
             (Settings { mechanisms: Vec::new(), ..default() }, ConfigError::Mechanisms),

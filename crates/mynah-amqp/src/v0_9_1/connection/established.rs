@@ -7,7 +7,7 @@ use super::{ServerConnection, State};
 use crate::v0_9_1::framing::{Frame, next_frame};
 use crate::v0_9_1::wire::confirm::{Select, SelectOk};
 use crate::v0_9_1::wire::connection::{UpdateSecret, UpdateSecretOk};
-use crate::v0_9_1::wire::{FrameType, Method, MethodId, Sender, basic, split_id};
+use crate::v0_9_1::wire::{FrameType, Method, Sender, basic, split_id};
 use crate::v0_9_1::{Error, Exception, Malformed, ReplyCode, Violation};
 
 impl ServerConnection {
@@ -175,13 +175,5 @@ impl ServerConnection {
             // Nothing of this is asked for by this protocol while open, and the end is handled for all states.
             _ => {}
         }
-    }
-
-    /// The exception of a reason of the broker in answer to a method.
-    pub(super) fn refusal(reason: Reason, method: MethodId, detail: &str) -> Exception {
-        let code = crate::v0_9_1::error::reply_code(reason);
-        let text =
-            if detail.is_empty() { alloc::string::ToString::to_string(&reason) } else { detail.into() };
-        Exception::new(code, method, text)
     }
 }

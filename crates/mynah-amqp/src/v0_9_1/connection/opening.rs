@@ -13,17 +13,8 @@ use crate::v0_9_1::wire::{
 use crate::v0_9_1::{Error, Exception, Malformed, Mechanism, ReplyCode, Violation, mapping};
 
 /// What the server can do beyond the specification, by the names that RabbitMQ gave it.
-const CAPABILITIES: [&str; 9] = [
-    "publisher_confirms",
-    "exchange_exchange_bindings",
-    "basic.nack",
-    "consumer_cancel_notify",
-    "connection.blocked",
-    "consumer_priorities",
-    "authentication_failure_close",
-    "per_consumer_qos",
-    "direct_reply_to",
-];
+const CAPABILITIES: [&str; 4] =
+    ["publisher_confirms", "basic.nack", "connection.blocked", "authentication_failure_close"];
 
 impl ServerConnection {
     pub(super) fn step_opening<'b>(

@@ -7,6 +7,7 @@ use mynah_model::{Class, Instant, Reason, Topic, dotted};
 use mynah_stack::{Command, Outbound, Publish};
 
 use super::{ServerConnection, State};
+use crate::v0_9_1::error::reply_code;
 use crate::v0_9_1::flow::{Confirm, Content, Part};
 use crate::v0_9_1::framing::Frame;
 use crate::v0_9_1::mapping::{self, TOPIC_EXCHANGE};
@@ -249,7 +250,9 @@ impl ServerConnection {
             self.settle_confirm(receipt.channel, receipt.tag, false);
             return;
         }
-        self.raise(now, receipt.channel, Self::refusal(reason, PublishMethod::ID, ""), out);
+        let text = alloc::string::ToString::to_string(&reason);
+        let exception = Exception::new(reply_code(reason), PublishMethod::ID, text);
+        self.raise(now, receipt.channel, exception, out);
     }
 
     /// A message was taken; one that reached nobody comes back before it is confirmed.

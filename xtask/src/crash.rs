@@ -34,13 +34,13 @@ pub(crate) struct Arguments {
     /// Determines all choices
     #[arg(long)]
     seed: Option<u64>,
-    /// The broker has a store; without this everything is in memory
+    /// The broker has no store: everything that it had acknowledged is lost
     #[arg(long)]
-    store: bool,
+    memory: bool,
     /// Runs a release build
     #[arg(long)]
     release: bool,
-    /// A short run of each kind, as a build server does; only `--store` and `--release` count
+    /// A short run of each kind, as a build server does; only `--memory` and `--release` count
     #[arg(long)]
     short: bool,
 }
@@ -48,9 +48,9 @@ pub(crate) struct Arguments {
 /// Builds what is needed and runs it.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     if arguments.short {
-        return short(arguments.release, arguments.store).map(|_| ());
+        return short(arguments.release, !arguments.memory).map(|_| ());
     }
-    let built = Built::new(arguments.release, arguments.store)?;
+    let built = Built::new(arguments.release, !arguments.memory)?;
     let mut flags = Vec::new();
     if arguments.lost_writes || arguments.negative_control {
         flags.push("--lost-writes");

@@ -20,6 +20,7 @@ const STAGES: &[Stage<Long>] = &[
     Stage { name: "simulation", about: "the whole broker, in the order of 10,000 seeds",   run: simulation },
     Stage { name: "fuzz",       about: "each target for `--minutes`",                      run: fuzz },
     Stage { name: "soak",       about: "a release build under hostile clients",            run: soak },
+    Stage { name: "steady",     about: "half of its load for `--minutes`, with restarts",  run: steady },
     Stage { name: "logins",     about: "a storm of reconnects, and times that tell nothing", run: logins },
     Stage { name: "index",      about: "a million filters: bytes for each, and a match",   run: index },
     Stage { name: "rules",      about: "10,000 rules: a decision, and a change of them",   run: rules },
@@ -110,6 +111,14 @@ fn soak(long: &Long) -> Result<Tally, String> {
     let mut soak = cargo();
     soak.args(["run", "--release", "--quiet", "-p", "mynah-bench", "--bin", "hostile", "--", "--mynah"]);
     check(soak.arg(long.target.join("release/mynah")), "the broker does not hold what it promises: see above")
+}
+
+fn steady(long: &Long) -> Result<Tally, String> {
+    check(cargo().args(["build", "--release", "--quiet", "-p", "mynah"]), "see the errors above")?;
+    let mut steady = cargo();
+    steady.args(["run", "--release", "--quiet", "-p", "mynah-crash", "--bin", "mynah-steady", "--"]);
+    steady.args(["--minutes", &long.minutes.to_string(), "--mynah"]).arg(long.target.join("release/mynah"));
+    check(&mut steady, "memory or folder grow, or something is lost: see above")
 }
 
 fn rules(_: &Long) -> Result<Tally, String> {

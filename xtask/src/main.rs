@@ -47,7 +47,7 @@ enum Task {
         /// Only lists the stages.
         #[arg(long)]
         list: bool,
-        /// How long each target is fuzzed.
+        /// How long each target is fuzzed, and how long `steady` lasts.
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
         minutes: u32,
     },

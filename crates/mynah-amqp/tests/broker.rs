@@ -225,8 +225,8 @@ impl Server {
             Command::Publish(publish) => {
                 self.published.push(publish.view().to_message());
                 if publish.header.class.is_confirmed() {
-                    let Publish { header, native, receipt } = publish;
-                    self.held.push(Publish { header, native: native.into_owned().into(), receipt });
+                    let Publish { header, native, receipt, .. } = publish;
+                    self.held.push(Publish::new(header, native.into_owned().into(), receipt));
                     if !self.holds_answers {
                         self.answer(now, 0);
                     }

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use mynah_model::{Groups, Identity, Instant, Reason};
+use mynah_model::{Identity, Instant, Reason};
 use ring::hmac;
 
 use crate::credential::{HashError, ScramHash, ScramVerifier, random};
@@ -20,11 +20,11 @@ const NONCE_BYTES: usize = 18;
 
 /// Verifies tokens that others have given to peers. Asked on threads that serve no connection.
 pub trait VerifyToken: Send + Sync {
-    /// Whom the token is for, for how long, and in which groups.
+    /// Whom the token is for, for how long, and in which groups. `user` is who the peer says it is besides, if it does.
     ///
     /// # Errors
     /// Why it proves nothing.
-    fn verify(&self, now: Instant, peer: &Peer, token: &str) -> Result<Login, Reason>;
+    fn verify(&self, now: Instant, peer: &Peer, user: Option<&str>, token: &str) -> Result<Login, Reason>;
 
     /// Whether there are tokens that it takes at all.
     fn takes_tokens(&self) -> bool {
@@ -268,7 +268,7 @@ impl Authenticator {
             && let Some(others) = &self.tokens
             && let Some(result) = others.verify_stranger(now, attempt.peer, name, password)
         {
-            return result.map_err(Refusal::Stranger);
+            return result.map_err(Refusal::Stranger).and_then(|login| unlocked(&self.users(), login));
         }
         // Both are always looked up, so that it takes the same time whether there is such a user.
         let stand_in = users.stand_in(tenant, name);
@@ -344,9 +344,12 @@ impl Authenticator {
             named.filter(|named| user.is_none_or(|user| name(user) == *named)).ok_or(Refusal::Certificate)?;
         let (users, tenant) = (self.users(), peer.door.tenant);
         let Some(account) = users.account(tenant, named) else {
+            if peer.door.is_named {
+                // The authority knows nothing of tenants.
+                return Err(Refusal::Certificate);
+            }
             // The authority vouches for it; nothing more is known of it.
-            let identity = Identity::user(tenant, named);
-            return Ok(Login { identity, groups: Groups::NONE, valid_until: None });
+            return Ok(Login::new(Identity::user(tenant, named)));
         };
         if account.user.locked {
             return Err(Refusal::Locked);
@@ -442,6 +445,12 @@ impl Authenticator {
 const PASSWORD: &str = "password";
 const CERTIFICATE: &str = "certificate";
 
+/// Somebody for whom others vouch, unless the users file has it locked: that holds whatever the proof.
+fn unlocked(users: &Users, login: Login) -> Result<Login, Refusal> {
+    let account = users.account(login.identity.tenant(), login.identity.name());
+    if account.is_some_and(|account| account.user.locked) { Err(Refusal::Locked) } else { Ok(login) }
+}
+
 /// A name as users' names are written. One that SASL does not take is nobody's.
 fn name(user: &str) -> std::borrow::Cow<'_, str> {
     prepared(user).unwrap_or(std::borrow::Cow::Borrowed(user))
@@ -449,7 +458,7 @@ fn name(user: &str) -> std::borrow::Cow<'_, str> {
 
 impl Account {
     fn login(&self) -> Login {
-        Login { identity: self.identity.clone(), groups: self.user.groups.clone(), valid_until: None }
+        Login { groups: self.user.groups.clone(), ..Login::new(self.identity.clone()) }
     }
 }
 
@@ -507,8 +516,7 @@ impl Realm for Visit {
 
     fn anonymous(&self, now: Instant) -> Result<Login, Reason> {
         let door = &self.peer.door;
-        let identity = Identity::anonymous(door.tenant, &door.listener);
-        let login = Login { identity, groups: Groups::NONE, valid_until: None };
+        let login = Login::new(Identity::anonymous(door.tenant, &door.listener));
         let attempt = self.authenticator.attempt(&self.peer, None, sasl::ANONYMOUS);
         self.authenticator.conclude(
             now,
@@ -517,15 +525,19 @@ impl Realm for Visit {
         )
     }
 
-    fn token(&self, now: Instant, token: &str) -> Result<Login, Reason> {
+    fn token(&self, now: Instant, user: Option<&str>, token: &str) -> Result<Login, Reason> {
         let own = &self.authenticator;
-        let attempt = own.attempt(&self.peer, None, sasl::OAUTHBEARER);
+        let attempt = own.attempt(&self.peer, user, sasl::OAUTHBEARER);
         let judge = || {
             if !own.throttle().admits(now, attempt.origin) {
                 return Err(Refusal::Throttled);
             }
             let tokens = own.tokens.as_ref().ok_or(Refusal::Token(Reason::BadAuthenticationMethod))?;
-            tokens.verify(now, &self.peer, token).map_err(Refusal::Token)
+            let login = tokens.verify(now, &self.peer, user, token).map_err(Refusal::Token)?;
+            if user.is_some_and(|user| user != login.identity.name()) {
+                return Err(Refusal::Token(Reason::NotAuthorized));
+            }
+            unlocked(&own.users(), login)
         };
         own.conclude(now, &attempt, judge())
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use mynah_model::TenantId;
+use mynah_model::{Groups, TenantId};
 
 use super::*;
 use crate::peer::{Channel, Door};
@@ -50,20 +50,25 @@ fn peer() -> Peer {
         listener: "mqtt".into(),
         protocol: "mqtt",
         tenant: TenantId::DEFAULT,
+        is_named: false,
         anonymous: false,
         passwords: true,
         plaintext_auth: false,
         identity_from: None,
     };
     let address = Some("192.0.2.1".parse().unwrap());
-    Peer { door: Arc::new(door), address, is_local: false, certificate: None, channel: None }
+    Peer { door: Arc::new(door), client_id: None, address, is_local: false, certificate: None, channel: None }
 }
 
 /// A peer by TLS that has shown a certificate.
 fn certified(from: IdentityFrom, sha256: [u8; 32]) -> Peer {
     let door = Door { identity_from: Some(from), ..(*peer().door).clone() };
-    let certificate =
-        Certificate { sha256, common_name: Some("ada".into()), names: ["sam".into(), "x".into()].into() };
+    let certificate = Certificate {
+        sha256,
+        subject: "CN=ada".into(),
+        common_name: Some("ada".into()),
+        names: ["sam".into(), "x".into()].into(),
+    };
     let channel = Some(Channel { exporter: Some([1; 32].into()), server_end_point: None });
     Peer { door: Arc::new(door), certificate: Some(Arc::new(certificate)), channel, ..peer() }
 }
@@ -237,7 +242,12 @@ fn certificates_name_their_owners_as_the_listener_reads_them() {
     assert_eq!(named(own.verify_certificate(NOW, &peer(), None)), Err(Reason::BadCredentials));
     let named_by = |name: &str, sha256| {
         let mut peer = certified(IdentityFrom::CommonName, sha256);
-        let certificate = Certificate { sha256, common_name: Some(name.into()), names: Box::new([]) };
+        let certificate = Certificate {
+            sha256,
+            subject: Box::default(),
+            common_name: Some(name.into()),
+            names: Box::new([]),
+        };
         peer.certificate = Some(Arc::new(certificate));
         own.verify_certificate(NOW, &peer, None)
     };
@@ -252,18 +262,84 @@ fn certificates_name_their_owners_as_the_listener_reads_them() {
     assert_eq!(named(named_by("cer", [7; 32])), Ok("cer".to_owned()));
 }
 
+#[test]
+fn only_the_users_file_proves_that_somebody_is_of_a_tenant_that_it_names() {
+    let mut file = UsersFile::new(Path::new("users"));
+    for name in ["ada", "cer"] {
+        let mut user = User::new(name);
+        (user.tenant, user.password) = (Some("factory".into()), Some(cheap_hash(b"steam")));
+        file.add(user).unwrap();
+    }
+    let factory = TenantId::new(1);
+    let tenants = Tenants::from_iter([("factory".into(), factory)]);
+    let users = Users::new(&file, &tenants, None).unwrap();
+    let own = Authenticator::new(users, ThrottleSettings::default(), None, |_| {}).unwrap();
+    let named = |peer: Peer| Peer { door: Arc::new(peer.door.of_tenant(factory)), ..peer };
+    let password = |peer: &Peer| own.verify_password(NOW, peer, "ada", b"steam");
+    assert_eq!(password(&peer()).err(), Some(Reason::BadCredentials));
+    assert_eq!(password(&named(peer())).unwrap().identity, Identity::user(factory, "ada"));
+    let shown = |name: &str| {
+        let certificate = Certificate { common_name: Some(name.into()), ..Certificate::default() };
+        Peer { certificate: Some(Arc::new(certificate)), ..certified(IdentityFrom::CommonName, [9; 32]) }
+    };
+    let by_certificate = |peer: &Peer| own.verify_certificate(NOW, peer, None).map(|login| login.identity);
+    assert_eq!(by_certificate(&shown("eve")), Ok(Identity::user(TenantId::DEFAULT, "eve")));
+    assert_eq!(
+        by_certificate(&named(shown("eve"))),
+        Err(Reason::BadCredentials),
+        "no authority knows of tenants"
+    );
+    assert_eq!(by_certificate(&named(shown("cer"))), Ok(Identity::user(factory, "cer")));
+    let open = Peer { door: Arc::new(Door { anonymous: true, ..(*peer().door).clone() }), ..peer() };
+    assert!(
+        own.mechanisms(&open).contains(&"ANONYMOUS") && !own.mechanisms(&named(open)).contains(&"ANONYMOUS")
+    );
+}
+
 struct Issuer;
 
 impl VerifyToken for Issuer {
-    fn verify(&self, now: Instant, _: &Peer, token: &str) -> Result<Login, Reason> {
+    fn verify(&self, now: Instant, _: &Peer, _: Option<&str>, token: &str) -> Result<Login, Reason> {
         let identity = Identity::user(TenantId::DEFAULT, token);
         let valid_until = Some(now + Duration::from_secs(60));
         if token == "bad" {
             Err(Reason::BadCredentials)
         } else {
-            Ok(Login { identity, groups: Groups::NONE, valid_until })
+            Ok(Login { valid_until, ..Login::new(identity) })
         }
     }
+
+    fn verify_stranger(
+        &self,
+        now: Instant,
+        peer: &Peer,
+        _: &str,
+        password: &[u8],
+    ) -> Option<Result<Login, Reason>> {
+        Some(self.verify(now, peer, None, str::from_utf8(password).ok()?))
+    }
+}
+
+#[test]
+fn nothing_lets_in_whom_the_users_file_has_locked_or_somebody_else_than_the_token_is_for() {
+    let users = Users::new(&file(), &Tenants::default(), None).unwrap();
+    let issuer: Arc<dyn VerifyToken> = Arc::new(Issuer);
+    let own = Arc::new(Authenticator::new(users, ThrottleSettings::default(), Some(issuer), |_| {}).unwrap());
+    let said = |message: &str| {
+        let mut bearer = own.begin(certified(IdentityFrom::CommonName, [1; 32]), "OAUTHBEARER").unwrap();
+        match bearer.step(NOW, message.as_bytes()) {
+            Ok(Answer::Proved { login, .. }) => Ok(login.identity.name().to_owned()),
+            Ok(Answer::Challenge(_)) => Err(bearer.step(NOW, b"\x01").err().unwrap()),
+            Err(reason) => Err(reason),
+        }
+    };
+    assert_eq!(said("n,,\x01auth=Bearer bob\x01\x01"), Ok("bob".to_owned()));
+    assert_eq!(said("n,a=bob,\x01auth=Bearer bob\x01\x01"), Ok("bob".to_owned()));
+    assert_eq!(said("n,a=eve,\x01auth=Bearer bob\x01\x01"), Err(Reason::NotAuthorized));
+    assert_eq!(said("n,,\x01auth=Bearer loc\x01\x01"), Err(Reason::BadCredentials));
+    let stranger = |password: &[u8]| named(own.verify_password(NOW, &peer(), "stranger", password));
+    assert_eq!(stranger(b"bob"), Ok("bob".to_owned()));
+    assert_eq!(stranger(b"loc"), Err(Reason::BadCredentials));
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub struct Grant {
     pub identity: Identity,
     /// The groups that it is in, in the order that they were named.
     pub groups: Vec<Box<str>>,
-    /// What it may do, if that was said; nothing else then.
+    /// What it may do at most, if that was said.
     pub rights: Option<TokenRights>,
     /// When all this ends, and the connection with it.
     pub valid_until: Option<WallTime>,

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use mynah_model::{Groups, Identity, Instant, TenantId};
 
+use crate::grant::TokenRights;
+
 /// A listener, as logging in there depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Door {
@@ -15,6 +17,9 @@ pub struct Door {
     pub protocol: &'static str,
     /// Whose users come in there.
     pub tenant: TenantId,
+    /// Whether that is a tenant that the peer has named, and not the listener's: only the users file, and tokens that name a
+    /// tenant, prove that somebody belongs there.
+    pub is_named: bool,
     /// Whether a peer need not say who it is.
     pub anonymous: bool,
     /// Whether a password may prove who a peer is.
@@ -23,6 +28,14 @@ pub struct Door {
     pub plaintext_auth: bool,
     /// What of a certificate says who the peer is, if that is enough.
     pub identity_from: Option<IdentityFrom>,
+}
+
+impl Door {
+    /// The same door for those who have named a tenant.
+    #[must_use]
+    pub fn of_tenant(&self, tenant: TenantId) -> Self {
+        Self { tenant, is_named: true, anonymous: false, ..self.clone() }
+    }
 }
 
 /// What of a certificate says who the peer is.
@@ -41,6 +54,8 @@ pub enum IdentityFrom {
 pub struct Peer {
     /// Where it came in.
     pub door: Arc<Door>,
+    /// The client identifier that it gives itself, if it does.
+    pub client_id: Option<Box<str>>,
     /// Its address; none is this machine's, by a Unix socket.
     pub address: Option<IpAddr>,
     /// Whether nothing that it says leaves this machine.
@@ -52,10 +67,12 @@ pub struct Peer {
 }
 
 /// What is used of a certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Certificate {
     /// Its SHA-256.
     pub sha256: [u8; 32],
+    /// Its subject as a line of text (RFC 4514).
+    pub subject: Box<str>,
     /// The common name of its subject.
     pub common_name: Option<Box<str>>,
     /// The alternative names of its subject that are text.
@@ -97,6 +114,16 @@ pub struct Login {
     pub identity: Identity,
     /// The groups that it is in.
     pub groups: Groups,
+    /// What it may do at most, if its token says that.
+    pub rights: Option<TokenRights>,
     /// When the proof ends, if it does: a token's does.
     pub valid_until: Option<Instant>,
+}
+
+impl Login {
+    /// Somebody in no group, whose proof does not end.
+    #[must_use]
+    pub const fn new(identity: Identity) -> Self {
+        Self { identity, groups: Groups::NONE, rights: None, valid_until: None }
+    }
 }

@@ -39,6 +39,7 @@ impl Broker {
             limits: Limits::default(),
             listeners: vec![listener],
             verifies_credentials: true,
+            tenants: Default::default(),
             rules,
             seed: 1,
             sys_interval: None,

@@ -5,6 +5,7 @@
 
 pub mod amqp;
 mod broker;
+pub mod coap;
 pub mod filters;
 pub mod v5;
 

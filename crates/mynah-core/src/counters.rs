@@ -59,11 +59,13 @@ pub enum DropReason {
     TooLarge,
     /// There was no room on the disk to store it: its publisher was refused.
     StorageFull,
+    /// A datagram that the kernel, or the association it was for, had no room for, or that was too long.
+    Datagram,
 }
 
 impl DropReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::BacklogFull,
         Self::SlowConsumer,
         Self::Expired,
@@ -75,6 +77,7 @@ impl DropReason {
         Self::Rejected,
         Self::TooLarge,
         Self::StorageFull,
+        Self::Datagram,
     ];
 
     /// The reason as it appears in metrics.
@@ -92,6 +95,7 @@ impl DropReason {
             Self::Rejected => "rejected",
             Self::TooLarge => "too_large",
             Self::StorageFull => "storage_full",
+            Self::Datagram => "datagram",
         }
     }
 }

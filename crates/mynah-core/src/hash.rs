@@ -23,6 +23,11 @@ impl KeyedHash {
         Self(FixedState::with_seed(seed), seed)
     }
 
+    /// The seed.
+    pub(crate) const fn seed(&self) -> u64 {
+        self.1
+    }
+
     /// The hash of a whole text of a tenant.
     pub(crate) fn text(&self, tenant: TenantId, text: &[u8]) -> u64 {
         let mut hasher = self.0.build_hasher();

@@ -9,10 +9,13 @@
 //! * [`Target`]: a session that a message goes to, and by which of its subscriptions. [`Shares`]: groups of sessions of
 //!   which one gets each message.
 //! * [`Queue`]: the queue kernel. Ready entries, leases in order, settlement, bounds and expiry.
+//! * [`NamedQueue`]: a queue with a name, and consumers who compete for what is in it; a stream likewise.
 //! * [`Session`] and [`SessionTable`]: what outlives a connection. [`Mutation`] is every durable change of a session as
 //!   explicit data.
 //! * [`Text`]: a filter that the index and a session share.
 //! * [`RetainedStore`]: the last value of each topic, walked in topic order by a [`Cursor`].
+//! * [`exchange`]: where messages go that are published to a name with a routing key.
+//! * [`selector`]: which of a queue's messages a consumer wants.
 //! * [`rules`]: who may do what where. [`rules::Rules`] are resolved to each peer's [`rules::Rights`].
 //! * [`Counters`]: what one worker counts and others read.
 #![no_std]
@@ -20,17 +23,21 @@
 extern crate alloc;
 
 pub mod counters;
+pub mod exchange;
 mod generation;
 mod hash;
 mod index;
+mod named;
 mod packed;
 mod queue;
 mod refs;
 mod retained;
 mod route;
 pub mod rules;
+pub mod selector;
 mod session;
 mod sessions;
+mod shard;
 mod shares;
 mod target;
 #[cfg(test)]
@@ -40,12 +47,16 @@ mod text;
 pub use counters::{Counters, DropReason};
 pub use generation::{Generations, Stamp};
 pub use index::{Match, TopicIndex};
+pub use named::{
+    Arrival, Body, ConsumerKey, Dropped, Handout, History, NamedQueue, StreamStart, Taking, Tally,
+};
 pub use queue::{Entry, Kept, LeaseState, Leased, Queue, QueueBounds, Withdrawal};
 pub use refs::{SessionRef, WorkerId};
 pub use retained::{Cursor, RetainedStore};
 pub use route::{Found, Route, RouteCache};
 pub use session::{Mutation, Received, ReceivedIds, Replay, Session};
-pub use sessions::{SHARDS, SessionKey, SessionTable, fingerprint, owner, shard};
+pub use sessions::{SessionKey, SessionTable};
+pub use shard::{SHARDS, fingerprint, owner, shard};
 pub use shares::{Member, Members, Reader, Shares};
 pub use target::{GroupKey, Publishers, Target, Via};
 pub use text::Text;

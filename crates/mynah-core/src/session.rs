@@ -45,6 +45,8 @@ pub struct Session {
     pub receive_max: u16,
     /// Whether a subscription reaches beyond what the peer may see: then each message is looked at.
     pub checks_deliveries: bool,
+    /// Whether messages were dropped because too many waited, and the backlog was not empty since.
+    pub overflows: bool,
     /// Whether the session has been a member of a group: then it may hold messages that others can have.
     pub has_shared: bool,
     /// Whether a store keeps the session: each change of it is told then.
@@ -71,6 +73,7 @@ impl Session {
             timer: None,
             receive_max,
             checks_deliveries: false,
+            overflows: false,
             has_shared: false,
             stored: false,
             will_stored: false,

@@ -7,31 +7,8 @@ use core::num::NonZeroU64;
 use hashbrown::HashTable;
 use mynah_model::{Identity, Limits, Reason, TenantId};
 
-use crate::hash::KeyedHash;
+use crate::shard::{fingerprint, shard_of};
 use crate::{Session, SessionRef, WorkerId};
-
-/// Partitions of durable state. Fixed: which worker runs a shard may change, which shard a session is in may not.
-pub const SHARDS: u16 = 256;
-
-/// The worker that owns the session of a client: that of its shard. `workers` is at least one; `seed` is the same in
-/// all workers and, once sessions are stored, in all runs.
-#[must_use]
-pub fn owner(tenant: TenantId, client_id: &[u8], workers: u16, seed: u64) -> WorkerId {
-    WorkerId(shard(tenant, client_id, seed) % workers.max(1))
-}
-
-/// The shard that the session of a client is in, or the value of a topic.
-#[must_use]
-pub fn shard(tenant: TenantId, name: &[u8], seed: u64) -> u16 {
-    (KeyedHash::new(seed).text(tenant, name) % u64::from(SHARDS)) as u16
-}
-
-/// The number of a name, by which it is known where names are long: the same in all workers and, once sessions are
-/// stored, in all runs.
-#[must_use]
-pub fn fingerprint(tenant: TenantId, name: &[u8], seed: u64) -> u64 {
-    KeyedHash::new(seed).text(tenant, name)
-}
 
 /// What a session is found by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -46,7 +23,7 @@ pub struct SessionKey {
 #[derive(Debug)]
 pub struct SessionTable {
     worker: WorkerId,
-    hash: KeyedHash,
+    seed: u64,
     sessions_max: usize,
     slots: Vec<Slot>,
     vacant: Vec<u32>,
@@ -57,6 +34,8 @@ pub struct SessionTable {
 #[derive(Debug)]
 struct Slot {
     generation: u32,
+    /// That of the occupant's name; none is looked at if there is no name.
+    shard: u16,
     occupant: Option<Box<Occupant>>,
 }
 
@@ -72,7 +51,7 @@ impl SessionTable {
     pub fn new(worker: WorkerId, seed: u64, limits: &Limits) -> Self {
         Self {
             worker,
-            hash: KeyedHash::new(seed),
+            seed,
             sessions_max: limits.sessions_max.min(u32::MAX as usize),
             slots: Vec::new(),
             vacant: Vec::new(),
@@ -83,7 +62,10 @@ impl SessionTable {
     /// The session of a client.
     #[must_use]
     pub fn find(&self, tenant: TenantId, client_id: &[u8]) -> Option<SessionRef> {
-        let hash = self.hash.text(tenant, client_id);
+        self.find_hashed(fingerprint(tenant, client_id, self.seed), tenant, client_id)
+    }
+
+    fn find_hashed(&self, hash: u64, tenant: TenantId, client_id: &[u8]) -> Option<SessionRef> {
         let slot = *self.by_key.find(hash, |&slot| self.has_key(slot, tenant, client_id))?;
         Some(self.reference(slot))
     }
@@ -101,7 +83,9 @@ impl SessionTable {
         identity: &Identity,
         make: impl FnOnce() -> Session,
     ) -> Result<(SessionRef, bool), Reason> {
-        let existing = key.as_ref().and_then(|key| self.find(key.tenant, &key.client_id));
+        let hash = key.as_ref().map(|key| fingerprint(key.tenant, &key.client_id, self.seed));
+        let named = key.as_ref().zip(hash);
+        let existing = named.and_then(|(key, hash)| self.find_hashed(hash, key.tenant, &key.client_id));
         if let Some(reference) = existing {
             let owned = self.get(reference).is_some_and(|session| session.identity == *identity);
             return if owned { Ok((reference, true)) } else { Err(Reason::ClientIdRefused) };
@@ -109,11 +93,11 @@ impl SessionTable {
         if self.len() >= self.sessions_max {
             return Err(Reason::QuotaExceeded);
         }
-        let hash = key.as_ref().map(|key| self.hash.text(key.tenant, &key.client_id));
         let slot = self.occupy(Box::new(Occupant { key, session: make() }));
         if let Some(hash) = hash {
-            let (slots, keyed) = (&self.slots, &self.hash);
-            self.by_key.insert_unique(hash, slot, |&slot| hash_of(keyed, &slots[slot as usize]));
+            self.slots[slot as usize].shard = shard_of(hash);
+            let (slots, seed) = (&self.slots, self.seed);
+            self.by_key.insert_unique(hash, slot, |&slot| hash_of(seed, &slots[slot as usize]));
         }
         Ok((self.reference(slot), false))
     }
@@ -149,12 +133,18 @@ impl SessionTable {
         self.occupant(session)?.key.as_ref()
     }
 
+    /// The name of a session and the shard that it is in, unless it has ended or has no name.
+    #[must_use]
+    pub fn place(&self, session: SessionRef) -> Option<(&SessionKey, u16)> {
+        Some((self.key(session)?, self.slots[session.slot as usize].shard))
+    }
+
     /// What tells this session's messages from those of others, within one run of the broker. A client keeps it when its
     /// session is discarded.
     #[must_use]
     pub fn publisher(&self, session: SessionRef) -> Option<NonZeroU64> {
         let number = match self.key(session) {
-            Some(key) => self.hash.text(key.tenant, &key.client_id),
+            Some(key) => fingerprint(key.tenant, &key.client_id, self.seed),
             None => {
                 let SessionRef { worker, slot, generation } = session;
                 u64::from(worker.0) << 56 | u64::from(generation & 0xFF_FFFF) << 32 | u64::from(slot)
@@ -166,7 +156,7 @@ impl SessionTable {
     /// Ends a session and returns what it held: its subscriptions are still in the index.
     pub fn remove(&mut self, session: SessionRef) -> Option<Session> {
         self.occupant(session)?;
-        let hash = hash_of(&self.hash, &self.slots[session.slot as usize]);
+        let hash = hash_of(self.seed, &self.slots[session.slot as usize]);
         if let Ok(entry) = self.by_key.find_entry(hash, |&slot| slot == session.slot) {
             entry.remove();
         }
@@ -222,15 +212,15 @@ impl SessionTable {
             self.slots[slot as usize].occupant = Some(occupant);
             return slot;
         }
-        self.slots.push(Slot { generation: 0, occupant: Some(occupant) });
+        self.slots.push(Slot { generation: 0, shard: 0, occupant: Some(occupant) });
         (self.slots.len() - 1) as u32
     }
 }
 
 /// The hash under which a slot stands in the index by name; any number for a nameless session, which is not there.
-fn hash_of(hash: &KeyedHash, slot: &Slot) -> u64 {
+fn hash_of(seed: u64, slot: &Slot) -> u64 {
     let key = slot.occupant.as_ref().and_then(|occupant| occupant.key.as_ref());
-    key.map_or(0, |key| hash.text(key.tenant, &key.client_id))
+    key.map_or(0, |key| fingerprint(key.tenant, &key.client_id, seed))
 }
 
 #[cfg(test)]
@@ -305,17 +295,5 @@ mod tests {
     fn an_idle_session_is_small() {
         // The allocations of the client identifier and of the session itself, and the index by name come on top.
         assert!(size_of::<Occupant>() <= 248 && size_of::<Slot>() == 16, "{}", size_of::<Occupant>());
-    }
-
-    #[test]
-    fn all_workers_own_sessions_and_agree_on_whose_they_are() {
-        let mut owned = [0; 3];
-        for i in 0..3000_u32 {
-            let id = i.to_be_bytes();
-            let worker = owner(TenantId::DEFAULT, &id, 3, 42);
-            assert_eq!(worker, owner(TenantId::DEFAULT, &id, 3, 42));
-            owned[usize::from(worker.0)] += 1;
-        }
-        assert!(owned.iter().all(|&n| n > 800), "{owned:?}");
     }
 }

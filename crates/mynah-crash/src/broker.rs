@@ -119,6 +119,14 @@ impl Broker {
         }
     }
 
+    /// Bytes of memory that the process has.
+    pub(crate) fn resident_bytes(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        kibibytes.map(|count| count << 10).ok_or_else(|| Error::other("the broker's memory is not told"))
+    }
+
     /// Kills the broker and waits until it is gone.
     ///
     /// # Errors

@@ -12,4 +12,5 @@ pub mod ledger;
 pub mod payload;
 pub mod random;
 pub mod run;
+pub mod steady;
 pub mod undo;

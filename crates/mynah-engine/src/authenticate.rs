@@ -2,12 +2,19 @@
 //! and, if it proves itself again, later.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use mynah_model::{Groups, Identity, Instant, Reason};
+use mynah_core::rules::Mandate;
+use mynah_model::{Groups, Identity, Instant, Reason, TenantId};
 use mynah_stack::{Close, Credentials, Exchange, Outcome};
 
+use crate::audit::{Limit, shown};
 use crate::connections::{ConnectionId, Phase, Proving};
 use crate::engine::{Engine, Event};
+use crate::lane::Lane;
+
+/// Why a peer is not let in that proves who it is, where nobody looks at that.
+pub(crate) const NOTHING_VERIFIED: &str = "nothing that proves who a peer is can be verified";
 
 /// What a peer says of who it is.
 #[derive(Debug)]
@@ -43,6 +50,8 @@ pub struct Authenticated {
     pub identity: Identity,
     /// The groups that it is in.
     pub groups: Groups,
+    /// What it may do at most, if whoever vouches for it says that.
+    pub mandate: Option<Arc<Mandate>>,
     /// When the proof ends, and the connection with it, unless the peer has proved itself again.
     pub valid_until: Option<Instant>,
     /// What the method says last, if it has a last word.
@@ -51,7 +60,7 @@ pub struct Authenticated {
 
 impl From<Identity> for Authenticated {
     fn from(identity: Identity) -> Self {
-        Self { identity, groups: Groups::NONE, valid_until: None, last_word: None }
+        Self { identity, groups: Groups::NONE, mandate: None, valid_until: None, last_word: None }
     }
 }
 
@@ -71,23 +80,47 @@ impl Engine {
             Phase::Opening(open) => self.admit(now, id, open, result),
             phase => {
                 connection.phase = phase;
-                let same = |proved: Authenticated| {
-                    if connection.identity.as_ref() != Some(&proved.identity) {
-                        return Err(Reason::NotAuthorized);
-                    }
-                    (connection.groups, connection.valid_until) = (proved.groups, proved.valid_until);
-                    connection.rights = None;
-                    Ok(proved.last_word)
-                };
-                let result = result.and_then(same);
-                if result.is_err() {
-                    self.counters().logins_refused.add(1);
-                }
-                let result = result.as_ref().map(Option::as_deref).map_err(|reason| *reason);
-                self.tell(now, id, Outcome::Authenticated(result));
+                self.renew_proof(now, id, result);
             }
         }
         self.resume_input(now, id);
+    }
+
+    /// A peer whose session is open has proved who it is once more, or has not: it has to be the same. What it has is looked
+    /// at by what it may do now.
+    fn renew_proof(&mut self, now: Instant, id: ConnectionId, result: Result<Authenticated, Reason>) {
+        let Lane { connections, judge, .. } = &mut self.lane;
+        let Some(connection) = connections.get_mut(id) else { return };
+        let mut other = None;
+        let same = |proved: Authenticated| {
+            if connection.identity.as_ref() != Some(&proved.identity) {
+                other = Some(proved.identity);
+                return Err(Reason::NotAuthorized);
+            }
+            judge.note_mandate(proved.mandate.as_deref());
+            (connection.groups, connection.valid_until) = (proved.groups, proved.valid_until);
+            (connection.mandate, connection.rights) = (proved.mandate, None);
+            Ok(proved.last_word)
+        };
+        let (result, session) = (result.and_then(same), connection.session());
+        if result.is_err() {
+            self.counters().logins_refused.add(1);
+        }
+        if let Some(other) = other {
+            let user = Some(shown(other.name().as_bytes()));
+            self.audit_unheard(now, id, user, "the session is of another identity");
+        }
+        let proved = result.as_ref().map(Option::as_deref).map_err(|reason| *reason);
+        self.tell(now, id, Outcome::Authenticated(proved));
+        if let Some(session_ref) = session.filter(|_| result.is_ok() && !self.lane.judge.is_idle()) {
+            self.review_session(now, session_ref);
+        }
+    }
+
+    /// Hears that nobody has looked at the attempt of an [`Event::Authenticate`]: too many wait for that.
+    pub fn handle_unverified(&mut self, now: Instant, id: ConnectionId) {
+        self.audit_limit(now, id, Limit::Logins, None);
+        self.handle_authenticated(now, id, Err(Reason::ServerBusy));
     }
 
     /// Hears that the peer of an [`Event::Authenticate`] has to say more.
@@ -107,12 +140,42 @@ impl Engine {
             (Phase::Opening(_) | Phase::Open(_), Proving::Challenged) => Attempt::Continue(exchange),
             (Phase::Open(_), Proving::No) if self.shared.verifies_credentials => Attempt::Begin(exchange),
             (Phase::Open(_), Proving::No) => {
+                self.audit_unheard(now, id, None, NOTHING_VERIFIED);
                 let refused = Err(Reason::BadAuthenticationMethod);
                 return self.tell(now, id, Outcome::Authenticated(refused));
             }
             _ => return self.tell(now, id, Outcome::Ended(Reason::ProtocolViolation)),
         };
         self.verify(id, attempt);
+    }
+
+    /// The tenant that the peer has named, or is in, if that is another one than its listener's: only what knows of tenants
+    /// proves that it belongs there.
+    #[must_use]
+    pub fn claimed_tenant(&self, id: ConnectionId) -> Option<TenantId> {
+        let connection = self.lane.connections.get(id)?;
+        let door = &self.shared.listeners[usize::from(connection.listener)];
+        let own = connection.identity.as_ref().map(Identity::tenant);
+        own.filter(|own| *own != door.tenant).or(connection.named)
+    }
+
+    /// Hears by which name of a host the transport was asked for the broker; before its first bytes.
+    pub fn handle_host(&mut self, id: ConnectionId, host: Box<str>) {
+        if let Some(connection) = self.lane.connections.get_mut(id) {
+            connection.host = Some(host);
+        }
+    }
+
+    /// The client identifier that the peer asks for or has; none if it leaves that to the broker.
+    #[must_use]
+    pub fn claimed_client_id(&self, id: ConnectionId) -> Option<&[u8]> {
+        let connection = self.lane.connections.get(id)?;
+        let client_id = match &connection.phase {
+            Phase::Opening(open) => &open.session.as_ref()?.client_id,
+            Phase::Open(session) => &self.lane.sessions.key(*session)?.client_id,
+            Phase::New | Phase::Leaving(_) | Phase::Detached | Phase::Closing(_) => return None,
+        };
+        Some(&**client_id).filter(|client_id| !client_id.is_empty())
     }
 
     /// Has verified elsewhere what a peer says.
@@ -131,7 +194,7 @@ impl Engine {
             let Some(connection) = self.lane.connections.get_mut(id) else { continue };
             match connection.identity.as_ref().and_then(|identity| standings.get(identity)) {
                 Some(Some(groups)) => self.change_groups(now, id, groups),
-                Some(None) => self.expel(now, id),
+                Some(None) => self.expel(now, id, Reason::NotAuthorized),
                 None => {}
             }
         }
@@ -150,9 +213,9 @@ impl Engine {
     }
 
     /// Ends a connection whose peer may not be here any more, as if it had broken.
-    pub(crate) fn expel(&mut self, now: Instant, id: ConnectionId) {
-        self.tell(now, id, Outcome::Ended(Reason::NotAuthorized));
+    pub(crate) fn expel(&mut self, now: Instant, id: ConnectionId, reason: Reason) {
+        self.tell(now, id, Outcome::Ended(reason));
         self.run(now, id, &mut &[][..]);
-        self.end(now, id, Close::new(Reason::NotAuthorized, true));
+        self.end(now, id, Close::new(reason, true));
     }
 }

@@ -7,6 +7,8 @@ pub struct PeerCertificate {
     pub der: Box<[u8]>,
     /// The SHA-256 of `der`: its fingerprint.
     pub sha256: [u8; 32],
+    /// Its subject as a line of text (RFC 4514), as far as it can be read.
+    pub subject: Box<str>,
     /// The common name of its subject, if it has one.
     pub common_name: Option<Box<str>>,
     /// The alternative names of its subject that are text.

@@ -1,4 +1,4 @@
-//! The changes of a turn as who stores them sees them: facts about sessions by their names, and about topics.
+//! Changes as who stores them sees them: facts about sessions by their names, and about topics.
 
 use std::sync::Arc;
 
@@ -10,6 +10,8 @@ use mynah_model::{
 use crate::deeds::Deed;
 use crate::engine::Engine;
 use crate::journal::{Attached, Mark, Note, Promise};
+use crate::named::{QueueChange, QueueName};
+use crate::passing::Rest;
 
 /// The name of a session, and the shard that it is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +156,8 @@ pub enum Change<'c> {
         /// The number of the errand.
         number: u64,
     },
+    /// A queue has changed.
+    Queue(QueueName<'c>, QueueChange<'c>),
     /// A message is the value of its topic.
     Retained {
         /// The partition of durable state.
@@ -173,8 +177,8 @@ pub enum Change<'c> {
 }
 
 impl Engine {
-    /// From here on changes are noted for a store: the I/O layer takes them with [`Engine::take_changes`] at the end of
-    /// each turn, before it writes anything. The numbers of entries begin at `first_sequence`, above those that an earlier
+    /// From here on changes are noted for a store: the I/O layer takes them with [`Engine::take_changes`], at the latest
+    /// before it sends what the engine has for other workers. The numbers of entries begin at `first_sequence`, above those that an earlier
     /// run has given, so that none is given twice.
     pub fn store_changes(&mut self, promise: Promise, first_sequence: u64) {
         self.first_sequence = first_sequence;
@@ -187,24 +191,51 @@ impl Engine {
         self.lane.journal.hasten(listener);
     }
 
+    /// How many changes have been noted since they were taken last.
+    #[must_use]
+    pub const fn changes(&self) -> usize {
+        self.lane.journal.notes.len()
+    }
+
+    /// Bytes of the messages in these changes, which stay in memory until they are taken.
+    #[must_use]
+    pub const fn changes_bytes(&self) -> usize {
+        self.lane.journal.bytes
+    }
+
+    /// Whether anybody waits until the changes that are not taken yet are stored.
+    #[must_use]
+    pub fn awaits_changes(&self) -> bool {
+        self.lane.journal.is_awaited()
+    }
+
     /// Hands over the changes since the last call, in their order: they are to be stored all together or not at all,
-    /// unless they are parted by [`Change::Apart`]. [`Engine::handle_stored`] is to be called with the mark that is
+    /// unless they are parted by [`Change::Apart`]. What came and went since then is not among them: the longer it is
+    /// since the last call, the less there is. [`Engine::handle_stored`] is to be called with the mark that is
     /// returned; none if nothing has changed.
     pub fn take_changes(&mut self, mut each: impl FnMut(Change<'_>)) -> Option<Mark> {
         if self.lane.journal.notes.is_empty() {
             return None;
         }
         let (notes, bounds, mark) = self.lane.journal.take();
+        let mut passing = core::mem::take(&mut self.lane.journal.passing);
+        passing.look_through(&notes);
         let mut ahead = bounds.iter().copied().peekable();
         for (place, note) in notes.iter().enumerate() {
             if ahead.next_if_eq(&place).is_some() {
                 each(Change::Apart);
             }
             // What concerns a session that has ended since is followed by that.
-            if let Some(change) = self.change(note) {
+            let change = match passing.rest(note) {
+                Rest::All => self.change(note),
+                Rest::Settled(session, from, to) => self.change_of_settled(session, from, to),
+                Rest::Nothing => None,
+            };
+            if let Some(change) = change {
                 each(change);
             }
         }
+        self.lane.journal.passing = passing;
         self.lane.journal.give_back(notes, bounds);
         Some(mark)
     }
@@ -256,7 +287,7 @@ impl Engine {
             Note::Taken(session, sequence, delivery) => {
                 Change::Lease { session: self.name(session)?, sequence, delivery, received: true }
             }
-            Note::Settled(session, from, to) => Change::Settled { session: self.name(session)?, from, to },
+            Note::Settled(session, from, to) => return self.change_of_settled(session, from, to),
             Note::Retained(ref message) => {
                 let shard = self.shard(message.header().tenant, message.topic().as_bytes());
                 Change::Retained { shard, message }
@@ -264,14 +295,20 @@ impl Engine {
             Note::Cleared(tenant, ref topic) => {
                 Change::Cleared { tenant, shard: self.shard(tenant, topic), topic }
             }
+            Note::Queue(ref note) => return self.change_of_queue(note),
             Note::Part(..) | Note::PartGone(..) | Note::Errand(..) | Note::ErrandDone(_) => {
                 return change_of_deed(note);
             }
         })
     }
 
+    fn change_of_settled(&self, session: SessionRef, from: u64, to: u64) -> Option<Change<'_>> {
+        Some(Change::Settled { session: self.name(session)?, from, to })
+    }
+
     fn name(&self, session: SessionRef) -> Option<SessionName<'_>> {
-        self.lane.sessions.key(session).map(|key| self.name_of(key))
+        let (SessionKey { tenant, client_id }, shard) = self.lane.sessions.place(session)?;
+        Some(SessionName { tenant: *tenant, shard, client_id })
     }
 
     fn name_of<'c>(&self, key: &'c SessionKey) -> SessionName<'c> {

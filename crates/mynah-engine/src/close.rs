@@ -7,7 +7,8 @@ use mynah_model::{Expiry, Header, Instant, Limits, MessageView, Will};
 use mynah_stack::Close;
 
 use crate::connections::{Connection, ConnectionId, Phase, Proving};
-use crate::engine::{Engine, Event, Timer};
+use crate::due::Timer;
+use crate::engine::{Engine, Event};
 use crate::item::Item;
 use crate::journal::Note;
 use crate::share::{Absence, Former, withdraw};
@@ -58,6 +59,8 @@ impl Engine {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         let Some(session_ref) = connection.session() else { return };
         connection.phase = Phase::Detached;
+        self.leave_queues(now, id, close.publish_will);
+        let Some(connection) = self.lane.connections.get_mut(id) else { return };
         (connection.resume, connection.proving) = (None, Proving::No);
         self.leave_crowd(id);
         self.keep_standing(id, session_ref);

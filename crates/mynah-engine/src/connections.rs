@@ -3,13 +3,14 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use mynah_core::rules::{Address, Rights};
+use mynah_core::rules::{Address, Mandate, Rights};
 use mynah_core::{SessionRef, WorkerId};
 use mynah_model::{DeliveryId, Groups, Identity, Instant, Layout, Reason, TenantId};
 use mynah_stack::{Connection as Stack, Open, Outbound};
 
 use crate::certificate::PeerCertificate;
 use crate::layouts::PLAIN;
+use crate::named::Taps;
 use crate::restraint::Restraint;
 use crate::timer::TimerKey;
 use crate::waiting::Waiting;
@@ -44,6 +45,7 @@ pub(crate) struct Admission {
     pub(crate) open: Box<Open>,
     pub(crate) identity: Identity,
     pub(crate) groups: Groups,
+    pub(crate) mandate: Option<Arc<Mandate>>,
     pub(crate) valid_until: Option<Instant>,
     /// The last word of the method by which the peer has proved who it is.
     pub(crate) last_word: Option<Box<[u8]>>,
@@ -78,10 +80,16 @@ pub(crate) struct Connection {
     pub(crate) identity: Option<Identity>,
     /// The groups that the identity is in.
     pub(crate) groups: Groups,
+    /// What the peer may do at most, if whoever vouches for it says that.
+    pub(crate) mandate: Option<Arc<Mandate>>,
     /// When the session was opened.
     pub(crate) opened_at: Instant,
     /// When the proof of the identity ends.
     pub(crate) valid_until: Option<Instant>,
+    /// The host that the transport was asked for; until the peer asks to be let in.
+    pub(crate) host: Option<Box<str>>,
+    /// The tenant that the peer has named, if that is another one than its listener's.
+    pub(crate) named: Option<TenantId>,
     /// The certificate that the peer has shown, if its transport asks for one.
     pub(crate) certificate: Option<Arc<PeerCertificate>>,
     /// Where the peer is, if that is an address of the internet.
@@ -94,6 +102,8 @@ pub(crate) struct Connection {
     pub(crate) restraint: Option<Box<Restraint>>,
     /// The peer has published more than it may: until then nothing is taken from it.
     pub(crate) paused: Option<Instant>,
+    /// The peer has asked for no session: it has a connection for each thing that it asks for.
+    pub(crate) is_brief: bool,
     /// The connection counts as one of its identity's.
     pub(crate) counted: bool,
     pub(crate) proving: Proving,
@@ -110,10 +120,16 @@ pub(crate) struct Connection {
     pub(crate) timer: Option<(TimerKey, Instant)>,
     /// Which list of those to be flushed the connection is in.
     pub(crate) dirty: Dirty,
+    /// Its deadline is looked at again when deliveries have been written.
+    pub(crate) is_timed: bool,
+    /// Something was dropped because the peer reads slowly, and there was no room since.
+    pub(crate) is_slow: bool,
     /// The socket takes no more bytes at the moment.
     pub(crate) blocked: bool,
     /// The connection is in the list of those with deliveries to be made.
     pub(crate) pumping: bool,
+    /// What it has to do with queues.
+    pub(crate) taps: Option<Box<Taps>>,
 }
 
 /// What waits to be written to a connection.
@@ -180,6 +196,7 @@ impl Connections {
     }
 
     pub(crate) fn insert(&mut self, stack: Box<dyn Stack>, listener: u16) -> ConnectionId {
+        let is_timed = stack.is_woken_for_deliveries();
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::Free { generation: 0 });
             self.slots.len() as u32 - 1
@@ -195,14 +212,18 @@ impl Connections {
             phase: Phase::New,
             identity: None,
             groups: Groups::NONE,
+            mandate: None,
             opened_at: Instant::ZERO,
             valid_until: None,
+            host: None,
+            named: None,
             certificate: None,
             address: None,
             rights: None,
             permitted: Vec::new(),
             restraint: None,
             paused: None,
+            is_brief: false,
             counted: false,
             proving: Proving::No,
             publisher: None,
@@ -214,8 +235,11 @@ impl Connections {
             waiting: None,
             timer: None,
             dirty: Dirty::No,
+            is_timed,
+            is_slow: false,
             blocked: false,
             pumping: false,
+            taps: None,
         }));
         self.count += 1;
         ConnectionId { slot, generation }

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use mynah_core::{Counters, GroupKey, Reader, SessionRef, Target, WorkerId, fingerprint};
-use mynah_model::{Instant, Message, TenantId};
+use mynah_model::{Instant, Message, TenantId, Topic};
 
 use crate::changes::SessionName;
 use crate::engine::Engine;
@@ -20,6 +20,10 @@ use crate::shared::Shared;
 
 /// Stands for the value of the topic among those who get a message.
 pub(crate) const VALUE: u64 = 0;
+
+/// Stands in the place of a group's name where a message goes to a topic, in the place of the filter, that is not its own.
+/// No group has it: no name of one has a NUL.
+pub(crate) const ADDRESSED: &[u8] = &[0];
 
 /// What is done in parts.
 #[derive(Debug)]
@@ -67,7 +71,7 @@ pub struct RestoredErrand {
     pub number: u64,
     /// The message.
     pub message: Message,
-    /// The group that it goes to; none if it goes to everybody who wants it.
+    /// The group that it goes to; none if it goes to everybody who wants it. As [`crate::Change::Errand`] said.
     pub group: Option<Arc<GroupKey>>,
     /// What was done of it.
     pub parts: Parts,
@@ -109,6 +113,11 @@ impl Asking {
         Self { from, token, deed: deed.cloned(), first, answers: 0 }
     }
 
+    /// Whether what is asked about is known until all have answered.
+    pub(crate) const fn is_of_a_deed(&self) -> bool {
+        self.deed.is_some()
+    }
+
     /// A question for one more worker.
     pub(crate) fn ask(&mut self, journal: &mut Journal) -> Ask {
         self.answers += 1;
@@ -143,7 +152,12 @@ impl Lane {
     pub(crate) fn receiver(&self, shared: &Shared, target: &Target) -> Option<u64> {
         match target.group() {
             Some(key) => Some(group_number(key, shared.seed)),
-            None => self.sessions.publisher(target.session).map(core::num::NonZeroU64::get),
+            None => match self.queues.get(target.session) {
+                Some(owned) => {
+                    Some(fingerprint(owned.tenant, &[&[0, 1], &*owned.name].concat(), shared.seed))
+                }
+                None => self.sessions.publisher(target.session).map(core::num::NonZeroU64::get),
+            },
         }
     }
 }
@@ -270,7 +284,10 @@ impl Engine {
             let (had, parts) = (receivers.into(), numbers.into());
             let deed = Arc::new(Deed { tenant, shard, client_id, of: number, had, parts });
             match group {
-                None => self.distribute_again(now, &message, deed),
+                None => self.distribute_again(now, &message, deed, None),
+                Some(key) if *key.group == *ADDRESSED => {
+                    self.distribute_again(now, &message, deed, Some(Topic::from_checked(&key.filter)));
+                }
                 Some(key) => self.share_again(now, &message, &key, deed),
             }
         }

@@ -10,6 +10,7 @@ use mynah_stack::{Connection as Stack, Outbound};
 use crate::certificate::PeerCertificate;
 use crate::connections::Admission;
 use crate::deeds::Part;
+use crate::named::Word;
 
 /// A command from one worker's engine to another's.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub enum Parcel {
         /// Who wants to hear when that is stored.
         ask: Option<Ask>,
     },
+    /// Something about named queues.
+    Queue(Box<Word>),
     /// Somebody wants to know who is here.
     CountPresence,
     /// It is known who is here.

@@ -1,26 +1,44 @@
 //! A message on its way through one turn: borrowed as long as nobody keeps it, shared from then on.
 
-use mynah_model::{Message, MessageView};
+use mynah_model::{Message, MessageView, Topic};
 
 /// A message that is being distributed. The copy that can be kept is made for the first who keeps it.
 pub(crate) struct Item<'m> {
     view: MessageView<'m>,
     message: Option<Message>,
+    /// Where it goes, if not to its own topic.
+    address: Option<Topic<'m>>,
 }
 
 impl<'m> Item<'m> {
     /// A message that lies in somebody's bytes.
     pub(crate) const fn borrowed(view: MessageView<'m>) -> Self {
-        Self { view, message: None }
+        Self { view, message: None, address: None }
+    }
+
+    /// The same, which goes to this topic, if one is given, rather than to its own.
+    pub(crate) const fn addressed(view: MessageView<'m>, address: Option<Topic<'m>>) -> Self {
+        Self { view, message: None, address }
     }
 
     /// A message that is shared already.
     pub(crate) fn shared(message: &'m Message) -> Self {
-        Self { view: message.view(), message: Some(message.clone()) }
+        Self { view: message.view(), message: Some(message.clone()), address: None }
     }
 
     pub(crate) const fn view(&self) -> MessageView<'m> {
         self.view
+    }
+
+    /// The topic that it goes to, if that is not its own.
+    pub(crate) const fn address(&self) -> Option<Topic<'m>> {
+        self.address
+    }
+
+    /// The topic whose subscribers get it.
+    #[inline]
+    pub(crate) fn topic(&self) -> Topic<'m> {
+        self.address.unwrap_or_else(|| self.view.topic())
     }
 
     /// The message, to be kept by who clones it.

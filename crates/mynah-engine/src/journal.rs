@@ -1,6 +1,6 @@
 //! What changes of sessions and retained values are to be stored, as data, and what waits until they are.
 //!
-//! Each turn's changes have a [`Mark`]. Who made them waits for it; who made them on another worker has given them a
+//! Changes that are taken together have a [`Mark`]. Who made them waits for it; who made them on another worker has given them a
 //! token there, and hears of it when they are stored.
 
 use core::ops::Range;
@@ -12,9 +12,14 @@ use mynah_model::{Class, DeliveryId, Message, SubscriptionOptions, TenantId, Wil
 
 use crate::connections::ConnectionId;
 use crate::deeds::{Deed, Part};
-use crate::inbox::Ask;
+use crate::inbox::Parcel;
+use crate::named::QueueNote;
+use crate::passing::Passing;
 
-/// Names the changes of one turn and all before it.
+/// Memory for so many notes is kept.
+const NOTES_KEPT_MAX: usize = 8_192;
+
+/// Names the changes that were taken at one time and all before them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mark(pub(crate) u64);
 
@@ -27,10 +32,10 @@ pub enum Promise {
     AtOnce,
 }
 
-/// A change as it is kept until the end of the turn. Sessions are named by reference: names are long.
+/// A change as it is kept until it is taken. Sessions are named by reference: names are long.
 #[derive(Debug)]
 pub(crate) enum Note {
-    /// The session is there, as it is at the end of the turn.
+    /// The session is there, as it is when the note is taken.
     Session(SessionRef),
     Ended(SessionKey),
     /// With how far the replay of retained values has come, if one is under way.
@@ -46,6 +51,7 @@ pub(crate) enum Note {
     Taken(SessionRef, u64, DeliveryId),
     /// The entries with numbers from the first up to the second are gone.
     Settled(SessionRef, u64, u64),
+    Queue(QueueNote),
     Retained(Message),
     Cleared(TenantId, Box<[u8]>),
     /// What this worker has done of something, and who got the message.
@@ -54,6 +60,20 @@ pub(crate) enum Note {
     /// The broker owes a message to everybody, or to one of a group.
     Errand(Arc<Deed>, Message, Option<Arc<GroupKey>>),
     ErrandDone(Arc<Deed>),
+}
+
+impl Note {
+    /// Bytes of the message that it keeps in memory.
+    fn message_bytes(&self) -> usize {
+        let message = match self {
+            Self::Enqueued(_, Enqueued { message, .. })
+            | Self::Retained(message)
+            | Self::Errand(_, message, _) => message,
+            Self::Will(_, Some(will)) => &will.message,
+            _ => return 0,
+        };
+        message.view().native.len()
+    }
 }
 
 /// The group and the filter of a subscription.
@@ -73,7 +93,7 @@ pub(crate) struct Enqueued {
     pub(crate) delivery: Option<DeliveryId>,
 }
 
-/// What an answer waits for: the changes of a turn, and everything up to a token.
+/// What an answer waits for: changes up to a mark, and everything up to a token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct After {
     pub(crate) mark: u64,
@@ -92,6 +112,11 @@ struct Asked {
 #[derive(Debug)]
 pub(crate) enum Then {
     Nothing,
+    /// An entry of a queue is now elsewhere.
+    Gone {
+        queue: SessionRef,
+        sequence: u64,
+    },
     /// The message is now with all who want it: a publication of the session is a duplicate from here on.
     Done {
         session: Option<SessionRef>,
@@ -107,6 +132,8 @@ pub(crate) struct Journal {
     /// Listeners whose peers are answered at once all the same.
     hasty: Vec<u16>,
     pub(crate) notes: Vec<Note>,
+    /// Bytes of the messages in them.
+    pub(crate) bytes: usize,
     /// Where notes begin that do not belong to those before them.
     bounds: Vec<usize>,
     /// Where the notes of the command begin that is being carried out, and its tokens.
@@ -118,8 +145,9 @@ pub(crate) struct Journal {
     /// The next of the numbers that are given once.
     next_number: u64,
     asked: BTreeMap<u64, Asked>,
-    /// Others who wait for a mark, with their tokens.
-    asks: VecDeque<(u64, WorkerId, u64)>,
+    pub(crate) passing: Passing,
+    /// What others hear when a mark is stored.
+    late: VecDeque<(u64, WorkerId, Parcel)>,
     /// Connections that wait for a mark.
     by_mark: VecDeque<(u64, ConnectionId)>,
     /// Connections that wait for a token.
@@ -156,6 +184,11 @@ impl Journal {
         matches!(self.promise, Some(Promise::Stored))
     }
 
+    /// Whether some are told what is stored only later: after a crash they may know more than is stored.
+    pub(crate) fn may_forget(&self) -> bool {
+        self.promise == Some(Promise::AtOnce) || !self.hasty.is_empty()
+    }
+
     /// Peers of this listener are answered at once.
     pub(crate) fn hasten(&mut self, listener: u16) {
         self.hasty.push(listener);
@@ -169,6 +202,7 @@ impl Journal {
 
     #[inline]
     pub(crate) fn note(&mut self, note: Note) {
+        self.bytes += note.message_bytes();
         self.notes.push(note);
     }
 
@@ -179,9 +213,14 @@ impl Journal {
         self.note(Note::Enqueued(session, enqueued));
     }
 
-    /// The entries from one number up to another are gone, if there are any.
+    /// The entries from one number up to another are gone, if there are any. Nobody waits to hear that: so what goes on
+    /// where the last note ends makes that one longer, whoever made it.
     pub(crate) fn note_settled(&mut self, session: SessionRef, from: u64, to: u64) {
-        if from < to {
+        if let Some(Note::Settled(last, _, end)) = self.notes.last_mut()
+            && (*last, *end) == (session, from)
+        {
+            *end = to.max(from);
+        } else if from < to {
             self.note(Note::Settled(session, from, to));
         }
     }
@@ -253,7 +292,7 @@ impl Journal {
     pub(crate) fn is_under_way(&self, key: &SessionKey) -> bool {
         self.asked.values().any(|asked| match &asked.then {
             Then::Done { deed, .. } => deed.tenant == key.tenant && deed.client_id == key.client_id,
-            Then::Nothing => false,
+            Then::Nothing | Then::Gone { .. } => false,
         })
     }
 
@@ -267,21 +306,39 @@ impl Journal {
         self.asked.remove(&token).map(|asked| asked.then)
     }
 
-    /// Somebody wants to hear when what was noted since [`Journal::begin`] is stored. Returns whether that is not yet.
-    pub(crate) fn defer(&mut self, ask: &Ask) -> bool {
+    /// Another worker is to hear something when what was noted since [`Journal::begin`] is stored. Returns it if that can be
+    /// at once.
+    pub(crate) fn postpone(&mut self, to: WorkerId, parcel: Parcel) -> Option<Parcel> {
         let mark = self.after().map_or(0, |after| after.mark);
-        if mark > 0 {
-            self.asks.push_back((mark, ask.from, ask.token));
+        if mark == 0 {
+            return Some(parcel);
         }
-        mark > 0
+        self.late.push_back((mark, to, parcel));
+        None
     }
 
-    /// Takes the notes of the turn. They have the mark that is returned.
+    /// The same when everything is stored that is known so far.
+    pub(crate) fn postpone_all(&mut self, to: WorkerId, parcel: Parcel) -> Option<Parcel> {
+        let After { mark, .. } = self.after_all();
+        if !self.waits() || self.is_stored(mark) {
+            return Some(parcel);
+        }
+        self.late.push_back((mark, to, parcel));
+        None
+    }
+
+    /// Takes the notes. They have the mark that is returned.
     pub(crate) fn take(&mut self) -> (Vec<Note>, Vec<usize>, Mark) {
         let (notes, bounds) = (core::mem::take(&mut self.notes), core::mem::take(&mut self.bounds));
         self.taken += u64::from(!notes.is_empty());
-        self.since = (0, self.last_token);
+        (self.since, self.bytes) = ((0, self.last_token), 0);
         (notes, bounds, Mark(self.taken))
+    }
+
+    /// Whether anybody waits for what is not taken yet.
+    pub(crate) fn is_awaited(&self) -> bool {
+        let last = self.by_mark.back().map(|(mark, _)| *mark).max(self.late.back().map(|(mark, ..)| *mark));
+        last.is_some_and(|mark| mark > self.taken)
     }
 
     /// Keeps the memory of notes that were taken.
@@ -291,7 +348,7 @@ impl Journal {
         if self.bounds.is_empty() {
             self.bounds = bounds;
         }
-        if self.notes.is_empty() && memory.capacity() <= 4_096 {
+        if self.notes.is_empty() && memory.capacity() <= NOTES_KEPT_MAX {
             self.notes = memory;
         }
     }
@@ -300,9 +357,9 @@ impl Journal {
         self.stored = self.stored.max(mark.0);
     }
 
-    /// The next of those who asked for what is stored now.
-    pub(crate) fn next_ask(&mut self) -> Option<(WorkerId, u64)> {
-        self.asks.pop_front_if(|(mark, ..)| *mark <= self.stored).map(|(_, from, token)| (from, token))
+    /// What another worker hears next of what is stored now.
+    pub(crate) fn next_late(&mut self) -> Option<(WorkerId, Parcel)> {
+        self.late.pop_front_if(|(mark, ..)| *mark <= self.stored).map(|(_, to, parcel)| (to, parcel))
     }
 
     /// The next connection that may have waited for what is stored now, here or elsewhere.

@@ -4,14 +4,18 @@ use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use mynah_core::{Counters, DropReason, Entry, LeaseState, Session, SessionRef, SessionTable, Target, Via};
+use mynah_core::{
+    Counters, DropReason, Entry, LeaseState, Session, SessionRef, SessionTable, Target, Via, WorkerId,
+};
 use mynah_model::{Class, DeliveryId, Instant, SubscriptionId};
 use mynah_stack::{Delivery, FrameKind, Outbound, Outcome};
 
+use crate::audit::Limit;
 use crate::connections::{Connection, ConnectionId, Connections, Dirty};
 use crate::item::Item;
 use crate::journal::{After, Journal};
 use crate::layouts::Frames;
+use crate::named::Queues;
 use crate::rules::{Judge, Receiver, may_see};
 use crate::shared::Shared;
 
@@ -35,7 +39,10 @@ pub(crate) struct Lane {
     pub(crate) answered: VecDeque<u32>,
     /// Connections with deliveries to be made.
     pub(crate) pumps: VecDeque<u32>,
-    spare: Vec<Vec<u8>>,
+    /// Sessions that came to a limit of what waits for them since the last turn: told once until there is room again.
+    pub(crate) hits: Vec<(SessionRef, Limit)>,
+    pub(crate) spare: Vec<Vec<u8>>,
+    pub(crate) queues: Queues,
 }
 
 /// How one message is delivered to one session.
@@ -63,7 +70,7 @@ impl Lane {
             && self.connections.get(id).map(listener).is_none_or(|at| self.journal.waits_at(at))
     }
 
-    pub(crate) fn new(sessions: SessionTable, judge: Judge) -> Self {
+    pub(crate) fn new(worker: WorkerId, sessions: SessionTable, judge: Judge) -> Self {
         Self {
             connections: Connections::default(),
             sessions,
@@ -74,7 +81,9 @@ impl Lane {
             dirty: VecDeque::new(),
             answered: VecDeque::new(),
             pumps: VecDeque::new(),
+            hits: Vec::new(),
             spare: Vec::new(),
+            queues: Queues::new(worker),
         }
     }
 
@@ -98,7 +107,7 @@ impl Lane {
         item: &mut Item<'_>,
     ) {
         let Some((session, key)) = self.sessions.get_mut_with_key(target.session) else {
-            return counters.dropped(DropReason::SessionEnded).add(1);
+            return self.deliver_to_queue(counters, now, target.session, item);
         };
         if session.checks_deliveries {
             let receiver = Receiver { reference: target.session, session, key };
@@ -111,7 +120,8 @@ impl Lane {
         let class = header.class.min(target.class_max);
         let retain = header.retain && target.retain_as_published;
         let Some(slot) = session.connection else {
-            return enqueue_offline(&mut self.journal, session, counters, target, item, class, retain);
+            let note = (&mut self.journal, &mut self.hits);
+            return enqueue_offline(note, session, counters, target, item, class, retain);
         };
         let Some(connection) = self.connections.at(slot) else { return };
         let room = connection.outbound.len() < shared.limits.outbound_bytes_max;
@@ -120,12 +130,14 @@ impl Lane {
         if class.is_confirmed() || !live {
             let entry = Entry::new(item.message().clone(), class, retain, target.via.clone());
             if !live || !room {
-                return enqueue(&mut self.journal, target.session, session, counters, entry);
+                let note = (&mut self.journal, &mut self.hits);
+                return enqueue(note, target.session, session, counters, entry);
             }
             match session.queue.lease_new(entry, session.receive_max) {
                 Ok(id) => manner.id = Some(id),
                 Err(entry) => {
-                    return enqueue(&mut self.journal, target.session, session, counters, entry);
+                    let note = (&mut self.journal, &mut self.hits);
+                    return enqueue(note, target.session, session, counters, entry);
                 }
             }
             if session.stored
@@ -135,6 +147,7 @@ impl Lane {
                 return;
             }
         } else if !room {
+            note_slow(&mut self.hits, target.session, connection);
             return counters.dropped(DropReason::SlowConsumer).add(1);
         }
         lend(&mut self.spare, &mut connection.outbound);
@@ -160,6 +173,12 @@ impl Lane {
         item: &mut Item<'_>,
     ) {
         self.deliver(shared, counters, now, target, item);
+    }
+
+    /// Whether a store keeps a session or a queue of this worker.
+    pub(crate) fn is_stored(&self, reference: SessionRef) -> bool {
+        let session = self.sessions.get(reference).map(|session| session.stored);
+        session.unwrap_or_else(|| self.queues.get(reference).is_some_and(|owned| owned.stored))
     }
 
     /// Whether a session of this worker is there and has a connection.
@@ -281,7 +300,7 @@ pub(crate) fn undeliverable(
 
 #[cold]
 fn enqueue_offline(
-    journal: &mut Journal,
+    note: (&mut Journal, &mut Vec<(SessionRef, Limit)>),
     session: &mut Session,
     counters: &Counters,
     target: &Target,
@@ -291,16 +310,24 @@ fn enqueue_offline(
 ) {
     if class.is_confirmed() {
         let entry = Entry::new(item.message().clone(), class, retain, target.via.clone());
-        enqueue(journal, target.session, session, counters, entry);
+        enqueue(note, target.session, session, counters, entry);
     } else {
         counters.dropped(DropReason::Offline).add(1);
+    }
+}
+
+/// A peer reads so slowly that something was dropped.
+#[cold]
+fn note_slow(hits: &mut Vec<(SessionRef, Limit)>, session_ref: SessionRef, connection: &mut Connection) {
+    if !core::mem::replace(&mut connection.is_slow, true) {
+        hits.push((session_ref, Limit::Outbound));
     }
 }
 
 /// Puts an entry into the backlog; what the bounds drop for it is counted.
 #[inline(never)]
 pub(crate) fn enqueue(
-    journal: &mut Journal,
+    (journal, hits): (&mut Journal, &mut Vec<(SessionRef, Limit)>),
     session_ref: SessionRef,
     session: &mut Session,
     counters: &Counters,
@@ -311,6 +338,9 @@ pub(crate) fn enqueue(
     let dropped = session.queue.push(entry);
     if dropped > 0 {
         counters.dropped(DropReason::BacklogFull).add(dropped as u64);
+        if !core::mem::replace(&mut session.overflows, true) {
+            hits.push((session_ref, Limit::Backlog));
+        }
     }
     if !session.stored {
         return;

@@ -6,8 +6,8 @@ use mynah_core::{QueueBounds, Session, SessionKey, SessionRef, WorkerId, owner};
 use mynah_model::{Expiry, Header, Identity, Instant, Limits, MessageView, Reason, TenantId, Will};
 use mynah_stack::{Close, Open, Opened, Outcome};
 
-use crate::audit::shown;
-use crate::authenticate::{Attempt, Authenticated};
+use crate::audit::{Limit, shown};
+use crate::authenticate::{Attempt, Authenticated, NOTHING_VERIFIED};
 use crate::close::granted;
 use crate::connections::{Admission, ConnectionId, Departure, Phase, Resume};
 use crate::engine::{Engine, Event};
@@ -22,6 +22,11 @@ impl Engine {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         let door = &self.shared.listeners[usize::from(connection.listener)];
         let verifies = self.shared.verifies_credentials;
+        let host = connection.host.take();
+        let named = open.tenant.as_deref().or(host.as_deref());
+        let named = named.and_then(|name| self.shared.tenant_named(name));
+        connection.named = named.filter(|named| *named != door.tenant && !door.is_own);
+        let is_elsewhere = connection.named.is_some();
         let certifies = door.certificates && connection.certificate.is_some();
         let attempt = match (open.exchange.take(), open.credentials.take()) {
             (Some(exchange), _) => Some(Attempt::Begin(exchange)),
@@ -38,14 +43,22 @@ impl Engine {
             }
             (Some(attempt), _) => {
                 let user = attempt.user().map(|user| shown(user.as_bytes()));
-                self.audit_unheard(now, id, user, "nothing that proves who a peer is can be verified");
+                self.audit_unheard(now, id, user, NOTHING_VERIFIED);
                 Err(Reason::BadAuthenticationMethod)
             }
+            (None, Some(_)) if is_elsewhere => {
+                self.audit_unheard(
+                    now,
+                    id,
+                    None,
+                    "nothing proves that the peer is of the tenant that it names",
+                );
+                Err(Reason::BadCredentials)
+            }
             (None, Some(anonymous)) => {
-                let (anonymous, is_own) = (anonymous.clone(), door.is_own);
-                if !is_own {
-                    self.audit_anonymous(now, id, &anonymous);
-                }
+                let (anonymous, method) =
+                    (anonymous.clone(), if door.is_own { "bridge" } else { "anonymous" });
+                self.audit_unproved(now, id, &anonymous, method);
                 Ok(Authenticated::from(anonymous))
             }
             (None, None) => {
@@ -64,19 +77,20 @@ impl Engine {
         open: Box<Open>,
         result: Result<Authenticated, Reason>,
     ) {
-        let Authenticated { identity, groups, valid_until, last_word } = match result {
+        let Authenticated { identity, groups, mandate, valid_until, last_word } = match result {
             Ok(authenticated) => authenticated,
             Err(reason) => {
                 self.counters().logins_refused.add(1);
                 return self.tell_opened(now, id, Err(reason));
             }
         };
-        let mut admission = Admission { open, identity, groups, valid_until, last_word, assigned: false };
+        let mut admission =
+            Admission { open, identity, groups, mandate, valid_until, last_word, assigned: false };
         let Some(session) = &mut admission.open.session else { return self.attach(now, id, admission) };
         if session.client_id.starts_with(BRIDGE_PREFIX.as_bytes()) && !self.is_own(id) {
             let who = (admission.identity.clone(), session.client_id.clone());
             self.counters().logins_refused.add(1);
-            self.audit_shut_out(now, id, (&who.0, &who.1), Reason::ClientIdRefused);
+            self.audit_shut_out(now, id, (&who.0, &who.1), (Reason::ClientIdRefused, Limit::Sessions));
             return self.tell_opened(now, id, Err(Reason::ClientIdRefused));
         }
         if session.client_id.is_empty() {
@@ -124,16 +138,17 @@ impl Engine {
     /// This worker owns the session: takes it over or makes it, and tells the peer.
     pub(crate) fn attach(&mut self, now: Instant, id: ConnectionId, admission: Admission) {
         self.lane.journal.begin();
-        let Admission { mut open, identity, groups, valid_until, last_word, assigned } = admission;
-        if let Err(reason) = self.let_in(id, &open, &identity, groups) {
+        let admitted = self.let_in(id, &admission);
+        let Admission { mut open, identity, valid_until, last_word, assigned, .. } = admission;
+        if let Err(reason) = admitted {
             self.counters().logins_refused.add(1);
-            self.audit_shut_out(now, id, (&identity, wanted(&open)), reason);
+            self.audit_shut_out(now, id, (&identity, wanted(&open)), (reason, Limit::Connections));
             return self.tell_opened(now, id, Err(reason));
         }
         let (session_ref, present) = match self.claim(now, &open, &identity) {
             Ok(claimed) => claimed,
             Err(reason) => {
-                self.audit_shut_out(now, id, (&identity, wanted(&open)), reason);
+                self.audit_shut_out(now, id, (&identity, wanted(&open)), (reason, Limit::Sessions));
                 self.leave_crowd(id);
                 return self.tell_opened(now, id, Err(reason));
             }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use mynah_core::{DropReason, Reader, Received, SessionRef, Target};
-use mynah_model::{Class, Instant, Limits, Message, MessageView, Reason};
-use mynah_stack::{Outcome, Publish, PublishIf};
+use mynah_model::{Class, Instant, Limits, Message, MessageView, Reason, Topic};
+use mynah_stack::{Destination, Outcome, Publish, PublishIf};
 
 use crate::connections::{Connection, ConnectionId};
 use crate::deeds::{Taking, VALUE};
@@ -12,20 +12,40 @@ use crate::engine::Engine;
 use crate::inbox::{Ask, Parcel};
 use crate::item::Item;
 use crate::journal::Note;
+use crate::named::{is_named, stands_for_queues};
 use crate::spread::{Source, may_be_stored};
 use crate::waiting::Held;
 
 impl Engine {
-    /// A peer publishes: checks that it may, distributes the message, and confirms it if its class wants that.
+    /// A peer publishes: checks that it may, distributes the message, and confirms it if its class wants that, or the peer.
     pub(crate) fn publish(&mut self, now: Instant, id: ConnectionId, publish: &mut Publish<'_>) {
+        if publish.to != Destination::Topic || publish.delay.is_some() {
+            return self.publish_elsewhere(now, id, publish);
+        }
+        self.publish_as(now, id, publish, None);
+    }
+
+    /// The same, to the topic that stands for where it goes.
+    #[inline(always)]
+    pub(crate) fn publish_as(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        publish: &mut Publish<'_>,
+        address: Option<Topic<'_>>,
+    ) {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         publish.header.tenant = connection.tenant;
         publish.header.publisher = connection.publisher;
         let (from, class) = (connection.session(), publish.header.class);
         self.shared.counters(self.worker).messages_received(class).add(1);
-        let result = match self.accept_publish(now, id, publish) {
+        if publish.header.retain && stands_for_queues(publish.view().topic().as_bytes()) {
+            publish.header.retain = false; // a queue holds no value
+        }
+        let topic = address.unwrap_or_else(|| publish.view().topic());
+        let result = match self.accept_publish(now, id, publish, topic) {
             Ok(Received::New) => {
-                let mut item = Item::borrowed(publish.view());
+                let mut item = Item::addressed(publish.view(), address);
                 let kept = publish.header.retain || (class.is_confirmed() && self.lane.journal.is_on());
                 if kept || class == Class::ExactlyOnce {
                     let origin = Origin { connection: id, receipt: publish.receipt, word: Word::First };
@@ -45,7 +65,7 @@ impl Engine {
         if let Err(reason) = result {
             self.count_refused(now, id, publish, reason);
         }
-        if class.is_confirmed() {
+        if class.is_confirmed() || publish.confirm {
             self.tell(now, id, Outcome::Published { receipt: publish.receipt, class, result });
         }
     }
@@ -59,7 +79,8 @@ impl Engine {
         let (from, class, receipt) = (connection.session(), publish.header.class, publish.receipt);
         let origin = Origin { connection: id, receipt, word: Word::Last };
         self.shared.counters(self.worker).messages_received(class).add(1);
-        let result = match self.accept_publish(now, id, &publish) {
+        let topic = publish.view().topic();
+        let result = match self.accept_publish(now, id, &publish, topic) {
             Ok(Received::New) => {
                 let mut item = Item::borrowed(publish.view());
                 let retained = self.retain_if(now, &mut item, &conditions);
@@ -99,20 +120,24 @@ impl Engine {
 
     /// Whether a peer may publish this, and whether it is new.
     #[inline(always)]
-    fn accept_publish(
+    pub(crate) fn accept_publish(
         &mut self,
         now: Instant,
         id: ConnectionId,
         publish: &Publish<'_>,
+        topic: Topic<'_>,
     ) -> Result<Received, Reason> {
-        if let Err(reason) = self.may_publish(now, id, publish.view()) {
+        if let Err(reason) = self.may_publish(now, id, publish.view(), topic) {
             return self.refuse_publish(reason);
         }
         if !publish.header.class.is_confirmed() && !publish.header.retain {
+            if publish.confirm {
+                self.lane.journal.begin(); // what was noted before is not waited for
+            }
             return Ok(Received::New); // nothing is stored
         }
         self.lane.journal.begin();
-        if self.lane.journal.full && self.has_to_be_stored(id, publish) {
+        if self.lane.journal.full && self.has_to_be_stored(id, publish, topic) {
             self.count_dropped(DropReason::StorageFull, 1);
             return Err(Reason::StorageFull);
         }
@@ -124,14 +149,14 @@ impl Engine {
 
     /// Whether somebody would have to store this message, who has not yet.
     #[cold]
-    fn has_to_be_stored(&mut self, id: ConnectionId, publish: &Publish<'_>) -> bool {
+    fn has_to_be_stored(&mut self, id: ConnectionId, publish: &Publish<'_>, topic: Topic<'_>) -> bool {
         let (view, shared) = (publish.view(), &*self.shared);
         let session = self.lane.connections.get(id).and_then(|c| self.lane.sessions.get(c.session()?));
         let received = session.is_some_and(|s| s.received.as_slice().binary_search(&publish.receipt).is_ok());
         if received && view.header.class == Class::ExactlyOnce {
             return false;
         }
-        let (tenant, topic) = (view.header.tenant, view.topic());
+        let tenant = view.header.tenant;
         let route = self.routes.route(tenant, topic, &shared.generations, |found| {
             shared.read_index().matches(tenant, topic, &mut found.matches);
             shared.read_shares().matches(tenant, topic, &mut found.groups);
@@ -158,15 +183,20 @@ impl Engine {
     }
 
     #[inline(always)]
-    fn may_publish(&mut self, now: Instant, id: ConnectionId, view: MessageView<'_>) -> Result<(), Reason> {
-        let topic = view.topic();
+    fn may_publish(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        view: MessageView<'_>,
+        topic: Topic<'_>,
+    ) -> Result<(), Reason> {
         if exceeds(topic.as_bytes(), &self.shared.limits) {
             return Err(Reason::TopicInvalid);
         }
         if topic.is_broker_owned() {
             return Err(Reason::NotAuthorized);
         }
-        if self.lane.judge.is_idle() { Ok(()) } else { self.may_publish_by_rules(now, id, view) }
+        if self.lane.judge.is_idle() { Ok(()) } else { self.may_publish_by_rules(now, id, view, topic) }
     }
 
     /// Gives a message of the broker's own, or a will, to all who want it: retained, delivered to the sessions of this
@@ -246,7 +276,7 @@ impl Engine {
         told: Option<(ConnectionId, u16)>,
     ) -> bool {
         let view = item.view();
-        let (tenant, topic) = (view.header.tenant, view.topic());
+        let (tenant, topic) = (view.header.tenant, item.topic());
         let shared = &*self.shared;
         // Nobody asks for it where no delivery is looked at.
         let number = self.lane.judge.is_looking().then(|| self.routes.number(tenant, topic));
@@ -298,9 +328,12 @@ impl Engine {
     ) {
         self.lane.journal.begin();
         let mut taking = Taking::of(ask.as_ref().and_then(|ask| ask.part.as_ref()));
-        // Its time may have come on the way.
+        // Its time may have come on the way; a queue knows better what becomes of it then.
         if message.header().deadline.is_some_and(|deadline| deadline <= now) {
-            self.count_dropped(DropReason::Expired, targets.len());
+            let queues: Vec<Target> =
+                targets.iter().filter(|target| is_named(target.session)).cloned().collect();
+            self.count_dropped(DropReason::Expired, targets.len() - queues.len());
+            self.deliver_to(now, message, &queues, &mut ask, &mut taking);
         } else {
             self.deliver_to(now, message, targets, &mut ask, &mut taking);
         }

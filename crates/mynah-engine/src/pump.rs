@@ -9,7 +9,7 @@ use mynah_core::{DropReason, Entry, LeaseState, SessionRef, Via};
 use mynah_model::{Class, DeliveryId, Filter, Instant, Message};
 use mynah_stack::Delivery;
 
-use crate::connections::Resume;
+use crate::connections::{ConnectionId, Resume};
 use crate::engine::Engine;
 use crate::item::Item;
 use crate::journal::{Attached, Note};
@@ -17,6 +17,10 @@ use crate::lane::{Lane, Manner, enqueue, mark_dirty, postpone, undeliverable, wr
 use crate::presence::concerns;
 use crate::rules::{Receiver, may_see};
 
+/// Deliveries made for one connection in one turn before others have their turn.
+const PUMP_BUDGET: usize = 64;
+/// Connections pumped in one turn.
+const PUMP_CONNECTIONS: usize = 64;
 /// Retained values taken from the store at a time.
 const PAGE: usize = 16;
 
@@ -30,6 +34,38 @@ enum Progress {
 }
 
 impl Engine {
+    /// Does what had to wait for room: goes on with input that was kept, and makes deliveries from redelivery, backlogs
+    /// and retained values; some for each connection; and looks at what changed rules end. Returns whether more is to be done at once.
+    pub fn pump(&mut self, now: Instant) -> bool {
+        for _ in 0..self.lane.pumps.len().min(PUMP_CONNECTIONS) {
+            let Some(slot) = self.lane.pumps.pop_front() else { break };
+            let Some(connection) = self.lane.connections.at(slot) else { continue };
+            connection.pumping = false;
+            let is_timed = connection.is_timed;
+            let id = ConnectionId { slot, generation: connection.generation };
+            let waits_for_room = connection.taps.as_ref().is_some_and(|taps| taps.waits_for_room());
+            // A stack may have waited for what a queue has answered.
+            if !connection.inbound.is_empty() || connection.taps.is_some() {
+                self.resume_input(now, id);
+            }
+            if waits_for_room {
+                self.wake_taps(id);
+            }
+            if self.pump_connection(now, slot, PUMP_BUDGET) {
+                self.lane.mark_pumping(slot);
+            }
+            if is_timed {
+                self.arm(now, slot);
+            }
+        }
+        if !self.lane.hits.is_empty() {
+            self.tell_hits(now);
+        }
+        let reviewing =
+            self.review_some(now) | self.count_some(now) | self.unbind_some() | self.pump_queues(now);
+        reviewing || !self.lane.pumps.is_empty()
+    }
+
     /// Whether a connection has input or deliveries that wait for room.
     pub(crate) fn has_waiting_work(&mut self, slot: u32) -> bool {
         let Some(connection) = self.lane.connections.at(slot) else { return false };
@@ -37,6 +73,7 @@ impl Engine {
         let stored = stored.is_some_and(|(mark, _)| self.lane.journal.is_stored(mark));
         let waiting = stored || connection.resume.is_some() || !connection.inbound.is_empty();
         let session = connection.session().and_then(|s| self.lane.sessions.get(s));
+        let waiting = waiting || connection.taps.as_ref().is_some_and(|taps| taps.waits_for_room());
         session.is_some_and(|s| waiting || !s.queue.is_drained() || s.is_replaying())
     }
 
@@ -126,6 +163,7 @@ impl Engine {
         let (front, stored) = (session.queue.front_sequence(), session.stored);
         let next = session.queue.lease_next(now, session.receive_max).map(|l| (l.entry().clone(), l.id()));
         let expired = session.queue.take_expired();
+        session.overflows &= !session.queue.is_drained();
         if stored {
             let gone = next.as_ref().map_or(session.queue.front_sequence(), |(entry, _)| entry.sequence);
             self.lane.journal.note_settled(session_ref, front, gone);
@@ -134,7 +172,8 @@ impl Engine {
             self.count_dropped(DropReason::Expired, expired);
         }
         let Some((entry, id)) = next else { return Progress::Paused };
-        if !self.may_hand_out(session_ref, &entry, id) {
+        if !self.may_hand_out(session_ref, &entry) {
+            self.take_back(now, session_ref, &entry, id);
             return Progress::Made;
         }
         if let Some(id) = id.filter(|_| stored) {
@@ -150,20 +189,29 @@ impl Engine {
         Progress::Made
     }
 
-    /// Whether what was queued for a session may still be seen by its peer; if not, it is dropped.
-    fn may_hand_out(&mut self, session_ref: SessionRef, entry: &Entry, id: Option<DeliveryId>) -> bool {
-        let Lane { judge, connections, sessions, journal, .. } = &mut self.lane;
+    /// Whether what was queued for a session may still be seen by its peer.
+    fn may_hand_out(&mut self, session_ref: SessionRef, entry: &Entry) -> bool {
+        let Lane { judge, connections, sessions, .. } = &mut self.lane;
         let Some((session, key)) = sessions.get_mut_with_key(session_ref) else { return false };
         if !session.checks_deliveries {
             return true;
         }
         let receiver = Receiver { reference: session_ref, session, key };
-        let may = may_see(judge, connections, &self.shared, &receiver, entry.message.topic(), None);
-        if !may {
+        may_see(judge, connections, &self.shared, &receiver, entry.message.topic(), None)
+    }
+
+    /// A peer may not see any more what was queued for it: another member of the group gets it that may, or it is dropped.
+    #[cold]
+    fn take_back(&mut self, now: Instant, session_ref: SessionRef, entry: &Entry, id: Option<DeliveryId>) {
+        let goes_on = self.offer_to_another(now, session_ref, entry);
+        let Lane { sessions, journal, .. } = &mut self.lane;
+        let Some(session) = sessions.get_mut(session_ref) else { return };
+        if !goes_on {
             let counters = self.shared.counters(self.worker);
             undeliverable(journal, session_ref, session, counters, id, DropReason::NotAuthorized);
+        } else if let Some(id) = id {
+            session.queue.settle(id);
         }
-        may
     }
 
     /// Takes the next retained values of a replay from the store and delivers them.
@@ -251,7 +299,7 @@ impl Engine {
             }
             Err(entry) => {
                 let counters = self.shared.counters(self.worker);
-                enqueue(&mut lane.journal, session_ref, session, counters, entry);
+                enqueue((&mut lane.journal, &mut lane.hits), session_ref, session, counters, entry);
             }
         }
     }

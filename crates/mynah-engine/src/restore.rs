@@ -2,12 +2,15 @@
 
 use mynah_core::rules::Grant;
 use mynah_core::{Cursor, Kept, QueueBounds, Received, Session, SessionKey};
-use mynah_model::{Expiry, Filter, Identity, Instant, Message, Reason, SubscriptionOptions, Will};
+use mynah_model::{
+    DeliveryId, Expiry, Filter, Identity, Instant, Message, Reason, SubscriptionOptions, Will,
+};
 
 use crate::deeds::Parts;
 use crate::engine::Engine;
 use crate::journal::Note;
 use crate::presence::concerns;
+use crate::random::Random;
 
 /// A session as a store has kept it.
 #[derive(Debug)]
@@ -58,10 +61,11 @@ impl Engine {
     /// Everything that an earlier run left was handed over, to all workers: does what is due of it, before the first peer
     /// comes.
     pub fn begin(&mut self, now: Instant) {
+        // What was owed is older than what is due only now.
+        self.run_errands(now);
         for session_ref in core::mem::take(&mut self.restored) {
             self.session_due(now, session_ref);
         }
-        self.run_errands(now);
         if self.lane.sessions.iter().any(|(_, session)| wants_presence(session)) {
             self.ask_presence();
         }
@@ -88,6 +92,12 @@ impl Engine {
             let _: Received = session.received.receive(id, u16::MAX);
         }
         session.queue.restore(restored.queue, restored.next_sequence.max(self.first_sequence));
+        // Another place in each run, far from what the client may remember of the last.
+        if self.lane.journal.may_forget()
+            && let Some(elsewhere) = DeliveryId::new(Random::new(self.first_sequence).next() as u16)
+        {
+            session.queue.move_on(elsewhere);
+        }
         for (receipt, mut parts) in restored.repeated {
             parts.receivers.sort_unstable();
             self.repeated.insert((session_ref, receipt), parts);

@@ -32,6 +32,51 @@ impl Restraint {
         }
         Ok(self.meter.as_mut().and_then(|meter| meter.charge(now, bytes)))
     }
+
+    /// The same for a peer that has a connection for each message: all that its identity publishes so counts together, and
+    /// what is too much is refused.
+    ///
+    /// # Errors
+    /// The message is larger than it may be, or comes too early.
+    pub(crate) fn charge_one(
+        &self,
+        now: Instant,
+        bytes: usize,
+        identity: &Identity,
+        pace: &Pace,
+    ) -> Result<(), Reason> {
+        if bytes as u64 > self.message_bytes_max {
+            return Err(Reason::TooLarge);
+        }
+        self.meter.map_or(Ok(()), |meter| pace.charge(now, bytes, identity, meter))
+    }
+}
+
+/// Identities whose meters are remembered before it is looked which of them are idle.
+const METERS_MIN: usize = 1_024;
+
+/// How much identities have published of late by connections that ended with it.
+#[derive(Default)]
+pub(crate) struct Pace(Mutex<Meters>);
+
+#[derive(Default)]
+struct Meters {
+    by_member: BTreeMap<Member, Meter>,
+    /// When there are so many, those that are idle are forgotten.
+    sweep_at: usize,
+}
+
+impl Pace {
+    fn charge(&self, now: Instant, bytes: usize, identity: &Identity, rates: Meter) -> Result<(), Reason> {
+        let mut meters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if meters.by_member.len() >= meters.sweep_at.max(METERS_MIN) {
+            meters.by_member.retain(|_, meter| !meter.is_idle(now));
+            meters.sweep_at = 2 * meters.by_member.len();
+        }
+        let meter = meters.by_member.entry(member(identity)).or_insert(rates);
+        *meter = meter.with_rates_of(rates);
+        meter.try_charge(now, bytes).map_err(|_| Reason::RateExceeded)
+    }
 }
 
 /// How many connections identities have, of those that may not have any number.

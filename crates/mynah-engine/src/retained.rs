@@ -10,7 +10,8 @@ use mynah_stack::{Outcome, Value};
 
 use crate::connections::ConnectionId;
 use crate::deeds::{Asking, VALUE};
-use crate::engine::{Engine, Timer};
+use crate::due::Timer;
+use crate::engine::Engine;
 use crate::inbox::{Ask, Parcel};
 use crate::item::Item;
 use crate::journal::Note;
@@ -66,7 +67,7 @@ impl Engine {
             self.store_value(message);
             return true;
         }
-        let asking = asking.filter(|_| self.lane.journal.waits());
+        let asking = asking.filter(|asking| self.lane.journal.waits() || asking.is_of_a_deed());
         let ask = asking.map(|asking| asking.ask(&mut self.lane.journal));
         self.outboxes[usize::from(to.0)].push(Parcel::Retained { message: message.clone(), ask });
         false

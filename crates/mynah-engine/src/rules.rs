@@ -5,14 +5,14 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use mynah_core::rules::{
-    Action, Address, Decisions, Grant, Names, Peer, Resolver, Rights, Rules, tells_of_peers,
+    Action, Address, Decisions, Grant, Mandate, Names, Object, Peer, Resolver, Rights, Rules, tells_of_peers,
 };
 use mynah_core::{Session, SessionKey, SessionRef};
 use mynah_model::{Filter, Groups, Identity, Instant, MessageView, Reason, Topic};
-use mynah_stack::Open;
 
+use crate::audit::AuditKind;
 use crate::certificate::PeerCertificate;
-use crate::connections::{Connection, ConnectionId, Connections};
+use crate::connections::{Admission, Connection, ConnectionId, Connections};
 use crate::engine::Engine;
 use crate::lane::Lane;
 use crate::restraint::Restraint;
@@ -29,8 +29,10 @@ pub(crate) struct Judge {
     decisions: Decisions,
     /// Who is at the sessions that have no connection.
     standings: BTreeMap<SessionRef, Standing>,
-    /// There are no rules.
-    is_idle: bool,
+    /// There are rules.
+    has_rules: bool,
+    /// Somebody with a mandate has come. It may still be here, or away.
+    has_mandates: bool,
     /// Deliveries to some session are looked at.
     looks_at_deliveries: bool,
     /// The slot of the session where the review of the rules of now goes on.
@@ -45,6 +47,7 @@ struct Standing {
     certificate: Option<Arc<PeerCertificate>>,
     address: Option<Address>,
     listener: Option<u16>,
+    mandate: Option<Arc<Mandate>>,
     rights: Option<Rights>,
 }
 
@@ -107,16 +110,22 @@ impl Judge {
             resolver: Resolver::new(Arc::clone(rules)),
             decisions: Decisions::new(capacity),
             standings: BTreeMap::new(),
-            is_idle: rules.is_empty(),
+            has_rules: !rules.is_empty(),
+            has_mandates: false,
             looks_at_deliveries: false,
             review: None,
         }
     }
 
-    /// Whether there are no rules.
+    /// Whether nothing is to be decided about anybody.
     #[inline]
     pub(crate) const fn is_idle(&self) -> bool {
-        self.is_idle
+        !self.has_rules && !self.has_mandates
+    }
+
+    /// Somebody comes with a mandate, or without one.
+    pub(crate) const fn note_mandate(&mut self, mandate: Option<&Mandate>) {
+        self.has_mandates |= mandate.is_some();
     }
 
     /// Deliveries to some session are to be looked at.
@@ -127,7 +136,7 @@ impl Judge {
     /// Whether deliveries to some session are looked at.
     #[inline]
     pub(crate) const fn is_looking(&self) -> bool {
-        self.looks_at_deliveries && !self.is_idle
+        self.looks_at_deliveries && !self.is_idle()
     }
 
     pub(crate) fn forget(&mut self, session_ref: SessionRef) {
@@ -146,7 +155,8 @@ impl Judge {
 
     #[cold]
     fn resolve(&mut self, shared: &Shared, connection: &mut Connection) -> Option<()> {
-        let rights = self.resolver.resolve(&peer_of(shared, connection)?);
+        let peer = peer_of(shared, connection)?;
+        let rights = self.resolver.resolve_within(&peer, connection.mandate.as_ref());
         connection.permitted.clear();
         connection.restraint = Restraint::new(rights.quota(), connection.restraint.as_deref()).map(Box::new);
         connection.rights = Some(rights);
@@ -163,7 +173,8 @@ impl Judge {
         let standing = self.standings.get_mut(&session_ref)?;
         let is_current = standing.rights.as_ref().is_some_and(|rights| self.resolver.is_current(rights));
         if !is_current {
-            standing.rights = Some(self.resolver.resolve(&standing.peer(shared)));
+            let mandate = standing.mandate.as_ref();
+            standing.rights = Some(self.resolver.resolve_within(&standing.peer(shared), mandate));
         }
         standing.rights.as_ref()
     }
@@ -187,7 +198,7 @@ pub(crate) fn may_see(
     number: Option<NonZeroU64>,
 ) -> bool {
     let Receiver { reference, session, key } = *receiver;
-    if judge.is_idle {
+    if judge.is_idle() {
         return true;
     }
     let rights = match session.connection {
@@ -211,12 +222,12 @@ impl Engine {
     /// connection that may not be any more.
     pub fn handle_rules(&mut self, rules: Arc<Rules>) {
         let judge = &mut self.lane.judge;
-        judge.is_idle = rules.is_empty();
+        judge.has_rules = !rules.is_empty();
         judge.resolver.replace(rules);
         judge.review = Some(0);
     }
 
-    /// Asks the rules about a peer; none if there are none.
+    /// Asks the rules about a peer; none if there are none, and its mandate, if it has one.
     ///
     /// # Errors
     /// The connection has ended.
@@ -226,10 +237,10 @@ impl Engine {
         question: impl FnOnce(&Rights, Names<'_>) -> T,
     ) -> Result<Option<T>, Reason> {
         let Lane { judge, connections, sessions, .. } = &mut self.lane;
-        if judge.is_idle {
+        let connection = connections.get_mut(id).ok_or(Reason::Disconnected)?;
+        if !judge.has_rules && connection.mandate.is_none() {
             return Ok(None);
         }
-        let connection = connections.get_mut(id).ok_or(Reason::Disconnected)?;
         judge.renew(&self.shared, connection).ok_or(Reason::Disconnected)?;
         let key = connection.session().and_then(|session| sessions.key(session));
         let client_id = key.map_or(&[][..], |key| &key.client_id);
@@ -245,12 +256,17 @@ impl Engine {
         now: Instant,
         id: ConnectionId,
         view: MessageView<'_>,
+        topic: Topic<'_>,
     ) -> Result<(), Reason> {
         let Lane { judge, connections, sessions, .. } = &mut self.lane;
         let connection = connections.get_mut(id).ok_or(Reason::Disconnected)?;
         judge.renew(&self.shared, connection).ok_or(Reason::Disconnected)?;
         if let Some(restraint) = &mut connection.restraint {
-            connection.paused = restraint.charge(now, view.header.payload_range().len())?;
+            let bytes = view.header.payload_range().len();
+            match connection.identity.as_ref().filter(|_| connection.is_brief) {
+                Some(identity) => restraint.charge_one(now, bytes, identity, &self.shared.pace)?,
+                None => connection.paused = restraint.charge(now, bytes)?,
+            }
         }
         let retains = view.header.retain;
         let also = if retains { Action::Retain } else { Action::Publish };
@@ -258,7 +274,6 @@ impl Engine {
         if rights.are_free(Action::Publish, also) {
             return Ok(());
         }
-        let topic = view.topic();
         // Most peers stay with their topic.
         if !retains && connection.permitted == topic.as_bytes() {
             return Ok(());
@@ -285,13 +300,14 @@ impl Engine {
 
     /// Whether a will may be published, as the rules are now.
     pub(crate) fn may_publish_will(&mut self, session_ref: SessionRef, view: MessageView<'_>) -> bool {
-        let judge = &mut self.lane.judge;
         if view.topic().is_broker_owned() {
             return false;
         }
-        if judge.is_idle {
+        if self.lane.judge.is_idle() {
             return true;
         }
+        self.ensure_standing(session_ref);
+        let judge = &mut self.lane.judge;
         let Some(rights) = judge.rights_of_standing(&self.shared, session_ref).cloned() else { return false };
         let Some(standing) = judge.standings.get(&session_ref) else { return false };
         let names = Names::new(&standing.identity, &standing.client_id);
@@ -300,18 +316,16 @@ impl Engine {
     }
 
     /// It is known who a peer is: asks whether it may connect, and makes it one of the connections of its identity.
-    pub(crate) fn let_in(
-        &mut self,
-        id: ConnectionId,
-        open: &Open,
-        identity: &Identity,
-        groups: Groups,
-    ) -> Result<(), Reason> {
+    pub(crate) fn let_in(&mut self, id: ConnectionId, admission: &Admission) -> Result<(), Reason> {
+        let Admission { open, identity, groups, mandate, .. } = admission;
         let Lane { judge, connections, sessions, .. } = &mut self.lane;
         let connection = connections.get_mut(id).ok_or(Reason::Disconnected)?;
         connection.identity = Some(identity.clone());
-        (connection.groups, connection.rights) = (groups, None);
-        if judge.is_idle {
+        connection.is_brief = open.session.is_none();
+        (connection.groups, connection.rights) = (groups.clone(), None);
+        connection.mandate.clone_from(mandate);
+        judge.note_mandate(mandate.as_deref());
+        if judge.is_idle() {
             return Ok(());
         }
         let rights = judge.renew(&self.shared, connection).ok_or(Reason::Disconnected)?;
@@ -345,7 +359,7 @@ impl Engine {
     /// Remembers who has left a session behind.
     pub(crate) fn keep_standing(&mut self, id: ConnectionId, session_ref: SessionRef) {
         let Lane { judge, connections, sessions, .. } = &mut self.lane;
-        let Some(connection) = connections.get_mut(id).filter(|_| !judge.is_idle) else { return };
+        let Some(connection) = connections.get_mut(id).filter(|_| !judge.is_idle()) else { return };
         let Some(identity) = &connection.identity else { return };
         let standing = Standing {
             identity: identity.clone(),
@@ -354,6 +368,7 @@ impl Engine {
             certificate: connection.certificate.clone(),
             address: connection.address,
             listener: Some(connection.listener),
+            mandate: connection.mandate.clone(),
             rights: connection.rights.take(),
         };
         judge.standings.insert(session_ref, standing);
@@ -363,7 +378,7 @@ impl Engine {
     /// there were rules.
     pub(crate) fn ensure_standing(&mut self, session_ref: SessionRef) {
         let Lane { judge, sessions, .. } = &mut self.lane;
-        if judge.is_idle || judge.standings.contains_key(&session_ref) {
+        if judge.is_idle() || judge.standings.contains_key(&session_ref) {
             return;
         }
         let Some(session) = sessions.get(session_ref).filter(|session| session.connection.is_none()) else {
@@ -376,6 +391,7 @@ impl Engine {
             certificate: None,
             address: None,
             listener: None,
+            mandate: None,
             rights: None,
         };
         judge.standings.insert(session_ref, standing);
@@ -384,7 +400,7 @@ impl Engine {
     /// A session has a connection again: what its subscriptions may see is now for who came.
     pub(crate) fn resume_rights(&mut self, now: Instant, session_ref: SessionRef) {
         self.lane.judge.forget(session_ref);
-        let is_idle = self.lane.judge.is_idle;
+        let is_idle = self.lane.judge.is_idle();
         if let Some(session) = self.lane.sessions.get_mut(session_ref) {
             session.checks_deliveries = !is_idle && !session.queue.is_drained();
         }
@@ -414,7 +430,7 @@ impl Engine {
     /// Ends what a session has and may not have any more.
     pub(crate) fn review_session(&mut self, now: Instant, session_ref: SessionRef) {
         let Some(session) = self.lane.sessions.get_mut(session_ref) else { return };
-        session.checks_deliveries = !self.lane.judge.is_idle;
+        session.checks_deliveries = !self.lane.judge.is_idle();
         let Some(slot) = session.connection else {
             self.ensure_standing(session_ref);
             let standing = self.lane.judge.standings.get(&session_ref);
@@ -428,7 +444,10 @@ impl Engine {
         let id = ConnectionId { slot, generation: connection.generation };
         let Some(rights) = judge.renew(&self.shared, connection) else { return };
         if !rights.permits_at_all(Action::Connect) {
-            return self.expel(now, id);
+            self.audit(now, AuditKind::Denied, |engine| {
+                engine.denied(id, engine.actor(id), Action::Connect, Object::Nothing)
+            });
+            return self.expel(now, id, Reason::NotAuthorized);
         }
         let is_limited = rights.quota().connections.is_some();
         if is_limited
@@ -439,8 +458,9 @@ impl Engine {
             connection.counted = self.shared.crowd.enter(identity, u32::MAX);
         }
         if self.review_subscriptions(now, session_ref) {
-            self.expel(now, id);
+            return self.expel(now, id, Reason::NotAuthorized);
         }
+        self.review_taps(now, id);
     }
 
     /// The rights of whoever a session is for, as far as they are known.
@@ -479,12 +499,13 @@ impl Engine {
     fn end_subscriptions(&mut self, now: Instant, session_ref: SessionRef) -> bool {
         let Lane { judge, connections, sessions, .. } = &mut self.lane;
         let Some((session, key)) = sessions.get_mut_with_key(session_ref) else { return false };
-        let address = match session.connection {
-            Some(slot) => connections.peek(slot).and_then(|connection| connection.address),
-            None => judge.standings.get(&session_ref).and_then(|standing| standing.address),
-        };
+        let (address, is_bound) = match session.connection {
+            Some(slot) => connections.peek(slot).map(|c| (c.address, c.mandate.is_some())),
+            None => judge.standings.get(&session_ref).map(|s| (s.address, s.mandate.is_some())),
+        }
+        .unwrap_or_default();
         // Without rules it matters only who is on this machine.
-        let is_idle_here = judge.is_idle.then(|| is_local(address));
+        let is_free_here = (!judge.has_rules && !is_bound).then(|| is_local(address));
         let rights = match session.connection {
             Some(slot) => connections.at(slot).and_then(|c| judge.renew(&self.shared, c).cloned()),
             None => judge.rights_of_standing(&self.shared, session_ref).cloned(),
@@ -498,7 +519,7 @@ impl Engine {
         let names = Names::new(&session.identity, key.map_or(&[][..], |key| &key.client_id));
         let (mut refused, mut partly) = (Vec::<(Option<Box<[u8]>>, Box<[u8]>)>::new(), false);
         for (share, filter, _) in session.subscriptions() {
-            let grant = match is_idle_here {
+            let grant = match is_free_here {
                 Some(true) => Grant::Whole,
                 Some(false) if tells_of_peers(filter.as_bytes()) => Grant::Refused,
                 Some(false) => Grant::Whole,

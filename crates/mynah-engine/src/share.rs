@@ -61,6 +61,23 @@ impl Engine {
         }
     }
 
+    /// The peer of a member may not see what it holds: gives it to another that may. Returns whether there is one.
+    pub(crate) fn offer_to_another(&mut self, now: Instant, session_ref: SessionRef, entry: &Entry) -> bool {
+        let Some(key) = group_of(entry) else { return false };
+        let member = {
+            let (shares, topic) = (self.shared.read_shares(), entry.message.topic());
+            let members = shares.members(key);
+            members.and_then(|members| another(&self.shared, members, session_ref, Absence::Ended, topic))
+        };
+        let Some(member) = member else { return false };
+        let Entry { ref message, sequence, .. } = *entry;
+        let passed = Passed { message: message.clone(), sequence, key: Arc::clone(key), member };
+        let stored = self.lane.sessions.get(session_ref).is_some_and(|session| session.stored);
+        let former = if stored { Former::Stored(session_ref) } else { Former::Forgotten };
+        self.pass_on(now, vec![passed], former);
+        true
+    }
+
     /// A message has come for a member that was chosen by another worker. If the member cannot take it by now, it goes
     /// to another, with the question of who wants to hear when it is stored, if it is not answered here.
     pub(crate) fn goes_to_another(

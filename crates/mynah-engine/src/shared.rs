@@ -1,5 +1,6 @@
 //! What all workers of a broker share: the topic index, retained values, rules, layouts, counters.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -9,10 +10,10 @@ use mynah_core::{Counters, Generations, RetainedStore, Shares, TopicIndex, Worke
 use mynah_model::{Identity, Instant, Limits, TenantId, WallTime};
 use mynah_stack::Protocol;
 
-use crate::audit::{AuditKind, Bounds};
+use crate::audit::{Admitted, AuditKind, Bounds, Rest};
 use crate::layouts::Layouts;
 use crate::presence::Presence;
-use crate::restraint::Crowd;
+use crate::restraint::{Crowd, Pace};
 use crate::wall::rfc3339;
 
 /// How client identifiers begin that belong to connections that the broker itself has made; nobody else is given one.
@@ -45,6 +46,8 @@ pub struct Settings {
     /// Whether credentials can be verified. Without it credentials are not looked at, and only anonymous listeners
     /// let anybody in.
     pub verifies_credentials: bool,
+    /// The tenants that a peer may name, if it can prove that it belongs there, by their names.
+    pub tenants: BTreeMap<Box<str>, TenantId>,
     /// Who may do what where, at first: see [`crate::Engine::handle_rules`].
     pub rules: Arc<Rules>,
     /// Key of every hash and source of every random choice.
@@ -64,15 +67,20 @@ pub struct Shared {
     pub(crate) presence: Presence,
     pub(crate) rules: Arc<Rules>,
     pub(crate) crowd: Crowd,
+    pub(crate) pace: Pace,
     pub(crate) layouts: Layouts,
     pub(crate) listeners: Vec<Door>,
     pub(crate) limits: Limits,
     pub(crate) verifies_credentials: bool,
+    tenants: BTreeMap<Box<str>, TenantId>,
     pub(crate) seed: u64,
     pub(crate) sys_interval: Option<Duration>,
     pub(crate) version: &'static str,
     counters: Box<[Counters]>,
     audits: Bounds,
+    /// Queues that may refuse what is published to them.
+    refusing: RwLock<BTreeMap<TenantId, BTreeSet<Box<[u8]>>>>,
+    refusing_len: AtomicUsize,
     /// Which time of day it was at which instant.
     wall: OnceLock<(Instant, WallTime)>,
     /// How many sessions of each worker are stored.
@@ -94,8 +102,17 @@ impl Shared {
     /// What the workers of a broker with these settings share.
     #[must_use]
     pub fn new(settings: Settings) -> Arc<Self> {
-        let Settings { workers, limits, listeners, verifies_credentials, rules, seed, sys_interval, version } =
-            settings;
+        let Settings {
+            workers,
+            limits,
+            listeners,
+            verifies_credentials,
+            tenants,
+            rules,
+            seed,
+            sys_interval,
+            version,
+        } = settings;
         let door = |l: Listener| Door {
             is_own: l.identity.is_some(),
             certificates: l.certificates,
@@ -112,18 +129,28 @@ impl Shared {
             presence: Presence::new(usize::from(workers.max(1)), &limits, seed),
             rules,
             crowd: Crowd::default(),
+            pace: Pace::default(),
             layouts: Layouts::new(listeners.iter().map(|l| l.protocol.codec())),
             listeners: listeners.into_iter().map(door).collect(),
             limits,
             verifies_credentials,
+            tenants,
             seed,
             sys_interval,
             version,
             audits: Bounds::default(),
+            refusing: RwLock::default(),
+            refusing_len: AtomicUsize::new(0),
             wall: OnceLock::new(),
             counters: (0..workers.max(1)).map(|_| Counters::default()).collect(),
             stored: (0..workers.max(1)).map(|_| AtomicUsize::new(0)).collect(),
         })
+    }
+
+    /// The tenant of this name, as it is written or in small letters: hosts are named without regard to case.
+    pub(crate) fn tenant_named(&self, name: &str) -> Option<TenantId> {
+        let lower = || self.tenants.get(&*name.to_ascii_lowercase());
+        self.tenants.get(name).or_else(lower).copied()
     }
 
     /// Hears which time of day it is; until then the clock is taken to have begun with 1970. Heard once, before the first
@@ -134,17 +161,58 @@ impl Shared {
 
     /// The time of day at an instant, as it is shown.
     pub(crate) fn time_of_day(&self, at: Instant) -> String {
+        rfc3339(self.wall_at(at))
+    }
+
+    /// The time of day at an instant.
+    pub(crate) fn wall_at(&self, at: Instant) -> WallTime {
         let (known, time) = self.wall.get().copied().unwrap_or_default();
         let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         let (ahead, ago) = (millis(at.saturating_since(known)), millis(known.saturating_since(at)));
-        rfc3339(WallTime::from_unix_millis(time.as_unix_millis().saturating_add(ahead).saturating_sub(ago)))
+        WallTime::from_unix_millis(time.as_unix_millis().saturating_add(ahead).saturating_sub(ago))
     }
 
-    /// Something has happened elsewhere. Returns how much of its kind was left out before, if it is to be told
-    /// ([`crate::Engine::handle_audit`]); otherwise it is counted.
+    /// The instant of a time of day.
+    pub(crate) fn instant_of(&self, time: WallTime) -> Instant {
+        let (known, known_time) = self.wall.get().copied().unwrap_or_default();
+        let (time, known_time) = (time.as_unix_millis(), known_time.as_unix_millis());
+        let (ahead, ago) = (time.saturating_sub(known_time), known_time.saturating_sub(time));
+        known + Duration::from_millis(ahead) - Duration::from_millis(ago)
+    }
+
+    /// A queue may refuse what is published to it, or is not there any more.
+    pub(crate) fn note_refusing(&self, tenant: TenantId, name: &[u8], refuses: bool) {
+        let mut refusing = self.refusing.write().unwrap_or_else(PoisonError::into_inner);
+        let names = refusing.entry(tenant).or_default();
+        if refuses {
+            names.insert(name.into());
+        } else {
+            names.remove(name);
+        }
+        let len = refusing.values().map(BTreeSet::len).sum();
+        self.refusing_len.store(len, Ordering::Release);
+    }
+
+    /// Whether a queue may refuse what is published to it.
+    pub(crate) fn is_refusing(&self, tenant: TenantId, name: &[u8]) -> bool {
+        self.refusing_len.load(Ordering::Acquire) > 0
+            && self
+                .refusing
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get(&tenant)
+                .is_some_and(|names| names.contains(name))
+    }
+
+    /// Something has happened elsewhere. Says whether it is to be told ([`crate::Engine::handle_audit`]).
     #[must_use]
-    pub fn admit_audit(&self, now: Instant, kind: AuditKind) -> Option<u64> {
+    pub fn admit_audit(&self, now: Instant, kind: AuditKind) -> Admitted {
         self.audits.admit(now, kind)
+    }
+
+    /// What was left out of a kind in a second that is over.
+    pub(crate) fn left_out(&self, now: Instant, kind: AuditKind) -> Rest {
+        self.audits.rest(now, kind)
     }
 
     /// How many workers there are.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use mynah_core::{Reader, Route, SessionRef, Target};
-use mynah_model::{Class, Instant, Message};
+use mynah_core::{GroupKey, Reader, Route, SessionRef, Target};
+use mynah_model::{Class, Instant, Message, Topic};
 use mynah_stack::Outcome;
 
 use crate::connections::ConnectionId;
-use crate::deeds::{Asking, Deed, Taking, VALUE};
+use crate::deeds::{ADDRESSED, Asking, Deed, Taking, VALUE};
 use crate::engine::Engine;
 use crate::inbox::Parcel;
 use crate::item::Item;
@@ -39,7 +39,7 @@ impl Engine {
     ) -> Spread {
         let deed = self.deed(item, from, &source, retained);
         let (view, waits) = (item.view(), self.lane.journal.waits());
-        let (tenant, topic, class) = (view.header.tenant, view.topic(), view.header.class);
+        let (tenant, topic, class) = (view.header.tenant, item.topic(), view.header.class);
         let shared = &*self.shared;
         let number = self.lane.judge.is_looking().then(|| self.routes.number(tenant, topic));
         let route = self.routes.route(tenant, topic, &shared.generations, |found| {
@@ -62,7 +62,8 @@ impl Engine {
         for target in route.local().iter().filter(|target| target.hears(from)) {
             self.lane.deliver_once(shared, counters, now, target, item, &mut taking);
         }
-        let asks = waits && class.is_confirmed();
+        // What the broker owes it owes also where nobody waits for it.
+        let asks = (waits || taking.deed.is_some()) && class.is_confirmed();
         for (worker, targets) in route.remote() {
             let ask = (asks && shared.stores(*worker)).then(|| asking.ask(&mut self.lane.journal));
             let (message, targets) = (item.message().clone(), Arc::clone(targets));
@@ -109,10 +110,11 @@ impl Engine {
         }
         let concerned = matches!(source, Source::Broker) || publication.is_some();
         let alone = self.shared.workers() == 1 || view.topic().is_broker_owned();
-        if alone || !concerned || !self.lane.journal.waits() {
+        let matters = self.lane.journal.waits() || matches!(source, Source::Broker);
+        if alone || !concerned || !matters {
             return None;
         }
-        let (tenant, topic, shared) = (view.header.tenant, view.topic(), &*self.shared);
+        let (tenant, topic, shared) = (view.header.tenant, item.topic(), &*self.shared);
         let route = self.routes.route(tenant, topic, &shared.generations, |found| {
             shared.read_index().matches(tenant, topic, &mut found.matches);
             shared.read_shares().matches(tenant, topic, &mut found.groups);
@@ -146,7 +148,15 @@ impl Engine {
         let publication = self.exact(item, from, source);
         if asking.answers > 0 {
             if let (Source::Broker, Some(deed)) = (source, &taking.deed) {
-                self.lane.journal.note(Note::Errand(Arc::clone(deed), item.message().clone(), None));
+                let key = |topic: Topic<'_>| {
+                    Arc::new(GroupKey {
+                        tenant: deed.tenant,
+                        group: ADDRESSED.into(),
+                        filter: topic.as_bytes().into(),
+                    })
+                };
+                let elsewhere = item.address().map(key);
+                self.lane.journal.note(Note::Errand(Arc::clone(deed), item.message().clone(), elsewhere));
             }
             return self.undertake(asking, taking, publication.map(|(session, _)| session));
         }
@@ -159,12 +169,18 @@ impl Engine {
     }
 
     /// Delivers again what an earlier run owed.
-    pub(crate) fn distribute_again(&mut self, now: Instant, message: &Message, deed: Arc<Deed>) {
+    pub(crate) fn distribute_again(
+        &mut self,
+        now: Instant,
+        message: &Message,
+        deed: Arc<Deed>,
+        address: Option<Topic<'_>>,
+    ) {
         let header = message.header();
         if header.deadline.is_some_and(|deadline| deadline <= now) {
             return self.done(None, &deed, 0..0);
         }
-        let mut item = Item::shared(message);
+        let mut item = Item::addressed(message.view(), address);
         let retained = header.retain && !deed.had(VALUE) && self.retain(now, &mut item);
         self.fan_out_stored(now, &mut item, None, Source::Again(deed), retained);
     }
@@ -172,7 +188,7 @@ impl Engine {
 
 /// Whether a message on this route may have to be stored.
 pub(crate) fn may_be_stored(lane: &Lane, shared: &Shared, route: &Route) -> bool {
-    let stored = |target: &Target| lane.sessions.get(target.session).is_some_and(|s| s.stored);
+    let stored = |target: &Target| lane.is_stored(target.session);
     route.local().iter().any(stored)
         || route.remote().iter().any(|(worker, _)| shared.stores(*worker))
         || !route.groups().is_empty()

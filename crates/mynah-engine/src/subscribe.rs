@@ -8,6 +8,7 @@ use mynah_stack::{Outcome, Subscribe, SubscribeRequest, SubscribeResult, Unsubsc
 use crate::connections::ConnectionId;
 use crate::engine::Engine;
 use crate::journal::{Attached, Note};
+use crate::named::stands_for_queues;
 use crate::presence::concerns;
 use crate::publish::exceeds;
 use crate::rules::is_local;
@@ -56,6 +57,9 @@ impl Engine {
     fn attach_filter(&mut self, id: ConnectionId, request: &SubscribeRequest<'_>) -> Result<bool, Reason> {
         let SubscribeRequest { filter, share, options } = *request;
         if share.is_some_and(|group| group.len() > self.shared.limits.topic_bytes_max) {
+            return Err(Reason::FilterInvalid);
+        }
+        if stands_for_queues(filter.as_bytes()) {
             return Err(Reason::FilterInvalid);
         }
         let grant = self.may_subscribe(id, filter)?;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use mynah_core::Counters;
 use mynah_model::{Class, Header, Instant, Message, MessageView, PRIORITY_DEFAULT, TenantId};
 
-use crate::engine::{Engine, Timer};
+use crate::due::Timer;
+use crate::engine::Engine;
 use crate::item::Item;
 use crate::layouts::PLAIN;
 use crate::shared::Shared;

@@ -10,6 +10,7 @@ use crate::connections::{ConnectionId, Resume};
 use crate::engine::Engine;
 use crate::inbox::{Ask, Parcel};
 use crate::journal::{After, Mark, Then};
+use crate::named::Reply;
 
 /// Answers that may wait on one connection before nothing more is read from its peer.
 const ANSWERS_MAX: usize = 4_096;
@@ -33,6 +34,7 @@ pub(crate) enum Held {
     Subscribed { receipt: u16, results: Vec<SubscribeResult> },
     Unsubscribed { receipt: u16, results: Vec<bool> },
     Received { id: DeliveryId, known: bool },
+    Queue(Box<Reply>),
 }
 
 impl Held {
@@ -58,6 +60,7 @@ impl Held {
             | Outcome::Challenge(_)
             | Outcome::Authenticated(_)
             | Outcome::Value(_)
+            | Outcome::Queue(_)
             | Outcome::Ended(_) => return None,
         })
     }
@@ -74,6 +77,7 @@ impl Held {
             Self::Subscribed { receipt, ref results } => Outcome::Subscribed { receipt, results },
             Self::Unsubscribed { receipt, ref results } => Outcome::Unsubscribed { receipt, results },
             Self::Received { id, known } => Outcome::Received { id, known },
+            Self::Queue(ref reply) => reply.outcome(),
         }
     }
 }
@@ -117,17 +121,18 @@ impl Engine {
     /// Another worker has stored what it was asked for.
     pub(crate) fn handle_remote_stored(&mut self, now: Instant, token: u64) {
         let Some(then) = self.lane.journal.answered(token) else { return };
-        if let Then::Done { session, deed, parts } = then {
-            self.done(session, &deed, parts);
+        match then {
+            Then::Nothing => {}
+            Then::Gone { queue, sequence } => self.note_dead(Some((queue, sequence))),
+            Then::Done { session, deed, parts } => self.done(session, &deed, parts),
         }
         self.release_waiters(now);
     }
 
     /// Tells another worker that what was noted for it is stored, as soon as it is.
     pub(crate) fn answer(&mut self, ask: &Ask) {
-        if !self.lane.journal.defer(ask) {
-            self.outboxes[usize::from(ask.from.0)].push(Parcel::Stored { token: ask.token });
-        }
+        let parcel = self.lane.journal.postpone(ask.from, Parcel::Stored { token: ask.token });
+        self.outboxes[usize::from(ask.from.0)].extend(parcel);
     }
 
     /// The answer to an exactly-once publication, which may be a repetition on another connection, waits for what is noted
@@ -152,8 +157,8 @@ impl Engine {
 
     /// Goes on with everybody who waited for what is stored now.
     fn release_waiters(&mut self, now: Instant) {
-        while let Some((from, token)) = self.lane.journal.next_ask() {
-            self.outboxes[usize::from(from.0)].push(Parcel::Stored { token });
+        while let Some((to, parcel)) = self.lane.journal.next_late() {
+            self.outboxes[usize::from(to.0)].push(parcel);
         }
         while let Some(id) = self.lane.journal.next_waiter() {
             self.release(now, id);
@@ -214,7 +219,7 @@ impl Engine {
     }
 
     /// What an answer has to wait for.
-    fn after(&mut self, id: ConnectionId) -> Option<After> {
+    pub(crate) fn after(&mut self, id: ConnectionId) -> Option<After> {
         let in_order = |lane: &mut crate::lane::Lane| {
             let waiting = lane.connections.get_mut(id)?.waiting.as_ref()?;
             waiting.has_answers().then(After::default)

@@ -7,6 +7,8 @@
 mod amqp_connection;
 mod amqp_seeds;
 mod amqp_wire;
+mod coap_connection;
+mod coap_wire;
 mod corpus;
 mod filters_index;
 mod http_paths;
@@ -16,10 +18,13 @@ mod mqtt_connection;
 mod mqtt_wire;
 mod script;
 pub mod seeds;
+mod stomp;
 mod websocket;
 
 pub use amqp_connection::amqp_connection;
 pub use amqp_wire::amqp_wire;
+pub use coap_connection::coap_connection;
+pub use coap_wire::coap_wire;
 pub use corpus::{Corpus, Input};
 pub use filters_index::filters_index;
 pub use http_paths::http_paths;
@@ -27,6 +32,7 @@ pub use mqtt_bridge::mqtt_bridge;
 pub use mqtt_client::mqtt_client;
 pub use mqtt_connection::mqtt_connection;
 pub use mqtt_wire::mqtt_wire;
+pub use stomp::stomp;
 pub use websocket::websocket;
 
 /// A fuzz target: its name, which is also the name of its binary and of its corpus, and its body.
@@ -39,14 +45,17 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 12] = [
     Target { name: "mqtt_wire", body: mqtt_wire },
     Target { name: "mqtt_connection", body: mqtt_connection },
     Target { name: "mqtt_client", body: mqtt_client },
     Target { name: "mqtt_bridge", body: mqtt_bridge },
     Target { name: "filters_index", body: filters_index },
     Target { name: "http_paths", body: http_paths },
+    Target { name: "stomp", body: stomp },
     Target { name: "websocket", body: websocket },
     Target { name: "amqp_wire", body: amqp_wire },
     Target { name: "amqp_connection", body: amqp_connection },
+    Target { name: "coap_wire", body: coap_wire },
+    Target { name: "coap_connection", body: coap_connection },
 ];

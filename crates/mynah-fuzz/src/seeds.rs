@@ -35,6 +35,17 @@ struct Case {
     sends: Vec<String>,
 }
 
+#[derive(Deserialize)]
+struct CoapCases {
+    case: Vec<CoapCase>,
+}
+
+/// What a client of CoAP sends that is wrong, all in one.
+#[derive(Deserialize)]
+struct CoapCase {
+    sends: String,
+}
+
 impl Folders {
     /// The folders of the workspace that this program was built in.
     #[must_use]
@@ -88,11 +99,34 @@ impl Folders {
             "mqtt_client" => self.packets()?.iter().flat_map(|packet| client_seeds(packet)).collect(),
             "mqtt_bridge" => self.packets()?.iter().flat_map(|packet| bridge_seeds(packet)).collect(),
             "http_paths" => HTTP_SEEDS.iter().map(|seed| seed.to_vec()).collect(),
+            "stomp" => stomp_seeds(),
+            "coap_wire" => {
+                self.coap_cases()?.iter().flat_map(|(kind, bytes)| coap_seeds(*kind, bytes)).collect()
+            }
+            "coap_connection" => {
+                self.coap_cases()?.iter().flat_map(|(kind, bytes)| coap_scripts(*kind, bytes)).collect()
+            }
             "websocket" => WEBSOCKET_SEEDS.iter().map(|seed| seed.to_vec()).collect(),
             "amqp_wire" => amqp_seeds::frames(),
             "amqp_connection" => amqp_seeds::connections(),
             _ => Vec::new(),
         })
+    }
+
+    /// What is sent in the cases of CoAP: over which transport, and the bytes.
+    fn coap_cases(&self) -> Result<Vec<(u8, Input)>> {
+        let mut all = Vec::new();
+        for (kind, name) in ["udp.toml", "tcp.toml", "websocket.toml"].into_iter().enumerate() {
+            let file = self.root.join("vectors/coap").join(name);
+            let wrong = |what: &str| invalid(format!("{}: {what}", file.display()));
+            let cases: CoapCases =
+                toml::from_str(&fs::read_to_string(&file)?).map_err(|error| wrong(error.message()))?;
+            for case in cases.case {
+                // There are three.
+                all.push((kind as u8, from_hex(&case.sends).ok_or_else(|| wrong(&case.sends))?));
+            }
+        }
+        Ok(all)
     }
 
     /// The packets of the golden vectors.
@@ -153,6 +187,27 @@ fn connection_seeds(packet: &[u8]) -> Vec<Input> {
     seeds
 }
 
+/// Bytes for the decoder of their transport, and what follows the token of a datagram as options.
+fn coap_seeds(kind: u8, bytes: &[u8]) -> Vec<Input> {
+    let mut seeds = vec![[&[kind], bytes].concat()];
+    if let Some(options) = bytes.get(4..).filter(|_| kind == 0) {
+        seeds.extend([3, 4, 5, 6].map(|what| [&[what], options].concat()));
+    }
+    seeds
+}
+
+/// Bytes as one act of an association that observes a topic, with deliveries and time after it.
+fn coap_scripts(kind: u8, bytes: &[u8]) -> Vec<Input> {
+    let Ok(len @ ..96) = u8::try_from(bytes.len()) else { return Vec::new() };
+    let observe: &[u8] = &[0x41, 1, 0, 1, 0x77, 0x60, 0x51, b't', 1, b'a'];
+    let act = |bytes: &[u8]| [&[0, bytes.len() as u8], bytes].concat();
+    // Deliver, wait, answer what is held, deliver, wait.
+    let after = [3, 1, 5, b'h', 1, 4, 2, 3, 0, 3, b'x', 1, 9, 1, 9];
+    let before = if kind == 0 { act(observe) } else { Vec::new() };
+    let seed = |flags: u8| [&[kind, flags], &before[..], &[0, len], bytes, &after].concat();
+    [0, 1, 2].map(seed).into()
+}
+
 /// A packet for a client of each version that was let in and has something in flight.
 fn client_seeds(packet: &[u8]) -> Vec<Input> {
     let Ok(len @ ..64) = u8::try_from(packet.len()) else { return Vec::new() };
@@ -189,12 +244,40 @@ const HTTP_SEEDS: &[&[u8]] = &[
     b"\0../%zz",
     b"\x01filter=a/%2B/c&filter=%23",
     b"\x01filter=&x=1",
-    b"\x02\x01\0\0\0\x16\x01\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\x02ab\0\0\0\0",
-    b"\x02\x01\0\0\0\x14\x01\0\x04\0\0\0\0\0\0\0\0\0\0\x01\x01\0\x03a/#",
-    b"\x02\x01\0\0\0\x36\x02\x01\x09\0\0\0\0\0\0\0\x01\x02\x02\0\x01\0\0\0\0\0\0\0\x07\x01\0\0\0\x01a\0\0\0\x15\x01\0\x01x\x06\0\0\0\0\0\0\0\x01\x07\x08\0\x01k\0\x01v",
-    b"\x03\0\x1a\x01\0\0\0\x15\x01\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\x01a\0\0\0\0",
-    b"\x03\0\x1a\x01\0\0\0\x15\x02\x01\x04\0\0\0\0\0\0\0\0\0\0\0\0\x01a\0\0\0\0\x07\x02\0\0\0\x02hi",
-    b"\x03\0\x28\x01\0\0\0\x36\x02\x01\x09\0\0\0\0\0\0\0\x01\x02\x02\0\x01\0\0\0\0\0\0\0\x07\x01\0\0\0\x01a\0\0\0\x15\x01\0\x13\x01x\x06\0\0\0\0\0\0\0\x01\x07\x08\0\x01k\0\x01v\x07\x02\0\0\0\x02hi",
+    b"\x02\x01\0\0\0\x17\x01\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\x02ab\0\0\0\0",
+    b"\x02\x01\0\0\0\x15\x01\0\x04\0\0\0\0\0\0\0\0\0\0\0\x01\x01\0\x03a/#",
+    b"\x02\x01\0\0\0\x37\x02\x01\x09\0\0\0\0\0\0\0\x01\x02\x02\0\x01\0\0\0\0\0\0\0\x07\x01\0\0\0\0\x01a\0\0\0\x15\x01\0\x01x\x06\0\0\0\0\0\0\0\x01\x07\x08\0\x01k\0\x01v",
+    b"\x03\0\x1b\x01\0\0\0\x16\x01\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\x01a\0\0\0\0",
+    b"\x03\0\x1b\x01\0\0\0\x16\x02\x01\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\x01a\0\0\0\0\x07\x02\0\0\0\x02hi",
+    b"\x03\0\x29\x01\0\0\0\x37\x02\x01\x09\0\0\0\0\0\0\0\x01\x02\x02\0\x01\0\0\0\0\0\0\0\x07\x01\0\0\0\0\x01a\0\0\0\x15\x01\0\x13\x01x\x06\0\0\0\0\0\0\0\x01\x07\x08\0\x01k\0\x01v\x07\x02\0\0\0\x02hi",
+];
+
+/// Each piece of a dialogue by itself and all of it, in each version, octet by octet and in larger pieces.
+fn stomp_seeds() -> Vec<Input> {
+    let mut seeds = Vec::new();
+    for kind in 0..3 {
+        for cut in [0, 6, 200] {
+            let all = STOMP_SEEDS.concat();
+            seeds.push([&[0x80 | kind, cut], all.as_slice()].concat());
+            seeds.push([&[kind, cut], b"CONNECT\naccept-version:1.2\n\n\0".as_slice(), &all].concat());
+            for seed in STOMP_SEEDS {
+                seeds.push([&[0x80 | kind, cut], *seed].concat());
+            }
+        }
+    }
+    seeds
+}
+
+const STOMP_SEEDS: &[&[u8]] = &[
+    b"SUBSCRIBE\nid:1\ndestination:/topic/a.#\n\n\0",
+    b"SUBSCRIBE\nid:2\ndestination:/queue/q\nack:client\nprefetch-count:1\nreceipt:s\n\n\0",
+    b"SEND\ndestination:/topic/a.b\npersistent:true\nx\\c1:y\\n\nreceipt:r\n\nhello\0\n\r\n",
+    b"SEND\r\ndestination:/queue/q\r\ncontent-length:3\r\n\r\na\0b\0",
+    b"SEND\ndestination:/exchange/e%2Ff/k\nreply-to:/temp-queue/t\n\n?\0",
+    b"BEGIN\ntransaction:t\n\n\0SEND\ndestination:/topic/a\ntransaction:t\n\n\0ACK\nid:2-1\nmessage-id:2-1\nsubscription:2\ntransaction:t\n\n\0COMMIT\ntransaction:t\nreceipt:c\n\n\0",
+    b"NACK\nid:2-1\nmessage-id:2-1\nsubscription:2\n\n\0",
+    b"UNSUBSCRIBE\nid:1\n\n\0",
+    b"DISCONNECT\nreceipt:d\n\0",
 ];
 
 const WEBSOCKET_SEEDS: &[&[u8]] = &[

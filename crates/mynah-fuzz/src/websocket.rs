@@ -47,7 +47,10 @@ pub fn websocket(data: &[u8]) {
 fn fresh() -> WebSocket {
     WebSocket::new(Arc::new(Settings {
         paths: vec!["/mqtt".into()],
-        protocols: vec![SubProtocol::binary("mqtt"), SubProtocol { name: "text".into(), text: true }],
+        protocols: vec![
+            SubProtocol::binary("mqtt"),
+            SubProtocol { name: "text".into(), text: Some(true), stack: 0 },
+        ],
         request_bytes_max: REQUEST_BYTES_MAX,
         message_bytes_max: MESSAGE_BYTES_MAX,
     }))

@@ -52,6 +52,9 @@ impl Problem {
     /// What the Retry-After of a 503 says, in seconds.
     pub const RETRY_AFTER_SECS: &'static str = "5";
 
+    /// What the Retry-After of a 429 says, in seconds: what rates are counted by.
+    pub const RATE_RETRY_AFTER_SECS: &'static str = "1";
+
     const fn face(&self) -> Face {
         match self {
             Self::UnknownPath => (404, "unknown-path", "Unknown path"),
@@ -84,6 +87,7 @@ impl Problem {
         match (self, self.status()) {
             (Self::MethodNotAllowed(allow), _) => Some(("allow", allow)),
             (_, 401) => Some(("www-authenticate", CHALLENGES)),
+            (_, 429) => Some(("retry-after", Self::RATE_RETRY_AFTER_SECS)),
             (_, 503) => Some(("retry-after", Self::RETRY_AFTER_SECS)),
             _ => None,
         }
@@ -109,16 +113,22 @@ const TOO_LARGE: Face = (413, "too-large", "Content too large");
 /// The map from the core's reasons. A full broker is 503 with Retry-After (`docs/mapping.md`, Full).
 const fn refused_face(reason: Reason) -> Face {
     match reason {
-        Reason::BadCredentials | Reason::BadAuthenticationMethod => UNAUTHORIZED,
+        Reason::BadCredentials | Reason::BadAuthenticationMethod | Reason::ProofExpired => UNAUTHORIZED,
         Reason::NotAuthorized => (403, "forbidden", "Forbidden"),
         Reason::TopicInvalid => (400, "bad-topic", "Bad topic"),
         Reason::FilterInvalid => (400, "bad-filter", "Bad filter"),
         Reason::ProtocolViolation => (400, "bad-request", "Bad request"),
         Reason::ConditionFailed => (412, "precondition-failed", "Precondition failed"),
         Reason::TooLarge => TOO_LARGE,
+        Reason::NotFound => (404, "no-such-queue", "No such queue"),
+        Reason::Locked => (423, "locked", "Locked"),
+        Reason::PreconditionFailed => (409, "mismatch", "Mismatch"),
+        Reason::QueueFull => (503, "queue-full", "Queue full"),
+        Reason::SelectorInvalid => (400, "bad-selector", "Bad selector"),
         Reason::ClientIdRefused | Reason::TakenOver => (409, "conflict", "Conflict"),
         Reason::KeepAliveTimeout | Reason::OpeningTimeout => (408, "request-timeout", "Request timeout"),
         Reason::QuotaExceeded => (503, "quota-exceeded", "Quota exceeded"),
+        Reason::RateExceeded => (429, "too-many-requests", "Too many requests"),
         Reason::StorageFull => (507, "storage-full", "Insufficient storage"),
         Reason::ServerBusy | Reason::SlowConsumer => (503, "busy", "Busy"),
         Reason::ShuttingDown => (503, "shutting-down", "Shutting down"),
@@ -162,6 +172,9 @@ fn refused_detail(reason: Reason, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Reason::ConditionFailed => {
             f.write_str("the retained value is not what If-Match or If-None-Match asks for: read it again")
         }
+        Reason::RateExceeded => {
+            f.write_str("this identity has published more than it may in this time: wait")
+        }
         Reason::StorageFull => f.write_str(
             "there is no room on the broker's disk for what would have to be stored: try again when there is",
         ),
@@ -187,7 +200,13 @@ mod tests {
             (Reason::TopicInvalid, 400),
             (Reason::FilterInvalid, 400),
             (Reason::QuotaExceeded, 503),
+            (Reason::RateExceeded, 429),
             (Reason::StorageFull, 507),
+            (Reason::NotFound, 404),
+            (Reason::Locked, 423),
+            (Reason::PreconditionFailed, 409),
+            (Reason::QueueFull, 503),
+            (Reason::SelectorInvalid, 400),
             (Reason::ConditionFailed, 412),
             (Reason::TooLarge, 413),
             (Reason::ServerBusy, 503),
@@ -195,6 +214,7 @@ mod tests {
             (Reason::KeepAliveTimeout, 408),
             (Reason::OpeningTimeout, 408),
             (Reason::SlowConsumer, 503),
+            (Reason::ProofExpired, 401),
             (Reason::ShuttingDown, 503),
         ] {
             assert_eq!(Problem::Refused(reason).status(), status, "{reason}");
@@ -217,6 +237,7 @@ mod tests {
         assert_eq!(challenge.0, "www-authenticate");
         assert!(challenge.1.starts_with("Basic "));
         assert_eq!(Problem::Refused(Reason::ServerBusy).field(), Some(("retry-after", "5")));
+        assert_eq!(Problem::Refused(Reason::RateExceeded).field(), Some(("retry-after", "1")));
         assert_eq!(Problem::NoValue.field(), None);
     }
 }

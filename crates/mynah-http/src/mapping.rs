@@ -84,7 +84,8 @@ impl<'a> HttpRequest<'a> {
         let login = self.authorization()?;
         let credentials = login.as_ref().map(|(user, password)| Credentials { user, password });
         let (class, priority, expiry) = (self.class()?, self.priority()?, self.expiry()?);
-        let head = RequestHead { method, class, priority, expiry, conditions, credentials, target };
+        let host = self.host()?;
+        let head = RequestHead { method, class, priority, expiry, conditions, credentials, host, target };
         let mut frame = Vec::with_capacity(self.path.len() + 64);
         head.encode(&mut frame).map_err(|_| Problem::FieldsTooLarge(config.header_bytes_max))?;
         Ok(frame)
@@ -141,6 +142,16 @@ impl<'a> HttpRequest<'a> {
             Some(b"2") => Ok(Class::ExactlyOnce),
             Some(_) => Err(Problem::Field("mynah-qos", "it has to be 0, 1 or 2")),
         }
+    }
+
+    /// The host that the client has asked, without the port (RFC 9110, section 7.2). What is no text names nothing.
+    fn host(&self) -> Result<Option<&'a str>, Problem> {
+        let host = self.field("host")?.and_then(|host| str::from_utf8(host).ok());
+        let without_port = |host: &'a str| match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            _ => host,
+        };
+        Ok(host.map(without_port).filter(|host| !host.is_empty()))
     }
 
     /// User name and password of Basic authentication (RFC 7617, section 2); or the token of a bearer (RFC 6750, section

@@ -43,6 +43,16 @@ fn cargo(arguments: &[&str]) -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
     build.args(["build", "--quiet"]).args(arguments).arg("--target-dir").arg(target);
+    // What cargo tells a test of its package, build scripts would take for their own, and build again what depends on them.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_"]
+            .iter()
+            .any(|of_package| text.starts_with(of_package))
+        {
+            build.env_remove(&name);
+        }
+    }
     let status = build.current_dir(env!("CARGO_MANIFEST_DIR")).status();
     assert!(
         status.as_ref().is_ok_and(std::process::ExitStatus::success),

@@ -13,7 +13,9 @@ use crate::process::{Finished, Process};
 #[derive(Debug)]
 pub struct Setup {
     workers: u16,
-    users: Vec<(String, String)>,
+    /// Name, password and, if it is not the tenant `default`, tenant.
+    users: Vec<(String, String, Option<String>)>,
+    files: Vec<(String, String)>,
     first: String,
     more: String,
 }
@@ -22,13 +24,27 @@ impl Setup {
     /// A broker that lets everybody in, with a number of worker threads.
     #[must_use]
     pub fn workers(workers: u16) -> Self {
-        Self { workers, users: Vec::new(), first: String::new(), more: String::new() }
+        Self { workers, users: Vec::new(), files: Vec::new(), first: String::new(), more: String::new() }
     }
 
     /// Adds a user. From the first one on, whoever has no password stays outside.
     #[must_use]
     pub fn user(mut self, name: &str, password: &str) -> Self {
-        self.users.push((name.to_owned(), password.to_owned()));
+        self.users.push((name.to_owned(), password.to_owned(), None));
+        self
+    }
+
+    /// Adds a user of a tenant.
+    #[must_use]
+    pub fn user_of(mut self, tenant: &str, name: &str, password: &str) -> Self {
+        self.users.push((name.to_owned(), password.to_owned(), Some(tenant.to_owned())));
+        self
+    }
+
+    /// Puts a file into the folder of the configuration.
+    #[must_use]
+    pub fn file(mut self, name: &str, content: &str) -> Self {
+        self.files.push((name.to_owned(), content.to_owned()));
         self
     }
 
@@ -55,10 +71,14 @@ impl Setup {
     #[track_caller]
     pub fn start(self) -> Broker {
         let folder = Folder::new();
-        for (name, password) in &self.users {
+        for (name, password, tenant) in &self.users {
             let mut add = Broker::program();
             add.args(["user", "add"]).arg(folder.path("users")).arg(name);
+            add.args(tenant.iter().flat_map(|tenant| ["--tenant", tenant]));
             let _ = Process::start_with(&mut add, format!("{password}\n").into_bytes()).finish().success();
+        }
+        for (name, content) in &self.files {
+            folder.write(name, content);
         }
         Broker::start(folder, &self.configuration())
     }
@@ -116,7 +136,7 @@ impl Broker {
                 break;
             }
             if let (Some(name), Some(address)) = (field(&line, "listener"), field(&line, "address"))
-                && let Ok(address) = address.parse()
+                && let Ok(address) = address.trim_start_matches("udp:").parse()
             {
                 listeners.insert(name.to_owned(), address);
             }

@@ -17,6 +17,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("/usr/sbin/mosquitto", "the Debian package mosquitto"),
     ("mosquitto_pub", "the Debian package mosquitto-clients"),
     ("mosquitto_sub", "the Debian package mosquitto-clients"),
+    ("mosquitto_passwd", "the Debian package mosquitto"),
     ("/usr/sbin/slapd", "the Debian package slapd"),
     ("/usr/sbin/slapadd", "the Debian package slapd"),
     ("curl", "the Debian package curl"),

@@ -12,9 +12,12 @@ mod condition;
 pub mod dotted;
 mod filter;
 mod identity;
+mod lease;
 mod limits;
 mod message;
 mod properties;
+mod property_value;
+mod queue;
 mod reason;
 mod session;
 mod time;
@@ -24,9 +27,14 @@ pub use class::Class;
 pub use condition::{Condition, ValueTag};
 pub use filter::{Filter, FilterError, Segment};
 pub use identity::{Groups, Identity, TenantId};
+pub use lease::{Credit, CreditChange, Death, DeathReason, LeaseSettlement};
 pub use limits::{Limits, ShareStrategy};
 pub use message::{Header, Layout, Message, MessageView, PRIORITY_DEFAULT};
 pub use properties::{Properties, ReadPair, UserProperties};
+pub use property_value::{Argument, PropertyValue, ShowCompound};
+pub use queue::{
+    DeadLetter, ExchangeKind, ExchangeSettings, HashOn, Overflow, QueueSettings, StreamOffset, StreamSettings,
+};
 pub use reason::Reason;
 pub use session::{DeliveryId, Expiry, RetainHandling, SubscriptionId, SubscriptionOptions, Will};
 pub use time::{Instant, WallTime};

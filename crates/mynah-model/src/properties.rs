@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::WallTime;
+use crate::{PropertyValue, WallTime};
 
 /// What a message says about itself beside topic, class, retain and priority (those are in the [`crate::Header`]).
 /// Borrowed from the native bytes by the codec of their layout. Absent means that nobody said.
@@ -52,9 +52,9 @@ impl Default for Properties<'_> {
 }
 
 /// Reads the first key and value of encoded user properties and moves the bytes past them; `None` at the end.
-pub type ReadPair = for<'m> fn(&mut &'m [u8]) -> Option<(&'m str, &'m str)>;
+pub type ReadPair = for<'m> fn(&mut &'m [u8]) -> Option<(&'m str, PropertyValue<'m>)>;
 
-/// Pairs of texts in the order in which the publisher gave them; keys may repeat. They stay in the encoding of their
+/// Pairs of a key and a value in the order in which the publisher gave them; keys may repeat. They stay in the encoding of their
 /// layout, whose codec says how a pair is read.
 #[derive(Clone, Copy)]
 pub struct UserProperties<'m> {
@@ -73,9 +73,14 @@ impl<'m> UserProperties<'m> {
     }
 
     /// Keys and values in their order.
-    pub fn iter(self) -> impl Iterator<Item = (&'m str, &'m str)> {
+    pub fn iter(self) -> impl Iterator<Item = (&'m str, PropertyValue<'m>)> {
         let mut rest = self.encoded;
         core::iter::from_fn(move || (self.read)(&mut rest))
+    }
+
+    /// Those whose value is text: all of them in protocols that know nothing else.
+    pub fn texts(self) -> impl Iterator<Item = (&'m str, &'m str)> {
+        self.iter().filter_map(|(key, value)| Some((key, value.as_text()?)))
     }
 
     /// Whether there are no pairs.
@@ -106,20 +111,20 @@ mod tests {
     use alloc::format;
 
     /// Pairs of one byte each.
-    fn bytes<'m>(encoded: &mut &'m [u8]) -> Option<(&'m str, &'m str)> {
+    fn bytes<'m>(encoded: &mut &'m [u8]) -> Option<(&'m str, PropertyValue<'m>)> {
         let (pair, rest) = encoded.split_at_checked(2)?;
         *encoded = rest;
         let (key, value) = core::str::from_utf8(pair).ok()?.split_at(1);
-        Some((key, value))
+        Some((key, value.into()))
     }
 
     #[test]
     fn pairs_are_equal_whatever_their_encodings() {
         let read = UserProperties::new(b"a1a2", bytes);
         let fixed = UserProperties::new(b"..", |rest| {
-            let pair = [("a", "2"), ("a", "1")].get(rest.len().checked_sub(1)?)?;
+            let (key, value) = *[("a", "2"), ("a", "1")].get(rest.len().checked_sub(1)?)?;
             *rest = &rest[1..];
-            Some(*pair)
+            Some((key, value.into()))
         });
         assert_eq!(read, fixed);
         assert_ne!(read, UserProperties::new(b"a2a1", bytes));

@@ -15,6 +15,8 @@ pub enum Reason {
     BadAuthenticationMethod,
     /// The identity may not do this.
     NotAuthorized,
+    /// What proved who the peer is was good until now only, and it has shown nothing newer.
+    ProofExpired,
     /// The client identifier is not acceptable, or belongs to another identity.
     ClientIdRefused,
     /// The topic is not one that this peer can publish to.
@@ -23,6 +25,19 @@ pub enum Reason {
     FilterInvalid,
     /// A configured limit is reached.
     QuotaExceeded,
+    /// The peer does this more often than it may.
+    RateExceeded,
+    /// There is no queue or exchange of this name.
+    NotFound,
+    /// Somebody else has the queue for itself.
+    Locked,
+    /// What was asked for does not fit what is there, such as a queue that was declared otherwise, is in use or not
+    /// empty.
+    PreconditionFailed,
+    /// The queue is full, and refuses what comes.
+    QueueFull,
+    /// The selector is not one that can be read.
+    SelectorInvalid,
     /// There is no room on the disk for what would have to be stored.
     StorageFull,
     /// The retained value is not what the peer made its request depend on.
@@ -51,10 +66,17 @@ impl fmt::Display for Reason {
             Self::BadCredentials => "bad user name or password",
             Self::BadAuthenticationMethod => "unknown method of authentication",
             Self::NotAuthorized => "not authorized",
+            Self::ProofExpired => "proof of identity expired",
             Self::ClientIdRefused => "client identifier refused",
             Self::TopicInvalid => "topic not usable here",
             Self::FilterInvalid => "filter not usable here",
             Self::QuotaExceeded => "quota exceeded",
+            Self::RateExceeded => "rate exceeded",
+            Self::NotFound => "no such queue or exchange",
+            Self::Locked => "locked by another connection",
+            Self::PreconditionFailed => "does not fit what is there",
+            Self::QueueFull => "queue full",
+            Self::SelectorInvalid => "selector not readable",
             Self::StorageFull => "no room to store it",
             Self::ConditionFailed => "condition not met",
             Self::TooLarge => "message too large",

@@ -226,13 +226,13 @@ impl Error {
     #[must_use]
     pub const fn reason(self) -> Reason {
         match self {
+            Self::Violation(Violation::ReceiveMaximum) => Reason::QuotaExceeded,
             Self::Malformed(_) | Self::Violation(_) => Reason::ProtocolViolation,
             Self::Refused(Refused::ProtocolLevel | Refused::UnknownProtocolLevel | Refused::KeepAlive) => {
                 Reason::ProtocolViolation
             }
             Self::Refused(Refused::ClientId) => Reason::ClientIdRefused,
-            Self::Refused(Refused::PacketTooLarge) => Reason::TooLarge,
-            Self::Refused(Refused::TooManyFilters) => Reason::QuotaExceeded,
+            Self::Refused(Refused::PacketTooLarge | Refused::TooManyFilters) => Reason::TooLarge,
             Self::Refused(
                 Refused::PayloadFormat
                 | Refused::Retain
@@ -276,7 +276,7 @@ impl Error {
 pub const fn connect_return_code(reason: Reason) -> ConnectReturnCode {
     match reason {
         Reason::BadCredentials => ConnectReturnCode::BadUserNameOrPassword,
-        Reason::NotAuthorized => ConnectReturnCode::NotAuthorized,
+        Reason::NotAuthorized | Reason::ProofExpired => ConnectReturnCode::NotAuthorized,
         Reason::ClientIdRefused => ConnectReturnCode::IdentifierRejected,
         Reason::Disconnected
         | Reason::ProtocolViolation
@@ -284,6 +284,12 @@ pub const fn connect_return_code(reason: Reason) -> ConnectReturnCode {
         | Reason::TopicInvalid
         | Reason::FilterInvalid
         | Reason::QuotaExceeded
+        | Reason::RateExceeded
+        | Reason::NotFound
+        | Reason::Locked
+        | Reason::PreconditionFailed
+        | Reason::QueueFull
+        | Reason::SelectorInvalid
         | Reason::StorageFull
         | Reason::ConditionFailed
         | Reason::TooLarge
@@ -324,9 +330,16 @@ pub const fn publish_reaction(reason: Reason) -> PublishReaction {
         | Reason::ProtocolViolation
         | Reason::BadCredentials
         | Reason::BadAuthenticationMethod
+        | Reason::ProofExpired
         | Reason::ClientIdRefused
         | Reason::FilterInvalid
         | Reason::QuotaExceeded
+        | Reason::RateExceeded
+        | Reason::NotFound
+        | Reason::Locked
+        | Reason::PreconditionFailed
+        | Reason::QueueFull
+        | Reason::SelectorInvalid
         | Reason::StorageFull
         | Reason::ConditionFailed
         | Reason::TooLarge

@@ -155,7 +155,9 @@ impl Server {
             }
             Command::Settle(settle) => self.settle(now, settle),
             Command::Authenticate(exchange) => self.authenticate(now, &exchange),
-            Command::Read(_) | Command::PublishIf(_) => unreachable!("MQTT has no such words"),
+            Command::Read(_) | Command::PublishIf(_) | Command::Queue(_) | Command::Prepared(_) => {
+                unreachable!("MQTT has no such words")
+            }
         }
     }
 

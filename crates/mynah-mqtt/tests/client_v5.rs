@@ -105,14 +105,14 @@ fn connect_says_all_that_the_options_say() {
     assert_eq!((said.topic_alias_maximum, said.request_problem_information), (Some(5), Some(false)));
     assert_eq!(said.request_response_information, Some(true));
     assert_eq!((said.authentication_method, said.authentication_data), (Some("m"), Some(&b"x"[..])));
-    assert!(said.user.iter().eq([("k", "v")]));
+    assert!(said.user.texts().eq([("k", "v")]));
     let will = connect.will.unwrap();
     let said = will.properties;
     assert_eq!((will.topic.as_bytes(), will.message), (&b"gone"[..], &b"bye"[..]));
     assert_eq!((said.will_delay_interval, said.message_expiry_interval), (Some(4), Some(3)));
     assert_eq!((said.content_type, said.response_topic), (Some("t"), Some("r")));
     assert_eq!((said.correlation_data, said.payload_format_indicator), (Some(&b"d"[..]), Some(true)));
-    assert!(said.user.iter().eq([("k", "v")]));
+    assert!(said.user.texts().eq([("k", "v")]));
     assert_eq!((connect.user_name, connect.password), (None, Some(&b"p"[..])));
 }
 
@@ -317,7 +317,7 @@ fn subscriptions_have_their_options_and_an_identifier() {
     assert_eq!(entry.retain_handling, RetainHandling::DoNotSend);
     let said = subscribe.properties.unwrap();
     assert_eq!(said.subscription_identifier.map(std::num::NonZero::get), Some(300));
-    assert!(said.user.iter().eq([("k", "v")]));
+    assert!(said.user.texts().eq([("k", "v")]));
 
     let mut suback = Vec::new();
     let properties = SubackProperties { reason_string: Some("no"), ..Default::default() };

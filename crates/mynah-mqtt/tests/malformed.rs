@@ -316,9 +316,9 @@ fn bodies_where_none_belongs() {
 fn more_filters_than_are_taken() {
     let config = Config::new(Settings { filters_per_packet_max: 2, ..Settings::default() }).unwrap();
     for (input, reason) in [
-        (&b"\x82\x0e\0\x01\0\x01a\0\0\x01b\0\0\x01c\0"[..], Some(Reason::QuotaExceeded)),
+        (&b"\x82\x0e\0\x01\0\x01a\0\0\x01b\0\0\x01c\0"[..], Some(Reason::TooLarge)),
         (b"\x82\x0a\0\x01\0\x01a\0\0\x01b\0", None),
-        (b"\xa2\x0b\0\x01\0\x01a\0\x01b\0\x01c", Some(Reason::QuotaExceeded)),
+        (b"\xa2\x0b\0\x01\0\x01a\0\x01b\0\x01c", Some(Reason::TooLarge)),
     ] {
         let mut server = Server::new(&config, Instant::ZERO);
         assert_eq!(server.hear(Instant::ZERO, CONNECT), CONNACK);

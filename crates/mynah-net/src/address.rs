@@ -14,6 +14,8 @@ pub enum Address {
     Inet(SocketAddr),
     /// The path of a Unix socket.
     Unix(PathBuf),
+    /// An IP address and a UDP port.
+    Datagrams(SocketAddr),
 }
 
 impl Address {
@@ -21,7 +23,7 @@ impl Address {
     #[must_use]
     pub fn is_local(&self) -> bool {
         match self {
-            Self::Inet(address) => address.ip().is_loopback(),
+            Self::Inet(address) | Self::Datagrams(address) => address.ip().is_loopback(),
             Self::Unix(_) => true,
         }
     }
@@ -30,7 +32,7 @@ impl Address {
     #[must_use]
     pub const fn inet(&self) -> Option<SocketAddr> {
         match self {
-            Self::Inet(address) => Some(*address),
+            Self::Inet(address) | Self::Datagrams(address) => Some(*address),
             Self::Unix(_) => None,
         }
     }
@@ -46,6 +48,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inet(address) => address.fmt(f),
+            Self::Datagrams(address) => write!(f, "udp:{address}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }

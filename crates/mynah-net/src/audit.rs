@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mynah_engine::{Actor, AuditEvent, AuditKind, Audited, Shared};
+use mynah_engine::{Actor, Admitted, AuditEvent, AuditKind, Audited, Shared};
 
 use crate::clock::Clock;
 use crate::mailbox::{Letter, Mailbox};
@@ -22,8 +22,12 @@ impl Auditor {
 
     /// Something has happened: tells it, unless there is too much of its kind.
     pub fn tell(&self, kind: AuditKind, event: impl FnOnce() -> AuditEvent) {
-        if let Some(left_out) = self.shared.admit_audit(self.clock.now(), kind) {
-            self.mailbox.post(Letter::Audit { event: Box::new(event()), left_out });
+        match self.shared.admit_audit(self.clock.now(), kind) {
+            Admitted::Told(left_out) => {
+                self.mailbox.post(Letter::Audit { event: Box::new(event()), left_out });
+            }
+            Admitted::LeftOut { first: true } => self.mailbox.post(Letter::LeftOut(kind)),
+            Admitted::LeftOut { first: false } => {}
         }
     }
 }
@@ -67,6 +71,7 @@ impl<'r> Line<'r> {
                 let what = if *done { "changed" } else { "a change has failed" };
                 Self { what, reason: Some(detail.as_str()).filter(|detail| !detail.is_empty()), ..bare }
             }
+            AuditEvent::LeftOut { .. } => Self { what: "there was too much to tell", ..bare },
         }
     }
 }

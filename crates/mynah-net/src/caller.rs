@@ -5,12 +5,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use mynah_engine::PeerCertificate;
+use mynah_model::TenantId;
 
 /// A peer that says who it is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Caller {
     /// The place of its listener in [`mynah_engine::Settings::listeners`].
     pub listener: u16,
+    /// The tenant that it names or is in, if that is another one than the listener's.
+    pub tenant: Option<TenantId>,
+    /// The client identifier that it asks for or has, if it is text. None leaves it to the broker, or belongs to a protocol that
+    /// has none.
+    pub client_id: Option<Box<str>>,
     /// Its address, as a proxy has told it if there is one. None for a Unix socket, and for a program in this process.
     pub address: Option<IpAddr>,
     /// Whether nothing between it and the broker leaves this machine.

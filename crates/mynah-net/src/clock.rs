@@ -5,7 +5,7 @@ use std::time::Duration;
 use mynah_model::Instant;
 
 /// What lies before the start on the clock: sessions that an earlier run has left ended then.
-const PAST: Duration = Duration::from_secs(30 * 365 * 24 * 3_600);
+pub const CLOCK_PAST: Duration = Duration::from_secs(30 * 365 * 24 * 3_600);
 
 /// Tells the time since the broker started, plus thirty years so that nothing lies before the origin.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +19,6 @@ impl Clock {
     }
 
     pub(crate) fn now(self) -> Instant {
-        Instant::ZERO + PAST + self.origin.elapsed()
+        Instant::ZERO + CLOCK_PAST + self.origin.elapsed()
     }
 }

@@ -25,6 +25,13 @@ impl Entrance {
         self.proxies.is_empty() && self.tls.is_none() && self.websocket.is_none()
     }
 
+    /// How many listeners behind the one of the socket have their peers from here, see
+    /// [`mynah_engine::websocket::SubProtocol::stack`].
+    pub(crate) fn stacks(&self) -> u16 {
+        let protocols = self.websocket.iter().flat_map(|settings| &settings.protocols);
+        protocols.map(|protocol| protocol.stack).max().unwrap_or(0)
+    }
+
     /// Whether a peer may come in here.
     pub(crate) fn lets_in(&self, peer: Peer) -> bool {
         match peer {

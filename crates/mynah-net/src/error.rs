@@ -40,7 +40,7 @@ impl fmt::Display for StartError {
 /// What the operator can do about it.
 fn advice(error: &io::Error, address: &Address) -> String {
     match (error.kind(), address) {
-        (io::ErrorKind::AddrInUse, Address::Inet(address)) => format!(
+        (io::ErrorKind::AddrInUse, Address::Inet(address) | Address::Datagrams(address)) => format!(
             " (another program listens there; stop it, or give the listener another address; `ss -ltnp 'sport = :{}'` shows which)",
             address.port()
         ),
@@ -50,7 +50,7 @@ fn advice(error: &io::Error, address: &Address) -> String {
         (io::ErrorKind::AlreadyExists, Address::Unix(_)) => {
             " (remove it, or give the listener another path)".into()
         }
-        (io::ErrorKind::PermissionDenied, Address::Inet(_)) => {
+        (io::ErrorKind::PermissionDenied, Address::Inet(_) | Address::Datagrams(_)) => {
             " (ports below 1024 need a privilege; use a higher one, or grant CAP_NET_BIND_SERVICE)".into()
         }
         (io::ErrorKind::AddrNotAvailable, _) => " (this machine does not have that address)".into(),

@@ -86,6 +86,11 @@ impl Layered {
             && self.websocket.as_ref().is_none_or(|websocket| websocket.is_open())
     }
 
+    /// Whose protocol is spoken, see [`mynah_engine::websocket::SubProtocol::stack`].
+    pub(crate) fn stack(&self) -> u16 {
+        self.websocket.as_ref().map_or(0, |websocket| websocket.stack())
+    }
+
     /// True once, when the connection's bytes can be written for the first time.
     pub(crate) fn has_just_opened(&mut self) -> bool {
         let is_open = self.is_open();
@@ -95,6 +100,11 @@ impl Layered {
     /// The certificate of the peer, once.
     pub(crate) fn take_certificate(&mut self) -> Option<Arc<PeerCertificate>> {
         self.certificate.take()
+    }
+
+    /// The name of the host that the peer has asked for by TLS (SNI), once.
+    pub(crate) fn take_host(&mut self) -> Option<Box<str>> {
+        self.tls.as_mut().filter(|tls| !tls.is_handshaking())?.take_host()
     }
 
     /// The peer, once after a proxy has named it.
@@ -107,13 +117,10 @@ impl Layered {
         self.tls.as_ref().map(|tls| tls.binding().clone())
     }
 
-    /// Whether answers of the layers wait to be sent: then no more is to be read.
+    /// Whether so many answers of the layers wait to be sent that no more is to be read; of an opening, any. One that waits
+    /// does not stop a peer that writes all it has before it reads.
     pub(crate) fn is_blocked(&self) -> bool {
-        if self.owed == 0 && self.frame_left == 0 {
-            !self.ready.is_empty()
-        } else {
-            self.answered > ANSWERS_BYTES_MAX
-        }
+        if self.is_open() { self.answered > ANSWERS_BYTES_MAX } else { !self.ready.is_empty() }
     }
 
     /// Reads from the socket, and through the layers.
@@ -181,7 +188,9 @@ impl Layered {
         let sealed = &mut buffers.scratch[range];
         let was_handshaking = tls.is_handshaking();
         buffers.plain.clear();
+        let said = self.ready.len();
         let opened = tls.open(sealed, &mut buffers.plain, &mut self.ready);
+        self.answered += self.ready.len() - said;
         if let Some(error) = &opened.error {
             tracing::debug!(peer = %self.peer, %error, "TLS failed");
         }

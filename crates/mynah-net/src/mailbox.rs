@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mynah_core::rules::Rules;
-use mynah_engine::{Attempt, AuditEvent, ConnectionId, Handover, Parcel};
+use mynah_engine::{Attempt, AuditEvent, AuditKind, ConnectionId, Handover, Parcel};
 use mynah_model::{Groups, Identity};
 
 use crate::address::Peer;
@@ -35,6 +35,8 @@ pub(crate) enum Letter {
     Verified { connection: ConnectionId, verdict: Verdict },
     /// Something has happened outside the workers that is to be told.
     Audit { event: Box<AuditEvent>, left_out: u64 },
+    /// Something of this kind has happened that is not told: there is too much.
+    LeftOut(AuditKind),
     /// Other rules hold.
     Rules(Arc<Rules>),
     /// How identities stand from now on.
@@ -119,6 +121,7 @@ fn bytes_of(letter: &Letter) -> usize {
     let Letter::Parcels(parcels) = letter else { return 0 };
     let cost = |parcel: &Parcel| match parcel {
         Parcel::Deliver { message, .. } | Parcel::Retained { message, .. } => message.cost_bytes(),
+        Parcel::Queue(word) => word.cost_bytes(),
         Parcel::CountPresence | Parcel::PresenceKnown | Parcel::Stored { .. } => 0,
     };
     parcels.iter().map(cost).sum()

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use mio::Poll;
+use mio::net::UdpSocket;
 use mynah_core::WorkerId;
 use mynah_core::rules::Rules;
 use mynah_engine::{Engine, Settings, Shared};
@@ -17,6 +18,7 @@ use crate::acceptor::Acceptor;
 use crate::address::Address;
 use crate::audit::Auditor;
 use crate::clock::Clock;
+use crate::datagrams;
 use crate::entrance::Entrance;
 use crate::error::StartError;
 use crate::link::Dialer;
@@ -61,6 +63,29 @@ pub struct LocalAddress {
     pub address: Address,
 }
 
+/// Sockets that are open and wait for their workers.
+struct Bound {
+    streams: Vec<(Listening, u16)>,
+    /// For each listener one for each worker.
+    datagrams: Vec<(Vec<UdpSocket>, u16)>,
+}
+
+impl Bound {
+    fn open(&mut self, listener: u16, address: &Address, mode: u32, workers: u16) -> io::Result<()> {
+        let Address::Datagrams(address) = address else {
+            self.streams.push((Listening::open(address, mode)?, listener));
+            return Ok(());
+        };
+        let first = datagrams::open(*address)?;
+        // The system may have chosen the port.
+        let address = first.local_addr()?;
+        let others = (1..workers).map(|_| datagrams::open(address));
+        let sockets = std::iter::once(Ok(first)).chain(others).collect::<io::Result<_>>()?;
+        self.datagrams.push((sockets, listener));
+        Ok(())
+    }
+}
+
 /// A running broker. Dropping it without [`Server::stop`] leaves its threads running.
 pub struct Server {
     shared: Arc<Shared>,
@@ -80,23 +105,22 @@ impl Server {
     /// An address cannot be used, or the system refuses a thread or an epoll.
     pub fn start(config: Config) -> Result<Self, StartError> {
         let Config { settings, sockets, verify, storage, grace } = config;
-        let mut bound = Vec::new();
+        let mut bound = Bound { streams: Vec::new(), datagrams: Vec::new() };
         let bare = Arc::new(Entrance::default());
         let mut entrances = vec![bare; settings.listeners.len()];
         for Socketed { listener, address, mode, entrance } in sockets {
-            if let Some(place) = entrances.get_mut(usize::from(listener)) {
-                *place = Arc::new(entrance);
+            let entrance = Arc::new(entrance);
+            for stack in 0..=entrance.stacks() {
+                if let Some(place) = entrances.get_mut(usize::from(listener) + usize::from(stack)) {
+                    *place = Arc::clone(&entrance);
+                }
             }
-            let socket = Listening::open(&address, mode).map_err(|error| StartError::Listen {
-                name: settings
-                    .listeners
-                    .get(usize::from(listener))
-                    .map(|l| l.name.clone())
-                    .unwrap_or_default(),
+            let name = settings.listeners.get(usize::from(listener)).map(|l| l.name.clone());
+            bound.open(listener, &address, mode, settings.workers).map_err(|error| StartError::Listen {
+                name: name.unwrap_or_default(),
                 address,
                 error,
             })?;
-            bound.push((socket, listener));
         }
         let shared = Shared::new(settings);
         Self::start_bound(shared, bound, entrances.into(), verify.as_ref(), storage, grace)
@@ -105,15 +129,21 @@ impl Server {
 
     fn start_bound(
         shared: Arc<Shared>,
-        bound: Vec<(Listening, u16)>,
+        bound: Bound,
         entrances: Arc<[Arc<Entrance>]>,
         verify: Option<&Arc<dyn Verify>>,
         storage: Option<Storage>,
         grace: Duration,
     ) -> io::Result<Self> {
         let mut addresses = Vec::new();
-        for (socket, listener) in &bound {
+        for (socket, listener) in &bound.streams {
             addresses.push(LocalAddress { listener: *listener, address: socket.local_address()? });
+        }
+        for (sockets, listener) in &bound.datagrams {
+            if let Some(socket) = sockets.first() {
+                let address = Address::Datagrams(socket.local_addr()?);
+                addresses.push(LocalAddress { listener: *listener, address });
+            }
         }
         let polls: Vec<Poll> = (0..shared.workers()).map(|_| Poll::new()).collect::<io::Result<_>>()?;
         let mailbox = |poll: &Poll| {
@@ -150,7 +180,7 @@ impl Server {
     fn start_workers(
         &mut self,
         polls: Vec<Poll>,
-        bound: Vec<(Listening, u16)>,
+        bound: Bound,
         entrances: &Arc<[Arc<Entrance>]>,
         clock: Clock,
         mut storage: Option<Storage>,
@@ -161,11 +191,12 @@ impl Server {
         if let Some(storage) = &mut storage {
             storage.restore(&mut engines);
         }
-        let mut bound = Some(bound);
+        let Bound { streams, mut datagrams } = bound;
+        let mut streams = Some(streams);
         for ((number, poll), engine) in polls.into_iter().enumerate().zip(engines) {
             let mut acceptor = Acceptor::default();
             // The first worker accepts for all.
-            for (socket, listener) in bound.take().unwrap_or_default() {
+            for (socket, listener) in streams.take().unwrap_or_default() {
                 let entrance = Arc::clone(&entrances[usize::from(listener)]);
                 acceptor.watch(poll.registry(), socket, listener, entrance)?;
             }
@@ -174,11 +205,22 @@ impl Server {
                 storage.as_ref().map(|s| s.recorder(Box::new(move || mailbox.post(Letter::Synced))));
             let (mailboxes, verifier) = (Arc::clone(&self.mailboxes), self.verifier.clone());
             let entrances = Arc::clone(entrances);
-            let parts =
-                Parts { engine, poll, mailboxes, acceptor, entrances, verifier, recorder, clock, grace };
-            let worker = Worker::new(parts);
+            let own = |(sockets, listener): &mut (Vec<UdpSocket>, u16)| Some((sockets.pop()?, *listener));
+            let datagrams = datagrams.iter_mut().filter_map(own).collect();
+            let parts = Parts {
+                engine,
+                poll,
+                mailboxes,
+                acceptor,
+                datagrams,
+                entrances,
+                verifier,
+                recorder,
+                clock,
+                grace,
+            };
             let builder = std::thread::Builder::new().name(format!("mynah-worker-{number}"));
-            self.workers.push(builder.spawn(move || worker.run())?);
+            self.workers.push(builder.spawn(move || Worker::new(parts)?.run())?);
         }
         Ok(())
     }

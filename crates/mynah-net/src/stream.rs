@@ -93,6 +93,9 @@ impl Listening {
                 socket.listen(BACKLOG)?;
                 Ok(Self::Unix(UnixListener::from_std(OwnedFd::from(socket).into()), path.clone()))
             }
+            Address::Datagrams(_) => {
+                Err(io::Error::new(io::ErrorKind::InvalidInput, "nobody listens for datagrams"))
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Transports: what carries a connection's bytes.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mio::{Interest, Registry, Token};
@@ -19,11 +20,13 @@ use crate::stream::Stream;
 /// Slices handed to the kernel in one call.
 pub(crate) const SLICES_MAX: usize = 16;
 
-/// A socket, bare or with layers above it, or a link to a program in this process.
+/// A socket, bare or with layers above it, a link to a program in this process, or a part of a socket for datagrams.
 pub(crate) enum Transport {
     Bare(Stream, Peer),
     Layered(Box<Layered>),
     Link(Arc<LinkState>),
+    /// An association at one of the worker's sockets for datagrams: the place of that, and the peer.
+    Datagrams(usize, SocketAddr),
 }
 
 /// What was read.
@@ -64,6 +67,7 @@ impl Transport {
             Self::Bare(_, peer) => *peer,
             Self::Layered(layered) => layered.peer,
             Self::Link(link) => link.peer(),
+            Self::Datagrams(_, peer) => Peer::Inet(*peer),
         }
     }
 
@@ -74,6 +78,8 @@ impl Transport {
             Self::Bare(stream, _) => stream.read(scratch)?,
             Self::Layered(layered) => return layered.read(buffers),
             Self::Link(link) => link.read(scratch)?,
+            // The worker reads for all of them.
+            Self::Datagrams(..) => return Err(io::ErrorKind::WouldBlock.into()),
         };
         // A short read has emptied a socket, and the next bytes raise an event.
         let more = count == scratch.len() || matches!(self, Self::Link(_));
@@ -96,6 +102,7 @@ impl Transport {
             }
             Self::Layered(layered) => layered.write(outbound, buffers),
             Self::Link(link) => link.write(outbound).map(|count| Output { count, more: false }),
+            Self::Datagrams(..) => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 
@@ -103,7 +110,7 @@ impl Transport {
     pub(crate) fn flush(&mut self, buffers: &mut Buffers) -> io::Result<()> {
         match self {
             Self::Layered(layered) => layered.flush(buffers).map(|_| ()),
-            Self::Bare(..) | Self::Link(_) => Ok(()),
+            Self::Bare(..) | Self::Link(_) | Self::Datagrams(..) => Ok(()),
         }
     }
 
@@ -116,7 +123,7 @@ impl Transport {
     pub(crate) fn layers(&mut self) -> Option<&mut Layered> {
         match self {
             Self::Layered(layered) => Some(layered),
-            Self::Bare(..) | Self::Link(_) => None,
+            Self::Bare(..) | Self::Link(_) | Self::Datagrams(..) => None,
         }
     }
 
@@ -129,7 +136,7 @@ impl Transport {
     /// What ties what the peer says to its TLS, if it came by that.
     pub(crate) fn channel_binding(&self) -> Option<ChannelBinding> {
         match self {
-            Self::Bare(..) => None,
+            Self::Bare(..) | Self::Datagrams(..) => None,
             Self::Layered(layered) => layered.channel_binding(),
             Self::Link(link) => link.secured().map(|secured| secured.channel.clone()),
         }
@@ -139,7 +146,7 @@ impl Transport {
         match self {
             Self::Bare(stream, _) => Some(stream),
             Self::Layered(layered) => Some(layered.stream()),
-            Self::Link(_) => None,
+            Self::Link(_) | Self::Datagrams(..) => None,
         }
     }
 
@@ -167,6 +174,7 @@ impl Transport {
                 None
             }
             Self::Bare(stream, _) => Some(stream),
+            Self::Datagrams(..) => None,
         }
     }
 }

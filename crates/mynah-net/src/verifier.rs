@@ -98,6 +98,8 @@ pub(crate) enum Verdict {
     Challenge(Box<[u8]>, Box<Dialogue>),
     Proved(Authenticated),
     Refused(Reason),
+    /// Too many wait: nobody has looked at it.
+    NotHeard,
 }
 
 /// Who verifies, for one worker.
@@ -140,8 +142,7 @@ impl Verifier {
     pub(crate) fn send(&self, verification: Verification) {
         let address = verification.caller.address;
         if let Some(Verification { connection, reply_to, .. }) = self.waiting.push(address, verification) {
-            let verdict = Verdict::Refused(Reason::ServerBusy);
-            reply_to.post(Letter::Verified { connection, verdict });
+            reply_to.post(Letter::Verified { connection, verdict: Verdict::NotHeard });
         }
     }
 
@@ -193,15 +194,12 @@ mod tests {
     use super::*;
     use mynah_model::{Identity, TenantId};
 
-    const CALLER: Caller =
-        Caller { listener: 0, address: None, is_local: true, certificate: None, channel: None };
-
     fn judge(
         verify: &dyn Verify,
         attempt: Attempt,
         dialogue: Option<Box<Dialogue>>,
     ) -> Result<Verdict, Reason> {
-        super::judge(verify, Instant::ZERO, &CALLER, attempt, dialogue)
+        super::judge(verify, Instant::ZERO, &Caller::default(), attempt, dialogue)
     }
 
     /// Asks for the next letter until the peer has said `abc`.

@@ -1,30 +1,34 @@
 //! A worker: one thread, one epoll, one engine. Everything of its connections happens in its turns.
 
+mod associations;
+mod proving;
+
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mio::net::UdpSocket;
 use mio::{Events, Poll, Token};
 use mynah_core::WorkerId;
 use mynah_engine::websocket::CloseCode;
-use mynah_engine::{Attempt, ConnectionId, Engine, Event};
+use mynah_engine::{ConnectionId, Engine, Event};
 use mynah_model::{Instant, Reason};
 
 use crate::acceptor::Acceptor;
 use crate::address::Peer;
 use crate::audit;
 use crate::buffers::Buffers;
-use crate::caller::Caller;
 use crate::clock::Clock;
+use crate::datagrams::Ports;
 use crate::entrance::Entrance;
 use crate::lingering::{LINGERING_MAX, Lingering};
-use crate::mailbox::{Letter, Mailbox, Verification};
+use crate::mailbox::{Letter, Mailbox};
 use crate::sockets::{Socket, Sockets};
 use crate::storage::Recorder;
 use crate::stream::Stream;
 use crate::transport::{Input, Output, Transport};
-use crate::verifier::{Verdict, Verifier};
+use crate::verifier::Verifier;
 
 /// Reads from one connection in one turn.
 const READS_PER_CONNECTION: usize = 4;
@@ -43,7 +47,9 @@ const EVENTS_PER_TURN: usize = 1_024;
 const HELD_BACK: Duration = Duration::from_millis(1);
 
 const WAKE: Token = Token(usize::MAX);
-/// Listeners have the tokens from here on.
+/// Sockets for datagrams have the tokens from here on.
+const FIRST_PORT: usize = usize::MAX - (1 << 15);
+/// Listeners have the tokens before them.
 const FIRST_LISTENER: usize = usize::MAX - (1 << 16);
 /// Sockets that linger have the tokens before them.
 const FIRST_LINGERING: usize = FIRST_LISTENER - LINGERING_MAX;
@@ -54,6 +60,8 @@ pub(crate) struct Parts {
     pub(crate) poll: Poll,
     pub(crate) mailboxes: Arc<[Arc<Mailbox>]>,
     pub(crate) acceptor: Acceptor,
+    /// This worker's sockets for datagrams, with the numbers of their listeners.
+    pub(crate) datagrams: Vec<(UdpSocket, u16)>,
     /// By the number of their listener.
     pub(crate) entrances: Arc<[Arc<Entrance>]>,
     pub(crate) verifier: Option<Verifier>,
@@ -68,6 +76,7 @@ pub(crate) struct Worker {
     poll: Poll,
     mailboxes: Arc<[Arc<Mailbox>]>,
     acceptor: Acceptor,
+    ports: Ports,
     entrances: Arc<[Arc<Entrance>]>,
     verifier: Option<Verifier>,
     recorder: Option<Recorder>,
@@ -96,13 +105,19 @@ pub(crate) const fn listener_token(place: usize) -> Token {
 }
 
 impl Worker {
-    pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { engine, poll, mailboxes, acceptor, entrances, verifier, recorder, clock, grace } = parts;
-        Self {
+    pub(crate) fn new(parts: Parts) -> io::Result<Self> {
+        let Parts { engine, poll, mailboxes, acceptor, datagrams, entrances, .. } = parts;
+        let Parts { verifier, recorder, clock, grace, .. } = parts;
+        let mut ports = Ports::default();
+        for (socket, listener) in datagrams {
+            ports.watch(poll.registry(), socket, listener, |place| Token(FIRST_PORT + place))?;
+        }
+        Ok(Self {
             engine,
             poll,
             mailboxes,
             acceptor,
+            ports,
             entrances,
             verifier,
             recorder,
@@ -115,7 +130,7 @@ impl Worker {
             letters: Vec::new(),
             answers_waited: 0,
             stop_at: None,
-        }
+        })
     }
 
     /// Takes turns until the worker is told to stop and everybody has gone or the grace is over. Returns whether
@@ -132,6 +147,7 @@ impl Worker {
             if let Some(stop_at) = self.stop_at {
                 let all_gone = self.engine.connections() == 0;
                 if now >= stop_at || (all_gone && self.lingering.is_empty()) {
+                    self.store()?;
                     return Ok(all_gone);
                 }
             }
@@ -139,7 +155,18 @@ impl Worker {
         }
     }
 
-    fn sleep(&mut self, events: &mut Events, more: bool) -> io::Result<()> {
+    fn sleep(&mut self, events: &mut Events, mut more: bool) -> io::Result<()> {
+        if let Some(recorder) = &mut self.recorder {
+            if !more && recorder.is_eager(&self.engine) {
+                // What has come meanwhile is stored with it.
+                match self.poll.poll(events, Some(Duration::ZERO)) {
+                    Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                    Ok(()) if !events.is_empty() => return Ok(()),
+                    _ => recorder.store(&mut self.engine)?,
+                }
+            }
+            more |= recorder.has_news();
+        }
         let mailbox = Arc::clone(self.mailbox());
         let timeout = if self.is_held_back() {
             Some(HELD_BACK)
@@ -169,10 +196,11 @@ impl Worker {
     }
 
     /// How long the worker may sleep.
-    fn patience(&self) -> Option<Duration> {
+    fn patience(&mut self) -> Option<Duration> {
         let now = self.clock.now();
         let own = [self.stop_at, self.acceptor.retry_at(), self.lingering.deadline()];
-        let earliest = own.into_iter().chain([self.engine.deadline()]).flatten().min()?;
+        let storing = self.recorder.as_mut().and_then(|recorder| recorder.deadline(&self.engine));
+        let earliest = own.into_iter().chain([storing, self.engine.deadline()]).flatten().min()?;
         // The kernel counts in milliseconds and rounds down; waking too early would spin.
         Some(earliest.saturating_since(now) + Duration::from_millis(1))
     }
@@ -185,6 +213,10 @@ impl Worker {
         for event in events {
             let Token(token) = event.token();
             if token == WAKE.0 {
+                continue;
+            }
+            if token >= FIRST_PORT {
+                self.ports.note_ready(token - FIRST_PORT, event.is_readable(), event.is_writable());
                 continue;
             }
             if token >= FIRST_LISTENER {
@@ -236,20 +268,22 @@ impl Worker {
         self.accept(now);
         if !self.is_held_back() {
             self.read_ready(now);
+            self.read_datagrams(now);
         }
         if self.engine.deadline().is_some_and(|deadline| deadline <= now) {
             self.engine.handle_time(now);
         }
         self.lingering.expire(now);
         let mut more = self.engine.pump(now);
-        // Nothing of this turn leaves before it is on its way to be stored.
         if let Some(recorder) = &mut self.recorder {
-            recorder.record(&mut self.engine)?;
+            recorder.record(&mut self.engine, now, !more && self.ready.is_empty())?;
         }
         self.flush(now);
-        self.carry_out(now);
-        self.send_parcels();
+        self.carry_out(now)?;
+        self.send_datagrams();
+        self.send_parcels()?;
         more |= self.engine.is_dirty() || !self.ready.is_empty() || self.acceptor.is_ready();
+        more |= self.ports.is_ready();
         Ok(more)
     }
 
@@ -336,6 +370,7 @@ impl Worker {
                 self.note_readable(id);
             }
             Letter::Audit { event, left_out } => self.engine.handle_audit(now, *event, left_out),
+            Letter::LeftOut(kind) => self.engine.watch_left_out(now, kind),
             Letter::Rules(rules) => self.engine.handle_rules(rules),
             Letter::Verified { connection, verdict } => self.verified(now, connection, verdict),
             Letter::Identities(standings) => self.engine.handle_identities(now, &standings),
@@ -374,10 +409,16 @@ impl Worker {
                         if let Some(address) = layers.take_named().and_then(Peer::address) {
                             self.engine.handle_address(id, address);
                         }
+                        if let Some(host) = layers.take_host() {
+                            self.engine.handle_host(id, host);
+                        }
                         if let Some(certificate) = layers.take_certificate() {
                             self.engine.handle_certificate(id, certificate);
                         }
                         if layers.has_just_opened() {
+                            if layers.stack() != 0 {
+                                self.engine.handle_stack(now, id, layers.stack());
+                            }
                             self.engine.handle_writable(id);
                         }
                     }
@@ -435,6 +476,9 @@ impl Worker {
 
     fn flush_connection(&mut self, now: Instant, id: ConnectionId) {
         let (Some(socket), Some(outbound)) = (self.sockets.get(id), self.engine.outbound(id)) else { return };
+        if let Transport::Datagrams(place, peer) = socket.transport {
+            return self.take_datagrams(id, place, peer);
+        }
         let written = if outbound.is_empty() {
             Ok(Output { count: 0, more: false })
         } else {
@@ -459,7 +503,7 @@ impl Worker {
         }
     }
 
-    fn carry_out(&mut self, now: Instant) {
+    fn carry_out(&mut self, now: Instant) -> io::Result<()> {
         while let Some(event) = self.engine.poll_event() {
             match event {
                 Event::Closed { connection, reason } => {
@@ -473,6 +517,7 @@ impl Worker {
                     self.verify(now, connection, listener, attempt);
                 }
                 Event::Handover { connection, to, handover } => {
+                    self.store()?;
                     if let Some(mut socket) = self.sockets.remove(connection) {
                         socket.unwatch(self.poll.registry());
                         let transport = socket.transport;
@@ -481,55 +526,35 @@ impl Worker {
                 }
             }
         }
+        Ok(())
     }
 
-    fn verify(&mut self, now: Instant, connection: ConnectionId, listener: u16, attempt: Attempt) {
-        let (Some(socket), Some(verifier)) = (self.sockets.get(connection), &self.verifier) else { return };
-        let dialogue = socket.dialogue.take();
-        let peer = socket.transport.peer();
-        let is_behind_proxy =
-            self.entrances.get(usize::from(listener)).is_some_and(|e| !e.proxies.is_empty());
-        let caller = Caller {
-            listener,
-            address: peer.ip(),
-            is_local: !is_behind_proxy && peer.is_local(),
-            certificate: self.engine.certificate(connection).map(Arc::clone),
-            channel: socket.transport.channel_binding(),
-        };
-        let reply_to = Arc::clone(self.mailbox());
-        let verification = Verification { connection, caller, attempt, dialogue, reply_to };
-        match verifier.recall(now, &verification) {
-            Some(verdict) => self.verified(now, connection, verdict),
-            None => verifier.send(verification),
+    /// What has changed is on its way to be stored, whoever hears of it from here on.
+    fn store(&mut self) -> io::Result<()> {
+        self.recorder.as_mut().map_or(Ok(()), |recorder| recorder.store(&mut self.engine))
+    }
+
+    fn send_parcels(&mut self) -> io::Result<()> {
+        if !self.engine.has_parcels() {
+            return Ok(());
         }
-    }
-
-    fn verified(&mut self, now: Instant, id: ConnectionId, verdict: Verdict) {
-        match verdict {
-            Verdict::Challenge(challenge, dialogue) => {
-                // Without its socket the connection has ended, and the exchange with it.
-                let Some(socket) = self.sockets.get(id) else { return };
-                socket.dialogue = Some(dialogue);
-                self.engine.handle_challenge(now, id, &challenge);
-            }
-            Verdict::Proved(authenticated) => self.engine.handle_authenticated(now, id, Ok(authenticated)),
-            Verdict::Refused(reason) => self.engine.handle_authenticated(now, id, Err(reason)),
-        }
-        self.note_readable(id);
-    }
-
-    fn send_parcels(&mut self) {
+        // What another worker makes of them is stored after what this one made of them.
+        self.store()?;
         for (place, mailbox) in self.mailboxes.iter().enumerate() {
             let parcels = self.engine.take_parcels(WorkerId(place as u16));
             if !parcels.is_empty() {
                 mailbox.post(Letter::Parcels(parcels));
             }
         }
+        Ok(())
     }
 
     /// Closes a connection's socket; `lingers` if its peer may be sending at this moment.
     fn drop_connection(&mut self, now: Instant, id: ConnectionId, lingers: bool) {
         let Some(mut socket) = self.sockets.remove(id) else { return };
+        if let Transport::Datagrams(place, peer) = socket.transport {
+            return self.ports.forget(place, peer);
+        }
         socket.unwatch(self.poll.registry());
         let code = if self.stop_at.is_some() { CloseCode::GOING_AWAY } else { CloseCode::NORMAL };
         if let Some(stream) = socket.transport.close(code, &mut self.buffers).filter(|_| lingers) {

@@ -32,6 +32,7 @@ fn workers(count: u16, entrance: Entrance) -> Vec<Worker> {
         limits: Limits::default(),
         listeners: vec![listener],
         verifies_credentials: false,
+        tenants: Default::default(),
         rules: Arc::default(),
         seed: 11,
         sys_interval: None,
@@ -53,12 +54,14 @@ fn workers(count: u16, entrance: Entrance) -> Vec<Worker> {
             poll,
             mailboxes,
             acceptor,
+            datagrams: Vec::new(),
             entrances,
             verifier: None,
             recorder: None,
             clock,
             grace,
         })
+        .unwrap()
     };
     polls.into_iter().enumerate().map(worker).collect()
 }

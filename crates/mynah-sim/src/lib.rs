@@ -38,7 +38,7 @@ use std::fmt;
 use std::ops::AddAssign;
 
 pub use fault::Fault;
-pub use outage::{Lapse, Outages, Outcome, run_outages};
+pub use outage::{Keeping, Lapse, Outages, Outcome, run_outages};
 
 use crate::model::Violation;
 use crate::trace::Trace;

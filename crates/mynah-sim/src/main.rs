@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use mynah_sim::{Fault, Lapse, Options, Outages, Summary, run, run_outages};
+use mynah_sim::{Fault, Keeping, Lapse, Options, Outages, Summary, run, run_outages};
 
 #[derive(Parser)]
 #[command(name = "mynah-sim", about = "Runs the whole broker in one thread, in orders that seeds shuffle")]
@@ -28,17 +28,25 @@ struct Arguments {
     /// Cuts the broker off again and again instead, with a store
     #[arg(long)]
     outages: bool,
+    /// What is acknowledged is synced only later, and an outage may take it back until then
+    #[arg(long, requires = "outages")]
+    interval: bool,
     /// What the broker is made to neglect, with a store
     #[arg(long, requires = "outages")]
     lapse: Option<Lapse>,
 }
 
 fn main() -> ExitCode {
-    let Arguments { seeds, seed, from, steps, fault, outages, lapse } = Arguments::parse();
+    let Arguments { seeds, seed, from, steps, fault, outages, interval, lapse } = Arguments::parse();
     let (first, count) = seed.map_or((from, seeds), |seed| (seed, 1));
     let start = Instant::now();
     if outages {
-        return cut_off(first..first.saturating_add(count), lapse, start);
+        let keeping = if interval { Keeping::Interval } else { Keeping::Sync };
+        return cut_off(
+            first..first.saturating_add(count),
+            Outages { keeping, lapse, ..Outages::default() },
+            start,
+        );
     }
     let mut total = Summary::default();
     for seed in (first..).take(usize::try_from(count).unwrap_or(usize::MAX)) {
@@ -54,10 +62,10 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn cut_off(seeds: Range<u64>, lapse: Option<Lapse>, start: Instant) -> ExitCode {
+fn cut_off(seeds: Range<u64>, what: Outages, start: Instant) -> ExitCode {
     let (mut outages, mut acknowledged, mut arrivals) = (0, 0, 0);
     for seed in seeds {
-        let problems = match run_outages(seed, Outages { lapse, ..Outages::default() }) {
+        let problems = match run_outages(seed, what) {
             Ok(outcome) => {
                 outages += outcome.outages;
                 acknowledged += outcome.totals.acknowledged;

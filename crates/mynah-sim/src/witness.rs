@@ -211,9 +211,13 @@ fn seen_in(command: &Command<'_>) -> Option<Seen> {
         Command::Subscribe(subscribe) => Seen::Subscribe { receipt: subscribe.receipt },
         Command::Unsubscribe(unsubscribe) => Seen::Unsubscribe { receipt: unsubscribe.receipt },
         Command::Settle(settle) => Seen::Settle(*settle),
-        // When a session is open is what counts, and a client of MQTT reads no single value and sets no conditions.
-        Command::Open(_) | Command::Authenticate(_) | Command::Read(_) | Command::PublishIf(_) => {
-            return None;
-        }
+        // When a session is open is what counts, and a client of MQTT reads no single value, sets no conditions and has
+        // no words for queues.
+        Command::Open(_)
+        | Command::Authenticate(_)
+        | Command::Read(_)
+        | Command::PublishIf(_)
+        | Command::Queue(_)
+        | Command::Prepared(_) => return None,
     })
 }

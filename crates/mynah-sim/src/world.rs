@@ -376,6 +376,7 @@ fn settings(shape: &Shape, protocol: Arc<dyn Protocol>, seed: u64) -> Settings {
         },
         listeners: vec![listener],
         verifies_credentials: shape.verifies,
+        tenants: Default::default(),
         rules: Arc::default(),
         seed,
         sys_interval: None,

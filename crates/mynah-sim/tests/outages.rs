@@ -1,13 +1,14 @@
 //! A broker that is cut off again and again keeps every promise, and each planted lapse is found.
 
 use mynah_crash::ledger::Kind;
-use mynah_sim::{Lapse, Outages, run_outages};
+use mynah_sim::{Keeping, Lapse, Outages, run_outages};
 
-#[test]
-fn fifty_seeds_keep_every_promise() {
+/// Runs fifty seeds, at least so much of which has to be promised.
+fn keep(keeping: Keeping, acknowledged_min: u64) {
     let (mut outages, mut acknowledged, mut arrivals) = (0, 0, 0);
     for seed in 0..50 {
-        let outcome = run_outages(seed, Outages::default()).unwrap();
+        let outcome = run_outages(seed, Outages { keeping, ..Outages::default() });
+        let outcome = outcome.unwrap_or_else(|problem| panic!("seed {seed}: {problem}"));
         let lines: Vec<String> = outcome.violations.iter().take(5).map(ToString::to_string).collect();
         assert!(lines.is_empty(), "seed {seed}:\n{}", lines.join("\n"));
         outages += outcome.outages;
@@ -15,12 +16,26 @@ fn fifty_seeds_keep_every_promise() {
         arrivals += outcome.totals.arrivals;
     }
     println!("{outages} outages, {acknowledged} acknowledged, {arrivals} arrivals");
-    assert!(outages > 500 && acknowledged > 2_000 && arrivals > 5_000, "that says little");
+    assert!(outages > 500 && acknowledged > acknowledged_min && arrivals > 5_000, "that says little");
+}
+
+#[test]
+fn fifty_seeds_keep_every_promise() {
+    keep(Keeping::Sync, 2_000);
+}
+
+#[test]
+fn fifty_seeds_lose_nothing_that_was_synced() {
+    keep(Keeping::Interval, 700);
 }
 
 /// The first seed that shows a lapse in one of these ways.
 fn find(lapse: Lapse, kinds: &[Kind]) {
-    let outages = Outages { lapse: Some(lapse), ..Outages::default() };
+    find_with(Keeping::Sync, lapse, kinds);
+}
+
+fn find_with(keeping: Keeping, lapse: Lapse, kinds: &[Kind]) {
+    let outages = Outages { keeping, lapse: Some(lapse), ..Outages::default() };
     let shows = |seed: &u64| match run_outages(*seed, outages) {
         Ok(outcome) => outcome.violations.iter().any(|violation| kinds.contains(&violation.kind)),
         // What cannot be read back has been noticed, too.
@@ -58,6 +73,21 @@ fn a_torn_group_is_found() {
 #[test]
 fn a_forgotten_receipt_is_found() {
     find(Lapse::ForgetsTaken, &[Kind::Duplicate]);
+}
+
+#[test]
+fn a_forgotten_will_is_found() {
+    find(Lapse::ForgetsWills, &[Kind::Missing]);
+}
+
+#[test]
+fn a_forgotten_replay_is_found() {
+    find(Lapse::ForgetsReplays, &[Kind::Missing]);
+}
+
+#[test]
+fn what_is_never_synced_is_found_missing_where_promises_do_not_wait() {
+    find_with(Keeping::Interval, Lapse::AcknowledgesUnsynced, &[Kind::Missing]);
 }
 
 #[test]

@@ -3,10 +3,13 @@
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use mynah_model::{
     Condition, DeliveryId, Expiry, Filter, Header, MessageView, Reason, SubscriptionOptions, Topic, Will,
 };
+
+use crate::{Destination, QueueCommand};
 
 /// What a connection asks of the core. The enum is closed: a protocol that needs more is a reason to extend the core,
 /// never a door of its own.
@@ -19,7 +22,7 @@ pub enum Command<'b> {
     /// begin another while a session is open. Answered by [`crate::Outcome::Challenge`] or, at the end, by
     /// [`crate::Outcome::Opened`] before a session is open and by [`crate::Outcome::Authenticated`] after.
     Authenticate(Box<Exchange>),
-    /// Publish a message. A message of a confirmed class is answered by [`crate::Outcome::Published`].
+    /// Publish a message. A message of a confirmed class, and one that says so, is answered by [`crate::Outcome::Published`].
     Publish(Publish<'b>),
     /// Publish a message if its topic's retained value is as the peer expects. Answered by [`crate::Outcome::Published`]
     /// whatever the class.
@@ -38,6 +41,17 @@ pub enum Command<'b> {
     Settle(Settle),
     /// Read the last value of a topic. Answered by [`crate::Outcome::Value`].
     Read(Topic<'b>),
+    /// Something about named queues.
+    Queue(QueueCommand<'b>),
+    /// A command that cannot be borrowed from what the peer sent.
+    Prepared(Box<dyn Prepared>),
+}
+
+/// A command with bytes of its own: what it names is spelled otherwise on the wire, or was said before. Never one that is
+/// prepared itself. For what a peer asks seldom; a publication has its own way.
+pub trait Prepared: core::fmt::Debug {
+    /// The command. Asked for once.
+    fn command(&mut self) -> Command<'_>;
 }
 
 /// A request to be let in.
@@ -45,6 +59,10 @@ pub enum Command<'b> {
 pub struct Open {
     /// What the peer says of who it is; absent if it says nothing.
     pub credentials: Option<Credentials>,
+    /// The tenant that the peer names in its protocol's word for one, such as a virtual host, a domain or the Host of a
+    /// request. It counts if it is the name of a tenant, see `docs/mapping.md`; the peer then has to prove that it
+    /// belongs there.
+    pub tenant: Option<Box<str>>,
     /// The first message of an exchange that proves it; absent where a password has to do.
     pub exchange: Option<Exchange>,
     /// The session that is to outlive the connection; absent for a peer that has none, which then gets a nameless
@@ -60,7 +78,7 @@ impl Open {
     /// A request without credentials, session and will.
     #[must_use]
     pub const fn new(receive_max: u16) -> Self {
-        Self { credentials: None, exchange: None, session: None, receive_max, will: None }
+        Self { credentials: None, tenant: None, exchange: None, session: None, receive_max, will: None }
     }
 }
 
@@ -115,6 +133,21 @@ pub struct Publish<'b> {
     /// Identifies a publication of a confirmed class in its outcome; for exactly-once it is also what duplicates are
     /// recognised by.
     pub receipt: u16,
+    /// Where it goes.
+    pub to: Destination<'b>,
+    /// Whether the publisher hears of it whatever the class.
+    pub confirm: bool,
+    /// How long the broker keeps the message before anybody gets it; its deadline counts from then on. The publisher is
+    /// told when it is kept.
+    pub delay: Option<Duration>,
+}
+
+impl<'b> Publish<'b> {
+    /// A message for those who want its topic, confirmed as its class says.
+    #[must_use]
+    pub const fn new(header: Header, native: Cow<'b, [u8]>, receipt: u16) -> Self {
+        Self { header, native, receipt, to: Destination::Topic, confirm: false, delay: None }
+    }
 }
 
 impl Publish<'_> {

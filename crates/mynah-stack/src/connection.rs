@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 
 use mynah_model::{Class, DeliveryId, Expiry, Instant, Layout, Message, Properties, Reason, ValueTag};
 
-use crate::{Close, Command, Delivery, LayoutCodec, Outbound};
+use crate::{Close, Command, Delivery, LayoutCodec, Outbound, QueueOutcome};
 
 /// A protocol that the broker can serve: makes connections, and knows how its messages are encoded.
 pub trait Protocol: Send + Sync {
@@ -43,12 +43,23 @@ pub trait Connection: Send {
     /// When the connection wants [`Connection::handle_timeout`] if nothing happens before.
     fn deadline(&self) -> Option<Instant>;
 
+    /// Whether a delivery can change [`Connection::deadline`]: then it is asked for again when deliveries have been written.
+    fn is_woken_for_deliveries(&self) -> bool {
+        false
+    }
+
     /// The layout in which this connection wants deliveries. Asked after the session has opened; does not change then.
     fn layout(&self) -> Layout;
 
     /// How many bytes of an incomplete unit this connection needs to see at once; the rest of the input may wait
     /// unread. Bounds what the caller keeps for it.
     fn input_bytes_max(&self) -> usize;
+
+    /// Whether more bytes are of use at the moment. They are not while the connection waits for an outcome before it reads on;
+    /// what is already there is kept for it.
+    fn wants_input(&self) -> bool {
+        true
+    }
 }
 
 /// What a step came to.
@@ -72,7 +83,7 @@ pub enum Outcome<'a> {
     /// Answers the last [`Command::Authenticate`] of an open session, with the last word of the method, if it has one.
     /// After a refusal the connection ends.
     Authenticated(Result<Option<&'a [u8]>, Reason>),
-    /// Answers [`Command::Publish`] of a confirmed class and every [`Command::PublishIf`], once its promise is kept: a message that matched anything
+    /// Answers [`Command::Publish`] of a confirmed class, or one that says so, and every [`Command::PublishIf`], once its promise is kept: a message that matched anything
     /// durable has been stored.
     Published {
         /// The receipt of the command.
@@ -112,6 +123,8 @@ pub enum Outcome<'a> {
     },
     /// Answers [`Command::Read`]: the retained value of the topic, if there is one.
     Value(Result<Option<&'a Value<'a>>, Reason>),
+    /// What became of a [`Command::Queue`].
+    Queue(QueueOutcome<'a>),
     /// The core has ended the session's use by this connection, such as after a take-over. The connection says what
     /// its protocol has to say and closes.
     Ended(Reason),

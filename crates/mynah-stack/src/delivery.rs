@@ -1,8 +1,8 @@
 //! Deliveries: messages on their way to a peer.
 
-use mynah_model::{Class, DeliveryId, SubscriptionId};
+use mynah_model::{Class, Death, DeliveryId, MessageView, SubscriptionId};
 
-use crate::Frame;
+use crate::{ConsumerId, Frame};
 
 /// One message, or one step of its exchange, for one peer.
 #[derive(Clone, Copy, Debug)]
@@ -22,9 +22,36 @@ pub enum Delivery<'a> {
         /// Names the peer's subscriptions that the message came by, those that have a name.
         subscription_ids: &'a [SubscriptionId],
     },
+    /// A message of a queue, for one of the peer's consumers. Only a connection gets it that consumes.
+    Leased(&'a Lease<'a>),
     /// The peer has said that it received this exactly-once delivery; the session resumes by releasing it again.
     Release {
         /// Which delivery.
         id: DeliveryId,
     },
+}
+
+/// A message that a queue has handed out to a consumer.
+#[derive(Clone, Copy, Debug)]
+pub struct Lease<'a> {
+    /// The encoding in the connection's layout, shared by all who get the message in this layout.
+    pub frame: &'a Frame,
+    /// The message, for what the frame does not say.
+    pub message: MessageView<'a>,
+    /// The exchange and the key that it came by, where these are not what its publisher named: of a dead letter.
+    pub routed: Option<(&'a [u8], &'a [u8])>,
+    /// Whose delivery it is.
+    pub consumer: ConsumerId,
+    /// The number of the lease; counted for consumers too whose deliveries are settled by being made.
+    pub lease: u64,
+    /// How often it was acquired before: it is redelivered if that is not zero.
+    pub acquired: u32,
+    /// How often it has failed before.
+    pub failed: u32,
+    /// Its place in the queue, of a stream: its offset.
+    pub offset: u64,
+    /// Messages that are ready behind it.
+    pub ready: u64,
+    /// How it became a dead letter, the last time first.
+    pub deaths: &'a [Death],
 }

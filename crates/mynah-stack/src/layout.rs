@@ -87,6 +87,13 @@ impl Frame {
         self.body = Some((message.clone(), message.header().payload_range()));
     }
 
+    /// The message whose payload follows the head, and where in its native bytes that is: for a stack that keeps a large
+    /// payload to hand it out in parts.
+    #[must_use]
+    pub fn body(&self) -> Option<(&Message, Range<usize>)> {
+        self.body.as_ref().map(|(message, range)| (message, range.clone()))
+    }
+
     /// Bytes of the whole encoding.
     #[must_use]
     pub fn len(&self) -> usize {

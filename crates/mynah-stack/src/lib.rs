@@ -25,13 +25,19 @@ mod connection;
 mod delivery;
 mod layout;
 mod outbound;
+mod queue;
 pub mod testing;
 
 pub use command::{
-    Close, Command, Credentials, Exchange, Open, Publish, PublishIf, SessionRequest, Settle, Settlement,
-    Subscribe, SubscribeRequest, Unsubscribe, UnsubscribeRequest,
+    Close, Command, Credentials, Exchange, Open, Prepared, Publish, PublishIf, SessionRequest, Settle,
+    Settlement, Subscribe, SubscribeRequest, Unsubscribe, UnsubscribeRequest,
 };
 pub use connection::{Connection, Opened, Outcome, Protocol, Step, SubscribeResult, Value};
-pub use delivery::Delivery;
+pub use delivery::{Delivery, Lease};
 pub use layout::{Frame, FrameKind, LayoutCodec};
+pub use mynah_model::{Credit, CreditChange, Death, DeathReason, LeaseSettlement};
 pub use outbound::Outbound;
+pub use queue::{
+    Bind, Consume, ConsumeOptions, ConsumerId, Declaration, Declare, Declared, Delete, Destination, Entity,
+    Flow, Purge, QueueCommand, QueueOutcome, Refusal, SettleLeases, Transaction,
+};

@@ -208,15 +208,17 @@ impl Keeper {
         let folder = quarantine_folder(&self.folder);
         let quarantine = Quarantine { disk: &*self.disk, folder: &folder };
         if let Ok(mut live) = load(&*self.states, self.salt, &self.segments)
-            && replay(&mut live, &self.segments, synced, &mut self.report, Some(&quarantine)).is_ok()
+            && replay(&mut live, &self.segments, synced, &mut self.report, &quarantine, &mut |_, _| ())
+                .is_ok()
         {
             self.live = Some(live);
             return Ok(());
         }
         let why = error.to_string();
         let segments = &self.segments;
+        let (states, report) = (&*self.states, &mut self.report);
         let live =
-            rebuild(&*self.states, self.salt, segments, synced, why, &mut self.report, &quarantine, true)?;
+            rebuild(states, self.salt, segments, synced, why, report, &quarantine, true, &mut |_, _| ())?;
         self.live = Some(live);
         Ok(())
     }

@@ -9,12 +9,15 @@ use crate::journal::handed::Piece;
 use crate::live::Live;
 use crate::position::Position;
 use crate::record::frame::{self, MORE_FOLLOWS};
-use crate::report::{Finding, Report};
+use crate::report::{ABOUT_MAX, Finding, Report, said};
 use crate::segment::{FrameReader, HEADER_BYTES, Segments, Step};
 use crate::state::StateError;
 
 /// Bytes of recent changes above which the state is written.
 pub(crate) const RECENT_MAX: usize = 32 << 20;
+
+/// After so many bytes the progress is told once more.
+const PROGRESS_BYTES: u64 = if cfg!(test) { 4096 } else { 8 << 20 };
 
 /// Bytes of damage that are copied for a look at them.
 const COPY_MAX: u64 = 1 << 20;
@@ -25,15 +28,19 @@ pub(crate) struct Quarantine<'q> {
     pub(crate) folder: &'q Path,
 }
 
+/// Hears how many of how many bytes were read.
+pub(crate) type Heard<'h> = &'h mut dyn FnMut(u64, u64);
+
 /// Applies what stands from where `live` has come to, up to `to`.
 pub(crate) fn replay(
     live: &mut Live,
     segments: &Segments,
     to: Position,
     report: &mut Report,
-    quarantine: Option<&Quarantine<'_>>,
+    quarantine: &Quarantine<'_>,
+    heard: Heard<'_>,
 ) -> Result<(), StoreError> {
-    apply(live, segments, to, report, quarantine, true)
+    apply(live, segments, to, report, quarantine, Some(heard))
 }
 
 /// Like [`replay`], for what this process wrote a moment ago: messages are summed when somebody reads them.
@@ -44,7 +51,7 @@ pub(crate) fn follow(
     report: &mut Report,
     quarantine: &Quarantine<'_>,
 ) -> Result<(), StoreError> {
-    apply(live, segments, to, report, Some(quarantine), false)
+    apply(live, segments, to, report, quarantine, None)
 }
 
 /// Applies the records of a piece that is still in memory; `live` has to be where it starts. It is whole and synced, so
@@ -67,32 +74,52 @@ pub(crate) fn take_in(live: &mut Live, piece: &Piece) -> Result<(), StateError> 
     Ok(())
 }
 
+/// Who hears of the progress wants messages to be summed: at a start nobody else has looked at them.
 fn apply(
     live: &mut Live,
     segments: &Segments,
     to: Position,
     report: &mut Report,
-    quarantine: Option<&Quarantine<'_>>,
-    sums_messages: bool,
+    quarantine: &Quarantine<'_>,
+    mut heard: Option<Heard<'_>>,
 ) -> Result<(), StoreError> {
     let from = live.applied();
+    let all = if heard.is_some() { bytes_between(segments, from, to)? } else { 0 };
+    let (mut done, mut told) = (0, 0);
     for number in segments.numbers().into_iter().filter(|n| (from.segment..=to.segment).contains(n)) {
         let Some(file) = segments.get(number) else { continue };
         let start = if number == from.segment { from.offset.max(HEADER_BYTES) } else { HEADER_BYTES };
         let end = if number == to.segment { u64::from(to.offset) } else { file.bytes()? };
         let reader = FrameReader::new(file, live.salt(), u64::from(start), end);
-        let reader = if sums_messages { reader } else { reader.without_messages() };
+        let reader = if heard.is_some() { reader } else { reader.without_messages() };
         let mut replayed = Segment { number, reader, group: Vec::new() };
         while replayed.step(live, report, quarantine)? {
             if live.recent_bytes() > RECENT_MAX {
                 live.flush()?;
             }
+            let read = done + replayed.reader.at().saturating_sub(u64::from(start));
+            if let Some(heard) = heard.as_mut().filter(|_| read >= told + PROGRESS_BYTES) {
+                told = read;
+                heard(read, all);
+            }
         }
+        done += end.saturating_sub(u64::from(start));
     }
     for key in report_lost(live, report) {
         report.add(Finding::lost(&key));
     }
     Ok(())
+}
+
+/// How many bytes of the journal lie between two places.
+fn bytes_between(segments: &Segments, from: Position, to: Position) -> io::Result<u64> {
+    let mut bytes = 0;
+    for number in segments.numbers().into_iter().filter(|n| (from.segment..=to.segment).contains(n)) {
+        let end = if number == to.segment { u64::from(to.offset) } else { segments.bytes(number)? };
+        let start = if number == from.segment { from.offset.max(HEADER_BYTES) } else { HEADER_BYTES };
+        bytes += end.saturating_sub(u64::from(start));
+    }
+    Ok(bytes)
 }
 
 /// Reports what was noticed while applying, and returns the keys that were lost.
@@ -122,7 +149,7 @@ impl Segment {
         &mut self,
         live: &mut Live,
         report: &mut Report,
-        quarantine: Option<&Quarantine<'_>>,
+        quarantine: &Quarantine<'_>,
     ) -> Result<bool, StoreError> {
         let number = self.number;
         let fault = match self.reader.step()? {
@@ -149,12 +176,15 @@ impl Segment {
             }
         };
         // A group of which a part is lost is not applied.
-        self.group.clear();
+        let group = core::mem::take(&mut self.group);
+        let group = group.iter().filter_map(|(_, bytes)| frame::view(bytes));
+        let about = group.chain(self.reader.ruin()).filter_map(|frame| said(&frame));
+        let about = about.take(ABOUT_MAX).collect();
         self.reader.resume()?;
         let bytes = self.reader.at() - fault;
         let at = Position::new(number, fault as u32);
-        let copy = quarantine.and_then(|quarantine| quarantine.keep(self.reader.file(), at, bytes).ok());
-        report.add(Finding::Damage { at, bytes, copy });
+        let copy = quarantine.keep(self.reader.file(), at, bytes).ok();
+        report.add(Finding::Damage { at, bytes, copy, about });
         live.set_applied(Position::new(number, self.reader.at() as u32));
         Ok(true)
     }

@@ -4,7 +4,9 @@ use core::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::position::Position;
-use crate::record::Key;
+use crate::record::fields::Fields;
+use crate::record::frame::{Frame, Kind};
+use crate::record::{Key, Owner, OwnerKind, StoredMessage};
 use crate::recovery::journal_folder;
 use crate::segment::file_name;
 
@@ -26,6 +28,8 @@ pub enum Finding {
         bytes: u64,
         /// The file that holds a copy of them, if one could be made.
         copy: Option<String>,
+        /// What they, and what held together with them, said, as far as that can still be read: some of it may be wrong.
+        about: Vec<String>,
     },
     /// The head of a segment is damaged. Its records can be read.
     SegmentHead {
@@ -112,20 +116,53 @@ impl Finding {
     }
 }
 
+/// How much of what damage was about is told.
+pub(crate) const ABOUT_MAX: usize = 8;
+
+/// What a frame is about, in words, as far as it can be read.
+pub(crate) fn said(frame: &Frame<'_>) -> Option<String> {
+    let key = match frame.kind {
+        Kind::Put | Kind::Delete | Kind::Truncate | Kind::Clear => Fields(frame.body).short(),
+        Kind::Referred => frame.message().and_then(|(_, pair)| pair).map(|(key, _)| key),
+        _ => None,
+    };
+    let key = key.and_then(Key::decode).map(|key| describe(&key));
+    let message = frame.message().filter(|_| frame.kind.has_message());
+    let topic = message.and_then(|(message, _)| StoredMessage::decode(frame.tenant, message));
+    let topic = topic.map(|StoredMessage { native, topic: (from, to), .. }| {
+        format!("what was published to `{}`", native[from as usize..to as usize].escape_ascii())
+    });
+    match (key, topic) {
+        (Some(key), Some(topic)) => Some(format!("{key} ({topic})")),
+        (key, topic) => key.or(topic),
+    }
+}
+
 /// A key in words.
 fn describe(key: &Key<'_>) -> String {
-    let tenant = key.tenant().number();
-    match key {
-        Key::Entry(owner, sequence) => {
-            format!("message {sequence} for `{}` of tenant {tenant}", owner.name.escape_ascii())
+    let whose = |owner: &Owner<'_>| {
+        let kind = match owner.kind {
+            OwnerKind::Session => "session",
+            OwnerKind::Queue => "queue",
+        };
+        format!("{kind} `{}`", owner.name.escape_ascii())
+    };
+    let what = match key {
+        Key::Setting { name, .. } => format!("the setting `{}`", name.escape_ascii()),
+        Key::Owner(owner) => format!("the {}", whose(owner)),
+        Key::Subscription(owner, filter) => {
+            format!("the subscription to `{}` of {}", filter.escape_ascii(), whose(owner))
         }
-        Key::Retained { topic, .. } => {
-            format!("the retained value of `{}` of tenant {tenant}", topic.escape_ascii())
-        }
-        Key::Will(owner) => format!("the will of `{}` of tenant {tenant}", owner.name.escape_ascii()),
-        Key::Delayed { id, .. } => format!("delayed message {id} of tenant {tenant}"),
-        other => format!("{other:?}"),
-    }
+        Key::Received(owner, id) => format!("publication {id} from {}", whose(owner)),
+        Key::Part(owner, of, _) => format!("a part of publication {of} from {}", whose(owner)),
+        Key::Will(owner) => format!("the will of {}", whose(owner)),
+        Key::Lease(owner, sequence) => format!("the delivery of message {sequence} for {}", whose(owner)),
+        Key::Entry(owner, sequence) => format!("message {sequence} for {}", whose(owner)),
+        Key::Retained { topic, .. } => format!("the retained value of `{}`", topic.escape_ascii()),
+        Key::Delayed { id, .. } => format!("delayed message {id}"),
+        Key::Bridge { name, .. } => format!("the position of bridge `{}`", name.escape_ascii()),
+    };
+    format!("{what} of tenant {}", key.tenant().number())
 }
 
 impl fmt::Display for Finding {
@@ -136,8 +173,11 @@ impl fmt::Display for Finding {
                 "segment {}: a torn write of {bytes} bytes at offset {} was cut off; it was not acknowledged",
                 at.segment, at.offset
             ),
-            Self::Damage { at, bytes, copy } => {
+            Self::Damage { at, bytes, copy, about } => {
                 write!(f, "segment {}: {bytes} bytes at offset {} are damaged", at.segment, at.offset)?;
+                if !about.is_empty() {
+                    write!(f, "; as far as they can be read, they were about {}", about.join(", "))?;
+                }
                 copy.as_ref().map_or(Ok(()), |copy| write!(f, "; a copy is in {copy}"))
             }
             Self::SegmentHead { segment } => {

@@ -180,7 +180,11 @@ pub(crate) fn open_and_stream(options: &mut StoreOptions, take: Take<'_>) -> Res
     let states = options.states.take();
     let states = states.unwrap_or_else(|| Box::new(FjallStates::new(&options.folder.join("state"))));
     let (disk, folder) = (options.disk.clone(), &options.folder);
-    let mut opened = recovery::open(disk, folder, states, options.salt, options.rebuild)?;
+    // Who has heard enough says so once more when records come.
+    let mut heard = |done, all| {
+        let _ = take(Recovered::Replayed(done, all));
+    };
+    let mut opened = recovery::open(disk, folder, states, options.salt, options.rebuild, &mut heard)?;
     let streamed = recovery::stream(&mut opened.live, &opened.segments, &mut opened.report, take)?;
     let Streamed::Damaged(error) = streamed else { return Ok(opened) };
     if take(Recovered::Restart).is_break() {
@@ -193,8 +197,12 @@ pub(crate) fn open_and_stream(options: &mut StoreOptions, take: Take<'_>) -> Res
     let quarantine = Quarantine { disk: &*opened.disk, folder: &folder };
     let (segments, report) = (&opened.segments, &mut opened.report);
     let states = &*opened.states;
+    let why = error.to_string();
+    let mut heard = |done, all| {
+        let _ = take(Recovered::Replayed(done, all));
+    };
     opened.live =
-        recovery::rebuild(states, salt, segments, end, error.to_string(), report, &quarantine, false)?;
+        recovery::rebuild(states, salt, segments, end, why, report, &quarantine, false, &mut heard)?;
     match recovery::stream(&mut opened.live, &opened.segments, &mut opened.report, take)? {
         Streamed::Complete => Ok(opened),
         Streamed::Damaged(error) => Err(error.into()),

@@ -175,7 +175,10 @@ pub(crate) struct RulesTest {
     /// User name; without one, somebody anonymous
     #[arg(long = "as", value_name = "USER")]
     pub(crate) user: Option<String>,
-    /// Group of the user; may be given many times
+    /// Tenant of the user, or of the listener
+    #[arg(long, value_name = "TENANT", default_value = "default")]
+    pub(crate) tenant: String,
+    /// Group of the user, besides those of the users file; may be given many times
     #[arg(long = "group", value_name = "GROUP")]
     pub(crate) groups: Vec<String>,
     /// Certificate: its common name, or sha256: and its fingerprint

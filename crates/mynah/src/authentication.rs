@@ -97,6 +97,7 @@ pub(crate) fn door(listener: &Listener) -> Door {
         listener: listener.name.as_str().into(),
         protocol: listener.protocol.name(),
         tenant: admittance.tenant,
+        is_named: false,
         anonymous: admittance.anonymous,
         passwords: admittance.passwords,
         plaintext_auth: admittance.plaintext_auth,

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::config::Bridge;
+use crate::herald::Herald;
 
 /// How long the other broker may take to accept, with the handshake of TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,7 +31,6 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// What happens on one bridge: for logs and metrics.
-#[derive(Debug)]
 pub(crate) struct Status {
     name: String,
     connected: AtomicBool,
@@ -39,10 +39,11 @@ pub(crate) struct Status {
     /// Whether the other broker has let the bridge in since the last look.
     let_in: AtomicBool,
     ending: Mutex<Option<Ending>>,
+    herald: Herald,
 }
 
 impl Status {
-    pub(crate) fn new(name: &str) -> Self {
+    fn new(name: &str, herald: Herald) -> Self {
         Self {
             name: name.to_owned(),
             connected: AtomicBool::new(false),
@@ -50,6 +51,7 @@ impl Status {
             messages_out: AtomicU64::new(0),
             let_in: AtomicBool::new(false),
             ending: Mutex::new(None),
+            herald,
         }
     }
 
@@ -73,6 +75,9 @@ impl Watch for Status {
 
     fn ended(&self, ending: Ending) {
         self.connected.store(false, Ordering::Relaxed);
+        if matches!(ending, Ending::Refused(_) | Ending::NotAdmitted(_)) {
+            self.herald.bridge_refused(&listener_name(&self.name), ending);
+        }
         *self.ending.lock().unwrap_or_else(PoisonError::into_inner) = Some(ending);
     }
 
@@ -83,6 +88,16 @@ impl Watch for Status {
     fn message_out(&self) {
         self.messages_out.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// One for each bridge.
+pub(crate) fn statuses(bridges: &[Bridge], herald: &Herald) -> Vec<Arc<Status>> {
+    bridges.iter().map(|bridge| Arc::new(Status::new(&bridge.name, herald.clone()))).collect()
+}
+
+/// The name of the listener where the connections of a bridge come in, and of its identity here.
+pub(crate) fn listener_name(bridge: &str) -> String {
+    format!("bridge:{bridge}")
 }
 
 /// The stack of a bridge.

@@ -7,18 +7,23 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::http::Extensions;
 use mynah_admin::{MetricsSource, Readiness, Snapshot, StoreCounts};
+use mynah_coap::framing::Transport;
+use mynah_coap::{Coap, CoapConfig};
 use mynah_core::SHARDS;
 use mynah_core::rules::Rules;
 use mynah_engine::{Changed, Shared};
 use mynah_http::Http;
 use mynah_http::adapter::{Busy, Dial};
-use mynah_model::{Identity, TenantId};
+use mynah_model::{Identity, TenantId, WallTime};
 use mynah_mqtt::Mqtt;
-use mynah_net::{Address, ClientTls, Dialer, Link, Secured, Server, Socketed, StartError, Storage, Tls};
+use mynah_net::{
+    Address, CLOCK_PAST, ClientTls, Dialer, Link, Secured, Server, Socketed, StartError, Storage, Tls,
+};
+use mynah_stomp::Stomp;
 use mynah_store::{Status, Store};
 use tokio::sync::watch;
 use tokio::task::{self, JoinSet};
@@ -27,9 +32,9 @@ use crate::authentication::{self, Authentication};
 use crate::bridges;
 use crate::complaint::Complaint;
 use crate::config::{self, Bridge, Listener, Protocol, Settings, StoreSettings};
-use crate::herald::Herald;
+use crate::herald::{Gate, Herald};
 use crate::management;
-use crate::storage::{self, Watched};
+use crate::storage::{self, News, Watched};
 use crate::web::{self, Bounds, Site};
 
 /// What is shown as the broker's version.
@@ -61,7 +66,7 @@ pub(crate) struct Broker {
 
 impl Broker {
     /// Opens all listeners and starts the workers. Those of HTTP first: management is asked how far the start is, and
-    /// others hear that it is not over; those of MQTT when everything that was stored has been read. Called inside the
+    /// others hear that it is not over; the others when everything that was stored has been read. Called inside the
     /// runtime.
     pub(crate) async fn start(
         settings: Settings,
@@ -72,12 +77,10 @@ impl Broker {
         let limits = settings.limits.clone();
         let (rules, _) = watch::channel(Arc::clone(&settings.rules.rules));
         let sockets = web_sockets(&settings.listeners)?;
-        let listeners = settings.listeners.clone();
+        let (listeners, bridges) = (settings.listeners.clone(), settings.bridges.clone());
         let tls = tls_of(&listeners);
-        let bridges = settings.bridges.clone();
         let bridge_tls = tls_of_bridges(&bridges);
-        let statuses: Vec<_> =
-            bridges.iter().map(|bridge| Arc::new(bridges::Status::new(&bridge.name))).collect();
+        let statuses = bridges::statuses(&bridges, &herald);
         let first_bridge = place(&listeners, listeners.len());
         let ready = Readiness::default();
         let ((stopping, _), mut sites) = (watch::channel(false), JoinSet::new());
@@ -86,18 +89,20 @@ impl Broker {
         for (at, socket) in sockets {
             let listener = &listeners[at];
             told(listener, socket.local_addr().ok().map(Address::Inet));
+            let gate = Gate::new(listener);
             let router = if listener.protocol == Protocol::Management {
                 let router = mynah_admin::router(Arc::clone(&metrics), ready.clone());
-                management::guarded(router, &listener.name, rules.subscribe())
+                management::guarded(router, gate.clone(), rules.subscribe(), herald.clone())
             } else {
                 let links = Links::default();
                 dialers.push((place(&listeners, at), links.clone()));
-                mynah_http::adapter::router(links, http.clone(), ready.flag())
+                let router = mynah_http::adapter::router(links, http.clone(), ready.flag());
+                web::telling(router, gate.clone(), herald.clone())
             };
             // Each has bounds of its own: a flood of one does not shut the other.
             let bounds = Bounds::new(&limits, &http);
-            let tls = listener.entrance.tls.clone();
-            sites.spawn(web::serve(Site { socket, router, tls }, bounds, stopping.subscribe()));
+            let (tls, told) = (listener.entrance.tls.clone(), (gate, herald.clone()));
+            sites.spawn(web::serve(Site { socket, router, tls, told }, bounds, stopping.subscribe()));
         }
         let known = statuses.clone();
         let starting = task::spawn_blocking(move || {
@@ -142,8 +147,12 @@ impl Broker {
     /// Tells the log what the store has met with, and returns what keeps it from storing anything, if that is so.
     pub(crate) fn look_after_store(&mut self) -> Option<Complaint> {
         let store = self.store.as_mut()?;
-        for finding in store.look() {
-            self.herald.unchanged(Changed::Store, finding);
+        for news in store.look() {
+            match news {
+                News::Damage(finding) => self.herald.unchanged(Changed::Store, finding),
+                News::Full => self.herald.unchanged(Changed::Store, "there is too little room on the disk"),
+                News::Room => self.herald.changed(Changed::Store, "there is room on the disk again"),
+            }
         }
         store.fatal()
     }
@@ -259,7 +268,7 @@ fn tls_of_bridges(bridges: &[Bridge]) -> Vec<(String, Arc<ClientTls>)> {
 
 /// The place that a listener has among those of the engine, which knows nothing of management.
 fn place(listeners: &[Listener], index: usize) -> u16 {
-    listeners[..index].iter().filter(|listener| listener.protocol != Protocol::Management).count() as u16
+    listeners[..index].iter().flat_map(Listener::protocols).count() as u16
 }
 
 /// The TLS of listeners, by their names.
@@ -271,7 +280,7 @@ fn tls_of(listeners: &[Listener]) -> Vec<(String, Arc<Tls>)> {
 
 /// Opens the sockets of HTTP, with the listeners' places in the settings.
 fn web_sockets(listeners: &[Listener]) -> Result<Vec<(usize, std::net::TcpListener)>, Complaint> {
-    let of_web = listeners.iter().enumerate().filter(|(_, listener)| listener.protocol != Protocol::Mqtt);
+    let of_web = listeners.iter().enumerate().filter(|(_, listener)| !listener.protocol.has_sockets());
     of_web
         .map(|(index, listener)| {
             let address = listener.address.clone();
@@ -308,30 +317,27 @@ fn start_server(
     // The bounds were checked when the configuration was read.
     let http = Http::new(settings.http).map_err(|error| Complaint::Other(error.to_string()))?;
     let http: Arc<dyn mynah_stack::Protocol> = Arc::new(http);
+    let stomp: Arc<dyn mynah_stack::Protocol> = Arc::new(Stomp::new(settings.stomp, epoch()));
+    let coap = coap(settings.coap)?;
     let (mut listeners, mut sockets, mut served) = (Vec::new(), Vec::new(), Vec::new());
     for listener in &settings.listeners {
-        let protocol = match listener.protocol {
-            Protocol::Mqtt => {
-                sockets.push(Socketed {
-                    listener: listeners.len() as u16,
-                    address: listener.address.clone(),
-                    mode: listener.mode,
-                    entrance: listener.entrance.clone(),
-                });
-                listener.profile.as_ref().and_then(|name| profiles.get(name)).unwrap_or(&mqtt)
-            }
-            Protocol::Http => &http,
-            Protocol::Management => continue,
-        };
-        served.push(listener);
-        listeners.push(mynah_engine::Listener {
-            name: listener.name.clone(),
-            protocol: Arc::clone(protocol),
-            tenant: listener.admittance.tenant,
-            anonymous: listener.admittance.anonymous,
-            certificates: listener.admittance.identity_from.is_some(),
-            identity: None,
-        });
+        if listener.protocol.has_sockets() {
+            sockets.push(socketed(listener, listeners.len() as u16));
+        }
+        for protocol in listener.protocols() {
+            let protocol = match protocol {
+                Protocol::Mqtt => {
+                    listener.profile.as_ref().and_then(|name| profiles.get(name)).unwrap_or(&mqtt)
+                }
+                Protocol::Stomp => &stomp,
+                Protocol::Coap if matches!(listener.address, Address::Datagrams(_)) => &coap[0],
+                Protocol::Coap => &coap[1],
+                Protocol::Http => &http,
+                Protocol::Management => continue,
+            };
+            served.push(listener);
+            listeners.push(engine_listener(listener, protocol));
+        }
     }
     for (bridge, status) in settings.bridges.iter().zip(statuses) {
         listeners.push(bridge_listener(bridge, status)?);
@@ -340,13 +346,16 @@ fn start_server(
     let storage = settings.store.as_ref();
     let storage =
         storage.map(|store| storage::open(store, seed(), &waiting, settings.bridges.len())).transpose()?;
+    let (storage, found) = storage.unzip();
     let store = storage.as_ref().map(|storage| Arc::clone(storage.store()));
-    let store = store.zip(settings.store).map(|(store, settings)| Watched::new(store, settings));
+    let store = store.zip(settings.store);
+    let store = store.map(|(store, settings)| Watched::new(store, settings, found.unwrap_or_default()));
     let engine = mynah_engine::Settings {
         workers: settings.workers.map_or_else(cores, std::num::NonZero::get),
         limits: settings.limits,
         listeners,
         verifies_credentials: authentication.is_some(),
+        tenants: settings.tenants.by_name(),
         rules: Arc::clone(&settings.rules.rules),
         seed: storage.as_ref().map_or_else(seed, Storage::seed),
         sys_interval: settings.sys_interval,
@@ -363,6 +372,32 @@ fn start_server(
     Ok((server, store))
 }
 
+/// CoAP over datagrams and over streams.
+fn coap(config: CoapConfig) -> Result<[Arc<dyn mynah_stack::Protocol>; 2], Complaint> {
+    let datagrams = Coap::new(config, Transport::Datagram, [seed(), seed()])
+        .map_err(|error| Complaint::Other(error.to_string()))?;
+    let streams = datagrams.over(Transport::Stream);
+    Ok([Arc::new(datagrams), Arc::new(streams)])
+}
+
+/// The socket of a listener that has this place.
+fn socketed(listener: &Listener, place: u16) -> Socketed {
+    let (address, entrance) = (listener.address.clone(), listener.entrance.clone());
+    Socketed { listener: place, address, mode: listener.mode, entrance }
+}
+
+/// Where peers come in that speak this.
+fn engine_listener(listener: &Listener, protocol: &Arc<dyn mynah_stack::Protocol>) -> mynah_engine::Listener {
+    mynah_engine::Listener {
+        name: listener.name.clone(),
+        protocol: Arc::clone(protocol),
+        tenant: listener.admittance.tenant,
+        anonymous: listener.admittance.anonymous,
+        certificates: listener.admittance.identity_from.is_some(),
+        identity: None,
+    }
+}
+
 /// Where the connections of a bridge come in.
 fn bridge_listener(
     bridge: &Bridge,
@@ -370,7 +405,7 @@ fn bridge_listener(
 ) -> Result<mynah_engine::Listener, Complaint> {
     let stack = bridges::stack(bridge, status)
         .map_err(|misuse| Complaint::Other(format!("bridge `{}`: {misuse}", bridge.name)))?;
-    let name = format!("bridge:{}", bridge.name);
+    let name = bridges::listener_name(&bridge.name);
     Ok(mynah_engine::Listener {
         protocol: Arc::new(stack),
         tenant: TenantId::DEFAULT,
@@ -379,6 +414,12 @@ fn bridge_listener(
         identity: Some(Identity::user(TenantId::DEFAULT, &name)),
         name,
     })
+}
+
+/// The time of day when the workers' clock was at its origin, if it starts now.
+fn epoch() -> WallTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(CLOCK_PAST);
+    WallTime::from_unix_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// One worker for each core.

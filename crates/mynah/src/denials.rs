@@ -52,6 +52,9 @@ fn the_document_shows_what_each_protocol_says_when_a_rule_denies() {
     let ended = reason_code(Reason::NotAuthorized, PacketType::Disconnect).number();
     table +=
         &format!("| what is there, by a change | DISCONNECT 0x{ended:02X} | closed | the stream ends |\n");
-    table += "| faster than a limit | read no faster | read no faster | - |\n";
+    let rate = Problem::Refused(Reason::RateExceeded);
+    let rate = (rate.status(), rate.field().map_or("", |(_, value)| value));
+    assert_eq!(rate, (429, "1"));
+    table += "| faster than a limit | read no faster | read no faster | 429, Retry-After 1 |\n";
     assert!(page.contains(&table), "docs/configuration.md is to have:\n{table}");
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use mynah_auth::sasl;
-use mynah_auth::{Authenticator, Certificate, Channel, Door, Login, Peer};
+use mynah_auth::{Authenticator, Certificate, Channel, Door, Login, Peer, TokenRights};
+use mynah_core::rules::{Mandate, RuleError, RuleFilter};
 use mynah_engine::{AlternativeName, Authenticated, PeerCertificate};
 use mynah_model::{Instant, Reason};
 use mynah_net::{Answer, Caller, ChannelBinding, Mechanism, Verify};
@@ -36,8 +37,10 @@ impl Doorkeeper {
 
     fn peer(&self, caller: &Caller) -> Result<Peer, Reason> {
         let door = self.doors.get(usize::from(caller.listener)).ok_or(Reason::BadCredentials)?;
+        let door = caller.tenant.map_or_else(|| Arc::clone(door), |tenant| Arc::new(door.of_tenant(tenant)));
         Ok(Peer {
-            door: Arc::clone(door),
+            door,
+            client_id: caller.client_id.clone(),
             address: caller.address,
             is_local: caller.is_local,
             certificate: caller.certificate.as_deref().map(|certificate| Arc::new(described(certificate))),
@@ -60,7 +63,7 @@ impl Verify for Doorkeeper {
         let password = credentials.password.as_deref().unwrap_or_default();
         let peer = self.peer(caller).ok()?;
         let result = self.authenticator.recall(now, &peer, &credentials.user, password)?;
-        Some(result.map(|login| authenticated(login, None)))
+        Some(result.and_then(|login| authenticated(login, None)))
     }
 
     fn verify(
@@ -72,12 +75,12 @@ impl Verify for Doorkeeper {
         let password = credentials.password.as_deref().unwrap_or_default();
         let login =
             self.authenticator.verify_password(now, &self.peer(caller)?, &credentials.user, password)?;
-        Ok(authenticated(login, None))
+        authenticated(login, None)
     }
 
     fn certified(&self, now: Instant, caller: &Caller, user: Option<&str>) -> Result<Authenticated, Reason> {
         let login = self.authenticator.verify_certificate(now, &self.peer(caller)?, user)?;
-        Ok(authenticated(login, None))
+        authenticated(login, None)
     }
 
     fn begin(&self, caller: &Caller, method: &str) -> Result<Box<dyn Mechanism>, Reason> {
@@ -95,14 +98,23 @@ impl Mechanism for Exchange {
     fn step(&mut self, now: Instant, message: &[u8]) -> Result<Answer, Reason> {
         Ok(match self.0.step(now, message)? {
             sasl::Answer::Challenge(challenge) => Answer::Challenge(challenge),
-            sasl::Answer::Proved { login, last_word } => Answer::Proved(authenticated(login, last_word)),
+            sasl::Answer::Proved { login, last_word } => Answer::Proved(authenticated(login, last_word)?),
         })
     }
 }
 
-fn authenticated(login: Login, last_word: Option<Box<[u8]>>) -> Authenticated {
-    let Login { identity, groups, valid_until } = login;
-    Authenticated { identity, groups, valid_until, last_word }
+/// A login as the workers hear of it. Rights that are not understood were refused before.
+fn authenticated(login: Login, last_word: Option<Box<[u8]>>) -> Result<Authenticated, Reason> {
+    let Login { identity, groups, rights, valid_until } = login;
+    let mandate = rights.as_ref().map(mandate).transpose().map_err(|_| Reason::BadCredentials)?;
+    Ok(Authenticated { identity, groups, mandate: mandate.map(Arc::new), valid_until, last_word })
+}
+
+/// The rights of a token, as rules understand them.
+pub(crate) fn mandate(rights: &TokenRights) -> Result<Mandate, RuleError> {
+    let filters =
+        |texts: &[String]| texts.iter().map(|text| RuleFilter::new(text)).collect::<Result<Vec<_>, _>>();
+    Ok(Mandate::new(filters(&rights.publish)?, filters(&rights.subscribe)?))
 }
 
 fn described(certificate: &PeerCertificate) -> Certificate {
@@ -113,6 +125,7 @@ fn described(certificate: &PeerCertificate) -> Certificate {
     });
     Certificate {
         sha256: certificate.sha256,
+        subject: certificate.subject.clone(),
         common_name: certificate.common_name.clone(),
         names: names.collect(),
     }
@@ -151,6 +164,7 @@ mod tests {
             listener: "m".into(),
             protocol: "mqtt",
             tenant: TenantId::DEFAULT,
+            is_named: false,
             anonymous: false,
             passwords: true,
             plaintext_auth: true,
@@ -162,7 +176,7 @@ mod tests {
     #[test]
     fn what_a_peer_says_reaches_the_authenticator() {
         let own = doorkeeper();
-        let caller = Caller { listener: 0, address: None, is_local: true, certificate: None, channel: None };
+        let caller = Caller { is_local: true, ..Caller::default() };
         let credentials =
             |password: &[u8]| Credentials { user: "ada".into(), password: Some(password.into()) };
         assert!(own.recall(NOW, &caller, &credentials(b"engine")).is_none());
@@ -181,7 +195,13 @@ mod tests {
         assert_eq!(own.begin(&elsewhere, "PLAIN").err(), Some(Reason::BadAuthenticationMethod));
 
         let names = [AlternativeName::Uri("urn:dev:7".into())].into();
-        let certificate = PeerCertificate { der: Box::default(), sha256: [0; 32], common_name: None, names };
+        let certificate = PeerCertificate {
+            der: Box::default(),
+            sha256: [0; 32],
+            subject: Box::default(),
+            common_name: None,
+            names,
+        };
         let certified = Caller { certificate: Some(Arc::new(certificate)), ..caller };
         let proved = own.certified(NOW, &certified, None).unwrap();
         assert_eq!(proved.identity.name(), "urn:dev:7");

@@ -1,11 +1,15 @@
 //! The audit of what happens outside the workers: logins that are verified elsewhere, and what an administrator changes.
 
 use std::fmt::Display;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 use mynah_auth::{Door, LoginEvent, Peer};
-use mynah_engine::{Actor, AuditEvent, AuditKind, Changed, shown};
+use mynah_engine::{Actor, AuditEvent, AuditKind, Changed, Limit, shown};
+use mynah_model::{Identity, TenantId};
 use mynah_net::Auditor;
+
+use crate::config::{Listener, Protocol};
 
 /// Tells what has happened, as soon as there are workers; before that nobody comes. Cheap to clone.
 #[derive(Clone, Default)]
@@ -51,6 +55,29 @@ impl Herald {
         });
     }
 
+    /// The rules do not let somebody do something that has no topic.
+    pub(crate) fn denied(&self, event: impl FnOnce() -> AuditEvent) {
+        self.tell(AuditKind::Denied, event);
+    }
+
+    /// Somebody came to a limit outside the workers.
+    pub(crate) fn limit(&self, at: &Gate, peer: SocketAddr, limit: Limit) {
+        self.tell(AuditKind::Limit, || AuditEvent::Limit { actor: at.actor(peer.ip()), limit, target: None });
+    }
+
+    /// The broker itself was not let in elsewhere: the bridge whose listener has this name.
+    pub(crate) fn bridge_refused(&self, listener: &str, reason: impl Display) {
+        self.tell(AuditKind::LoginRefused, || AuditEvent::LoginRefused {
+            actor: Actor {
+                listener: listener.to_owned(),
+                protocol: Protocol::Mqtt.name().into(),
+                ..Actor::default().of(&Identity::user(TenantId::DEFAULT, listener))
+            },
+            method: "bridge".into(),
+            reason: format!("the other broker: {reason}").into(),
+        });
+    }
+
     /// Something was changed.
     pub(crate) fn changed(&self, what: Changed, detail: impl Into<String>) {
         self.tell(AuditKind::Change, || AuditEvent::Change { what, done: true, detail: detail.into() });
@@ -59,6 +86,32 @@ impl Herald {
     /// Something was to be changed, and stays as it was.
     pub(crate) fn unchanged(&self, what: Changed, detail: impl Into<String>) {
         self.tell(AuditKind::Change, || AuditEvent::Change { what, done: false, detail: detail.into() });
+    }
+}
+
+/// A listener whose peers are met outside the workers.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    pub(crate) listener: Arc<str>,
+    pub(crate) protocol: Protocol,
+    pub(crate) tenant: TenantId,
+}
+
+impl Gate {
+    pub(crate) fn new(listener: &Listener) -> Self {
+        let Listener { name, protocol, admittance, .. } = listener;
+        Self { listener: name.as_str().into(), protocol: *protocol, tenant: admittance.tenant }
+    }
+
+    /// Who has come in there, of whom no more is known.
+    pub(crate) fn actor(&self, address: IpAddr) -> Actor {
+        Actor {
+            tenant: self.tenant,
+            address: Some(address.to_canonical().to_string()),
+            listener: self.listener.to_string(),
+            protocol: self.protocol.name().into(),
+            ..Actor::default()
+        }
     }
 }
 

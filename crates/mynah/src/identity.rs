@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 
 use crate::complaint::Complaint;
 use crate::config;
+use crate::doorkeeper::mandate;
 
 /// Others that say who a peer is. They are asked on the runtime, while threads of their own wait.
 pub(crate) struct Others {
@@ -68,6 +69,11 @@ impl Others {
         Err(Reason::BadCredentials)
     }
 
+    /// The tokens that may prove something of a peer.
+    fn tokens_for(&self, peer: &Peer) -> Option<&Tokens> {
+        self.tokens.as_ref().filter(|tokens| !peer.door.is_named || tokens.name_tenants())
+    }
+
     /// Reads files again and forgets what was said.
     pub(crate) fn reload(&self) {
         if let Some(tokens) = &self.tokens {
@@ -87,11 +93,11 @@ impl Others {
 }
 
 impl VerifyToken for Others {
-    fn verify(&self, now: Instant, peer: &Peer, token: &str) -> Result<Login, Reason> {
-        let tokens = self.tokens.as_ref().ok_or(Reason::BadCredentials)?;
+    fn verify(&self, now: Instant, peer: &Peer, user: Option<&str>, token: &str) -> Result<Login, Reason> {
+        let tokens = self.tokens_for(peer).ok_or(Reason::BadCredentials)?;
         let login = remote::Login { tenant: peer.door.tenant, ..remote::Login::default() };
-        let grant = self.runtime.block_on(judged(tokens, token, None, &login))?;
-        Ok(proved(grant, now, wall()))
+        let grant = self.runtime.block_on(judged(tokens, token, user, &login))?;
+        belongs(peer, proved(grant, now, wall())?)
     }
 
     fn takes_tokens(&self) -> bool {
@@ -105,7 +111,11 @@ impl VerifyToken for Others {
         user: &str,
         password: &[u8],
     ) -> Option<Result<Login, Reason>> {
-        if !self.asks_about_all && !looks_like_token(password) {
+        let is_token = looks_like_token(password);
+        if (!self.asks_about_all && !is_token)
+            // Hook and directory know nothing of tenants.
+            || (peer.door.is_named && (!is_token || self.tokens_for(peer).is_none()))
+        {
             return None;
         }
         let fingerprint = peer.certificate.as_ref().map(|certificate| hexadecimal(&certificate.sha256));
@@ -114,18 +124,25 @@ impl VerifyToken for Others {
             tenant: peer.door.tenant,
             user,
             password: Some(password).filter(|password| !password.is_empty()),
-            client_id: None,
+            client_id: peer.client_id.as_deref(),
             address: peer.address,
             listener: Some(&peer.door.listener),
             protocol: Some(peer.door.protocol),
             certificate: certificate.map(|(certificate, fingerprint)| remote::Certificate {
+                subject: &certificate.subject,
                 common_name: certificate.common_name.as_deref(),
                 fingerprint,
             }),
         };
         let asked = self.runtime.block_on(self.ask(&login));
-        Some(asked.map(|grant| proved(grant, now, wall())))
+        Some(asked.and_then(|grant| belongs(peer, proved(grant, now, wall())?)))
     }
+}
+
+/// Whoever has named a tenant has to be of it.
+fn belongs(peer: &Peer, login: Login) -> Result<Login, Reason> {
+    let is_elsewhere = peer.door.is_named && login.identity.tenant() != peer.door.tenant;
+    if is_elsewhere { Err(Reason::BadCredentials) } else { Ok(login) }
 }
 
 /// What a token says of its bearer. Why it is refused is for the log only.
@@ -142,16 +159,22 @@ async fn judged(
     })
 }
 
-/// A grant as the workers hear of it, whose clock begins with the broker.
-fn proved(grant: Grant, now: Instant, wall: WallTime) -> Login {
+/// A grant by the clock of the workers, which begins with the broker. A token whose rights cannot be understood is refused:
+/// nobody knows what its bearer may do.
+fn proved(grant: Grant, now: Instant, wall: WallTime) -> Result<Login, Reason> {
+    if let Some(Err(error)) = grant.rights.as_ref().map(mandate) {
+        tracing::info!(identity = grant.identity.name(), %error, "a token is refused: its rights are not understood");
+        return Err(Reason::BadCredentials);
+    }
     let left = |until: WallTime| {
         now + Duration::from_millis(until.as_unix_millis().saturating_sub(wall.as_unix_millis()))
     };
-    Login {
+    Ok(Login {
         identity: grant.identity,
         groups: grant.groups.iter().map(AsRef::as_ref).collect(),
+        rights: grant.rights,
         valid_until: grant.valid_until.map(left),
-    }
+    })
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
@@ -176,6 +199,7 @@ fn wall() -> WallTime {
 
 #[cfg(test)]
 mod tests {
+    use mynah_auth::TokenRights;
     use mynah_model::{Identity, TenantId};
 
     use super::*;
@@ -189,10 +213,19 @@ mod tests {
             valid_until: Some(WallTime::from_unix_millis(until)),
         };
         let (now, wall) = (Instant::from_micros(7), WallTime::from_unix_millis(1_000_000));
-        let login = proved(grant(1_002_000), now, wall);
+        let login = proved(grant(1_002_000), now, wall).unwrap();
         assert_eq!(login.valid_until, Some(Instant::from_micros(2_000_007)));
         assert!(login.groups.iter().eq(["a", "b"]));
-        assert_eq!(proved(grant(5), now, wall).valid_until, Some(now));
+        assert_eq!(proved(grant(5), now, wall).unwrap().valid_until, Some(now));
+        let named = |filter: &str| {
+            let rights = TokenRights { publish: vec![filter.to_owned()], subscribe: Vec::new() };
+            proved(Grant { rights: Some(rights), ..grant(1_002_000) }, now, wall)
+                .map(|login| login.rights.is_some())
+        };
+        assert_eq!(named("devices/%u/#"), Ok(true));
+        for wrong in ["a#", "", "devices/x%u", "a\0"] {
+            assert_eq!(named(wrong), Err(Reason::BadCredentials), "{wrong}");
+        }
         assert_eq!(hexadecimal(&[0, 0xab]), "00ab");
     }
 }

@@ -8,43 +8,63 @@ use axum::extract::{ConnectInfo, Request};
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use mynah_core::rules::{Action, Peer, Resolver, Rules};
-use mynah_model::{Identity, TenantId};
+use mynah_core::rules::{Action, Basis, Names, Object, Peer, Resolver, Rules};
+use mynah_engine::{Actor, AuditEvent, Denial};
+use mynah_model::Identity;
 use mynah_net::Secured;
 use tokio::sync::watch;
 
 use crate::config::Protocol;
+use crate::herald::{Gate, Herald};
 use crate::rules::address;
 
 /// The answer to one who may not (RFC 9457).
 const FORBIDDEN: &str = r#"{"type":"urn:mynah:problem:forbidden","title":"Forbidden","status":403,"detail":"the rules do not permit to administer the broker"}"#;
 
-/// The routes of the listener of this name, for those whom the rules of the moment let administer.
-pub(crate) fn guarded(router: Router, listener: &str, rules: watch::Receiver<Arc<Rules>>) -> Router {
-    let identity = Identity::anonymous(TenantId::DEFAULT, listener);
+/// The routes of a listener, for those whom the rules of the moment let administer.
+pub(crate) fn guarded(
+    router: Router,
+    gate: Gate,
+    rules: watch::Receiver<Arc<Rules>>,
+    herald: Herald,
+) -> Router {
+    let identity = Identity::anonymous(gate.tenant, &gate.listener);
     let guard = move |ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request, next: Next| {
         let is_public = matches!(request.uri().path(), "/healthz" | "/livez" | "/readyz");
-        let secured = request.extensions().get();
-        let permitted = is_public || may_administer(&rules.borrow(), &identity, peer, secured);
+        let asker = asker(&identity, peer, request.extensions().get());
+        let permitted = is_public || may_administer(&rules.borrow(), &asker);
+        if !permitted {
+            let rules = rules.borrow();
+            herald.denied(|| denied(&rules, &asker, gate.actor(peer.ip()).of(&identity)));
+        }
         async move { if permitted { next.run(request).await } else { forbidden() } }
     };
     router.layer(from_fn(guard))
 }
 
-fn may_administer(
-    rules: &Arc<Rules>,
-    identity: &Identity,
-    peer: SocketAddr,
-    secured: Option<&Secured>,
-) -> bool {
+/// Who asks, as far as rules can speak of it.
+fn asker<'a>(identity: &'a Identity, peer: SocketAddr, secured: Option<&'a Secured>) -> Peer<'a> {
     let certificate = secured.and_then(|secured| secured.certificate.as_deref());
-    let peer = Peer {
+    Peer {
         address: Some(address(peer.ip())),
         sha256: certificate.map(|certificate| &certificate.sha256),
         common_name: certificate.and_then(|certificate| certificate.common_name.as_deref()),
         ..Peer::new(identity, Protocol::Management.name())
+    }
+}
+
+fn may_administer(rules: &Arc<Rules>, asker: &Peer<'_>) -> bool {
+    Resolver::new(Arc::clone(rules)).resolve(asker).permits_at_all(Action::Administer)
+}
+
+/// What the audit says, with the rule that it comes from.
+fn denied(rules: &Arc<Rules>, asker: &Peer<'_>, actor: Actor) -> AuditEvent {
+    let names = Names::new(asker.identity, &[]);
+    let (reason, rule) = match rules.explain(asker, names, Action::Administer, Object::Nothing).basis {
+        Basis::Denied(place) => (Denial::Denied, rules.written(place)),
+        _ => (Denial::NotAllowed, None),
     };
-    Resolver::new(Arc::clone(rules)).resolve(&peer).permits_at_all(Action::Administer)
+    AuditEvent::denied(actor, Action::Administer, None, reason, rule)
 }
 
 fn forbidden() -> Response {
@@ -58,13 +78,15 @@ mod tests {
     use axum::body::Body;
     use axum::routing::get;
     use mynah_core::rules::{Network, Reach, Rule, Who};
+    use mynah_model::TenantId;
     use tower::ServiceExt;
 
     #[tokio::test]
     async fn who_may_not_administer_sees_only_whether_the_process_is_well() {
         let (rules, watched) = watch::channel(Arc::new(Rules::default()));
         let router = Router::new().route("/metrics", get(|| async {})).route("/healthz", get(|| async {}));
-        let router = guarded(router, "management", watched);
+        let gate = Gate { listener: "o".into(), protocol: Protocol::Management, tenant: TenantId::DEFAULT };
+        let router = guarded(router, gate, watched, Herald::default());
         let status = async |path: &str, peer: [u8; 4]| {
             let mut request = Request::get(path).body(Body::empty()).unwrap();
             request.extensions_mut().insert(ConnectInfo(SocketAddr::from((peer, 1))));

@@ -4,10 +4,11 @@ use std::fmt::Write;
 use std::net::IpAddr;
 use std::num::NonZeroU64;
 
+use mynah_auth::{DEFAULT_TENANT, UsersFile};
 use mynah_core::rules::{
     Address, Basis, Certificate, Explanation, Grant, Names, Object, Peer, Resolver, Verdict,
 };
-use mynah_model::{Filter, Groups, Identity, TenantId, Topic};
+use mynah_model::{Filter, Groups, Identity, Topic};
 
 use crate::arguments::RulesTest;
 use crate::complaint::Complaint;
@@ -19,7 +20,7 @@ const OTHERS_MAX: usize = 10;
 /// Prints the decision and its reasons.
 pub(crate) fn test(arguments: &RulesTest) -> Result<(), Complaint> {
     let set = config::load_rules(Some(&arguments.config))?;
-    print!("{}", report(&set, arguments)?);
+    print!("{}", report(&set, &groups(arguments)?, arguments)?);
     Ok(())
 }
 
@@ -31,17 +32,24 @@ pub(crate) fn address(ip: IpAddr) -> Address {
     }
 }
 
-fn report(set: &RuleSet, arguments: &RulesTest) -> Result<String, Complaint> {
+/// The groups that the user is in: those that are given, and those of the users file.
+fn groups(arguments: &RulesTest) -> Result<Groups, Complaint> {
+    let file = config::users_file(&arguments.config)?.map(|path| UsersFile::open(&path)).transpose()?;
+    let tenant = Some(arguments.tenant.as_str()).filter(|tenant| *tenant != DEFAULT_TENANT);
+    let user = file.as_ref().zip(arguments.user.as_deref()).and_then(|(file, name)| file.user(tenant, name));
+    let own = user.iter().flat_map(|user| user.groups.iter());
+    Ok(arguments.groups.iter().map(String::as_str).chain(own).collect())
+}
+
+fn report(set: &RuleSet, groups: &Groups, arguments: &RulesTest) -> Result<String, Complaint> {
+    let tenant = set.tenants.get(arguments.tenant.as_str()).copied();
+    let tenant = tenant.ok_or_else(|| Complaint::Other(config::no_tenant(&arguments.tenant)))?;
     let identity = match &arguments.user {
-        Some(user) => Identity::user(TenantId::DEFAULT, user),
-        None => Identity::anonymous(TenantId::DEFAULT, "anonymous"),
+        Some(user) => Identity::user(tenant, user),
+        None => Identity::anonymous(tenant, "anonymous"),
     };
-    let groups = arguments.groups.iter().map(String::as_str).collect::<Groups>();
-    let mut peer = Peer {
-        groups: &groups,
-        address: arguments.address.map(address),
-        ..Peer::new(&identity, &arguments.protocol)
-    };
+    let mut peer =
+        Peer { groups, address: arguments.address.map(address), ..Peer::new(&identity, &arguments.protocol) };
     match &arguments.certificate {
         Some(Certificate::Sha256(sha256)) => peer.sha256 = Some(sha256),
         Some(Certificate::CommonName(name)) => peer.common_name = Some(name),
@@ -145,6 +153,16 @@ address = "10.0.0.0/8"
 action = ["publish", "subscribe"]
 allow = ["devices/#"]
 limits = { messages_per_s = 5 }
+
+[[rule]]
+tenant = ["lab", "default"]
+identity = "cat"
+action = "configure"
+deny = "queues/#"
+
+[tenants]
+lab = 4
+shop = 5
 "#;
 
     #[track_caller]
@@ -152,14 +170,22 @@ limits = { messages_per_s = 5 }
         let folder = std::env::temp_dir().join(format!("mynah-rules-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let file = folder.join("mynah.toml");
-        fs::write(&file, "rules_file = \"rules.toml\"\n").unwrap();
-        fs::write(folder.join("rules.toml"), RULES).unwrap();
+        let (rules, tenants) = RULES.split_once("\n[tenants]").unwrap();
+        let auth = "[auth]\nusers_file = \"users\"\n";
+        fs::write(&file, format!("rules_file = \"rules.toml\"\n{auth}[tenants]{tenants}")).unwrap();
+        fs::write(
+            folder.join("users"),
+            "cleo: groups=fitters certificate=sha256:00\n".replace("sha256:00", &"00".repeat(32)),
+        )
+        .unwrap();
+        fs::write(folder.join("rules.toml"), rules).unwrap();
         let line = ["mynah", "rules", "test", "-c", file.to_str().unwrap()].into_iter();
         let parsed = Arguments::try_parse_from(line.chain(arguments.split(' '))).unwrap();
         let Command::Rules { command: Rules::Test(arguments) } = parsed.command else { panic!("{parsed:?}") };
         let set = config::load_rules(Some(&arguments.config)).unwrap();
+        let groups = groups(&arguments).unwrap();
         fs::remove_dir_all(&folder).unwrap();
-        let report = match report(&set, &arguments) {
+        let report = match report(&set, &groups, &arguments) {
             Ok(report) => report.replace(&format!("{}/", folder.display()), ""),
             Err(complaint) => complaint.to_string(),
         };
@@ -189,6 +215,28 @@ limits = { messages_per_s = 5 }
             &[
                 "denied: rules allow to subscribe, and none of them allows this",
                 "  rules.toml:11 allows only a part of what the filter selects",
+                "limit: messages_per_s = 5",
+            ],
+        );
+        test("--as cat --tenant lab configure queues/a", &["denied: rules.toml:18 denies it"]);
+        test(
+            "--as cat --tenant shop configure queues/a",
+            &[
+                "allowed: no rule allows to configure, and none denies this",
+                "  rules.toml:18 is about others (tenant)",
+            ],
+        );
+        test(
+            "--as cat --tenant pub connect",
+            &["there is no tenant `pub`: add `pub = NUMBER` under [tenants]"],
+        );
+        // The users file knows the groups of its users.
+        test(
+            "--as cleo --address 10.1.2.3 publish devices/x",
+            &[
+                "allowed: rules.toml:11 allows it, and no rule denies it",
+                "  rules.toml:2 is about others (identity)",
+                "  rules.toml:7 is about something else",
                 "limit: messages_per_s = 5",
             ],
         );

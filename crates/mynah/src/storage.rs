@@ -15,29 +15,30 @@ use crate::config::StoreSettings;
 /// How often the log says how far reading has come.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Opens the store and reads what is in it. `seed` is that of a broker that is new. `waiting` says for each listener of
+/// Opens the store and reads what is in it; with it comes what was found to be damaged. `seed` is that of a broker that is new. `waiting` says for each listener of
 /// the engine, by name, whether what is promised there waits for the store; behind them are so many `bridges`.
 pub(crate) fn open(
     settings: &StoreSettings,
     seed: u64,
     waiting: &[(&str, bool)],
     bridges: usize,
-) -> Result<Storage, Complaint> {
+) -> Result<(Storage, Vec<String>), Complaint> {
     let StoreSettings { folder, free_bytes_min, .. } = settings;
     let options = StoreOptions { free_bytes_min: *free_bytes_min, ..StoreOptions::new(folder) };
     let shown = std::path::absolute(folder).unwrap_or_else(|_| folder.clone());
     tracing::info!(folder = %shown.display(), durability = settings.keeping_name(), "opening the store");
     let begun = Instant::now();
     let mut told = begun;
-    let progress = |done, all| {
+    let progress = |of, done, all| {
         if told.elapsed() >= PROGRESS_INTERVAL {
             told = Instant::now();
-            tracing::info!(done, all, "reading the store");
+            tracing::info!(done, all, of, "reading the store");
         }
     };
     let opened = Storage::open(options, settings.keeping, seed, progress);
     let (mut storage, report) = opened.map_err(|error| failed(&shown, &error))?;
     report.findings.iter().for_each(|finding| tell(folder, finding));
+    let found = report.findings.iter().map(ToString::to_string).collect();
     if report.left_out > 0 {
         tracing::error!(findings = report.left_out, "the store: there is more than is told one by one");
     }
@@ -55,7 +56,7 @@ pub(crate) fn open(
         }
         storage.answer_at_once(at);
     }
-    Ok(storage)
+    Ok((storage, found))
 }
 
 /// Why a store cannot be used, and what to do.
@@ -89,19 +90,32 @@ pub(crate) struct Watched {
     store: Arc<Store>,
     settings: StoreSettings,
     was_full: bool,
+    /// What was found before anybody looked.
+    found: Vec<String>,
+}
+
+/// What has happened to the store.
+pub(crate) enum News {
+    /// Something was found to be damaged.
+    Damage(String),
+    /// There is too little room on the disk.
+    Full,
+    /// There is room again.
+    Room,
 }
 
 impl Watched {
-    pub(crate) fn new(store: Arc<Store>, settings: StoreSettings) -> Self {
-        Self { store, settings, was_full: false }
+    pub(crate) const fn new(store: Arc<Store>, settings: StoreSettings, found: Vec<String>) -> Self {
+        Self { store, settings, was_full: false, found }
     }
 
     pub(crate) const fn store(&self) -> &Arc<Store> {
         &self.store
     }
 
-    /// Tells the log what has happened since the last call, and returns what was found to be damaged.
-    pub(crate) fn look(&mut self) -> Vec<String> {
+    /// Tells the log what has happened since the last call, and returns it.
+    pub(crate) fn look(&mut self) -> Vec<News> {
+        let mut news: Vec<_> = self.found.drain(..).map(News::Damage).collect();
         let findings = self.store.take_findings();
         findings.iter().for_each(|finding| tell(&self.settings.folder, finding));
         let status = self.store.status();
@@ -118,8 +132,10 @@ impl Watched {
                 tracing::info!(free, wanted, "there is room on the disk again");
             }
             self.was_full = full;
+            news.push(if full { News::Full } else { News::Room });
         }
-        findings.iter().map(ToString::to_string).collect()
+        news.extend(findings.iter().map(|finding| News::Damage(finding.to_string())));
+        news
     }
 
     /// Why nothing can be stored any more, if that is so.

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
+use axum::middleware::{Next, from_fn};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use mynah_http::HttpConfig;
+use mynah_engine::Limit;
+use mynah_http::{HttpConfig, Problem};
 use mynah_model::Limits;
 use mynah_net::{Secured, Tls};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -21,6 +23,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::Service;
+
+use crate::herald::{Gate, Herald};
 
 /// How long to wait when the system has no room for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -30,6 +34,28 @@ pub(crate) struct Site {
     pub(crate) socket: std::net::TcpListener,
     pub(crate) router: Router,
     pub(crate) tls: Option<Arc<Tls>>,
+    /// Where the clients come in, and who tells that there are too many.
+    pub(crate) told: (Gate, Herald),
+}
+
+/// The routes of a listener; the audit hears which requests were larger than they may be. What the workers refuse they tell
+/// themselves.
+pub(crate) fn telling(router: Router, gate: Gate, herald: Herald) -> Router {
+    let tell =
+        move |ConnectInfo(peer): ConnectInfo<SocketAddr>, request: axum::extract::Request, next: Next| {
+            let (gate, herald) = (gate.clone(), herald.clone());
+            async move {
+                let response = next.run(request).await;
+                let problem = response.extensions().get::<Problem>();
+                if let Some(Problem::BodyTooLarge(_) | Problem::FieldsTooLarge(_) | Problem::UriTooLong(_)) =
+                    problem
+                {
+                    herald.limit(&gate, peer, Limit::MessageBytes);
+                }
+                response
+            }
+        };
+    router.layer(from_fn(tell))
 }
 
 /// What the clients of one site may cost.
@@ -59,7 +85,7 @@ impl Bounds {
 
 /// Serves a site until `stopping` becomes true, and then what is under way to its end.
 pub(crate) async fn serve(site: Site, bounds: Bounds, mut stopping: watch::Receiver<bool>) {
-    let Site { socket, router, tls } = site;
+    let Site { socket, router, tls, told: (gate, herald) } = site;
     let listener = match TcpListener::from_std(socket) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "a listener cannot be watched"),
@@ -74,6 +100,8 @@ pub(crate) async fn serve(site: Site, bounds: Bounds, mut stopping: watch::Recei
                     if let Some(permits) = Permits::take(&bounds) {
                         let visit = Visit { peer, router: router.clone(), permits, bounds: bounds.clone() };
                         connections.spawn(visit.begin(stream, tls.clone(), stopping.clone()));
+                    } else {
+                        herald.limit(&gate, peer, Limit::Connections);
                     }
                 }
                 Err(error) => {

@@ -255,13 +255,21 @@ fn nobody_can_tell_by_the_time_of_an_answer_who_exists() {
         listener: "m".into(),
         protocol: "mqtt",
         tenant: TenantId::DEFAULT,
+        is_named: false,
         anonymous: false,
         passwords: true,
         plaintext_auth: false,
         identity_from: None,
     };
     let address = Some([192, 0, 2, 1].into());
-    let peer = Peer { door: Arc::new(door), address, is_local: false, certificate: None, channel: None };
+    let peer = Peer {
+        door: Arc::new(door),
+        client_id: None,
+        address,
+        is_local: false,
+        certificate: None,
+        channel: None,
+    };
     let kinds =
         [("wrong password", "ada", "wrong."), ("unknown user", "eve", "engine"), ("locked", "loc", "engine")];
     let mut times: [Vec<f64>; 3] = Default::default();

@@ -3,6 +3,7 @@
 
 mod audit;
 mod import;
+mod rates;
 mod store;
 
 use std::collections::BTreeMap;

@@ -268,14 +268,21 @@ pub const fn reply_code(reason: Reason) -> ReplyCode {
         | Reason::ServerBusy
         | Reason::ShuttingDown => ReplyCode::ConnectionForced,
         Reason::ProtocolViolation => ReplyCode::CommandInvalid,
-        Reason::BadCredentials | Reason::NotAuthorized | Reason::BadAuthenticationMethod => {
-            ReplyCode::AccessRefused
-        }
+        Reason::BadCredentials
+        | Reason::NotAuthorized
+        | Reason::ProofExpired
+        | Reason::BadAuthenticationMethod => ReplyCode::AccessRefused,
         Reason::ClientIdRefused => ReplyCode::NotAllowed,
-        Reason::TopicInvalid | Reason::FilterInvalid | Reason::ConditionFailed => {
-            ReplyCode::PreconditionFailed
+        Reason::NotFound => ReplyCode::NotFound,
+        Reason::Locked => ReplyCode::ResourceLocked,
+        Reason::TopicInvalid
+        | Reason::FilterInvalid
+        | Reason::SelectorInvalid
+        | Reason::PreconditionFailed
+        | Reason::ConditionFailed => ReplyCode::PreconditionFailed,
+        Reason::QuotaExceeded | Reason::RateExceeded | Reason::StorageFull | Reason::QueueFull => {
+            ReplyCode::ResourceError
         }
-        Reason::QuotaExceeded | Reason::StorageFull => ReplyCode::ResourceError,
         Reason::TooLarge => ReplyCode::ContentTooLarge,
     }
 }

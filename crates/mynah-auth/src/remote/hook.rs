@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::cache::Cache;
 use super::exchange::{Client, ExchangeError};
 use super::watch::Watch;
-use super::{Endpoint, EndpointError, EndpointSettings, Judgement, Login, Unavailable};
+use super::{Certificate, Endpoint, EndpointError, EndpointSettings, Judgement, Login, Unavailable};
 use crate::Grant;
 use crate::grant::{GROUPS_MAX, is_name};
 
@@ -71,6 +71,7 @@ struct Question<'l> {
 
 #[derive(Serialize)]
 struct Shown<'l> {
+    subject: &'l str,
     #[serde(skip_serializing_if = "Option::is_none")]
     common_name: Option<&'l str>,
     fingerprint: &'l str,
@@ -186,9 +187,11 @@ fn question(login: &Login<'_>) -> Bytes {
         address: login.address.map(|address| address.to_string()),
         listener: login.listener,
         protocol: login.protocol,
-        certificate: login
-            .certificate
-            .map(|shown| Shown { common_name: shown.common_name, fingerprint: shown.fingerprint }),
+        certificate: login.certificate.map(|Certificate { subject, common_name, fingerprint }| Shown {
+            subject,
+            common_name,
+            fingerprint,
+        }),
     };
     // Texts and an optional table of texts can always be written.
     serde_json::to_vec(&question).unwrap_or_default().into()

@@ -54,7 +54,11 @@ async fn the_hook_learns_all_that_is_known_and_its_word_counts() {
         address: Some([192, 0, 2, 7].into()),
         listener: Some("devices"),
         protocol: Some("mqtt"),
-        certificate: Some(Certificate { common_name: Some("thing"), fingerprint: "00ff" }),
+        certificate: Some(Certificate {
+            subject: "CN=thing,O=x",
+            common_name: Some("thing"),
+            fingerprint: "00ff",
+        }),
         ..login("ada", b"engine")
     };
     assert_eq!(hook.ask(&full).await, Ok(granted("ada", &[])));
@@ -70,7 +74,7 @@ async fn the_hook_learns_all_that_is_known_and_its_word_counts() {
     assert!(asked[0].head.starts_with("POST /ask HTTP/1.1\r\n"), "{}", asked[0].head);
     assert!(asked[0].head.contains("content-type: application/json"), "{}", asked[0].head);
     let body = |at: usize| serde_json::from_str::<Value>(&asked[at].body).unwrap();
-    let certificate = json!({ "common_name": "thing", "fingerprint": "00ff" });
+    let certificate = json!({ "subject": "CN=thing,O=x", "common_name": "thing", "fingerprint": "00ff" });
     assert_eq!(
         body(0),
         json!({

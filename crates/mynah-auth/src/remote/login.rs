@@ -31,6 +31,8 @@ pub struct Login<'l> {
 /// What identifies a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Certificate<'l> {
+    /// Its subject as a line of text (RFC 4514).
+    pub subject: &'l str,
     /// The common name of its subject.
     pub common_name: Option<&'l str>,
     /// SHA-256 of it, in hexadecimal digits.

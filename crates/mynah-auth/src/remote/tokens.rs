@@ -118,6 +118,12 @@ impl Tokens {
         Ok(tokens)
     }
 
+    /// Whether tokens say which tenant their bearer is of.
+    #[must_use]
+    pub const fn name_tenants(&self) -> bool {
+        self.policy.tenant_claim.is_some()
+    }
+
     /// Reads the files again. If something is wrong with one, all stays as it was.
     ///
     /// # Errors

@@ -65,8 +65,8 @@ pub(crate) trait Realm: Send {
     /// Who a peer is that does not want to say.
     fn anonymous(&self, now: Instant) -> Result<Login, Reason>;
 
-    /// Whom a token is for.
-    fn token(&self, now: Instant, token: &str) -> Result<Login, Reason>;
+    /// Whom a token is for, which has to be `user` if the peer says who it is: nobody acts for others.
+    fn token(&self, now: Instant, user: Option<&str>, token: &str) -> Result<Login, Reason>;
 
     /// What ties an exchange to the TLS below it, by the name of the kind (RFC 9266, RFC 5929).
     fn channel_binding(&self, kind: &str) -> Option<&[u8]>;
@@ -97,7 +97,7 @@ fn acting_for(login: &Login, authzid: &str) -> Result<(), Reason> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use mynah_model::{Groups, Identity, TenantId};
+    use mynah_model::{Identity, TenantId};
 
     use super::*;
 
@@ -109,7 +109,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn login(name: &str) -> Login {
-        Login { identity: Identity::user(TenantId::DEFAULT, name), groups: Groups::NONE, valid_until: None }
+        Login::new(Identity::user(TenantId::DEFAULT, name))
     }
 
     impl Realm for Village {
@@ -140,8 +140,12 @@ pub(crate) mod tests {
             Ok(login("anybody"))
         }
 
-        fn token(&self, _: Instant, token: &str) -> Result<Login, Reason> {
-            if token == "token" { Ok(login("user")) } else { Err(Reason::BadCredentials) }
+        fn token(&self, _: Instant, user: Option<&str>, token: &str) -> Result<Login, Reason> {
+            match (token, user) {
+                ("token", None | Some("user")) => Ok(login("user")),
+                ("token", Some(_)) => Err(Reason::NotAuthorized),
+                _ => Err(Reason::BadCredentials),
+            }
         }
 
         fn channel_binding(&self, kind: &str) -> Option<&[u8]> {

@@ -30,6 +30,16 @@ impl Tenants {
     }
 }
 
+impl Tenants {
+    /// All of them, `default` too.
+    #[must_use]
+    pub fn by_name(&self) -> BTreeMap<Box<str>, TenantId> {
+        let mut named = self.0.clone();
+        named.insert(DEFAULT_TENANT.into(), TenantId::DEFAULT);
+        named
+    }
+}
+
 impl FromIterator<(Box<str>, TenantId)> for Tenants {
     fn from_iter<I: IntoIterator<Item = (Box<str>, TenantId)>>(tenants: I) -> Self {
         Self(tenants.into_iter().collect())

@@ -1,16 +1,17 @@
 //! The store in a folder: a bare write and sync beside a commit of the journal, how fast a start is with a million of
 //! each kind, and how much disk is left when everything was consumed.
 //!
-//! `store [FOLDER [COUNT]]`: the folder is made, and emptied in the end; a million is the count. Without a count (0)
+//! `store [FOLDER [COUNT [BYTES]]]`: the folder is made, and emptied in the end; a million is the count. Without a count (0)
 //! starts are left out; instead of all that, with 1 ten million messages go through the store, with 2 one in a hundred
 //! of them stays; with 3 only what a message costs is measured, with 4 only starts, with a million; with 5 a backlog of
-//! two million messages of 100 bytes is made and read back.
+//! two million messages of 100 bytes is made and read back; with 6 only bare writes with a sync after each are measured, of
+//! BYTES (256: about what one message with a payload of 64 bytes takes in the journal), at the end of a file that grows
+//! and in one whose room was taken in advance, as the journal's is.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::error::Error;
-use std::fs::{self, File};
+use std::fs;
 use std::ops::ControlFlow;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc;
@@ -18,14 +19,16 @@ use std::time::{Duration, Instant};
 
 use mynah_model::{Class, Expiry, Layout, TenantId};
 use mynah_store::{
-    Batch, Durability, EntryValue, Key, Options, Owner, OwnerKind, OwnerValue, PayloadId, Producer,
-    Recovered, Store, StoreOptions, StoredMessage, Value, ignore,
+    Batch, Disk, Durability, EntryValue, Key, Options, Owner, OwnerKind, OwnerValue, PayloadId, Producer,
+    RealDisk, Recovered, Store, StoreOptions, StoredMessage, Value, ignore,
 };
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 const PAYLOAD_BYTES: usize = 256;
 const COMMITS: usize = 1000;
+/// Bytes of a bare write.
+const BARE_BYTES: usize = 256;
 const TEN_MILLION: u64 = 10_000_000;
 
 fn main() -> ExitCode {
@@ -33,7 +36,8 @@ fn main() -> ExitCode {
     let folder =
         arguments.next().map_or_else(|| std::env::temp_dir().join("mynah-bench-store"), PathBuf::from);
     let count = arguments.next().and_then(|count| count.parse().ok()).unwrap_or(1_000_000);
-    let outcome = run(&folder, count);
+    let bytes = arguments.next().and_then(|bytes| bytes.parse().ok()).unwrap_or(BARE_BYTES);
+    let outcome = run(&folder, count, bytes);
     let _ = fs::remove_dir_all(&folder);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -44,7 +48,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(folder: &Path, count: u64) -> Outcome {
+fn run(folder: &Path, count: u64, bytes: usize) -> Outcome {
     fs::create_dir_all(folder)?;
     match count {
         1 => return churn(&folder.join("churn"), TEN_MILLION, 0),
@@ -52,9 +56,10 @@ fn run(folder: &Path, count: u64) -> Outcome {
         3 => return cost(&folder.join("cost"), 3_000_000),
         4 => return starts(folder, 1_000_000),
         5 => return backlog(&folder.join("backlog"), 2_000_000),
+        6 => return bare(folder, bytes),
         _ => {}
     }
-    bare(folder)?;
+    bare(folder, bytes)?;
     commits(&folder.join("commits"))?;
     cost(&folder.join("cost"), 3_000_000)?;
     if count > 0 {
@@ -78,18 +83,26 @@ fn print_quantiles(what: &str, mut times: Vec<Duration>) {
     println!("{what:<34} p50 {:>6} us   p99 {:>6} us", at(50), at(99));
 }
 
-fn bare(folder: &Path) -> Outcome {
-    let path = folder.join("bare");
-    let file = File::create(&path)?;
-    let mut times = Vec::new();
-    for turn in 0..COMMITS {
-        let start = Instant::now();
-        file.write_all_at(&[7; 512], (turn * 512) as u64)?;
-        file.sync_data()?;
-        times.push(start.elapsed());
+/// What the disk takes for a record: no store can be quicker.
+fn bare(folder: &Path, bytes: usize) -> Outcome {
+    let (path, record) = (folder.join("bare"), vec![7; bytes]);
+    for (how, room) in [("at the end", 0), ("in room taken", COMMITS * bytes)] {
+        let file = RealDisk.create(&path)?;
+        if room > 0 {
+            file.allocate(room as u64)?;
+        }
+        file.sync()?;
+        let mut times = Vec::new();
+        for turn in 0..COMMITS {
+            let start = Instant::now();
+            file.write_at(&record, (turn * bytes) as u64)?;
+            file.sync()?;
+            times.push(start.elapsed());
+        }
+        print_quantiles(&format!("{bytes} bytes {how}, and sync"), times);
+        fs::remove_file(&path)?;
     }
-    print_quantiles("bare write of 512 bytes and sync", times);
-    Ok(fs::remove_file(path)?)
+    Ok(())
 }
 
 const fn owner(name: &[u8]) -> Owner<'_> {
@@ -280,7 +293,7 @@ fn start(folder: &Path, what: &str, count: u64, fill: fn(&Store, &Producer, u64)
         match recovered {
             Recovered::Item(..) => items += 1,
             Recovered::Payload(message) => bytes += message.native.len(),
-            Recovered::Restart | Recovered::Progress(..) => {}
+            Recovered::Restart | Recovered::Progress(..) | Recovered::Replayed(..) => {}
         }
         ControlFlow::Continue(())
     })?;

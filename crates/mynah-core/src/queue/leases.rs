@@ -227,6 +227,16 @@ impl Leases {
         }
     }
 
+    /// Sets all leases aside: new ones have identifiers from another place on.
+    pub(super) fn move_on(&mut self, to: u16) {
+        let mut aside = self.aside.take().unwrap_or_default();
+        let ids = (0..self.ring.len()).map(|at| self.id(at)).collect::<Vec<_>>();
+        let ring = core::mem::take(&mut self.ring);
+        aside.extend(ids.into_iter().zip(ring).filter(|(_, lease)| lease.is_some()));
+        self.aside = (!aside.is_empty()).then_some(aside);
+        self.first = (usize::from(to) % IDS) as u16;
+    }
+
     pub(super) fn receive(&mut self, id: DeliveryId) -> Receipt {
         match self.find(id) {
             Some(slot @ Some(Lease::Sent(Entry { class: Class::ExactlyOnce, .. }))) => {

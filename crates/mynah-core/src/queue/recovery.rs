@@ -68,6 +68,12 @@ impl Queue {
         self.ready.make_contiguous().sort_unstable_by_key(|entry| entry.sequence);
         self.leases.restore(leases);
     }
+
+    /// New deliveries have identifiers from `to` on, or the next that is free. Where the receiver may know of deliveries
+    /// that this queue has forgotten, it would take another message under one of their identifiers for a repetition.
+    pub fn move_on(&mut self, to: DeliveryId) {
+        self.leases.move_on(to.number() - 1);
+    }
 }
 
 #[cfg(test)]
@@ -144,6 +150,26 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_queue_that_moves_on_keeps_its_deliveries_and_gives_other_identifiers() {
+        let (mut queue, id) = (Queue::new(bounds()), |number| DeliveryId::new(number).unwrap());
+        let ids = |queue: &Queue| queue.leased(None).map(|(id, _)| id.number()).collect::<Vec<_>>();
+        for _ in 0..4 {
+            queue.lease_new(entry(Class::ExactlyOnce), 100).unwrap();
+        }
+        queue.settle(id(2));
+        queue.move_on(id(u16::MAX - 1));
+        for _ in 0..4 {
+            queue.lease_new(entry(Class::ExactlyOnce), 100).unwrap();
+        }
+        // Those that are still under way are passed over.
+        assert_eq!(ids(&queue), [1, 3, 4, 65_534, 65_535, 2, 5]);
+        for number in [1, 3, 4, 65_534, 65_535, 2, 5] {
+            assert!(queue.settle(id(number)), "{number}");
+        }
+        assert_eq!((queue.leased_len(), ids(&queue)), (0, [].into()));
     }
 
     #[test]

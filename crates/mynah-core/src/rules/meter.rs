@@ -42,21 +42,52 @@ impl Meter {
         Self { messages_until: self.messages_until, bytes_until: self.bytes_until, ..other }
     }
 
+    /// Whether everything that was said so far has taken its time: then it need not be remembered.
+    #[must_use]
+    pub fn is_idle(&self, now: Instant) -> bool {
+        self.messages_until.max(self.bytes_until) <= nanoseconds(now)
+    }
+
+    /// A message would be published, and is refused if the one before should not have been the last for a while.
+    ///
+    /// # Errors
+    /// Until when it is too early; it does not count.
+    pub fn try_charge(&mut self, now: Instant, bytes: usize) -> Result<(), Instant> {
+        match self.wait(now) {
+            Some(until) => Err(until),
+            None => {
+                self.charge(now, bytes);
+                Ok(())
+            }
+        }
+    }
+
     /// A message was published. Returns until when the connection has to wait before its next, if it does.
     pub fn charge(&mut self, now: Instant, bytes: usize) -> Option<Instant> {
-        let now_ns = now.as_micros().saturating_mul(1_000);
+        let now_ns = nanoseconds(now);
         let of_bytes = (bytes as u64).saturating_mul(1_000_000_000).checked_div(self.bytes_per_s);
         let cost = of_bytes.unwrap_or(0).min(COST_MAX_NS);
         self.messages_until = self.messages_until.max(now_ns).saturating_add(self.message_ns);
         self.bytes_until = self.bytes_until.max(now_ns).saturating_add(cost);
-        let ahead = (self.messages_until.max(self.bytes_until) - now_ns).checked_sub(BURST_NS)?;
+        self.wait(now)
+    }
+
+    /// Until when the connection has to wait, if it does.
+    fn wait(&self, now: Instant) -> Option<Instant> {
+        let until = self.messages_until.max(self.bytes_until);
+        let ahead = until.checked_sub(nanoseconds(now))?.checked_sub(BURST_NS)?;
         (ahead > 0).then(|| now + Duration::from_nanos(ahead).max(Duration::from_micros(1)))
     }
+}
+
+fn nanoseconds(now: Instant) -> u64 {
+    now.as_micros().saturating_mul(1_000)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
     use core::num::{NonZeroU32, NonZeroU64};
 
     fn meter(messages: u32, bytes: u64) -> Meter {
@@ -85,6 +116,19 @@ mod tests {
         assert_eq!(messages_in(meter(0, 1_000), 100, 10), 110);
         assert_eq!(messages_in(meter(100, 1_000), 100, 10), 110, "the stricter holds");
         assert!(Meter::new(&Quota::default()).is_none());
+    }
+
+    #[test]
+    fn what_is_refused_does_not_count() {
+        let mut meter = meter(2, 0);
+        let at = |millis: u64| Instant::from_micros(1_000_000 + millis * 1_000);
+        let mut tries = |millis: &[u64]| -> Vec<bool> {
+            millis.iter().map(|millis| meter.try_charge(at(*millis), 1).is_ok()).collect()
+        };
+        assert_eq!(tries(&[0, 0, 0, 0, 400]), [true, true, true, false, false]);
+        assert_eq!(tries(&[500, 500, 999, 1_000]), [true, false, false, true]);
+        assert_eq!(meter.try_charge(at(1_000), 1), Err(at(1_500)));
+        assert!(!meter.is_idle(at(2_499)) && meter.is_idle(at(2_500)));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use mynah_model::{Filter, Segment, Topic};
 
 use super::filters::Names;
+use super::mandate::Mandate;
 use super::party::{Clause, Party};
 use super::rule::{Action, Check, Quota};
 use super::who::Peer;
@@ -24,6 +25,17 @@ pub enum Grant {
     Partly,
 }
 
+impl Grant {
+    /// What two who have to agree both grant.
+    const fn least(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Refused, _) | (_, Self::Refused) => Self::Refused,
+            (Self::Whole, Self::Whole) => Self::Whole,
+            _ => Self::Partly,
+        }
+    }
+}
+
 /// What one peer, or all peers whom the same rules concern, may do. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Rights {
@@ -32,6 +44,8 @@ pub struct Rights {
     shape: Arc<Shape>,
     /// The actions that are not permitted everywhere, as bits.
     guarded: u8,
+    /// What the peer may do at most, if somebody else says that.
+    mandate: Option<Arc<Mandate>>,
 }
 
 /// What peers have in common whom the same rules concern.
@@ -77,6 +91,11 @@ impl Shape {
         parties.filter_map(move |party| party.clause(action))
     }
 
+    /// Whether the rules permit the action everywhere.
+    const fn is_free(&self, action: Action) -> bool {
+        self.guarded & action.bit() == 0
+    }
+
     /// Whether an action is permitted where `selects` says what selects it; `open`: without a rule that allows it, if no
     /// rule allows the action to anybody.
     fn permits(&self, action: Action, open: bool, selects: impl Fn(&super::party::Scope) -> bool) -> bool {
@@ -109,7 +128,9 @@ impl Rights {
     /// Whether an action without a target is permitted.
     #[must_use]
     pub fn permits_at_all(&self, action: Action) -> bool {
-        self.is_free(action) || self.shape.permits(action, true, |scope| scope.is_everything)
+        self.is_free(action)
+            || (self.mandate.is_none() || Mandate::permits_at_all(action))
+                && self.shape.permits(action, true, |scope| scope.is_everything)
     }
 
     /// Whether the peer of these names may do this to a topic, or to the queue of that name. For [`Action::Subscribe`]:
@@ -117,15 +138,24 @@ impl Rights {
     #[must_use]
     pub fn permits(&self, action: Action, names: Names<'_>, target: Topic<'_>) -> bool {
         let open = action != Action::Subscribe || !tells_of_peers(target.as_bytes());
-        (open && self.is_free(action))
-            || self.shape.permits(action, open, |scope| scope.selects(names, target))
+        let by_rules = (open && self.shape.is_free(action))
+            || self.shape.permits(action, open, |scope| scope.selects(names, target));
+        by_rules && self.mandate.as_ref().is_none_or(|mandate| mandate.permits(action, names, target))
     }
 
     /// Whether the peer of these names may subscribe to `filter`: it has to lie inside what is allowed by one filter,
     /// and to meet no denied one. See [`Check`] for the others.
     #[must_use]
     pub fn grant(&self, names: Names<'_>, filter: Filter<'_>) -> Grant {
-        let (is_free, open) = (self.is_free(Action::Subscribe), !tells_of_peers(filter.as_bytes()));
+        let by_rules = self.grant_by_rules(names, filter);
+        match &self.mandate {
+            Some(mandate) => by_rules.least(mandate.grant(names, filter, self.shape.check)),
+            None => by_rules,
+        }
+    }
+
+    fn grant_by_rules(&self, names: Names<'_>, filter: Filter<'_>) -> Grant {
+        let (is_free, open) = (self.shape.is_free(Action::Subscribe), !tells_of_peers(filter.as_bytes()));
         if is_free && open {
             return Grant::Whole;
         }
@@ -218,9 +248,21 @@ impl Resolver {
         self.rights(number, shape)
     }
 
+    /// The rights of a peer that may do no more than the mandate says.
+    pub fn resolve_within(&mut self, peer: &Peer<'_>, mandate: Option<&Arc<Mandate>>) -> Rights {
+        let rights = self.resolve(peer);
+        let Some(mandate) = mandate else { return rights };
+        Rights {
+            number: self.number(),
+            guarded: rights.guarded | Mandate::GUARDED,
+            mandate: Some(Arc::clone(mandate)),
+            ..rights
+        }
+    }
+
     fn rights(&mut self, number: u64, shape: Arc<Shape>) -> Rights {
         let number = if shape.is_personal { self.number() } else { number };
-        Rights { number, guarded: shape.guarded, shape }
+        Rights { number, guarded: shape.guarded, shape, mandate: None }
     }
 
     fn number(&mut self) -> u64 {

@@ -9,7 +9,17 @@ use mynah_model::{Filter, FilterError, Segment};
 
 use super::who::Who;
 
-/// What a rule is about.
+/// What a rule is about. Each is asked where it is done:
+///
+/// * Without a target, by [`Rights::permits_at_all`](super::Rights::permits_at_all): `Connect` when a session is opened,
+///   `Administer` when something shows or changes how the broker runs.
+/// * Of a topic, by [`Rights::permits`](super::Rights::permits): `Publish` for each message, and `Retain` beside it;
+///   `Subscribe` for the value of a topic, and for each message where a subscription reaches too far; `Request` for each
+///   request. [`Decisions`](super::Decisions) remembers what it says.
+/// * Of a filter, by [`Rights::grant`](super::Rights::grant): `Subscribe` alone.
+/// * Of a queue, whose name stands in place of a topic, by [`Rights::permits`](super::Rights::permits): `Consume` when somebody
+///   attaches to it, and again after a change of the rules; `Configure` when it is made, changed, emptied or removed; `Publish`
+///   for a message that names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Opening a session.
@@ -24,7 +34,7 @@ pub enum Action {
     Consume,
     /// Sending a request to a topic.
     Request,
-    /// Making, changing and removing a queue.
+    /// Making, changing, emptying and removing a queue.
     Configure,
     /// Managing the broker.
     Administer,

@@ -1,6 +1,7 @@
 //! Rules against a naive evaluator, and relations between filters against enumeration.
 
 mod filters;
+mod mandate;
 mod naive;
 
 use alloc::string::ToString;
@@ -11,7 +12,7 @@ use core::num::{NonZeroU32, NonZeroU64};
 use mynah_model::{Filter, FilterError, Groups, Identity, TenantId, Topic};
 
 use super::*;
-use Action::{Connect, Publish, Retain, Subscribe};
+use Action::{Configure, Connect, Consume, Publish, Request, Retain, Subscribe};
 
 fn reach(filters: &[&str]) -> Reach {
     match filters {
@@ -163,6 +164,7 @@ fn an_action_without_a_target_is_permitted_as_a_whole() {
 #[test]
 fn every_criterion_of_a_rule_has_to_fit() {
     let who = Who {
+        tenants: vec![TenantId::new(3), TenantId::DEFAULT],
         identities: vec!["ann".into(), "bob".into()],
         groups: vec!["g".into()],
         certificates: vec![Certificate::Sha256([7; 32]), Certificate::CommonName("cn".into())],
@@ -171,7 +173,7 @@ fn every_criterion_of_a_rule_has_to_fit() {
         anonymous: Some(false),
     };
     let rules = Arc::new(Rules::new(vec![Rule { who, ..rule("*", &[Publish], &[], &["**"]) }]));
-    let (ann, eve) = (user("ann"), user("eve"));
+    let (ann, eve, elsewhere) = (user("ann"), user("eve"), Identity::user(TenantId::new(4), "ann"));
     let (groups, others) = (Groups::from_iter(["g", "h"]), Groups::from_iter(["h"]));
     let fitting = Peer {
         groups: &groups,
@@ -183,6 +185,7 @@ fn every_criterion_of_a_rule_has_to_fit() {
     let sixth = Peer { address: Some(Address::v6(0x2001_0db8 << 96 | 1)), ..fitting };
     let mapped = Peer { address: Some(Address::v6(0xFFFF_0A00_0001)), ..fitting };
     let misfits = [
+        Peer { identity: &elsewhere, ..fitting },
         Peer { identity: &eve, ..fitting },
         Peer { groups: &others, ..fitting },
         Peer { sha256: Some(&[8; 32]), ..fitting },
@@ -194,6 +197,38 @@ fn every_criterion_of_a_rule_has_to_fit() {
     let denied = |peer: &Peer<'_>| !Resolver::new(Arc::clone(&rules)).resolve(peer).permits_at_all(Publish);
     assert!([fitting, named, sixth, mapped].iter().all(denied));
     assert!(!misfits.iter().any(denied));
+}
+
+#[test]
+fn queues_and_requests_are_asked_about_by_name_and_no_action_stands_for_another() {
+    let rules = Arc::new(Rules::new(vec![
+        rule("ann", &[Consume], &["jobs/%u", "jobs/all"], &[]),
+        rule("*", &[Configure], &[], &["jobs/#"]),
+        rule("*", &[Request], &["ask/+"], &["ask/%c"]),
+    ]));
+    let (ann, bob) = (user("ann"), user("bob"));
+    let mut resolver = Resolver::new(rules);
+    let mut decisions = Decisions::new(64);
+    let mut known: Vec<&str> = vec![];
+    let mut permits = |who: &Identity, action, target: &'static str| {
+        known.push(target);
+        let number =
+            known.iter().position(|other| *other == target).and_then(|at| NonZeroU64::new(1 + at as u64));
+        let (rights, names) = (resolver.resolve(&Peer::new(who, "p")), Names::new(who, b"c"));
+        let target = Topic::new(target.as_bytes()).unwrap();
+        let asked = rights.permits(action, names, target);
+        assert_eq!(decisions.decide(&rights, action, number, || asked), asked);
+        asked
+    };
+    assert!(permits(&ann, Consume, "jobs/ann") && permits(&ann, Consume, "jobs/all"));
+    assert!(!permits(&ann, Consume, "jobs/bob") && !permits(&bob, Consume, "jobs/all"));
+    for who in [&ann, &bob] {
+        assert!(!permits(who, Configure, "jobs/all") && permits(who, Configure, "other"));
+        assert!(permits(who, Request, "ask/x") && !permits(who, Request, "ask/c"));
+        assert!(permits(who, Publish, "ask/c") && permits(who, Retain, "jobs/all"));
+    }
+    let numbers: Vec<_> = Action::ALL.iter().map(|action| *action as usize).collect();
+    assert_eq!(numbers, (0..8).collect::<Vec<_>>());
 }
 
 #[test]

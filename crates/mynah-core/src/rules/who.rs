@@ -5,12 +5,14 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::Ipv6Addr;
 
-use mynah_model::{Groups, Identity};
+use mynah_model::{Groups, Identity, TenantId};
 
 /// Whom a rule is about: everybody who fits all criteria that are there. A criterion that is a list fits whoever fits one
 /// of its entries; an empty one fits everybody.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Who {
+    /// In whose space the peer is.
+    pub tenants: Vec<TenantId>,
     /// Names of users. No anonymous peer has one of them.
     pub identities: Vec<Box<str>>,
     /// Groups that the identity is in.
@@ -36,31 +38,31 @@ pub enum Certificate {
 
 /// An address of the internet: of version 6, or one of version 4 in the form `::ffff:0:0/96`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Address(u128);
+pub struct Address(Ipv6Addr);
 
 impl Address {
     /// An address of version 4.
     #[must_use]
     pub const fn v4(bits: u32) -> Self {
-        Self(0xFFFF_0000_0000 | bits as u128)
+        Self::v6(0xFFFF_0000_0000 | bits as u128)
     }
 
     /// An address of version 6.
     #[must_use]
     pub const fn v6(bits: u128) -> Self {
-        Self(bits)
+        Self(Ipv6Addr::from_bits(bits))
     }
 
     /// Whether only this machine can have it.
     #[must_use]
     pub const fn is_loopback(self) -> bool {
-        Ipv6Addr::from_bits(self.0).to_canonical().is_loopback()
+        self.0.to_canonical().is_loopback()
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Ipv6Addr::from_bits(self.0).to_canonical().fmt(f)
+        self.0.to_canonical().fmt(f)
     }
 }
 
@@ -75,7 +77,7 @@ impl Network {
     /// The addresses of version 4 whose first `len` bits are those of `bits`; `len` is at most 32.
     #[must_use]
     pub const fn v4(bits: u32, len: u8) -> Self {
-        Self::new(Address::v4(bits).0, if len < 32 { 96 + len } else { 128 })
+        Self::new(Address::v4(bits).bits(), if len < 32 { 96 + len } else { 128 })
     }
 
     /// The addresses of version 6 whose first `len` bits are those of `bits`; `len` is at most 128.
@@ -91,7 +93,7 @@ impl Network {
     /// Whether an address is in it.
     #[must_use]
     pub const fn contains(self, address: Address) -> bool {
-        masked(address.0, self.len) == self.first
+        masked(address.bits(), self.len) == self.first
     }
 
     pub(super) const fn len(self) -> u8 {
@@ -110,7 +112,7 @@ pub(super) const fn masked(bits: u128, len: u8) -> u128 {
 
 impl Address {
     pub(super) const fn bits(self) -> u128 {
-        self.0
+        self.0.to_bits()
     }
 }
 
@@ -154,6 +156,8 @@ impl<'p> Peer<'p> {
 /// A criterion of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Criterion {
+    /// [`Who::tenants`]
+    Tenant,
     /// [`Who::identities`]
     Identity,
     /// [`Who::groups`]
@@ -171,6 +175,7 @@ pub enum Criterion {
 impl fmt::Display for Criterion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Tenant => "tenant",
             Self::Identity => "identity",
             Self::Group => "group",
             Self::Certificate => "certificate",
@@ -191,6 +196,7 @@ impl Who {
             list
         }
         Self {
+            tenants: ordered(&self.tenants),
             identities: ordered(&self.identities),
             groups: ordered(&self.groups),
             certificates: ordered(&self.certificates),
@@ -207,6 +213,7 @@ impl Who {
         }
         let user = peer.user();
         [
+            (Criterion::Tenant, fits(&self.tenants, |tenant| *tenant == peer.identity.tenant())),
             (Criterion::Anonymous, self.anonymous.is_none_or(|wanted| wanted == user.is_none())),
             (Criterion::Identity, fits(&self.identities, |name| user == Some(name))),
             (Criterion::Group, fits(&self.groups, |group| peer.groups.contains(group))),
@@ -221,7 +228,7 @@ impl Who {
         .find_map(|(criterion, fits)| (!fits).then_some(criterion))
     }
 
-    /// How narrow it is: where several rules set the same limit, that of the narrowest holds.
+    /// How narrow it is, whatever the tenant: where several rules set the same limit, that of the narrowest holds.
     pub(super) fn narrowness(&self) -> u8 {
         if !self.identities.is_empty() || !self.certificates.is_empty() {
             3

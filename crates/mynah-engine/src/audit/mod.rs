@@ -2,6 +2,7 @@
 //! who subscribe to its topic below `$events`. No record holds a secret: there is no field for one.
 
 mod bound;
+mod limits;
 mod telling;
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,8 @@ use mynah_core::rules::Action;
 use mynah_model::TenantId;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use bound::Bounds;
+pub use bound::Admitted;
+pub(crate) use bound::{Bounds, Rest};
 
 /// Something that has happened, as the log and subscribers see it. The JSON form is one object: the fields of this and of
 /// the event.
@@ -92,6 +94,12 @@ pub enum AuditEvent {
         #[serde(skip_serializing_if = "String::is_empty", default)]
         detail: String,
     },
+    /// So many events of a kind were left out, as [`Audited::left_out`] says, and none of the kind came after them:
+    /// `$events/left-out/KIND`.
+    LeftOut {
+        /// Which kind.
+        kind: AuditKind,
+    },
 }
 
 /// Who did something, as far as it is known.
@@ -156,6 +164,14 @@ pub enum Limit {
     Retained,
     /// Room in the store.
     Storage,
+    /// Bytes or levels of a topic or a filter.
+    Topic,
+    /// Messages or bytes that wait for a session: the oldest are dropped.
+    Backlog,
+    /// Bytes that wait to be written to a peer: what needs no confirmation is dropped.
+    Outbound,
+    /// Logins that wait to be verified.
+    Logins,
 }
 
 /// What was changed.
@@ -170,12 +186,13 @@ pub enum Changed {
     Users,
     /// Certificates were read again.
     Certificates,
-    /// The store was repaired, or met with damage.
+    /// The store met with damage, or its disk is full, or has room again.
     Store,
 }
 
 /// Events that are counted together: too many of one kind do not hide those of another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum AuditKind {
     /// [`AuditEvent::LoginAccepted`]
     LoginAccepted,
@@ -189,6 +206,24 @@ pub enum AuditKind {
     Change,
 }
 
+impl AuditKind {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 5] =
+        [Self::LoginAccepted, Self::LoginRefused, Self::Denied, Self::Limit, Self::Change];
+
+    /// The name in topics and in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LoginAccepted => "login-accepted",
+            Self::LoginRefused => "login-refused",
+            Self::Denied => "denied",
+            Self::Limit => "limit",
+            Self::Change => "change",
+        }
+    }
+}
+
 impl AuditEvent {
     /// The topic of the event.
     #[must_use]
@@ -199,6 +234,7 @@ impl AuditEvent {
             Self::Denied { action, .. } => ("denied", &**action),
             Self::Limit { limit, .. } => ("limit", limit.name()),
             Self::Change { what, .. } => ("change", what.name()),
+            Self::LeftOut { kind } => ("left-out", kind.name()),
         };
         format!("$events/{branch}/{leaf}")
     }
@@ -211,7 +247,7 @@ impl AuditEvent {
             | Self::LoginRefused { actor, .. }
             | Self::Denied { actor, .. }
             | Self::Limit { actor, .. } => actor.tenant,
-            Self::Change { .. } => TenantId::DEFAULT,
+            Self::Change { .. } | Self::LeftOut { .. } => TenantId::DEFAULT,
         }
     }
 
@@ -242,6 +278,22 @@ impl Denial {
 }
 
 impl Limit {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Connections,
+        Self::Sessions,
+        Self::Subscriptions,
+        Self::MessageBytes,
+        Self::PublishRate,
+        Self::Publications,
+        Self::Retained,
+        Self::Storage,
+        Self::Topic,
+        Self::Backlog,
+        Self::Outbound,
+        Self::Logins,
+    ];
+
     /// The name in topics and in JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -254,11 +306,18 @@ impl Limit {
             Self::Publications => "publications",
             Self::Retained => "retained",
             Self::Storage => "storage",
+            Self::Topic => "topic",
+            Self::Backlog => "backlog",
+            Self::Outbound => "outbound",
+            Self::Logins => "logins",
         }
     }
 }
 
 impl Changed {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Broker, Self::Rules, Self::Users, Self::Certificates, Self::Store];
+
     /// The name in topics and in JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {

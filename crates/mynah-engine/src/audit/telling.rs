@@ -7,7 +7,7 @@ use mynah_core::rules::{Action, Basis, Names, Object};
 use mynah_model::{Class, Filter, Header, Identity, Instant, MessageView, Reason, TenantId, Topic};
 use mynah_stack::{Publish, SubscribeRequest};
 
-use super::{Actor, AuditEvent, AuditKind, Audited, Denial, Limit, shown};
+use super::{Actor, Admitted, AuditEvent, AuditKind, Audited, Denial, Limit, shown};
 use crate::connections::{Connection, ConnectionId};
 use crate::engine::{Engine, Event};
 use crate::item::Item;
@@ -26,8 +26,10 @@ impl Engine {
     /// Something has happened: tells it, unless there is too much of its kind.
     #[cold]
     pub(crate) fn audit(&mut self, now: Instant, kind: AuditKind, event: impl FnOnce(&Self) -> AuditEvent) {
-        if let Some(left_out) = self.shared.admit_audit(now, kind) {
-            self.handle_audit(now, event(self), left_out);
+        match self.shared.admit_audit(now, kind) {
+            Admitted::Told(left_out) => self.handle_audit(now, event(self), left_out),
+            Admitted::LeftOut { first: true } => self.watch_left_out(now, kind),
+            Admitted::LeftOut { first: false } => {}
         }
     }
 
@@ -64,18 +66,24 @@ impl Engine {
         connection.identity.as_ref().map_or(actor.clone(), |identity| actor.of(identity))
     }
 
-    fn at_listener(&self, listener: u16) -> (TenantId, String, Cow<'static, str>) {
+    pub(super) fn at_listener(&self, listener: u16) -> (TenantId, String, Cow<'static, str>) {
         let door = self.shared.listeners.get(usize::from(listener));
         door.map_or_else(Default::default, |door| {
             (door.tenant, door.name.clone(), Cow::Borrowed(door.protocol.name()))
         })
     }
 
-    /// A peer that need not say who it is has come in.
-    pub(crate) fn audit_anonymous(&mut self, now: Instant, id: ConnectionId, identity: &Identity) {
+    /// A peer that need not prove who it is has come in.
+    pub(crate) fn audit_unproved(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        identity: &Identity,
+        method: &'static str,
+    ) {
         self.audit(now, AuditKind::LoginAccepted, |engine| AuditEvent::LoginAccepted {
             actor: engine.actor(id).of(identity),
-            method: "anonymous".into(),
+            method: method.into(),
         });
     }
 
@@ -94,29 +102,26 @@ impl Engine {
         });
     }
 
-    /// Somebody who has proved who it is does not get the session that it asked for.
+    /// Somebody who has proved who it is does not get the session that it asked for; if a quota is why, it is this limit.
     pub(crate) fn audit_shut_out(
         &mut self,
         now: Instant,
         id: ConnectionId,
         (identity, client_id): (&Identity, &[u8]),
-        reason: Reason,
+        (reason, limit): (Reason, Limit),
     ) {
         let kind = match reason {
             Reason::NotAuthorized => AuditKind::Denied,
             Reason::QuotaExceeded => AuditKind::Limit,
             _ => AuditKind::LoginRefused,
         };
+        self.refused = Some(id);
         self.audit(now, kind, |engine| {
             let session = (!client_id.is_empty()).then(|| shown(client_id));
             let actor = Actor { session, ..engine.actor(id) }.of(identity);
             match kind {
                 AuditKind::Denied => engine.denied(id, actor, Action::Connect, Object::Nothing),
-                AuditKind::Limit => {
-                    let is_crowded = engine.lane.connections.get(id).is_some_and(|c| !c.counted);
-                    let limit = if is_crowded { Limit::Connections } else { Limit::Sessions };
-                    AuditEvent::Limit { actor, limit, target: None }
-                }
+                AuditKind::Limit => AuditEvent::Limit { actor, limit, target: None },
                 _ => AuditEvent::LoginRefused {
                     actor,
                     method: "session".into(),
@@ -141,44 +146,15 @@ impl Engine {
                 return self.audit(now, AuditKind::Denied, |engine| engine.denied_publish(id, view));
             }
             Reason::TooLarge => Limit::MessageBytes,
+            Reason::RateExceeded => Limit::PublishRate,
+            Reason::TopicInvalid => Limit::Topic,
             Reason::StorageFull => Limit::Storage,
             Reason::QuotaExceeded if view.header.class == Class::ExactlyOnce => Limit::Publications,
             Reason::QuotaExceeded => Limit::Retained,
             _ => return,
         };
+        self.refused = Some(id);
         self.audit_limit(now, id, limit, Some(topic.as_bytes()));
-    }
-
-    pub(crate) fn audit_limit(
-        &mut self,
-        now: Instant,
-        id: ConnectionId,
-        limit: Limit,
-        target: Option<&[u8]>,
-    ) {
-        self.audit(now, AuditKind::Limit, |engine| AuditEvent::Limit {
-            actor: engine.actor(id),
-            limit,
-            target: target.map(shown),
-        });
-    }
-
-    /// A value was not retained.
-    pub(crate) fn audit_retained(&mut self, now: Instant, view: MessageView<'_>) {
-        self.audit(now, AuditKind::Limit, |_| AuditEvent::Limit {
-            actor: Actor { tenant: view.header.tenant, ..Actor::default() },
-            limit: Limit::Retained,
-            target: Some(shown(view.topic().as_bytes())),
-        });
-    }
-
-    /// A peer was turned away at a listener, before anything was known of it.
-    pub(crate) fn audit_turned_away(&mut self, now: Instant, listener: u16) {
-        self.audit(now, AuditKind::Limit, |engine| {
-            let (tenant, listener, protocol) = engine.at_listener(listener);
-            let actor = Actor { tenant, listener, protocol, ..Actor::default() };
-            AuditEvent::Limit { actor, limit: Limit::Connections, target: None }
-        });
     }
 
     /// A subscription was refused.
@@ -194,6 +170,7 @@ impl Engine {
             Reason::QuotaExceeded => {
                 self.audit_limit(now, id, Limit::Subscriptions, Some(request.filter.as_bytes()));
             }
+            Reason::FilterInvalid => self.audit_limit(now, id, Limit::Topic, Some(request.filter.as_bytes())),
             _ => {}
         }
     }
@@ -203,6 +180,17 @@ impl Engine {
         self.audit(now, AuditKind::Denied, |engine| {
             engine.denied(id, engine.actor(id), Action::Subscribe, object)
         });
+    }
+
+    /// A peer may not do something to a queue.
+    pub(crate) fn audit_action(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        action: Action,
+        object: Object<'_>,
+    ) {
+        self.audit(now, AuditKind::Denied, |engine| engine.denied(id, engine.actor(id), action, object));
     }
 
     /// A change of the rules has ended a subscription.
@@ -229,7 +217,7 @@ impl Engine {
     }
 
     /// Whose session it is that has no connection.
-    fn absent(&self, session_ref: SessionRef) -> Actor {
+    pub(super) fn absent(&self, session_ref: SessionRef) -> Actor {
         let session = self.lane.sessions.key(session_ref).map(|key| shown(&key.client_id));
         let actor = Actor { session, ..Actor::default() };
         match self.lane.sessions.get(session_ref) {
@@ -265,7 +253,13 @@ impl Engine {
     }
 
     /// A denial, with the rule that it comes from.
-    fn denied(&self, id: ConnectionId, actor: Actor, action: Action, object: Object<'_>) -> AuditEvent {
+    pub(crate) fn denied(
+        &self,
+        id: ConnectionId,
+        actor: Actor,
+        action: Action,
+        object: Object<'_>,
+    ) -> AuditEvent {
         let Lane { judge, connections, .. } = &self.lane;
         let target = match object {
             Object::Nothing => None,

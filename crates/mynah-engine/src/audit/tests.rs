@@ -1,5 +1,6 @@
 //! Records: their JSON form, their topics, and how many are told.
 
+use super::bound::next_second;
 use super::*;
 use mynah_model::Instant;
 
@@ -34,21 +35,19 @@ fn a_record_is_one_json_object_and_is_read_back() {
 #[test]
 fn each_event_has_its_topic_and_names_are_those_of_json() {
     let limit = |limit| AuditEvent::Limit { actor: actor(), limit, target: None };
-    for one in [
-        Limit::Connections,
-        Limit::Sessions,
-        Limit::Subscriptions,
-        Limit::MessageBytes,
-        Limit::PublishRate,
-        Limit::Publications,
-        Limit::Retained,
-        Limit::Storage,
-    ] {
+    for one in Limit::ALL {
         assert_eq!(serde_json::to_string(&one).unwrap(), format!("{:?}", one.name()));
         assert_eq!(limit(one).topic(), format!("$events/limit/{}", one.name()));
     }
-    for what in [Changed::Broker, Changed::Rules, Changed::Users, Changed::Certificates, Changed::Store] {
+    for what in Changed::ALL {
         assert_eq!(serde_json::to_string(&what).unwrap(), format!("{:?}", what.name()));
+    }
+    for (number, kind) in AuditKind::ALL.into_iter().enumerate() {
+        assert_eq!(
+            (kind as usize, serde_json::to_string(&kind).unwrap()),
+            (number, format!("{:?}", kind.name()))
+        );
+        assert_eq!(AuditEvent::LeftOut { kind }.topic(), format!("$events/left-out/{}", kind.name()));
     }
     let accepted = AuditEvent::LoginAccepted { actor: actor(), method: "password".into() };
     assert_eq!(accepted.topic(), "$events/login/accepted");
@@ -60,12 +59,32 @@ fn each_event_has_its_topic_and_names_are_those_of_json() {
 fn a_flood_is_counted_and_hides_no_other_kind() {
     let bounds = Bounds::default();
     let at = |millis: u64| Instant::from_micros(millis * 1_000);
-    let told = (0..1_000).filter(|_| bounds.admit(at(5_000), AuditKind::LoginRefused).is_some()).count();
+    let is_told = |admitted| matches!(admitted, Admitted::Told(_));
+    let admit = |millis| bounds.admit(at(millis), AuditKind::LoginRefused);
+    let told = (0..1_000).filter(|_| is_told(admit(5_000))).count();
     assert_eq!(told, 50);
-    assert_eq!(bounds.admit(at(5_999), AuditKind::Denied), Some(0));
-    assert_eq!(bounds.admit(at(4_000), AuditKind::LoginRefused), None, "a clock that is behind");
-    assert_eq!(bounds.admit(at(6_000), AuditKind::LoginRefused), Some(951));
-    assert_eq!(bounds.admit(at(6_000), AuditKind::LoginRefused), Some(0));
+    assert_eq!(bounds.admit(at(5_999), AuditKind::Denied), Admitted::Told(0));
+    assert_eq!(admit(4_000), Admitted::LeftOut { first: false }, "a clock that is behind");
+    assert_eq!(admit(6_000), Admitted::Told(951));
+    assert_eq!(admit(6_000), Admitted::Told(0));
+}
+
+#[test]
+fn what_was_left_out_is_told_once_when_the_second_is_over() {
+    let bounds = Bounds::default();
+    let at = |millis: u64| Instant::from_micros(millis * 1_000);
+    let (admit, rest) = (
+        |millis| bounds.admit(at(millis), AuditKind::Limit),
+        |millis| bounds.rest(at(millis), AuditKind::Limit),
+    );
+    (0..50).for_each(|_| assert_eq!(admit(5_000), Admitted::Told(0)));
+    assert_eq!(rest(6_000), Rest::Nothing);
+    assert_eq!(admit(5_100), Admitted::LeftOut { first: true });
+    assert_eq!(admit(5_200), Admitted::LeftOut { first: false });
+    assert_eq!(rest(5_999), Rest::Later);
+    assert_eq!(next_second(at(5_999)), at(6_000));
+    assert_eq!((rest(6_000), rest(6_001)), (Rest::Count(2), Rest::Nothing));
+    assert_eq!(admit(6_002), Admitted::Told(0));
 }
 
 #[test]

@@ -32,15 +32,31 @@ pub struct Settings {
 pub struct SubProtocol {
     /// Its name in `Sec-WebSocket-Protocol`.
     pub name: Box<str>,
-    /// Whether its messages are text; else they are binary. The other kind is refused.
-    pub text: bool,
+    /// Whether its messages are text or binary; the other kind is refused. Absent: a client sends either, and gets binary
+    /// ones.
+    pub text: Option<bool>,
+    /// Whose protocol it is: 0, that of the listener where its peers come in; else that of the listener so many places behind
+    /// it.
+    pub stack: u16,
 }
 
 impl SubProtocol {
     /// A sub-protocol of binary messages.
     #[must_use]
     pub fn binary(name: &str) -> Self {
-        Self { name: name.into(), text: false }
+        Self { name: name.into(), text: Some(false), stack: 0 }
+    }
+
+    /// A sub-protocol whose clients send binary messages or text as they like, and get binary ones.
+    #[must_use]
+    pub fn either(name: &str) -> Self {
+        Self { name: name.into(), text: None, stack: 0 }
+    }
+
+    /// The same, as the protocol of the listener so many places behind the one where its peers come in.
+    #[must_use]
+    pub fn of_stack(self, stack: u16) -> Self {
+        Self { stack, ..self }
     }
 }
 
@@ -49,6 +65,8 @@ impl SubProtocol {
 pub struct WebSocket {
     settings: Arc<Settings>,
     phase: Phase,
+    /// See [`SubProtocol::stack`].
+    stack: u16,
 }
 
 #[derive(Debug)]
@@ -72,13 +90,19 @@ impl WebSocket {
     /// The server's side of a connection that has just been accepted.
     #[must_use]
     pub const fn new(settings: Arc<Settings>) -> Self {
-        Self { settings, phase: Phase::Opening(Handshake::new()) }
+        Self { settings, phase: Phase::Opening(Handshake::new()), stack: 0 }
     }
 
     /// Whether the handshake is done, so that frames can be sent.
     #[must_use]
     pub const fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open(_))
+    }
+
+    /// Whose protocol was chosen, see [`SubProtocol::stack`].
+    #[must_use]
+    pub const fn stack(&self) -> u16 {
+        self.stack
     }
 
     /// Takes in all of `bytes`. What has to be answered is appended to `answers`: a response, pongs, a close frame.
@@ -90,7 +114,9 @@ impl WebSocket {
                 Err(Refused) => self.phase = Phase::Ended,
                 Ok(Some(Accepted { rest, protocol })) => {
                     at = rest;
-                    let text = protocol.and_then(|place| self.settings.protocols.get(place)).map(|p| p.text);
+                    let chosen = protocol.and_then(|place| self.settings.protocols.get(place));
+                    let text = chosen.and_then(|protocol| protocol.text);
+                    self.stack = chosen.map_or(0, |protocol| protocol.stack);
                     self.phase = Phase::Open(Decoder::new(text, self.settings.message_bytes_max));
                 }
             }

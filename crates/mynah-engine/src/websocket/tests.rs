@@ -12,7 +12,10 @@ const REQUEST: &str = "GET /mqtt HTTP/1.1\r\nHost: example.com\r\nUpgrade: webso
 fn settings() -> Arc<Settings> {
     Arc::new(Settings {
         paths: vec!["/mqtt".into(), "/".into()],
-        protocols: vec![SubProtocol::binary("mqtt"), SubProtocol { name: "v12.stomp".into(), text: true }],
+        protocols: vec![
+            SubProtocol::binary("mqtt"),
+            SubProtocol { name: "v12.stomp".into(), text: Some(true), stack: 0 },
+        ],
         request_bytes_max: 1_024,
         message_bytes_max: 100_000,
     })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mynah_core::rules::{Action, Address, Quota, Rule, Rules};
-use mynah_engine::{Actor, AuditEvent, Audited, Changed, Settings};
+use mynah_engine::{Actor, Admitted, AuditEvent, AuditKind, Audited, Changed, Settings};
 use mynah_model::{Instant, Limits, WallTime};
 
 use crate::broker::{Broker, settings};
@@ -144,6 +144,13 @@ fn limits_are_told() {
     assert_eq!(told.len(), 3, "{told:?}");
     assert!(told[1].starts_with("$events/limit/retained") && told[1].contains(r#""target":"b""#), "{told:?}");
     assert!(told[2].starts_with("$events/limit/connections"), "{told:?}");
+
+    let mut broker = Broker::with(settings(1, Limits { sessions_max: 1, ..Limits::default() }));
+    broker.open(0, "open p go");
+    let other = broker.accept(0);
+    broker.say(other, "open q go");
+    let told = self::told(&mut broker);
+    assert!(told.len() == 3 && told[2].starts_with("$events/limit/sessions"), "{told:?}");
 }
 
 #[test]
@@ -161,6 +168,103 @@ fn a_flood_of_refusals_makes_no_flood_of_events() {
     assert_eq!(heard.matches("left_out").count(), 1);
     let left_out = told(&mut broker).pop().unwrap();
     assert!(left_out.ends_with(r#""left_out":950}"#), "{left_out}");
+}
+
+#[test]
+fn what_was_left_out_is_told_though_nothing_comes_after_it() {
+    let mut broker = guarded(1, vec![rule("*", &[Publish], &["t"], &[])]);
+    let (watcher, _) = broker.log_in(0, "ada", &[], "open @watcher go\nsub $events/# 0");
+    let peer = broker.open(0, "open p go");
+    let _ = broker.hear(watcher);
+    for _ in 0..3 {
+        broker.say(peer, &["pub x 0 - x"; 25].join("\n"));
+    }
+    told(&mut broker);
+    broker.advance(Duration::from_millis(1_100));
+    let line = r#"$events/left-out/denied "event":"left-out","kind":"denied","left_out":25}"#;
+    assert_eq!(told(&mut broker), [line]);
+    assert!(broker.hear(watcher).contains(r#""event":"left-out","kind":"denied","left_out":25}"#));
+    broker.advance(Duration::from_millis(2_000));
+    assert!(told(&mut broker).is_empty());
+
+    // What is counted outside the workers comes by a letter.
+    let now = broker.now;
+    let left_out = || broker.shared.admit_audit(now, AuditKind::Change);
+    assert_eq!((0..50).filter(|_| left_out() == Admitted::Told(0)).count(), 50);
+    assert_eq!(left_out(), Admitted::LeftOut { first: true });
+    broker.engines[0].watch_left_out(now, AuditKind::Change);
+    broker.advance(Duration::from_secs(1));
+    assert!(told(&mut broker)[0].ends_with(r#""kind":"change","left_out":1}"#));
+}
+
+#[test]
+fn what_is_dropped_because_too_much_waits_is_told_once_until_there_is_room_again() {
+    let limits = Limits { backlog_messages_max: 2, outbound_bytes_max: 64, ..Limits::default() };
+    let mut broker = Broker::with(settings(1, limits));
+    let away = broker.open(0, "open away stay");
+    broker.say(away, "sub t 1");
+    broker.cut(away);
+    let slow = broker.open(0, "open slow go");
+    broker.say(slow, "sub s 0");
+    broker.limit(slow, Some(0));
+    let peer = broker.open(0, "open p go");
+    told(&mut broker);
+    broker.say(peer, &["pub t 1 - x"; 5].join("\n"));
+    broker.say(peer, &["pub s 0 - x"; 40].join("\n"));
+    let who = r#""event":"limit","identity":"open","anonymous":true,"session""#;
+    let backlog = format!(r#"$events/limit/backlog {who}:"away","limit":"backlog"}}"#);
+    let place = r#""listener":"open","protocol":"lines""#;
+    let outbound = format!(r#"$events/limit/outbound {who}:"slow",{place},"limit":"outbound"}}"#);
+    assert_eq!(told(&mut broker), [backlog.clone(), outbound.clone()]);
+    broker.say(peer, "pub t 1 - x\npub s 0 - x");
+    assert!(told(&mut broker).is_empty());
+
+    broker.limit(slow, None);
+    broker.settle();
+    broker.limit(slow, Some(0));
+    broker.say(peer, &["pub s 0 - x"; 40].join("\n"));
+    assert_eq!(told(&mut broker), [outbound]);
+    let (back, heard) = broker.open_heard(0, "open away stay");
+    assert_eq!(heard.matches("\nmsg ").count(), 2, "{heard}");
+    broker.say(back, "ack 1\nack 2");
+    broker.cut(back);
+    told(&mut broker);
+    broker.say(peer, &["pub t 1 - x"; 5].join("\n"));
+    assert_eq!(told(&mut broker), [backlog], "it was empty in between");
+}
+
+#[test]
+fn limits_that_end_a_connection_and_those_of_names_and_logins_are_told() {
+    let limits = Limits { topic_bytes_max: 8, ..Limits::default() };
+    let mut broker = Broker::with(settings(1, limits));
+    let peer = broker.open(0, "open p go");
+    broker.say(peer, "pub too/long/a/name 0 - x\nsub too/long/+ 0");
+    let heard = told(&mut broker);
+    let is_topic =
+        |line: &String| line.starts_with("$events/limit/topic") && line.contains(r#""target":"too/long/"#);
+    assert_eq!((heard.len(), heard.iter().filter(|line| is_topic(line)).count()), (3, 2), "{heard:?}");
+
+    let crowded = broker.try_accept(0, 1).unwrap();
+    broker.say(crowded, "open @c go\n");
+    let (worker, id) = broker.place_of(crowded);
+    broker.engines[worker].handle_unverified(broker.now, id);
+    broker.settle();
+    assert!(!broker.is_connected(crowded));
+}
+
+#[test]
+fn who_may_not_be_here_any_more_is_told() {
+    let mut broker = guarded(1, Vec::new());
+    let peer = broker.open(0, "open p go");
+    told(&mut broker);
+    broker.change_rules(vec![rule("*", &[Connect], &[], &["**"])]);
+    assert!(!broker.is_connected(peer));
+    let told = told(&mut broker);
+    assert_eq!(told.len(), 1);
+    assert!(
+        told[0].starts_with("$events/denied/connect") && told[0].contains(r#""session":"p""#),
+        "{told:?}"
+    );
 }
 
 #[test]

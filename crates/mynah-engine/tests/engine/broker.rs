@@ -46,6 +46,7 @@ pub(crate) fn settings(workers: u16, limits: Limits) -> Settings {
         limits,
         listeners: vec![listener("open", true), listener("guarded", false)],
         verifies_credentials: true,
+        tenants: Default::default(),
         rules: Arc::new(Rules::default()),
         seed: 7,
         sys_interval: None,
@@ -77,11 +78,19 @@ impl Broker {
 
     /// A broker with a store, which stores at once.
     pub(crate) fn durable(workers: u16) -> Self {
-        Self::with_disk(workers, Disk::default(), Instant::from_micros(1_000_000))
+        let settings = settings(workers, Limits::default());
+        Self::with_disk(settings, Disk::default(), Instant::from_micros(1_000_000))
     }
 
-    fn with_disk(workers: u16, mut disk: Disk, now: Instant) -> Self {
-        let mut broker = Self::with(settings(workers, Limits::default()));
+    /// Whose answers do not wait for the store.
+    pub(crate) fn late(workers: u16) -> Self {
+        let mut disk = Disk::default();
+        disk.is_late = true;
+        Self::with_disk(settings(workers, Limits::default()), disk, Instant::from_micros(1_000_000))
+    }
+
+    fn with_disk(settings: Settings, mut disk: Disk, now: Instant) -> Self {
+        let mut broker = Self::with(settings);
         broker.now = now;
         disk.holds = false;
         disk.start(&mut broker.engines, 7, now);
@@ -92,7 +101,12 @@ impl Broker {
 
     /// The process is gone with everything that is not stored; another one comes.
     pub(crate) fn crash(self, workers: u16) -> Self {
-        Self::with_disk(workers, self.disk.unwrap(), self.now)
+        self.crash_into(settings(workers, Limits::default()))
+    }
+
+    /// The same, and the other one has other settings.
+    pub(crate) fn crash_into(self, settings: Settings) -> Self {
+        Self::with_disk(settings, self.disk.unwrap(), self.now)
     }
 
     pub(crate) fn disk(&self) -> &Disk {
@@ -102,6 +116,12 @@ impl Broker {
     /// Whether what comes waits until [`Broker::store_next`].
     pub(crate) fn hold(&mut self, holds: bool) {
         self.disk.as_mut().unwrap().holds = holds;
+    }
+
+    /// Whether the changes of several turns are taken together: of those until this ends.
+    pub(crate) fn gather(&mut self, gathers: bool) {
+        self.disk.as_mut().unwrap().gathers = gathers;
+        self.settle();
     }
 
     /// How many turns' changes are not stored.
@@ -225,7 +245,7 @@ impl Broker {
     /// One worker does what there is to do for it now. Returns whether there was anything.
     pub(crate) fn turn(&mut self, worker: usize) -> bool {
         let mut busy = self.engines[worker].pump(self.now);
-        if let Some(disk) = &mut self.disk {
+        if let Some(disk) = self.disk.as_mut().filter(|disk| !disk.gathers) {
             busy |= disk.take(&mut self.engines[worker]);
             while !disk.holds && disk.store_next(&mut self.engines, self.now) {}
         }

@@ -10,7 +10,9 @@ use mynah_engine::{
 };
 use mynah_model::{DeliveryId, Expiry, Identity, Instant, Message, SubscriptionOptions, TenantId, Will};
 
-type Fact = Box<dyn FnOnce(&mut State)>;
+use crate::disk_queues::{StoredQueue, fact_of_queue};
+
+pub(crate) type Fact = Box<dyn FnOnce(&mut State)>;
 /// A message, and the group that it goes to.
 type Errand = (Message, Option<Arc<GroupKey>>);
 /// Group and filter.
@@ -23,6 +25,10 @@ pub(crate) struct Disk {
     pub(crate) pending: VecDeque<(usize, Mark, Vec<Fact>)>,
     /// Whether what comes waits until the test says so.
     pub(crate) holds: bool,
+    /// Whether answers do not wait.
+    pub(crate) is_late: bool,
+    /// Whether changes are left where they are, to be taken with those of later turns.
+    pub(crate) gathers: bool,
     runs: u64,
 }
 
@@ -33,6 +39,7 @@ pub(crate) struct State {
     /// By the client, what they are parts of and their numbers.
     pub(crate) parts: BTreeMap<(Vec<u8>, u64, u64), Vec<u64>>,
     pub(crate) errands: BTreeMap<(u16, u64), Errand>,
+    pub(crate) queues: BTreeMap<Vec<u8>, StoredQueue>,
 }
 
 pub(crate) struct StoredSession {
@@ -55,8 +62,9 @@ impl Disk {
         self.pending.clear();
         self.runs += 1;
         let workers = engines.len() as u16;
+        let promise = if self.is_late { Promise::AtOnce } else { Promise::Stored };
         for engine in engines.iter_mut() {
-            engine.store_changes(Promise::Stored, self.runs << 40);
+            engine.store_changes(promise, self.runs << 40);
         }
         for (name, session) in &self.state.sessions {
             let owner = owner(TenantId::DEFAULT, name, workers, seed);
@@ -78,6 +86,10 @@ impl Disk {
             let parts = self.state.parts_of(b"", *number, 0);
             let errand = RestoredErrand { shard: *shard, number: *number, message, group, parts };
             engines[usize::from(shard % workers)].restore_errand(errand);
+        }
+        for (name, queue) in &self.state.queues {
+            let owner = owner(TenantId::DEFAULT, name, workers, seed);
+            engines[usize::from(owner.0)].restore_queue(now, queue.restored(name));
         }
         for engine in engines {
             engine.begin(now);
@@ -234,6 +246,7 @@ fn fact(change: Change<'_>) -> Fact {
         Change::ErrandDone { shard, number, .. } => {
             Box::new(move |state| drop(state.errands.remove(&(shard, number))))
         }
+        Change::Queue(queue, change) => fact_of_queue(queue.name.to_vec(), change),
         change => fact_of_session(change),
     }
 }

@@ -166,6 +166,39 @@ fn what_was_settled_or_dropped_does_not_come_back() {
 }
 
 #[test]
+fn what_comes_and_goes_before_changes_are_taken_is_acknowledged_and_never_stored() {
+    let (mut broker, peers) = held(1, &["take 9\nopen s stay\nsub t/# 1", "open p go"]);
+    broker.say(peers[1], "pub t/1 1 - one");
+    broker.gather(true);
+    broker.say(peers[1], "pub t/2 1 - two\npub t/3 1 - three\npub t/4 1 - four");
+    broker.say(peers[0], "ack 1\nack 2\nack 3");
+    assert_eq!(broker.engines[0].changes(), 4, "three entries, and one note of what has gone");
+    assert!(broker.engines[0].awaits_changes());
+    broker.gather(false);
+    assert_eq!((broker.hear(peers[1]).as_str(), broker.pending()), ("", 2));
+    broker.store_next();
+    let entries = |broker: &Broker| broker.disk().state.sessions[&b"s"[..]].entries.len();
+    assert_eq!((broker.hear(peers[1]).as_str(), entries(&broker)), ("published 2\n", 1));
+    broker.store_next();
+    assert_eq!(broker.hear(peers[1]), "published 3\npublished 4\npublished 5\n");
+    assert_eq!(entries(&broker), 1);
+    let mut broker = broker.crash(1);
+    assert_eq!(broker.open_heard(0, "open s stay").1, "opened again\nmsg 4 1 again t/4 four\n");
+}
+
+#[test]
+fn changes_that_nobody_waits_for_are_known_as_such() {
+    let (mut broker, peers) = held(1, &["open s stay\nsub t 1", "open p go"]);
+    broker.say(peers[1], "pub t 1 - one");
+    broker.store_all();
+    broker.gather(true);
+    broker.say(peers[0], "ack 1");
+    assert_eq!((broker.engines[0].changes(), broker.engines[0].awaits_changes()), (1, false));
+    broker.say(peers[1], "pub t 1 - two");
+    assert_eq!((broker.engines[0].changes(), broker.engines[0].awaits_changes()), (2, true));
+}
+
+#[test]
 fn a_crash_is_an_end_without_good_bye() {
     let (mut broker, _) = held(2, &["open s stay\nsub w 1", "open p stay w", "open q stay w 5000"]);
     broker.store_all();
@@ -212,6 +245,46 @@ fn at_a_listener_in_a_hurry_nothing_waits_for_the_store() {
     }
     broker.store_all();
     assert_eq!(broker.disk().state.sessions[&b"s"[..]].entries.len(), 4, "it is stored all the same");
+}
+
+#[test]
+fn where_answers_do_not_wait_no_identifier_that_a_receiver_may_remember_is_given_to_another_message() {
+    let mut broker = Broker::late(1);
+    let session = broker.open(0, "open s stay\nsub t 2");
+    broker.hear(session);
+    broker.store_all();
+    broker.hold(true);
+    let publisher = broker.open(0, "open p go");
+    broker.say(publisher, "pub t 2 - lost");
+    assert_eq!(broker.hear(session), "msg 1 2 t lost\n");
+    // The client has it, and its PUBREC is lost with the broker that knew the message.
+    let mut broker = broker.crash(1);
+    let (session, heard) = broker.open_heard(0, "open s stay");
+    assert_eq!(heard, "opened again\n");
+    let publisher = broker.open(0, "open p go");
+    broker.say(publisher, "pub t 2 - new");
+    let heard = broker.hear(session);
+    assert!(heard.ends_with(" 2 t new\n") && !heard.starts_with("msg 1 "), "{heard}");
+}
+
+#[test]
+fn where_answers_do_not_wait_a_will_that_crosses_to_another_worker_is_owed_all_the_same() {
+    let mut broker = Broker::late(3);
+    for name in ["a", "b", "c", "d"] {
+        let session = broker.open(0, &format!("open {name} stay\nsub w 1"));
+        broker.hear(session);
+    }
+    let mourner = broker.open(0, "open m go w");
+    broker.store_all();
+    broker.hold(true);
+    broker.cut(mourner);
+    // That the will is out is stored; the sessions on other workers have it, and that is not stored.
+    broker.store_next();
+    let mut broker = broker.crash(2);
+    for name in ["a", "b", "c", "d"] {
+        let (_, heard) = broker.open_heard(0, &format!("open {name} stay"));
+        assert_eq!(heard.matches(" w ").count(), 1, "{name}: {heard}");
+    }
 }
 
 #[test]

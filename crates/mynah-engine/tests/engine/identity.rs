@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mynah_engine::{Authenticated, PeerCertificate};
-use mynah_model::{Groups, Identity, Reason, TenantId};
+use mynah_core::rules::{Mandate, RuleFilter};
+use mynah_engine::{Authenticated, PeerCertificate, Settings};
+use mynah_model::{Groups, Identity, Limits, Reason, TenantId};
 
-use crate::broker::Broker;
+use crate::broker::{Broker, settings};
 
 /// Takes what the broker wants to be verified, which is said by the peer at `place`.
 fn asked(broker: &mut Broker) -> (usize, mynah_engine::ConnectionId, String) {
@@ -109,7 +110,13 @@ fn a_verdict_that_comes_too_late_or_unasked_changes_nothing() {
 
 fn certificate(name: &str) -> Arc<PeerCertificate> {
     let (der, names) = (Box::default(), Box::default());
-    Arc::new(PeerCertificate { der, sha256: [0; 32], common_name: Some(name.into()), names })
+    Arc::new(PeerCertificate {
+        der,
+        sha256: [0; 32],
+        subject: Box::default(),
+        common_name: Some(name.into()),
+        names,
+    })
 }
 
 #[test]
@@ -130,6 +137,38 @@ fn a_certificate_says_who_a_peer_is_that_has_no_credentials() {
     broker.engines[worker].handle_certificate(id, certificate("sensor"));
     broker.say(open, "open c 0");
     assert_eq!(broker.hear(open), "opened new\n");
+}
+
+#[test]
+fn who_names_a_tenant_has_to_prove_that_it_is_of_it() {
+    let tenants = [("default", 0), ("factory", 1)].map(|(name, number)| (name.into(), TenantId::new(number)));
+    let mut broker = Broker::with(Settings { tenants: tenants.into(), ..settings(1, Limits::default()) });
+    for (host, listener, is_named) in [
+        ("factory", 0, true),
+        ("Factory", 0, true),
+        ("default", 0, false),
+        ("else.where", 0, false),
+        ("factory", 1, true),
+    ] {
+        let peer = broker.try_accept(0, listener).unwrap();
+        let (worker, id) = broker.place_of(peer);
+        broker.engines[worker].handle_host(id, host.into());
+        broker.say(peer, if listener == 0 { "open a go" } else { "open @a go" });
+        let expected = is_named.then_some(TenantId::new(1));
+        if listener == 0 {
+            // Nobody is let in to a tenant by saying nothing.
+            let answer = if is_named { "ended bad user name or password\n" } else { "opened new\n" };
+            assert_eq!(broker.hear(peer), answer, "{host}");
+            continue;
+        }
+        assert_eq!(broker.engines[worker].claimed_tenant(id), expected);
+        asked(&mut broker);
+        let proved = Authenticated::from(Identity::user(TenantId::new(1), "a"));
+        broker.engines[worker].handle_authenticated(broker.now, id, Ok(proved));
+        broker.settle();
+        assert_eq!(broker.hear(peer), "opened new\n");
+        assert_eq!(broker.engines[worker].claimed_tenant(id), expected, "when it proves itself again too");
+    }
 }
 
 /// A peer that has proved that it is `u`, in a group, for a minute.
@@ -161,7 +200,7 @@ fn a_connection_ends_with_the_proof_of_its_identity() {
         broker.advance(Duration::from_secs(59));
         assert!(broker.is_connected(peer));
         broker.advance(Duration::from_millis(1_002));
-        assert_eq!(broker.hear(peer), "ended not authorized\n");
+        assert_eq!(broker.hear(peer), "ended proof of identity expired\n");
         assert!(!broker.is_connected(peer));
 
         let again = proved_for_a_minute(&mut broker, name);
@@ -199,4 +238,75 @@ fn who_may_not_be_here_any_more_goes_and_who_is_in_other_groups_stays() {
         assert!(!broker.is_connected(*peer));
     }
     assert!(broker.is_connected(other));
+}
+
+/// A peer of this session that has shown a token, which lets it publish to `out/#` and see `in/#`.
+fn bound(broker: &mut Broker, open: &str) -> usize {
+    let peer = broker.try_accept(0, 1).unwrap();
+    broker.say(peer, open);
+    let (worker, id, _) = asked(broker);
+    broker.engines[worker].handle_authenticated(broker.now, id, Ok(mandated("out/#", "in/#")));
+    broker.settle();
+    assert!(broker.hear(peer).starts_with("opened"));
+    peer
+}
+
+fn mandated(publish: &str, subscribe: &str) -> Authenticated {
+    let filters = |text: &str| vec![RuleFilter::new(text).unwrap()];
+    Authenticated {
+        mandate: Some(Arc::new(Mandate::new(filters(publish), filters(subscribe)))),
+        ..Authenticated::from(Identity::user(TenantId::DEFAULT, "u"))
+    }
+}
+
+#[test]
+fn who_comes_with_a_mandate_may_do_no_more_than_it_says() {
+    for name in ["a", "b", "c", "d"] {
+        let mut broker = Broker::new(3);
+        let other = broker.open(0, "open z go");
+        let peer = bound(&mut broker, &format!("open @{name} go"));
+        broker.say(peer, "pub out/x 1 keep x\npub in/x 1 - x\nsub in/# 0\nsub # 0\nread in/x\nread out/x");
+        assert_eq!(
+            broker.hear(peer),
+            "published 2 unwanted\nrefused 3 not authorized\nsubscribed 0\nrefused not authorized\nvalue None\n\
+             refused not authorized\n"
+        );
+        // Nobody else is bound by it.
+        broker.say(other, "pub in/x 1 - y\nsub # 0\nsub $presence/# 0");
+        assert!(broker.hear(other).starts_with("published 2\nsubscribed 0\nsubscribed 0\n"));
+        assert_eq!(broker.hear(peer), "msg 0 0 in/x y\n");
+    }
+}
+
+#[test]
+fn a_will_is_published_only_within_the_mandate_of_its_client() {
+    for (topic, expected) in [("out/will", "msg 0 0 out/will gone\n"), ("in/will", "")] {
+        let mut broker = Broker::new(2);
+        let other = broker.open(0, "open z go");
+        broker.say(other, "sub # 0");
+        broker.hear(other);
+        let peer = bound(&mut broker, &format!("open @a stay {topic}"));
+        broker.cut(peer);
+        assert_eq!(broker.hear(other), expected, "{topic}");
+    }
+}
+
+#[test]
+fn a_new_proof_with_a_narrower_mandate_ends_what_it_does_not_name() {
+    let mut broker = Broker::new(2);
+    let again = |broker: &mut Broker, peer: usize, mandate: Authenticated| {
+        broker.say(peer, "say TOKEN y");
+        let (worker, id, _) = asked(broker);
+        broker.engines[worker].handle_authenticated(broker.now, id, Ok(mandate));
+        broker.settle();
+        broker.hear(peer)
+    };
+    let peer = bound(&mut broker, "open @a go");
+    broker.say(peer, "sub in/a 0");
+    assert_eq!(broker.hear(peer), "subscribed 0\n");
+    assert_eq!(again(&mut broker, peer, mandated("other", "in/a")), "authenticated \n");
+    broker.say(peer, "pub other 1 - x\npub out/x 1 - x");
+    assert_eq!(broker.hear(peer), "published 4 unwanted\nrefused 5 not authorized\n");
+    assert_eq!(again(&mut broker, peer, mandated("other", "in/b")), "authenticated \nended not authorized\n");
+    assert!(!broker.is_connected(peer));
 }

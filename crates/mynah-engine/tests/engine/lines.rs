@@ -6,11 +6,12 @@
 //! `for MS`, its lifetime, then `if present|absent|is=TAG|not=TAG`, a condition on the retained value. A filter may be
 //! `@GROUP:FILTER`, which is shared. Options are letters with commas between: `l` no local, `p` retain as published, `n`
 //! retained values when new, `x` never, and a number, the name of the subscription. `small` takes no message with `large`
-//! in its payload from there on, `take N` before `open` sets how many unconfirmed deliveries it takes.
+//! in its payload from there on, the words of `queues` are about queues, `take N` before `open` sets how many unconfirmed deliveries it takes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::queues;
 use mynah_model::{
     Class, Condition, DeliveryId, Expiry, Filter, Header, Instant, Layout, MessageView, PRIORITY_DEFAULT,
     Properties, Reason, RetainHandling, SubscriptionId, SubscriptionOptions, TenantId, Topic, ValueTag, Will,
@@ -131,7 +132,7 @@ impl LineConnection {
                 let payload = native.len() - words[4].len();
                 let mut header = header(topic.len(), native.len(), class_of(class), keep == "keep");
                 header.payload.0 = payload as u32;
-                Some(Command::Publish(Publish { header, native: native.as_bytes().into(), receipt }))
+                Some(Command::Publish(Publish::new(header, native.as_bytes().into(), receipt)))
             }
             ["sub", filter, class, ref more @ ..] => {
                 let options = options_of(class, more.first());
@@ -161,6 +162,9 @@ impl LineConnection {
                 None
             }
             _ => {
+                if let Some(command) = queues::command(line, receipt) {
+                    return Some(command);
+                }
                 self.close = Some(Close::new(Reason::ProtocolViolation, true));
                 None
             }
@@ -193,7 +197,7 @@ impl LineConnection {
     }
 }
 
-fn header(topic: usize, total: usize, class: Class, retain: bool) -> Header {
+pub(crate) fn header(topic: usize, total: usize, class: Class, retain: bool) -> Header {
     Header {
         tenant: TenantId::DEFAULT,
         layout: LAYOUT,
@@ -250,7 +254,7 @@ fn options_of(class: &str, more: Option<&&str>) -> SubscriptionOptions {
     options
 }
 
-fn class_of(text: &str) -> Class {
+pub(crate) fn class_of(text: &str) -> Class {
     Class::from_number(text.parse().unwrap()).unwrap()
 }
 
@@ -300,6 +304,12 @@ impl Connection for LineConnection {
                 frame.write(out, b' ', None);
                 out.append(b"\n");
             }
+            Delivery::Leased(lease) => {
+                if self.small && lease.frame.head.windows(5).any(|part| part == b"large") {
+                    return false;
+                }
+                queues::write(lease, out);
+            }
             Delivery::Release { id } => {
                 out.append(format!("release {}\n", id.number()).as_bytes());
             }
@@ -342,6 +352,7 @@ impl Connection for LineConnection {
                 self.close = Some(Close::new(reason, true));
                 format!("ended {reason}\n")
             }
+            Outcome::Queue(outcome) => queues::told(&outcome),
             Outcome::Completed { receipt, .. } => format!("completed {receipt}\n"),
             Outcome::Subscribed { results, .. } => match results[0] {
                 Ok(class) => format!("subscribed {}\n", class.number()),

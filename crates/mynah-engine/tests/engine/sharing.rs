@@ -112,6 +112,66 @@ fn what_one_member_may_not_see_goes_to_one_that_may() {
     assert!(heard.iter().all(|heard| heard == "msg 0 0 nobody/b x\n"), "{heard:?}");
 }
 
+/// What a group has that was restored under rules that were not there before.
+fn restored_under(check: Check, before: u16, after: u16) -> Broker {
+    let mut broker = Broker::durable(before);
+    let (members, publisher) = group(&mut broker, 4, "sub @g:# 1");
+    members.into_iter().for_each(|member| broker.cut(member));
+    for topic in ["m1/a", "m3/a", "open/a", "nobody/a"] {
+        broker.say(publisher, &format!("pub {topic} 1 - x"));
+    }
+    let filters = ["open/#", "%c/#"].map(|filter| RuleFilter::new(filter).unwrap());
+    let (actions, allow) = (vec![Action::Subscribe], Reach::Filters(filters.into()));
+    let rules = Rules::new(vec![Rule { actions, allow, check, ..Rule::default() }]);
+    let settings = settings(after, Limits::default());
+    broker.crash_into(mynah_engine::Settings { rules: std::sync::Arc::new(rules), ..settings })
+}
+
+#[test]
+fn members_that_are_restored_under_other_rules_see_no_more_than_these_let_them() {
+    for (before, after) in [(1, 1), (2, 3), (3, 1)] {
+        let mut broker = restored_under(Check::Delivery, before, after);
+        let publisher = broker.open(0, "open p go");
+        broker.say(publisher, "pub m0/b 1 - x\npub nobody/b 1 - x\npub open/b 1 - x");
+        let mut seen = BTreeMap::new();
+        let mut heard: Vec<_> = ["m0", "m1", "m2", "m3"]
+            .map(|name| (name, broker.open_heard(0, &format!("open {name} stay"))))
+            .into();
+        // What one may not see goes on to others, until it is with one that may.
+        for _ in 0..8 {
+            for (name, (member, heard)) in &mut heard {
+                for line in heard.lines().filter(|line| line.starts_with("msg ")) {
+                    let topic = line.split(' ').find(|word| word.contains('/')).unwrap();
+                    assert!(topic.starts_with("open/") || topic.starts_with(*name), "{name} sees {topic}");
+                    assert!(seen.insert(topic.to_owned(), *name).is_none(), "{topic} comes twice");
+                    broker.say(*member, &format!("ack {}", line.split(' ').nth(1).unwrap()));
+                }
+                *heard = broker.hear(*member);
+            }
+        }
+        // Nothing is lost that one of them may see, whoever held it.
+        let topics: Vec<_> = seen.keys().map(String::as_str).collect();
+        assert_eq!(topics, ["m0/b", "m1/a", "m3/a", "open/a", "open/b"], "{before} {after}");
+    }
+}
+
+#[test]
+fn a_member_that_may_not_be_one_any_more_is_none_when_it_is_back() {
+    let mut broker = restored_under(Check::Subscription, 2, 2);
+    assert_eq!(broker.shared.sizes().filters, 1);
+    for name in ["m0", "m1", "m2", "m3"] {
+        let peer = broker.accept(0);
+        broker.say(peer, &format!("open {name} stay"));
+        let heard = broker.hear(peer);
+        // What it holds it sees as far as it may.
+        let may_see = |line: &str| line.contains(" open/") || line.contains(&format!(" {name}/"));
+        assert!(heard.starts_with("opened again\n") && heard.lines().skip(1).all(may_see), "{heard}");
+    }
+    assert_eq!(broker.shared.sizes().filters, 0);
+    let told = broker.audited.iter().filter(|record| record.event.topic() == "$events/denied/subscribe");
+    assert_eq!(told.count(), 4);
+}
+
 //= mqtt-5.0 [MQTT-4.8.2-3]
 #[test]
 fn a_member_s_own_class_counts_and_retained_values_are_not_replayed() {

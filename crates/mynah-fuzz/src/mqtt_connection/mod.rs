@@ -29,7 +29,7 @@ pub(crate) const CONNECT_V5_METHOD: &[u8] = b"\x10\x12\0\x04MQTT\x05\x02\0\x0a\x
 /// Flags with which a second byte of settings follows: those of MQTT 5.0.
 pub(crate) const MORE: u8 = 0xA0;
 
-const REASONS: [Reason; 8] = [
+const REASONS: [Reason; 9] = [
     Reason::NotAuthorized,
     Reason::TopicInvalid,
     Reason::BadCredentials,
@@ -38,6 +38,7 @@ const REASONS: [Reason; 8] = [
     Reason::ServerBusy,
     Reason::TakenOver,
     Reason::SlowConsumer,
+    Reason::ProofExpired,
 ];
 
 /// Carries out `data`: a byte of settings, or two, then either one stream that is read in several ways, or a script.
@@ -116,7 +117,7 @@ fn open(config: &Config, flags: u8, more: u8) -> Broker {
 }
 
 fn act(broker: &mut Broker, script: &mut Script<'_>) {
-    let reason = |script: &mut Script<'_>| REASONS[usize::from(script.below(8))];
+    let reason = |script: &mut Script<'_>| REASONS[usize::from(script.below(9))];
     match script.below(16) {
         0..8 => broker.hear(script.piece(64)),
         8 => broker.answer(Ok(script.flag())),

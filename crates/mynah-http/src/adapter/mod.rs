@@ -54,6 +54,8 @@ impl core::error::Error for Busy {}
 
 /// The routes of the data plane, with `/healthz` (the process answers) and `/readyz` (`ready` is set).
 ///
+/// A response that was made here, without the broker, has its [`Problem`] among its extensions.
+///
 /// The server has to put [`ConnectInfo`] with the peer's address into each request's extensions, and bounds what a
 /// client may cost before its request has a head.
 pub fn router<D: Dial>(dial: D, config: HttpConfig, ready: Arc<AtomicBool>) -> Router {

@@ -23,6 +23,8 @@ pub(super) fn problem(problem: &Problem) -> Response<Body> {
     if let Some((name, value)) = problem.field() {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
+    // Whoever serves the routes can tell why.
+    response.extensions_mut().insert(problem.clone());
     response
 }
 

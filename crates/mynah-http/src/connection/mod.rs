@@ -85,7 +85,7 @@ impl HttpConnection {
             .credentials
             .map(|c| mynah_stack::Credentials { user: c.user.into(), password: Some(c.password.into()) });
         self.state = State::Opening(head.method);
-        let open = Open { credentials, ..Open::new(0) };
+        let open = Open { credentials, tenant: head.host.map(Box::from), ..Open::new(0) };
         Ok(Step::Command(Command::Open(Box::new(open))))
     }
 
@@ -291,7 +291,7 @@ fn publish<'b>(head: &RequestHead<'_>, now: Instant, tail_bytes: usize, native: 
     let payload_at = if head.method.has_body() { tail_bytes + HEADER_BYTES } else { tail_bytes };
     let range = |from: usize, to: usize| (offset(from), offset(to));
     let header = mapping::header(head, now, range(2, 2 + topic_bytes), range(payload_at, native.len()));
-    Publish { header, native: native.into(), receipt: RECEIPT }
+    Publish::new(header, native.into(), RECEIPT)
 }
 
 /// Requests are far smaller than 4 GiB: see [`HttpConfig::validate`].

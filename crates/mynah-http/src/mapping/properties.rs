@@ -267,10 +267,10 @@ pub(crate) fn value_fields(value: &Value<'_>) -> Fields {
     omitted.put(&mut fields, "mynah-message-id", said.message_id.map(|text| Some(encode(text.as_bytes()))));
     omitted.put(&mut fields, "mynah-created", said.created.map(date::http));
     for (key, value) in said.user.iter() {
-        let mut pair = String::with_capacity(key.len() + 1 + value.len());
+        let mut pair = String::with_capacity(key.len() + 1);
         percent::encode(key.as_bytes(), |byte| is_plain(byte) && byte != b'=', &mut pair);
         pair.push('=');
-        percent::encode(value.as_bytes(), is_plain, &mut pair);
+        value.spelled(|value| percent::encode(value.as_bytes(), is_plain, &mut pair));
         omitted.put(&mut fields, "mynah-property", Some(Some(pair)));
     }
     if omitted.count > 0 {

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
-use mynah_model::{PRIORITY_DEFAULT, Properties, UserProperties};
+use mynah_model::{PRIORITY_DEFAULT, Properties, PropertyValue, UserProperties};
 use serde::{Serialize, Serializer};
 
 use super::{Malformed, date};
@@ -64,7 +64,25 @@ fn as_base64<S: Serializer>(bytes: &Option<&[u8]>, serializer: S) -> Result<S::O
 }
 
 fn as_pairs<S: Serializer>(pairs: &Option<UserProperties<'_>>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(pairs.unwrap_or(UserProperties::EMPTY).iter())
+    let pairs = pairs.unwrap_or(UserProperties::EMPTY).iter();
+    serializer.collect_seq(pairs.map(|(key, value)| (key, Typed(value))))
+}
+
+/// A value as JSON has it: what JSON has no kind for is spelled as text.
+struct Typed<'m>(PropertyValue<'m>);
+
+impl Serialize for Typed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            PropertyValue::Null => serializer.serialize_unit(),
+            PropertyValue::Bool(value) => serializer.serialize_bool(value),
+            PropertyValue::Signed(number) => serializer.serialize_i64(number),
+            PropertyValue::Unsigned(number) => serializer.serialize_u64(number),
+            PropertyValue::Float(number) => serializer.serialize_f64(number),
+            PropertyValue::Text(text) => serializer.serialize_str(text),
+            other => serializer.collect_str(&other),
+        }
+    }
 }
 
 /// Bytes as a text if they are one, else as what is to be written as base64.

@@ -47,7 +47,7 @@ pub(crate) fn encode(properties: &Properties<'_>, out: &mut Vec<u8>) -> Result<(
         out.push(TEXT);
     }
     for (key, value) in properties.user.iter() {
-        push_pair(key, value, out)?;
+        value.spelled(|value| push_pair(key, value, out))?;
     }
     let length = u32::try_from(out.len() - length_at - 4).map_err(|_| Malformed::TooLarge)?;
     out[length_at..length_at + 4].copy_from_slice(&length.to_be_bytes());
@@ -70,7 +70,7 @@ pub(crate) const fn user(pairs: &[u8]) -> UserProperties<'_> {
         let mut fields = Fields(rest);
         let pair = read_pair(&mut fields).ok()?;
         *rest = fields.0;
-        Some(pair)
+        Some((pair.0, pair.1.into()))
     })
 }
 

@@ -46,6 +46,7 @@ impl Method {
 /// method u8 | class u8 | priority u8 | expiry u64 (microseconds; 0: none) |
 /// count u8 | 0 present, 1 absent, 2 one of, 3 none of; for 2 and 3: count u16 | tag u64 ... ... |
 /// 0, or 1 and user (u16, bytes) password (u16, bytes) |
+/// 0, or 1 and host (u16, bytes) |
 ///   0 | topic (u16, bytes) | properties             for one topic
 ///   1 | count u8 | filter (u16, bytes) ...          for filters
 /// ```
@@ -65,6 +66,8 @@ pub struct RequestHead<'b> {
     pub conditions: Vec<Condition>,
     /// Who asks, if they say so.
     pub credentials: Option<Credentials<'b>>,
+    /// The host that they have asked, without a port.
+    pub host: Option<&'b str>,
     /// What it is done to.
     pub target: Target<'b>,
 }
@@ -119,6 +122,10 @@ impl<'b> RequestHead<'b> {
             put_string(out, credentials.user.as_bytes())?;
             put_string(out, credentials.password)?;
         }
+        out.push(u8::from(self.host.is_some()));
+        if let Some(host) = self.host {
+            put_string(out, host.as_bytes())?;
+        }
         match &self.target {
             Target::Topic { topic, properties } => {
                 out.push(0);
@@ -155,6 +162,11 @@ impl<'b> RequestHead<'b> {
             1 => Some(Credentials { user: fields.text()?, password: fields.string()? }),
             _ => return Err(Malformed::Value),
         };
+        let host = match fields.u8()? {
+            0 => None,
+            1 => Some(fields.text()?),
+            _ => return Err(Malformed::Value),
+        };
         // What follows the kind of the target.
         let native_bytes = fields.0.len().saturating_sub(1);
         let target = Target::decode(&mut fields)?;
@@ -164,7 +176,7 @@ impl<'b> RequestHead<'b> {
             return Err(Malformed::Value);
         }
         let end = framing::HEADER_BYTES + body.len();
-        let head = Self { method, class, priority, expiry, conditions, credentials, target };
+        let head = Self { method, class, priority, expiry, conditions, credentials, host, target };
         Ok(Some((head, end - native_bytes..end)))
     }
 }
@@ -228,7 +240,16 @@ mod tests {
     /// A head that says nothing but this.
     fn head<'b>(method: Method, target: Target<'b>) -> RequestHead<'b> {
         let (class, conditions) = (Class::AtLeastOnce, Vec::new());
-        RequestHead { method, class, priority: 4, expiry: None, conditions, credentials: None, target }
+        RequestHead {
+            method,
+            class,
+            priority: 4,
+            expiry: None,
+            conditions,
+            credentials: None,
+            host: None,
+            target,
+        }
     }
 
     fn frame(body: &[u8]) -> Vec<u8> {
@@ -245,15 +266,17 @@ mod tests {
             expiry: Some(Duration::from_micros(258)),
             conditions: vec![Condition::OneOf(vec![ValueTag::from_number(7)]), Condition::Absent],
             credentials: Some(Credentials { user: "u", password: b"pw" }),
+            host: Some("h"),
             ..head(Method::Put, target)
         };
         let mut out = Vec::new();
         head.encode(&mut out).unwrap();
         let expected = [
-            &b"\x01\0\0\0\x37"[..],
+            &b"\x01\0\0\0\x3b"[..],
             b"\x02\x01\x04\0\0\0\0\0\0\x01\x02",
             b"\x02\x02\0\x01\0\0\0\0\0\0\0\x07\x01",
             b"\x01\0\x01u\0\x02pw",
+            b"\x01\0\x01h",
             b"\0\0\x03a/b\0\0\0\x0d\x01\0\x0atext/plain",
         ]
         .concat();
@@ -276,19 +299,21 @@ mod tests {
     fn impossible_values_are_refused() {
         const GET: &[u8; 3] = b"\x01\0\x04";
         for frame in [
-            body(b"\x09\0\x04", b"\0\0\0\0\x01a\0\0\0\0"),       // method
-            body(b"\x01\x03\x04", b"\0\0\0\0\x01a\0\0\0\0"),     // class
-            body(b"\x01\0\x0a", b"\0\0\0\0\x01a\0\0\0\0"),       // priority
-            body(GET, b"\x01\x04\0\0\0\x01a\0\0\0\0"),           // condition
-            body(GET, b"\0\x02\0\0\x01a\0\0\0\0"),               // credentials
-            body(GET, b"\0\0\x02\0\x01a\0\0\0\0"),               // target
-            body(GET, b"\0\0\0\0\0\0\0\0\0"),                    // empty topic
-            body(GET, b"\0\0\0\0\x01+\0\0\0\0"),                 // wildcard in a topic
-            body(GET, b"\0\0\0\0\x01a\0\0\0\x04\x01\0\x01\xff"), // content type that is no text
-            body(GET, b"\0\x01\0\x01\xff\0\0\0\0\x01a\0\0\0\0"), // user that is no text
-            body(GET, b"\0\0\x01\0"),                            // no filter
-            body(GET, b"\0\0\x01\x01\0\x02a#"),                  // no filter that can be
-            body(b"\x02\0\x04", b"\0\0\x01\x01\0\x01#"),         // publishing to a filter
+            body(b"\x09\0\x04", b"\0\0\0\0\0\x01a\0\0\0\0"),       // method
+            body(b"\x01\x03\x04", b"\0\0\0\0\0\x01a\0\0\0\0"),     // class
+            body(b"\x01\0\x0a", b"\0\0\0\0\0\x01a\0\0\0\0"),       // priority
+            body(GET, b"\x01\x04\0\0\0\x01a\0\0\0\0"),             // condition
+            body(GET, b"\0\x02\0\0\x01a\0\0\0\0"),                 // credentials
+            body(GET, b"\0\0\x02\0\0\x01a\0\0\0\0"),               // host
+            body(GET, b"\0\0\x01\0\x01\xff\0\0\x01a\0\0\0\0"),     // host that is no text
+            body(GET, b"\0\0\0\x02\0\x01a\0\0\0\0"),               // target
+            body(GET, b"\0\0\0\0\0\0\0\0\0\0"),                    // empty topic
+            body(GET, b"\0\0\0\0\0\x01+\0\0\0\0"),                 // wildcard in a topic
+            body(GET, b"\0\0\0\0\0\x01a\0\0\0\x04\x01\0\x01\xff"), // content type that is no text
+            body(GET, b"\0\x01\0\x01\xff\0\0\0\0\x01a\0\0\0\0"),   // user that is no text
+            body(GET, b"\0\0\0\x01\0"),                            // no filter
+            body(GET, b"\0\0\0\x01\x01\0\x02a#"),                  // no filter that can be
+            body(b"\x02\0\x04", b"\0\0\0\x01\x01\0\x01#"),         // publishing to a filter
         ] {
             assert_eq!(RequestHead::decode(&frame, 100), Err(Malformed::Value), "{frame:?}");
         }
@@ -298,11 +323,11 @@ mod tests {
     fn lengths_have_to_fit() {
         const GET: &[u8; 3] = b"\x01\0\x04";
         for frame in [
-            body(GET, b"\0\0\0\0\x05a\0\0"),
-            body(GET, b"\0\0\0\0\x01a\0\0\0\0!"),
-            body(GET, b"\0\0\0\0\x01a\0\0\0\x01"),
+            body(GET, b"\0\0\0\0\0\x05a\0\0"),
+            body(GET, b"\0\0\0\0\0\x01a\0\0\0\0!"),
+            body(GET, b"\0\0\0\0\0\x01a\0\0\0\x01"),
             body(GET, b"\x01\x02\0\x02\0\0\0\0\0\0\0\x01"),
-            body(GET, b"\0\0\x01\x02\0\x01#"),
+            body(GET, b"\0\0\0\x01\x02\0\x01#"),
             body(GET, b""),
             frame(b"\x01"),
             frame(b""),
@@ -341,6 +366,7 @@ mod tests {
                 expiry: Some(Duration::from_micros(expiry)).filter(|expiry| !expiry.is_zero()),
                 conditions,
                 credentials: named.then_some(Credentials { user: &user, password: &password }),
+                host: (expiry % 2 == 0).then_some(&*user),
                 ..head(Method::from_number(method).unwrap(), target)
             };
             let mut out = Vec::new();
@@ -355,12 +381,12 @@ mod tests {
 
         #[test]
         fn any_body_is_read_or_refused(
-            start in proptest::collection::vec(0..6_u8, 13), rest in proptest::collection::vec(any::<u8>(), 0..60),
+            start in proptest::collection::vec(0..6_u8, 14), rest in proptest::collection::vec(any::<u8>(), 0..60),
         ) {
             let mut frame = frame(&[start, rest].concat());
             // Half of all begin in a way that leads further.
             if frame.last().is_some_and(|last| last % 2 == 0) {
-                frame[16..18].fill(0);
+                frame[16..19].fill(0);
             }
             if let Ok(head) = RequestHead::decode(&frame, 1000) {
                 let (head, native) = head.unwrap();

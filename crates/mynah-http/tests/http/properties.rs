@@ -60,7 +60,7 @@ fn every_field_is_a_property_of_the_message() {
     assert_eq!(message.topic().as_bytes(), b"a/b");
     assert_eq!(message.payload(), b"v");
     let properties = HttpCodec.properties(message.view());
-    let pairs: Vec<_> = properties.user.iter().collect();
+    let pairs: Vec<_> = properties.user.texts().collect();
     assert_eq!(pairs, [("k", "1"), ("k=", "a,b"), ("k", "")]);
     let expected = Properties {
         content_type: Some("text/plain; charset=UTF-8"),
@@ -175,7 +175,7 @@ fn what_a_field_cannot_hold_is_counted() {
     let pairs = UserProperties::new(b"1234567s", |rest| {
         let (which, after) = rest.split_first()?;
         *rest = after;
-        Some(("k", if *which == b's' { "small" } else { BIG }))
+        Some(("k", if *which == b's' { "small" } else { BIG }.into()))
     });
     let properties = Properties {
         content_type: Some("a\nb"),
@@ -254,7 +254,7 @@ proptest! {
         prop_assert_eq!(said.correlation, correlation.as_deref());
         prop_assert_eq!(said.reply_to, reply_to.as_deref());
         prop_assert_eq!(said.created, created.map(|s| WallTime::from_unix_millis(s * 1_000)));
-        prop_assert!(said.user.iter().eq(pairs.iter().map(|(k, v)| (k.as_str(), v.as_str()))));
+        prop_assert!(said.user.texts().eq(pairs.iter().map(|(k, v)| (k.as_str(), v.as_str()))));
 
         let response = get(&first, said);
         let again: Vec<_> = response

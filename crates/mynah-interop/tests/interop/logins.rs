@@ -10,11 +10,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use mynah_interop::{Broker, Folder, Process, Setup};
+use mynah_interop::{Broker, Certificates, Folder, Process, Setup};
 
 use crate::curl::curl;
 use crate::directory::Directory;
 use crate::mosquitto::published;
+use crate::transports::tls;
 
 /// What identities may do, so that it shows who somebody was found to be.
 pub(crate) const RULES: &str = "
@@ -140,11 +141,16 @@ impl Issuer {
 
     /// A token for `ada` that ends `seconds` from now.
     pub(crate) fn token(&self, audience: &str, seconds: i64) -> String {
+        self.token_with(audience, seconds, "")
+    }
+
+    /// The same with more claims, each behind a comma.
+    pub(crate) fn token_with(&self, audience: &str, seconds: i64, more: &str) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let end = now.checked_add_signed(seconds).unwrap();
         let header = format!("{{\"alg\":\"RS256\",\"kid\":\"{}\"}}", self.id);
         let claims =
-            format!("{{\"iss\":\"the issuer\",\"aud\":\"{audience}\",\"sub\":\"ada\",\"exp\":{end}}}");
+            format!("{{\"iss\":\"the issuer\",\"aud\":\"{audience}\",\"sub\":\"ada\",\"exp\":{end}{more}}}");
         let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
         let (text, signature) = (self.folder.write("text", &signed), self.folder.path("signature"));
         let mut command = Command::new("openssl");
@@ -229,6 +235,44 @@ fn the_hook_decides_about_everybody_who_is_not_in_the_password_file() {
     site.is_down.store(true, Ordering::Relaxed);
     is_put_off(&broker, "bob", "builder");
     assert!(is_let_in(&broker, "ada", "engine"), "the file needs no hook");
+}
+
+#[test]
+fn the_hook_hears_what_is_known_of_a_login() {
+    let certificates = Certificates::new();
+    certificates.issue("thing", 2);
+    let (sender, questions) = std::sync::mpsc::channel();
+    let sender = Mutex::new(sender);
+    let site = Site::start(move |question| {
+        sender.lock().unwrap().send(question.to_owned()).unwrap();
+        "{\"result\":\"allow\"}".to_owned()
+    });
+    let file = |name: &str| certificates.folder().path(name).display().to_string();
+    let asks = format!(", client_certificates = \"optional\", client_ca = \"{}\"", file("ca.pem"));
+    let table = format!(
+        "[auth.http]\nurl = \"http://{}/login\"\n[[listener]]\nname = \"secure\"\nprotocol = \"mqtt\"\n\
+         address = \"127.0.0.1:0\"\n{}\n",
+        site.address,
+        tls(&certificates, &asks)
+    );
+    let broker = Setup::workers(1).more(&table).start();
+    let login = ["-t", "x", "-m", "x", "-u", "bob", "-P", "builder", "-q", "1", "-i", "the client"];
+    let _ = published(&broker, &login, "").success();
+    let by_mqtt = "{\"user\":\"bob\",\"password\":\"builder\",\"client_id\":\"the client\",\
+                   \"address\":\"127.0.0.1\",\"listener\":\"the-mqtt\",\"protocol\":\"mqtt\"}";
+    assert_eq!(questions.recv().unwrap(), by_mqtt);
+    let port = broker.listener("secure").port().to_string();
+    let (ca, certificate, key) = (file("ca.pem"), file("thing.pem"), file("thing.key"));
+    let shown = ["-h", "localhost", "-p", &port, "--cafile", &ca, "--cert", &certificate, "--key", &key];
+    let _ = published(&broker, &[&login[..], &shown[..]].concat(), "").success();
+    let question = questions.recv().unwrap();
+    let begin = "\"listener\":\"secure\",\"protocol\":\"mqtt\",\"certificate\":{\"subject\":\"CN=thing\",\
+                 \"common_name\":\"thing\",\"fingerprint\":\"";
+    assert!(question.contains(begin), "{question}");
+    assert_eq!(curl(&["-u", "bob:builder", &broker.http_url("/v1/topics/none")]).status, 404);
+    let by_http = "{\"user\":\"bob\",\"password\":\"builder\",\"address\":\"127.0.0.1\",\
+                   \"listener\":\"the-http\",\"protocol\":\"http\"}";
+    assert_eq!(questions.recv().unwrap(), by_http);
 }
 
 #[test]

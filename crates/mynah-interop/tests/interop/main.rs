@@ -3,19 +3,25 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot set its stage has failed")]
 
 mod bridge;
+mod coap;
 mod crossing;
 mod curl;
 mod directory;
 mod example;
 mod https;
 mod import;
+mod imported;
 mod logins;
 mod mosquitto;
 mod one_door;
 mod paho;
 mod program;
+mod reload;
 mod rumqttc;
 mod service;
+mod stomp;
+mod tenants;
+mod tokens;
 mod transports;
 
 /// Makes two tests of each function: on one worker, and on two.

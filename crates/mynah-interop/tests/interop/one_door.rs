@@ -23,23 +23,37 @@ action = \"subscribe\"
 deny = [\"secret/#\"]
 ";
 
-/// Where MQTT comes in, and HTTP.
-const LISTENERS: [(&str, &str); 3] = [
+/// Where MQTT comes in, STOMP, and HTTP.
+const LISTENERS: [(&str, &str); 4] = [
     ("mqtts", "protocol = \"mqtt\""),
     ("wss", "protocol = \"mqtt\"\ntransport = \"websocket\""),
+    ("stomps", "protocol = \"stomp\""),
     ("https", "protocol = \"http\""),
 ];
 
-/// A way in: its name in the table, the listener, and version and transport of paho-mqtt.
+/// Stands for a version of MQTT where stomp.py is the client.
+const STOMP: &str = "stomp";
+
+/// The scripts that ask, each for the clients of one library.
+const SCRIPTS: [&str; 2] = ["one_door.py", "one_door_stomp.py"];
+
+/// A way in: its name in the table, the listener, and version and transport of paho-mqtt; of stomp.py they only say which
+/// client it is.
 type Way = (&'static str, &'static str, Option<(&'static str, &'static str)>);
 
-const WAYS: [Way; 5] = [
+const WAYS: [Way; 6] = [
     ("MQTT 3.1.1", "mqtts", Some(("3.1.1", "tcp"))),
     ("MQTT 5.0", "mqtts", Some(("5.0", "tcp"))),
     ("MQTT 3.1.1 by WebSocket", "wss", Some(("3.1.1", "websockets"))),
     ("MQTT 5.0 by WebSocket", "wss", Some(("5.0", "websockets"))),
+    ("STOMP 1.2", "stomps", Some((STOMP, "tcp"))),
     ("HTTP", "https", None),
 ];
+
+/// Which of the scripts asks by a way; none by HTTP.
+fn script(place: usize) -> Option<usize> {
+    WAYS[place].2.map(|(version, _)| usize::from(version == STOMP))
+}
 
 /// What a client says who it is by.
 #[derive(Clone)]
@@ -90,53 +104,45 @@ impl Stage {
         Self { certificates, issuer, broker }
     }
 
-    fn ask(&self, (_, listener, mqtt): Way, proof: &Proof) -> Answers {
-        let port = self.broker.listener(listener).port();
-        match mqtt {
-            Some((version, transport)) => self.ask_by_mqtt(port, version, transport, proof),
-            None => self.ask_by_http(port, proof),
+    /// What clients are answered that come in by these ways and say who they are by these proofs, each with topics of its way.
+    fn ask(&self, clients: &[(usize, &Proof)]) -> Vec<Answers> {
+        let mut lines = [const { String::new() }; SCRIPTS.len()];
+        for (place, proof) in clients {
+            let (_, listener, Some((version, transport))) = WAYS[*place] else { continue };
+            let port = self.broker.listener(listener).port();
+            let lines = &mut lines[script(*place).unwrap()];
+            writeln!(lines, "{port}\t{version}\t{transport}\t{}", keys(*place, proof).join("\t")).unwrap();
         }
+        let said: Vec<String> = SCRIPTS
+            .into_iter()
+            .zip(lines)
+            .map(|(script, lines)| {
+                let mut command = python(script);
+                command.arg(self.certificates.folder().path("ca.pem"));
+                Process::start_with(&mut command, lines.into_bytes()).finish().success()
+            })
+            .collect();
+        let mut said: Vec<_> = said.iter().map(|said| said.lines()).collect();
+        let ask = |(place, proof): &(usize, &Proof)| {
+            let Some(script) = script(*place) else { return self.ask_by_http(*place, proof) };
+            let mut words = said[script].next().unwrap().split('\t').map(str::to_owned);
+            let login = words.next().unwrap();
+            let rules: Vec<String> = words.collect();
+            Answers { login, rules: rules.try_into().ok() }
+        };
+        let answers = clients.iter().map(ask).collect();
+        assert!(said.into_iter().all(|mut said| said.next().is_none()));
+        answers
     }
 
-    fn ask_by_mqtt(&self, port: u16, version: &str, transport: &str, proof: &Proof) -> Answers {
-        let mut command = python("one_door.py");
-        command.args([&port.to_string(), version, transport]).arg(self.certificates.folder().path("ca.pem"));
-        command.args(["allowed=devices/ada/x", "denied=devices/eve/x", "hidden=secret/#"]);
-        match proof {
-            Proof::Nothing => {}
-            Proof::Password(user, password) => {
-                command.args([format!("user={user}"), format!("password={password}")]);
-            }
-            Proof::Token(token) => {
-                // A name of the users file would ask for that user's password.
-                command.args(["user=bearer".to_owned(), format!("password={token}")]);
-            }
-            Proof::Certificate(folder, name) => {
-                command.arg(format!("certificate={}", folder.join(format!("{name}.pem")).display()));
-                command.arg(format!("key={}", folder.join(format!("{name}.key")).display()));
-            }
-        }
-        let said = Process::start(&mut command).finish().success();
-        let told = |key: &str| {
-            let line = said.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "));
-            line.map(str::to_owned)
-        };
-        let rules = [told("allowed"), told("denied"), told("hidden")];
-        let rules = if let [Some(allowed), Some(denied), Some(hidden)] = rules {
-            Some([allowed, denied, hidden])
-        } else {
-            None
-        };
-        Answers { login: told("login").unwrap(), rules }
-    }
-
-    fn ask_by_http(&self, port: u16, proof: &Proof) -> Answers {
+    fn ask_by_http(&self, place: usize, proof: &Proof) -> Answers {
+        let (port, [allowed, denied]) = (self.broker.listener(WAYS[place].1).port(), topics(place));
         let put = ["-X", "PUT", "-d", "x"];
-        let login = self.status(port, proof, &put, "/devices/ada/x");
+        let login = self.status(port, proof, &put, &format!("/{allowed}"));
         if login != "204" {
             return Answers { login, rules: None };
         }
-        let denied = self.status(port, proof, &put, "/devices/eve/x");
+        let denied = self.status(port, proof, &put, &format!("/{denied}"));
         let hidden = self.status(port, proof, &[], "?filter=secret/%23");
         Answers { rules: Some([login.clone(), denied, hidden]), login }
     }
@@ -163,39 +169,73 @@ impl Stage {
         }
     }
 
-    /// The rows of a way in: who is let in and who is not, and what the rules say to those who are.
-    fn measure(&self, way: Way, strangers: &Path) -> (String, String) {
+    /// The rows of each way in: who is let in and who is not, and what the rules say to those who are.
+    fn measure(&self, strangers: &Path) -> Vec<(String, String)> {
         let own = self.certificates.folder().path("");
         let foreign = Issuer::new("first").token("mynah", 600);
-        let good = [
+        let proofs = [
             Proof::Password("ada", "engine"),
             Proof::Certificate(own, "ada"),
             Proof::Token(self.issuer.token("mynah", 600)),
-        ]
-        .map(|proof| self.ask(way, &proof));
-        let wrong = [
             Proof::Password("ada", "wrong"),
             Proof::Password("eve", "engine"),
             Proof::Certificate(strangers.to_owned(), "ada"),
             Proof::Token(foreign),
             Proof::Token(self.issuer.token("mynah", -600)),
             Proof::Nothing,
-        ]
-        .map(|proof| self.ask(way, &proof));
-        assert!(good.iter().all(|answers| *answers == good[0]), "{}: {good:?}", way.0);
-        assert!(wrong.iter().all(|answers| answers.rules.is_none()), "{}: {wrong:?}", way.0);
+        ];
+        let clients: Vec<_> =
+            (0..WAYS.len()).flat_map(|place| proofs.iter().map(move |proof| (place, proof))).collect();
+        let answers = self.ask(&clients);
+        let rows = answers.chunks(proofs.len()).enumerate();
+        rows.map(|(place, answers)| self.row(place, answers)).collect()
+    }
+
+    fn row(&self, place: usize, answers: &[Answers]) -> (String, String) {
+        let (name, (good, wrong)) = (WAYS[place].0, answers.split_at(GOOD));
+        assert!(good.iter().all(|answers| *answers == good[0]), "{name}: {good:?}");
+        assert!(wrong.iter().all(|answers| answers.rules.is_none()), "{name}: {wrong:?}");
         // MQTT 3.1.1 has no way to say that a publication was refused: it is acknowledged and goes nowhere.
         let proof = Proof::Password("ada", "engine");
         let port = self.broker.listener("https").port();
-        let kept = ["/devices/ada/x", "/devices/eve/x"].map(|topic| self.status(port, &proof, &[], topic));
-        assert_eq!(kept, ["200", "404"], "{}", way.0);
-        let rules = good[0].rules.clone().unwrap_or_else(|| panic!("{}: {good:?}", way.0));
-        let logins = good
-            .iter()
-            .chain(&wrong)
-            .fold(format!("| {} |", way.0), |row, answers| row + " " + &answers.login + " |");
-        (logins, rules.iter().fold(format!("| {} |", way.0), |row, answer| row + " " + answer + " |"))
+        let kept = topics(place).map(|topic| self.status(port, &proof, &[], &format!("/{topic}")));
+        assert_eq!(kept, ["200", "404"], "{name}");
+        let rules = good[0].rules.clone().unwrap_or_else(|| panic!("{name}: {good:?}"));
+        let row = |words: &mut dyn Iterator<Item = &String>| {
+            words.fold(format!("| {name} |"), |row, word| row + " " + word + " |")
+        };
+        (row(&mut answers.iter().map(|answers| &answers.login)), row(&mut rules.iter()))
     }
+}
+
+/// So many of the proofs are good ones.
+const GOOD: usize = 3;
+
+/// Topics of a way in: where `ada` may publish and where not.
+fn topics(place: usize) -> [String; 2] {
+    ["ada", "eve"].map(|name| format!("devices/{name}/{place}"))
+}
+
+/// What the script is told of a client.
+fn keys(place: usize, proof: &Proof) -> Vec<String> {
+    let [allowed, denied] = topics(place);
+    let mut keys =
+        vec![format!("allowed={allowed}"), format!("denied={denied}"), "hidden=secret/#".to_owned()];
+    match proof {
+        Proof::Nothing => {}
+        Proof::Password(user, password) => {
+            keys.extend([format!("user={user}"), format!("password={password}")]);
+        }
+        Proof::Token(token) => {
+            // A name of the users file would ask for that user's password.
+            keys.extend(["user=bearer".to_owned(), format!("password={token}")]);
+        }
+        Proof::Certificate(folder, name) => {
+            keys.push(format!("certificate={}", folder.join(format!("{name}.pem")).display()));
+            keys.push(format!("key={}", folder.join(format!("{name}.key")).display()));
+        }
+    }
+    keys
 }
 
 /// The part of the page that is measured.
@@ -214,7 +254,7 @@ fn one_user_one_certificate_and_one_token_open_every_door_as_the_page_says() {
     let (stage, strangers) = (Stage::new(), Certificates::new());
     strangers.issue("ada", 2);
     let strangers = strangers.folder();
-    let rows: Vec<_> = WAYS.iter().map(|way| stage.measure(*way, &strangers.path(""))).collect();
+    let rows = stage.measure(&strangers.path(""));
     let measured = table(&rows);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/one-door.md");
     let page = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

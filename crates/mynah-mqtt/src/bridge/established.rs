@@ -178,7 +178,7 @@ impl BridgeConnection {
         self.shared.settings.watch.message_in();
         let (header, native) = mapping::with_topic(&publish, Topic::from_checked(&self.name), now);
         let native = Cow::Owned(native);
-        Ok(Received::Command(Command::Publish(PublishCommand { header, native, receipt })))
+        Ok(Received::Command(Command::Publish(PublishCommand::new(header, native, receipt))))
     }
 
     /// The identifier of a message of QoS 2 that the core may still know from a session that the remote broker has
@@ -213,6 +213,7 @@ impl BridgeConnection {
             | Outcome::Authenticated(_)
             | Outcome::Unsubscribed { .. }
             | Outcome::Value(_)
+            | Outcome::Queue(_)
             | Outcome::Ended(_) => {}
         }
     }
@@ -261,6 +262,7 @@ impl BridgeConnection {
                 self.go_on(now, AckType::Pubrel, id.into(), true, out);
                 return true;
             }
+            Delivery::Leased(_) => return false, // nothing is consumed here
         };
         if self.subscribing && id.is_some_and(|id| PacketId::from(id) == self.subscribe_id) {
             // The delivery stays in the session; the next SUBSCRIBE has another identifier.

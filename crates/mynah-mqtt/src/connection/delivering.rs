@@ -26,6 +26,7 @@ impl ServerConnection {
                 frame.write(out, first, id);
             }
             Delivery::Release { id } => self.release(id, ReasonCode::Success, out),
+            Delivery::Leased(_) => return false, // nothing is consumed here
         }
         true
     }

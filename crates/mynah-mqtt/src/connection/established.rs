@@ -185,7 +185,7 @@ impl ServerConnection {
             Some((header, native)) => (header, Cow::Owned(native)),
             None => (mapping::header(publish, now), Cow::Borrowed(body)),
         };
-        Ok(Some(PublishCommand { header, native, receipt }))
+        Ok(Some(PublishCommand::new(header, native, receipt)))
     }
 
     /// Refuses a payload that is not the text that it is said to be.
@@ -358,11 +358,8 @@ impl ServerConnection {
 /// A publication whose packet has this body.
 #[inline(always)]
 fn command<'b>(publish: &Publish<'_>, body: &'b [u8], now: Instant) -> PublishCommand<'b> {
-    PublishCommand {
-        header: mapping::header(publish, now),
-        native: Cow::Borrowed(body),
-        receipt: publish.packet_id.map_or(0, PacketId::number),
-    }
+    let receipt = publish.packet_id.map_or(0, PacketId::number);
+    PublishCommand::new(mapping::header(publish, now), Cow::Borrowed(body), receipt)
 }
 
 /// Whether a payload that is said to be text is.

@@ -42,7 +42,7 @@ impl ServerConnection {
             Outcome::Challenge(data) => self.challenge(data, out),
             Outcome::Authenticated(result) => self.handle_authenticated(result, out),
             // Nothing of this is asked for by this protocol while open, and the end is handled for all states.
-            Outcome::Opened(_) | Outcome::Value(_) | Outcome::Ended(_) => {}
+            Outcome::Opened(_) | Outcome::Value(_) | Outcome::Queue(_) | Outcome::Ended(_) => {}
         }
     }
 

@@ -114,11 +114,16 @@ pub const fn reason_code(reason: Reason, packet_type: PacketType) -> ReasonCode 
         Reason::BadCredentials => ReasonCode::BadUserNameOrPassword,
         Reason::BadAuthenticationMethod => ReasonCode::BadAuthenticationMethod,
         Reason::NotAuthorized => ReasonCode::NotAuthorized,
+        // "The maximum connection time authorized for this connection has been exceeded" (section 3.14.2.1).
+        Reason::ProofExpired => ReasonCode::MaximumConnectTime,
         Reason::ClientIdRefused => ReasonCode::ClientIdentifierNotValid,
         Reason::TopicInvalid => ReasonCode::TopicNameInvalid,
-        Reason::FilterInvalid => ReasonCode::TopicFilterInvalid,
-        Reason::QuotaExceeded | Reason::StorageFull => ReasonCode::QuotaExceeded,
-        Reason::ConditionFailed => ReasonCode::ImplementationSpecificError,
+        Reason::FilterInvalid | Reason::SelectorInvalid => ReasonCode::TopicFilterInvalid,
+        Reason::QuotaExceeded | Reason::StorageFull | Reason::QueueFull => ReasonCode::QuotaExceeded,
+        Reason::RateExceeded => ReasonCode::MessageRateTooHigh,
+        Reason::NotFound => ReasonCode::TopicNameInvalid,
+        Reason::Locked => ReasonCode::NotAuthorized,
+        Reason::ConditionFailed | Reason::PreconditionFailed => ReasonCode::ImplementationSpecificError,
         Reason::TooLarge => ReasonCode::PacketTooLarge,
         Reason::ServerBusy => ReasonCode::ServerBusy,
         Reason::TakenOver => ReasonCode::SessionTakenOver,
@@ -131,11 +136,12 @@ pub const fn reason_code(reason: Reason, packet_type: PacketType) -> ReasonCode 
         return code;
     }
     let nearest = match reason {
-        Reason::BadCredentials | Reason::BadAuthenticationMethod | Reason::ClientIdRefused => {
-            ReasonCode::NotAuthorized
-        }
+        Reason::BadCredentials
+        | Reason::BadAuthenticationMethod
+        | Reason::ProofExpired
+        | Reason::ClientIdRefused => ReasonCode::NotAuthorized,
         Reason::ShuttingDown if matches!(packet_type, PacketType::Connack) => ReasonCode::ServerUnavailable,
-        Reason::TooLarge | Reason::ServerBusy => ReasonCode::QuotaExceeded,
+        Reason::TooLarge | Reason::ServerBusy | Reason::RateExceeded => ReasonCode::QuotaExceeded,
         _ => ReasonCode::UnspecifiedError,
     };
     if nearest.is_allowed_in(packet_type) { nearest } else { ReasonCode::UnspecifiedError }
@@ -201,11 +207,18 @@ mod tests {
             (Reason::BadCredentials, [0x86, 0x87, 0x87, 0x87, 0x87]),
             (Reason::BadAuthenticationMethod, [0x8C, 0x87, 0x87, 0x87, 0x8C]),
             (Reason::NotAuthorized, [0x87, 0x87, 0x87, 0x87, 0x87]),
+            (Reason::ProofExpired, [0x87, 0x87, 0x87, 0x87, 0xA0]),
             (Reason::ClientIdRefused, [0x85, 0x87, 0x87, 0x87, 0x87]),
             (Reason::TopicInvalid, [0x90, 0x90, 0x80, 0x80, 0x90]),
             (Reason::FilterInvalid, [0x80, 0x80, 0x8F, 0x8F, 0x8F]),
             (Reason::QuotaExceeded, [0x97, 0x97, 0x97, 0x80, 0x97]),
+            (Reason::RateExceeded, [0x97, 0x97, 0x97, 0x80, 0x96]),
             (Reason::StorageFull, [0x97, 0x97, 0x97, 0x80, 0x97]),
+            (Reason::QueueFull, [0x97, 0x97, 0x97, 0x80, 0x97]),
+            (Reason::NotFound, [0x90, 0x90, 0x80, 0x80, 0x90]),
+            (Reason::Locked, [0x87, 0x87, 0x87, 0x87, 0x87]),
+            (Reason::PreconditionFailed, [0x83, 0x83, 0x83, 0x83, 0x83]),
+            (Reason::SelectorInvalid, [0x80, 0x80, 0x8F, 0x8F, 0x8F]),
             (Reason::ConditionFailed, [0x83, 0x83, 0x83, 0x83, 0x83]),
             (Reason::TooLarge, [0x95, 0x97, 0x97, 0x80, 0x95]),
             (Reason::ServerBusy, [0x89, 0x97, 0x97, 0x80, 0x89]),

@@ -217,7 +217,7 @@ fn spelled(message: MessageView<'_>, properties: &Properties<'_>) -> Vec<u8> {
         push(user_property::PRIORITY, &message.header.priority.to_string());
     }
     for (name, value) in properties.user.iter().filter(|(name, _)| !user_property::is_reserved(name)) {
-        push(name, value);
+        value.spelled(|value| push(name, value));
     }
     out
 }

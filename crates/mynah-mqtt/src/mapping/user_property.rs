@@ -32,7 +32,7 @@ pub fn is_reserved(name: &str) -> bool {
 
 /// The first value under a name.
 pub(super) fn text<'b>(section: Section<'b>, name: &str) -> Option<&'b str> {
-    section.user().iter().find(|(found, _)| *found == name).map(|(_, value)| value)
+    section.user().texts().find(|(found, _)| *found == name).map(|(_, value)| value)
 }
 
 /// The priority, if one is said.
@@ -44,7 +44,7 @@ pub(super) fn priority(section: Section<'_>) -> Option<u8> {
         [digit @ b'0'..=b'9'] => Some(digit - b'0'),
         _ => None,
     };
-    section.user().iter().filter(|(name, _)| *name == PRIORITY).find_map(|(_, value)| digit(value))
+    section.user().texts().filter(|(name, _)| *name == PRIORITY).find_map(|(_, value)| digit(value))
 }
 
 /// When the message was created, if that is said.
@@ -53,7 +53,7 @@ pub(super) fn created(section: Section<'_>) -> Option<WallTime> {
         let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
         value.parse().ok().filter(|_| is_number).map(WallTime::from_unix_millis)
     };
-    section.user().iter().filter(|(name, _)| *name == CREATED).find_map(|(_, value)| millis(value))
+    section.user().texts().filter(|(name, _)| *name == CREATED).find_map(|(_, value)| millis(value))
 }
 
 /// The user properties beside these.
@@ -65,7 +65,7 @@ pub(super) fn others(section: Section<'_>) -> UserProperties<'_> {
         loop {
             let pair = read_user_property(rest)?;
             if !is_reserved(pair.0) {
-                return Some(pair);
+                return Some((pair.0, pair.1.into()));
             }
         }
     })

@@ -1,5 +1,6 @@
-//! The store of a broker: opened before the first peer comes, written at the end of each worker's turn.
+//! The store of a broker: opened before the first peer comes, written by each worker between its turns.
 
+mod queues;
 mod recorder;
 mod records;
 mod recovery;
@@ -49,8 +50,8 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// Opens a store and reads what is in it. `seed` is that of a broker that is new. Also returns what was found to be
-    /// cut, damaged or lost.
+    /// Opens a store and reads what is in it. `seed` is that of a broker that is new. `progress` hears how many of how
+    /// many of which are read. Also returns what was found to be cut, damaged or lost.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -58,7 +59,7 @@ impl Storage {
         options: StoreOptions,
         keeping: Keeping,
         seed: u64,
-        mut progress: impl FnMut(u64, u64),
+        mut progress: impl FnMut(&'static str, u64, u64),
     ) -> Result<(Self, Report), StoreError> {
         let clock = Clock::start();
         let mut recovery = Recovery::new(Wall::now(clock));

@@ -1,8 +1,9 @@
-//! What a worker does with the store: its turn's changes go in together, and what is synced is told to its engine.
+//! What a worker does with the store: the changes of its turns go in together, and what is synced is told to its engine.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mynah_engine::{Change, Engine, Mark};
 use mynah_model::Instant;
@@ -12,39 +13,95 @@ use super::records::Records;
 use super::{Keeping, Wall};
 use crate::clock::Clock;
 
-/// A turn's changes beyond this are stored in several groups.
+/// Bytes of changes beyond this are stored in several groups.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 
-/// A worker's end of the store.
+/// Changes beyond this, or with messages of more bytes than these, do not wait for the sync that is under way.
+const CHANGES_MAX: usize = 4_096;
+const CHANGES_BYTES_MAX: usize = BATCH_BYTES_MAX;
+
+/// So few are not many turns' work: they gather nothing more.
+const CHANGES_FEW: usize = 4;
+
+/// For how long a worker that always finds more to do gathers changes that somebody waits for.
+const GATHERING: Duration = Duration::from_millis(1);
+
+/// For how long changes are gathered that nobody waits for.
+const LEISURE: Duration = Duration::from_millis(10);
+
+/// A worker's end of the store. It gathers changes until the worker finds nothing more to do or a sync that is under way
+/// is over: so they share the next one, and what comes and goes meanwhile is not stored at all.
 pub(crate) struct Recorder {
     store: Arc<Store>,
     producer: Producer,
     batch: Batch,
-    durability: Durability,
+    keeping: Keeping,
     clock: Clock,
-    /// Turns whose changes are not synced.
+    /// Changes that are recorded and not synced.
     waiting: VecDeque<(Ticket, Mark)>,
+    /// Since when changes are gathered, if there are any.
+    since: Option<Instant>,
 }
 
 impl Recorder {
     pub(crate) fn new(store: Arc<Store>, wake: Wake, keeping: Keeping, clock: Clock) -> Self {
         let producer = store.producer(wake);
-        let durability = match keeping {
-            Keeping::Sync => Durability::Sync,
-            Keeping::Interval(interval) => Durability::Interval(interval),
-        };
         let batch = producer.batch();
-        Self { store, producer, batch, durability, clock, waiting: VecDeque::new() }
+        Self { store, producer, batch, keeping, clock, waiting: VecDeque::new(), since: None }
     }
 
-    /// Stores what has changed in the turn.
+    /// Records what has changed, if it is time: at the end of a turn. `is_over` says that nothing more was found to do.
     ///
     /// # Errors
     /// Nothing can be stored any more.
-    pub(crate) fn record(&mut self, engine: &mut Engine) -> io::Result<()> {
-        let (producer, durability) = (&self.producer, self.durability);
-        let mut outcome = Ok(());
-        let mut records = None;
+    pub(crate) fn record(&mut self, engine: &mut Engine, now: Instant, is_over: bool) -> io::Result<()> {
+        let changes = engine.changes();
+        if changes == 0 {
+            return Ok(());
+        }
+        let age = now.saturating_since(*self.since.get_or_insert(now));
+        let is_time = if self.is_awaited(engine) {
+            age >= GATHERING || (is_over && changes <= CHANGES_FEW)
+        } else {
+            age >= LEISURE
+        };
+        let is_much = changes >= CHANGES_MAX || engine.changes_bytes() >= CHANGES_BYTES_MAX;
+        if is_much || (is_time && !self.is_under_way()) { self.store(engine) } else { Ok(()) }
+    }
+
+    /// Whether it is time to record what has changed as soon as nothing more is found to do.
+    pub(crate) fn is_eager(&self, engine: &Engine) -> bool {
+        engine.changes() > 0 && self.is_awaited(engine) && !self.is_under_way()
+    }
+
+    /// When what has changed is to be recorded, if nothing happens until then.
+    pub(crate) fn deadline(&mut self, engine: &Engine) -> Option<Instant> {
+        let gathers = engine.changes() > 0 && !self.is_under_way();
+        gathers.then(|| *self.since.get_or_insert(self.clock.now()) + LEISURE)
+    }
+
+    /// Whether anybody waits for what has changed. At an interval it goes on its way as soon as it can: how long the disk
+    /// may take for it begins there.
+    fn is_awaited(&self, engine: &Engine) -> bool {
+        engine.awaits_changes() || self.keeping != Keeping::Sync
+    }
+
+    /// Whether a sync is under way that changes can wait for.
+    fn is_under_way(&self) -> bool {
+        self.keeping == Keeping::Sync && !self.waiting.is_empty()
+    }
+
+    /// Records what has changed.
+    ///
+    /// # Errors
+    /// Nothing can be stored any more.
+    pub(crate) fn store(&mut self, engine: &mut Engine) -> io::Result<()> {
+        let producer = &self.producer;
+        let durability = match self.keeping {
+            Keeping::Sync => Durability::Sync,
+            Keeping::Interval(interval) => Durability::Interval(interval),
+        };
+        let (mut outcome, mut records) = (Ok(None), None);
         let batch = &mut self.batch;
         let mark = engine.take_changes(|change| {
             let records = records.get_or_insert_with(|| {
@@ -54,7 +111,7 @@ impl Recorder {
             if let Change::Apart = change {
                 if batch.bytes_len() > BATCH_BYTES_MAX && outcome.is_ok() {
                     batch.end_group();
-                    outcome = producer.submit(batch, durability).map(drop);
+                    outcome = producer.submit(batch, durability).map(Some);
                     batch.begin_group();
                 }
             } else if let Err(error) = records.add(batch, &mut || self.store.new_payload_id(), &change) {
@@ -62,11 +119,22 @@ impl Recorder {
             }
         });
         let Some(mark) = mark else { return Ok(()) };
+        self.since = None;
         self.batch.end_group();
-        let submitted = outcome.and_then(|()| self.producer.submit(&mut self.batch, self.durability));
-        let ticket = submitted.map_err(|error| io::Error::other(error.to_string()))?;
-        self.waiting.push_back((ticket, mark));
+        if !self.batch.is_empty() && outcome.is_ok() {
+            outcome = self.producer.submit(&mut self.batch, durability).map(Some);
+        }
+        let submitted = outcome.map_err(|error| io::Error::other(error.to_string()))?;
+        // Where nothing is left to be stored, it is as if it came with what was recorded before.
+        let before = || self.waiting.back().map(|(ticket, _)| *ticket);
+        self.waiting.push_back((submitted.or_else(before).unwrap_or_default(), mark));
         Ok(())
+    }
+
+    /// Whether there is something to be told to the engine.
+    pub(crate) fn has_news(&self) -> bool {
+        let synced = self.producer.synced();
+        self.waiting.front().is_some_and(|(ticket, _)| *ticket <= synced)
     }
 
     /// Tells the engine what is synced, and whether there is room for more.
@@ -100,3 +168,7 @@ impl Recorder {
         self.producer.is_congested() && !self.store.is_low_on_space()
     }
 }
+
+#[cfg(test)]
+#[path = "recorder_tests.rs"]
+mod tests;

@@ -1,14 +1,14 @@
 //! Changes as records of the store. `recovery` reads what this writes.
 
 use mynah_core::{GroupKey, Via};
-use mynah_engine::{Change, SessionName};
-use mynah_model::{Message, TenantId, WallTime};
+use mynah_engine::{Change, QueueChange, QueueName, SessionName};
+use mynah_model::{Class, Message, SubscriptionOptions, TenantId, WallTime};
 use mynah_store::{
     Batch, BatchError, EntryValue, Key, LeaseValue, Options, OptionsBuf, Owner, OwnerKind, OwnerValue,
     PayloadId, StoredMessage, SubscriptionValue, Value, WillValue,
 };
 
-use super::Wall;
+use super::{Wall, queues};
 
 /// Options of an entry.
 pub(super) mod entry {
@@ -125,6 +125,7 @@ impl Records {
                 if received { batch.delete(&Key::Entry(owner(session), sequence)) } else { Ok(()) }
             }
             Change::Settled { session, from, to } => batch.truncate(owner(session), from..to),
+            Change::Queue(queue, change) => self.queue(batch, ids, queue, change),
             Change::Retained { shard, message } => {
                 let payload = self.payload(batch, ids, shard, message);
                 let (tenant, topic) = (message.header().tenant, message.topic());
@@ -154,6 +155,46 @@ impl Records {
         }
         let value = EntryValue { payload, class, retain, options: self.options.as_options() };
         batch.put(&Key::Entry(owner(session), sequence), &Value::Entry(value))
+    }
+
+    fn queue(
+        &mut self,
+        batch: &mut Batch,
+        ids: &mut dyn FnMut() -> PayloadId,
+        queue: QueueName<'_>,
+        change: QueueChange<'_>,
+    ) -> Result<(), BatchError> {
+        let QueueName { tenant, shard, name } = queue;
+        let owner = Owner { tenant, shard, kind: OwnerKind::Queue, name };
+        match change {
+            QueueChange::There { settings, next_sequence, shown } => {
+                let value = queues::value(&mut self.options, settings, next_sequence, shown);
+                batch.put(&Key::Owner(owner), &Value::Owner(value))
+            }
+            QueueChange::Ended => batch.remove(owner),
+            QueueChange::Filter(filter, true) => {
+                let (options, more) = (SubscriptionOptions::new(Class::ExactlyOnce), Options::NONE);
+                let value = SubscriptionValue { options, more };
+                batch.put(&Key::Subscription(owner, filter), &Value::Subscription(value))
+            }
+            QueueChange::Filter(filter, false) => batch.delete(&Key::Subscription(owner, filter)),
+            QueueChange::Entry { sequence, message, time, history } => {
+                let payload = self.payload(batch, ids, shard, message);
+                self.options = OptionsBuf::new();
+                queues::push_entry(&mut self.options, self.wall, time, history);
+                let (class, retain) = (message.header().class, false);
+                let value = EntryValue { payload, class, retain, options: self.options.as_options() };
+                batch.put(&Key::Entry(owner, sequence), &Value::Entry(value))
+            }
+            QueueChange::Counts { sequence, acquired, failed } => {
+                self.options = OptionsBuf::new();
+                self.options.push(queues::FAILED, &failed.to_le_bytes());
+                let options = self.options.as_options();
+                let value = LeaseValue { delivery: 0, received: false, count: acquired, options };
+                batch.put(&Key::Lease(owner, sequence), &Value::Lease(value))
+            }
+            QueueChange::Settled(from, to) => batch.truncate(owner, from..to),
+        }
     }
 
     fn push_via(&mut self, via: &Via) {

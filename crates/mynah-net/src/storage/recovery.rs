@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use mynah_core::{Cursor, Entry, GroupKey, Kept, SessionKey, Via, owner};
-use mynah_engine::{Engine, Parts, Restored, RestoredErrand, RestoredSubscription, SessionName};
+use mynah_engine::{
+    Engine, Parts, Restored, RestoredEntry, RestoredErrand, RestoredQueue, RestoredSubscription, SessionName,
+};
 use mynah_model::{DeliveryId, Identity, Instant, Message, SubscriptionId, TenantId, Will};
 use mynah_store::{
     EntryValue, Key, LeaseValue, Options, Owner, OwnerKind, OwnerValue, PayloadId, Recovered as Item,
     SubscriptionValue, Value, WillValue,
 };
 
-use super::Wall;
 use super::records::{entry, session, subscription};
+use super::{Wall, queues};
 
 /// How much was read from a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +35,7 @@ pub struct Recovery {
     messages: HashMap<PayloadId, Message>,
     sessions: BTreeMap<(TenantId, Box<[u8]>), Reading>,
     values: Vec<Message>,
+    queues: BTreeMap<(TenantId, Box<[u8]>), ReadingQueue>,
     /// What the broker owes, by shard and number.
     errands: BTreeMap<(TenantId, u16, u64), RestoredErrand>,
     stale: Vec<Stale>,
@@ -48,6 +51,14 @@ struct Reading {
     leases: BTreeMap<u64, (DeliveryId, bool)>,
     /// Parts with lower numbers are not its own.
     since: u64,
+}
+
+/// A queue as far as it was read.
+#[derive(Debug)]
+struct ReadingQueue {
+    restored: RestoredQueue,
+    /// How often entries were acquired and have failed, by their numbers.
+    counts: BTreeMap<u64, (u32, u32)>,
 }
 
 /// A part that is left of something that is over.
@@ -66,8 +77,8 @@ impl Recovery {
     pub fn new(wall: Wall) -> Self {
         let (messages, sessions, values, errands) =
             (HashMap::new(), BTreeMap::new(), Vec::new(), BTreeMap::new());
-        let stale = Vec::new();
-        Self { wall, messages, sessions, values, errands, stale, setting: None, entries: 0 }
+        let (stale, queues) = (Vec::new(), BTreeMap::new());
+        Self { wall, messages, sessions, values, queues, errands, stale, setting: None, entries: 0 }
     }
 
     /// The seed and the number of the last run.
@@ -80,15 +91,20 @@ impl Recovery {
         Recovered { sessions, messages, values }
     }
 
-    /// Takes what the store hands over.
-    pub fn take(&mut self, item: Item<'_>, progress: &mut impl FnMut(u64, u64)) -> ControlFlow<()> {
+    /// Takes what the store hands over. `progress` hears how many of how many of which are done.
+    pub fn take(
+        &mut self,
+        item: Item<'_>,
+        progress: &mut impl FnMut(&'static str, u64, u64),
+    ) -> ControlFlow<()> {
         match item {
             Item::Restart => *self = Self::new(self.wall),
             Item::Payload(message) => {
                 let deadline = message.deadline.map(|deadline| self.wall.instant(deadline));
                 self.messages.insert(message.id, message.to_message(deadline));
             }
-            Item::Progress(done, all) => progress(done, all),
+            Item::Progress(done, all) => progress("records", done, all),
+            Item::Replayed(done, all) => progress("bytes of the journal", done, all),
             Item::Item(key, value) => drop(self.item(key, value)),
         }
         ControlFlow::Continue(())
@@ -96,6 +112,12 @@ impl Recovery {
 
     /// What does not fit is what a later version has written, or belongs to nothing: it stays where it is.
     fn item(&mut self, key: Key<'_>, value: Value<'_>) -> Option<()> {
+        if let Key::Owner(owner) | Key::Subscription(owner, _) | Key::Lease(owner, _) | Key::Entry(owner, _) =
+            key
+            && owner.kind == OwnerKind::Queue
+        {
+            return self.queue_item(owner, key, &value);
+        }
         match (key, value) {
             (Key::Setting { name: b"broker", .. }, Value::Bytes(bytes)) => {
                 let (seed, rest) = bytes.split_first_chunk()?;
@@ -132,6 +154,37 @@ impl Recovery {
             (Key::Retained { .. }, Value::Retained(payload)) => {
                 let message = self.messages.get(&payload)?.clone();
                 self.values.push(message);
+            }
+            _ => {}
+        }
+        Some(())
+    }
+
+    fn queue_item(&mut self, owner: Owner<'_>, key: Key<'_>, value: &Value<'_>) -> Option<()> {
+        let wall = self.wall;
+        if let Value::Owner(value) = value {
+            let (tenant, name, (settings, shown)) =
+                (owner.tenant, owner.name.into(), queues::settings(value.options));
+            let (filters, entries, next_sequence) = (Vec::new(), Vec::new(), value.head);
+            let restored = RestoredQueue { tenant, name, settings, filters, entries, next_sequence, shown };
+            let reading = ReadingQueue { restored, counts: BTreeMap::new() };
+            self.queues.insert((tenant, owner.name.into()), reading);
+            return Some(());
+        }
+        let reading = self.queues.get_mut(&(owner.tenant, owner.name.into()))?;
+        match (key, value) {
+            (Key::Subscription(_, filter), _) => reading.restored.filters.push(filter.into()),
+            (Key::Lease(_, sequence), Value::Lease(LeaseValue { count, options, .. })) => {
+                let failed = options.get(queues::FAILED).and_then(|bytes| bytes.first_chunk());
+                let failed = failed.map_or(0, |bytes| u32::from_le_bytes(*bytes));
+                reading.counts.insert(sequence, (*count, failed));
+            }
+            (Key::Entry(_, sequence), Value::Entry(value)) => {
+                let message = self.messages.get(&value.payload)?.clone();
+                let (time, history) = queues::entry_of(value.options, wall);
+                let counts = reading.counts.remove(&sequence).unwrap_or_default();
+                reading.restored.entries.push(RestoredEntry { sequence, message, time, history, counts });
+                self.entries += 1;
             }
             _ => {}
         }
@@ -237,6 +290,10 @@ impl Recovery {
                 tracing::error!(%reason, %client_id, "a session does not fit; it stays in the store");
             }
         }
+        for ((tenant, name), reading) in core::mem::take(&mut self.queues) {
+            let to = owner(tenant, &name, workers, seed);
+            engines[usize::from(to.0)].restore_queue(now, reading.restored);
+        }
         for message in core::mem::take(&mut self.values) {
             let to = owner(message.header().tenant, message.topic().as_bytes(), workers, seed);
             engines[usize::from(to.0)].restore_value(now, &message);
@@ -267,4 +324,90 @@ fn via(tenant: TenantId, options: Options<'_>) -> Option<Arc<Via>> {
         Some(Arc::new(GroupKey { tenant, group: group.into(), filter: filter.into() }))
     });
     (!ids.is_empty() || group.is_some()).then(|| Arc::new(Via { ids, group }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mynah_engine::{Change, QueueChange, QueueName};
+    use mynah_model::{Class, Header, Layout, MessageView, PRIORITY_DEFAULT, QueueSettings};
+    use mynah_store::{Durability, Store, StoreOptions};
+    use std::time::Duration;
+
+    use crate::clock::Clock;
+    use crate::storage::Records;
+
+    fn message(text: &str) -> Message {
+        let header = Header {
+            tenant: TenantId::DEFAULT,
+            layout: Layout { id: 0, version: 0 },
+            class: Class::AtLeastOnce,
+            retain: false,
+            priority: PRIORITY_DEFAULT,
+            topic: (0, 1),
+            payload: (1, text.len() as u32),
+            deadline: None,
+            publisher: None,
+        };
+        MessageView { header: &header, native: text.as_bytes() }.to_message()
+    }
+
+    /// Stores changes of the queue `q` and closes the store.
+    fn store(folder: &std::path::Path, wall: Wall, changes: &[QueueChange<'_>]) {
+        let (store, _) = Store::open(StoreOptions::new(folder), &mut |_| ControlFlow::Continue(())).unwrap();
+        let producer = store.producer(Box::new(|| ()));
+        let mut batch = producer.batch();
+        let mut records = Records::new(wall);
+        let queue = QueueName { tenant: TenantId::DEFAULT, shard: 5, name: b"q" };
+        for change in changes {
+            let change = Change::Queue(queue, *change);
+            records.add(&mut batch, &mut || store.new_payload_id(), &change).unwrap();
+        }
+        let ticket = producer.submit(&mut batch, Durability::Sync).unwrap();
+        while producer.synced() < ticket {
+            assert!(producer.fatal().is_none());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn read(folder: &std::path::Path, wall: Wall) -> Recovery {
+        let mut recovery = Recovery::new(wall);
+        let take = &mut |item: Item<'_>| recovery.take(item, &mut |_, _, _| ());
+        drop(Store::open(StoreOptions::new(folder), take).unwrap());
+        recovery
+    }
+
+    #[test]
+    fn a_queue_is_read_from_the_store_as_it_was_left() {
+        let folder = std::env::temp_dir().join(format!("mynah-queue-{}", std::process::id()));
+        let wall = Wall::now(Clock::start());
+        let settings = QueueSettings { length_max: Some(9), ..QueueSettings::DURABLE };
+        let there = QueueChange::There { settings: &settings, next_sequence: 40, shown: 41 };
+        let messages = ["ta", "tb", "tc", "td"].map(message);
+        let entry = |at: usize| QueueChange::Entry {
+            sequence: 40 + at as u64,
+            message: &messages[at],
+            time: None,
+            history: None,
+        };
+        let filters = [QueueChange::Filter(b"a/#", true), QueueChange::Filter(b"b", true)];
+        let counts = QueueChange::Counts { sequence: 42, acquired: 3, failed: 2 };
+        store(
+            &folder,
+            wall,
+            &[there, filters[0], filters[1], entry(0), entry(1), entry(2), entry(3), counts],
+        );
+        store(&folder, wall, &[QueueChange::Filter(b"b", false), QueueChange::Settled(40, 42)]);
+        let recovery = read(&folder, wall);
+        assert_eq!((recovery.recovered().messages, recovery.queues.len()), (2, 1));
+        let queue = &recovery.queues[&(TenantId::DEFAULT, (*b"q").into())].restored;
+        assert_eq!((&queue.settings, queue.next_sequence, queue.shown), (&settings, 40, 41));
+        assert_eq!(queue.filters, [Box::from(*b"a/#")]);
+        let entry = |e: &RestoredEntry| (e.sequence, e.message.payload().to_vec(), e.counts);
+        let entries: Vec<_> = queue.entries.iter().map(entry).collect();
+        assert_eq!(entries, [(42, b"c".to_vec(), (3, 2)), (43, b"d".to_vec(), (0, 0))]);
+        store(&folder, wall, &[QueueChange::Ended]);
+        assert!(read(&folder, wall).queues.is_empty());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

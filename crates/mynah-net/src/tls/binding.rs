@@ -1,5 +1,6 @@
-//! Channel binding: what ties what is said inside to this connection of TLS. The unbuffered interface of rustls exports no
-//! keys and does not say which certificate it showed, so both are noted while a handshake is worked on, on its thread.
+//! Channel binding: what ties what is said inside to this connection of TLS; and the name of the host that was asked for. The
+//! unbuffered interface of rustls exports no keys and says neither which certificate it showed nor for which name, so all
+//! are noted while a handshake is worked on, on its thread.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -16,13 +17,14 @@ const EXPORTER_SECRET: &str = "EXPORTER_SECRET";
 pub(super) const LABEL: &[u8] = b"EXPORTER-Channel-Binding";
 
 thread_local! {
-    static NOTED: RefCell<Noted> = const { RefCell::new(Noted { exporter_secret: None, end_point: None }) };
+    static NOTED: RefCell<Noted> = const { RefCell::new(Noted { exporter_secret: None, end_point: None, host: None }) };
 }
 
 /// What the handshake that is being worked on has brought.
 struct Noted {
     exporter_secret: Option<Vec<u8>>,
     end_point: Option<Arc<[u8]>>,
+    host: Option<Box<str>>,
 }
 
 /// Notes the secret from which keys are exported, and nothing else.
@@ -41,13 +43,16 @@ impl KeyLog for Exporter {
     }
 }
 
-/// Notes which certificate is shown.
-pub(super) fn note_end_point(end_point: Option<&Arc<[u8]>>) {
-    NOTED.with_borrow_mut(|noted| noted.end_point = end_point.cloned());
+/// Notes which certificate is shown, and to whom it was asked for.
+pub(super) fn note_hello(host: Option<&str>, end_point: Option<&Arc<[u8]>>) {
+    NOTED.with_borrow_mut(|noted| {
+        noted.host = host.map(Box::from);
+        noted.end_point = end_point.cloned();
+    });
 }
 
-/// Adds what has been noted to what is known of a connection.
-pub(super) fn take(binding: &mut ChannelBinding, suite: Option<SupportedCipherSuite>) {
+/// Adds what has been noted to what is known of a connection. Returns the name of the host that was asked for.
+pub(super) fn take(binding: &mut ChannelBinding, suite: Option<SupportedCipherSuite>) -> Option<Box<str>> {
     NOTED.with_borrow_mut(|noted| {
         if let Some(end_point) = noted.end_point.take() {
             binding.server_end_point = Some(end_point);
@@ -55,7 +60,8 @@ pub(super) fn take(binding: &mut ChannelBinding, suite: Option<SupportedCipherSu
         if let Some(secret) = noted.exporter_secret.take() {
             binding.exporter = suite.and_then(|suite| export(suite, &secret));
         }
-    });
+        noted.host.take()
+    })
 }
 
 /// `TLS-Exporter(label, "", 32)` (RFC 8446, section 7.5).

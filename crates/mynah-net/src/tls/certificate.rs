@@ -2,10 +2,12 @@
 
 use mynah_engine::{AlternativeName, PeerCertificate};
 
+use super::subject;
+
 /// Tags of DER (X.690) that occur here.
-const SEQUENCE: u8 = 0x30;
-const SET: u8 = 0x31;
-const OBJECT_ID: u8 = 0x06;
+pub(super) const SEQUENCE: u8 = 0x30;
+pub(super) const SET: u8 = 0x31;
+pub(super) const OBJECT_ID: u8 = 0x06;
 const OCTETS: u8 = 0x04;
 const UTF8_STRING: u8 = 0x0C;
 const PRINTABLE_STRING: u8 = 0x13;
@@ -23,7 +25,13 @@ pub(crate) fn describe(der: &[u8]) -> PeerCertificate {
     let names = read(der).unwrap_or_default();
     let mut sha256 = [0; 32];
     sha256.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, der).as_ref());
-    PeerCertificate { der: der.into(), sha256, common_name: names.common, names: names.alternative.into() }
+    PeerCertificate {
+        der: der.into(),
+        sha256,
+        subject: names.subject,
+        common_name: names.common,
+        names: names.alternative.into(),
+    }
 }
 
 /// The object identifier of the algorithm by which a certificate is signed.
@@ -35,12 +43,13 @@ pub(super) fn signature_algorithm(mut der: &[u8]) -> Option<&[u8]> {
 
 #[derive(Default)]
 struct Names {
+    subject: Box<str>,
     common: Option<Box<str>>,
     alternative: Vec<AlternativeName>,
 }
 
 /// The value that comes next, with its tag (definite lengths only, as DER demands).
-fn next<'d>(der: &mut &'d [u8]) -> Option<(u8, &'d [u8])> {
+pub(super) fn next<'d>(der: &mut &'d [u8]) -> Option<(u8, &'d [u8])> {
     let (&tag, rest) = der.split_first()?;
     let (&first, rest) = rest.split_first()?;
     let (len, rest) = match first {
@@ -62,7 +71,7 @@ fn next<'d>(der: &mut &'d [u8]) -> Option<(u8, &'d [u8])> {
 }
 
 /// The content of the value that comes next, if it has this tag.
-fn expect<'d>(der: &mut &'d [u8], tag: u8) -> Option<&'d [u8]> {
+pub(super) fn expect<'d>(der: &mut &'d [u8], tag: u8) -> Option<&'d [u8]> {
     next(der).filter(|(found, _)| *found == tag).map(|(_, value)| value)
 }
 
@@ -77,14 +86,19 @@ fn read(mut der: &[u8]) -> Option<Names> {
     for _ in 0..4 {
         next(&mut body)?;
     }
-    let common = common_name(expect(&mut body, SEQUENCE)?);
+    let subject = expect(&mut body, SEQUENCE)?;
     let mut alternative = Vec::new();
     while let Some((tag, value)) = next(&mut body) {
         if tag == EXTENSIONS {
             alternative = alternative_names(value).unwrap_or_default();
         }
     }
-    Some(Names { common, alternative })
+    Some(Names { subject: subject::line(subject), common: common_name(subject), alternative })
+}
+
+/// A value that is text of a kind that is read here.
+pub(super) fn text((tag, value): (u8, &[u8])) -> Option<&str> {
+    matches!(tag, UTF8_STRING | PRINTABLE_STRING | IA5_STRING).then(|| str::from_utf8(value).ok())?
 }
 
 /// The last, most specific common name of a `Name`.
@@ -93,10 +107,9 @@ fn common_name(mut name: &[u8]) -> Option<Box<str>> {
     while let Some(mut set) = expect(&mut name, SET) {
         while let Some(mut attribute) = expect(&mut set, SEQUENCE) {
             if expect(&mut attribute, OBJECT_ID) == Some(COMMON_NAME)
-                && let Some((UTF8_STRING | PRINTABLE_STRING | IA5_STRING, value)) = next(&mut attribute)
-                && let Ok(text) = str::from_utf8(value)
+                && let Some(value) = next(&mut attribute).and_then(text)
             {
-                found = Some(text.into());
+                found = Some(value.into());
             }
         }
     }
@@ -159,6 +172,7 @@ mod tests {
         ];
         let read = describe(&certificate(Some("Sensor Nº 7"), names));
         assert_eq!(read.common_name.as_deref(), Some("Sensor Nº 7"));
+        assert_eq!(*read.subject, *"CN=Sensor Nº 7,O=Mynah");
         assert_eq!(
             *read.names,
             [

@@ -9,6 +9,7 @@ mod error;
 mod resolver;
 mod server;
 mod session;
+mod subject;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -6,7 +6,7 @@ use mynah_engine::AlternativeName;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::binding::{end_point, note_end_point};
+use super::binding::{end_point, note_hello};
 use super::certificate::describe;
 
 /// A listener's certificates.
@@ -48,7 +48,7 @@ impl ResolvesServerCert for Resolver {
         };
         let named = hello.server_name().and_then(|host| usable().find(|choice| choice.is_for(host)));
         let choice = named.or_else(|| usable().next())?;
-        note_end_point(choice.end_point.as_ref());
+        note_hello(hello.server_name(), choice.end_point.as_ref());
         Some(Arc::clone(&choice.key))
     }
 }

@@ -22,6 +22,8 @@ const RECORD_BYTES_MAX: usize = 16 << 10;
 pub(crate) struct Session {
     connection: UnbufferedServerConnection,
     binding: ChannelBinding,
+    /// The name of the host that the peer has asked for, until somebody takes it.
+    host: Option<Box<str>>,
     /// An error has ended it: what rustls does after one is not defined.
     has_failed: bool,
 }
@@ -41,6 +43,7 @@ impl Session {
         UnbufferedServerConnection::new(config).map(|connection| Self {
             connection,
             binding: ChannelBinding::default(),
+            host: None,
             has_failed: false,
         })
     }
@@ -55,6 +58,11 @@ impl Session {
         &self.binding
     }
 
+    /// The name of the host that the peer has asked for, once the handshake is done.
+    pub(crate) fn take_host(&mut self) -> Option<Box<str>> {
+        self.host.take()
+    }
+
     /// The verified certificate of the peer, once the handshake is done.
     pub(crate) fn peer_certificate(&self) -> Option<&[u8]> {
         self.connection.peer_certificates()?.first().map(AsRef::as_ref)
@@ -65,7 +73,8 @@ impl Session {
         let was_handshaking = self.is_handshaking();
         let opened = self.process(bytes, plain, out);
         if was_handshaking {
-            binding::take(&mut self.binding, self.connection.negotiated_cipher_suite());
+            let host = binding::take(&mut self.binding, self.connection.negotiated_cipher_suite());
+            self.host = self.host.take().or(host);
         }
         opened
     }

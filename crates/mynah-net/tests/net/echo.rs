@@ -11,7 +11,7 @@ use mynah_stack::{
     Outcome, Protocol, SessionRequest, Step,
 };
 
-const LAYOUT: Layout = Layout { id: 9, version: 1 };
+pub(crate) const LAYOUT: Layout = Layout { id: 9, version: 1 };
 
 /// The first byte names a session, so that connections move between workers; a `q` after it ends the connection, and
 /// an `x` is a violation.
@@ -150,6 +150,7 @@ pub(crate) fn config(workers: u16, verify: Option<Arc<dyn mynah_net::Verify>>) -
         limits: Limits::default(),
         listeners: vec![listener("tcp"), listener("link")],
         verifies_credentials: verify.is_some(),
+        tenants: Default::default(),
         rules: Arc::default(),
         seed: 11,
         sys_interval: None,

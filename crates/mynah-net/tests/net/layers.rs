@@ -101,6 +101,7 @@ impl Stage {
                 stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
                 Box::new(stream)
             }
+            Address::Datagrams(_) => unreachable!("these listeners are of streams"),
             Address::Inet(address) => {
                 // Little room for what has not been read, so that the broker has to wait.
                 let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();

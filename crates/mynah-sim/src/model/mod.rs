@@ -329,13 +329,18 @@ impl Model {
             if targets.iter().any(|target| target.group().is_some()) {
                 continue; // where it goes is seen when it is written
             }
-            let transit = self.transit.get_mut(&(from, to)).and_then(VecDeque::pop_front);
-            let is_right = |transit: &&Transit| {
+            let is_right = |transit: &Transit| {
                 transit.targets.len() == targets.len()
                     && transit.publication.topic.as_bytes() == message.topic().as_bytes()
                     && transit.publication.payload == message.payload()
             };
-            if !transit.as_ref().is_some_and(|transit| is_right(&transit)) {
+            let transit = self.transit.get_mut(&(from, to)).and_then(|transit| {
+                // Delayed wills that are due in the same moment have no order among each other.
+                let wills =
+                    transit.iter().take_while(|transit| transit.publication.topic.starts_with("will/"));
+                transit.remove(wills.map(is_right).position(|is_right| is_right).unwrap_or_default())
+            });
+            if !transit.as_ref().is_some_and(is_right) {
                 let next = transit.map_or("nothing".to_owned(), |transit| transit.publication.name());
                 let sent = label(message.payload());
                 return violation(format!("engine {from} sends engine {to} `{sent}`, due is {next}"));

@@ -15,7 +15,7 @@ use mynah_stack::testing::Sequence;
 use mynah_store::testing::{SimulatedDisk, SteppedStore};
 use mynah_store::{MemoryStates, StoreOptions};
 
-use super::Lapse;
+use super::{Keeping, Lapse, Outages};
 
 /// Bytes of a segment: so few that there are several.
 const SEGMENT_BYTES: u32 = 64 << 10;
@@ -28,14 +28,16 @@ const INFLIGHT_MAX: u16 = 8;
 pub(super) struct Disk {
     disk: SimulatedDisk,
     states: MemoryStates,
+    keeping: Keeping,
     lapse: Option<Lapse>,
     seed: u64,
     runs: u64,
 }
 
 impl Disk {
-    pub(super) fn new(lapse: Option<Lapse>, seed: u64) -> Self {
-        Self { disk: SimulatedDisk::new(), states: MemoryStates::default(), lapse, seed, runs: 0 }
+    pub(super) fn new(outages: &Outages, seed: u64) -> Self {
+        let &Outages { keeping, lapse, .. } = outages;
+        Self { disk: SimulatedDisk::new(), states: MemoryStates::default(), keeping, lapse, seed, runs: 0 }
     }
 
     /// The power is cut: `keep` says for each piece of what was not synced whether it is there.
@@ -51,7 +53,7 @@ impl Disk {
         options.states = Some(Box::new(self.states.clone()));
         (options.salt, options.segment_bytes) = (7, SEGMENT_BYTES);
         let mut recovery = Recovery::new(wall(now));
-        let (store, report) = SteppedStore::open(options, &mut |item| recovery.take(item, &mut |_, _| ()))
+        let (store, report) = SteppedStore::open(options, &mut |item| recovery.take(item, &mut |_, _, _| ()))
             .map_err(|error| error.to_string())?;
         if let Some(finding) = report.findings.iter().find(|finding| finding.is_loss()) {
             return Err(format!("the store has lost something: {finding:?}"));
@@ -60,13 +62,18 @@ impl Disk {
         let shared = Shared::new(settings(engines, self.seed));
         let engine = |number| Engine::new(WorkerId(number), Arc::clone(&shared), now);
         let mut engines: Vec<Engine> = (0..engines).map(engine).collect();
+        let promise = match self.keeping {
+            Keeping::Sync => Promise::Stored,
+            Keeping::Interval => Promise::AtOnce,
+        };
         for engine in &mut engines {
-            engine.store_changes(Promise::Stored, self.runs << 40);
+            engine.store_changes(promise, self.runs << 40);
         }
         recovery.hand_over(&mut engines, self.seed, now);
         let sockets = engines.iter().map(|_| BTreeMap::new()).collect();
         let (letters, links, pending) = (BTreeMap::new(), BTreeMap::new(), VecDeque::new());
-        Ok(Broker { engines, store, lapse: self.lapse, letters, sockets, links, pending, next_link: 0 })
+        let (keeping, lapse) = (self.keeping, self.lapse);
+        Ok(Broker { engines, store, keeping, lapse, letters, sockets, links, pending, next_link: 0 })
     }
 }
 
@@ -88,6 +95,7 @@ enum Letter {
 pub(super) struct Broker {
     engines: Vec<Engine>,
     store: SteppedStore,
+    keeping: Keeping,
     lapse: Option<Lapse>,
     /// By sender and receiver; each pair keeps its order.
     letters: BTreeMap<(usize, usize), VecDeque<Letter>>,
@@ -102,6 +110,12 @@ pub(super) struct Broker {
 impl Broker {
     pub(super) fn len(&self) -> usize {
         self.engines.len()
+    }
+
+    /// Whether nothing is under way between engines.
+    pub(super) fn is_quiet(&self) -> bool {
+        let is_written = |engine: &Engine| engine.changes() == 0;
+        self.letters.values().all(VecDeque::is_empty) && self.engines.iter().all(is_written)
     }
 
     /// A client connects to some engine.
@@ -126,9 +140,15 @@ impl Broker {
             self.engines[place].handle_time(now);
         }
         self.engines[place].pump(now);
-        self.record(place, now)?;
+        // Otherwise changes gather for another turn.
+        if sequence.between(0, 1) == 0 {
+            self.record(place, now)?;
+        }
         self.flush(place);
-        self.carry_out(place);
+        self.carry_out(place, now)?;
+        if self.engines[place].has_parcels() {
+            self.record(place, now)?;
+        }
         for to in 0..self.engines.len() {
             let parcels = self.engines[place].take_parcels(WorkerId(to as u16));
             if !parcels.is_empty() {
@@ -170,7 +190,7 @@ impl Broker {
         }
     }
 
-    /// Writes what has changed in the turn.
+    /// Writes what has changed.
     fn record(&mut self, place: usize, now: Instant) -> Result<(), String> {
         let (lapse, store) = (self.lapse, &mut self.store);
         let mut batch = store.batch();
@@ -185,7 +205,16 @@ impl Broker {
                 Change::Part { .. } => lapse == Some(Lapse::ForgetsParts),
                 Change::Errand { .. } => lapse == Some(Lapse::ForgetsErrands),
                 Change::Lease { received: true, .. } => lapse == Some(Lapse::ForgetsTaken),
+                Change::Will { .. } => lapse == Some(Lapse::ForgetsWills),
                 _ => false,
+            };
+            let change = match change {
+                Change::Subscription { session, share, filter, options, .. }
+                    if lapse == Some(Lapse::ForgetsReplays) =>
+                {
+                    Change::Subscription { session, share, filter, options, replay: None }
+                }
+                change => change,
             };
             if !is_forgotten {
                 let added = records.add(&mut batch, &mut || store.new_payload_id(), &change);
@@ -196,7 +225,7 @@ impl Broker {
         outcome.map_err(|error| error.to_string())?;
         let Some(mark) = mark else { return Ok(()) };
         self.store.write(&mut batch).map_err(|error| error.to_string())?;
-        if lapse == Some(Lapse::AcknowledgesUnsynced) {
+        if lapse == Some(Lapse::AcknowledgesUnsynced) && self.keeping == Keeping::Sync {
             self.engines[place].handle_stored(now, mark);
         } else {
             self.pending.push_back((place, mark));
@@ -206,7 +235,9 @@ impl Broker {
 
     /// Makes what was written last, and tells the engines.
     pub(super) fn sync(&mut self, now: Instant) -> Result<(), String> {
-        self.store.sync().map_err(|error| error.to_string())?;
+        if self.lapse != Some(Lapse::AcknowledgesUnsynced) || self.keeping == Keeping::Sync {
+            self.store.sync().map_err(|error| error.to_string())?;
+        }
         for (place, mark) in self.pending.drain(..) {
             self.engines[place].handle_stored(now, mark);
         }
@@ -231,12 +262,13 @@ impl Broker {
         }
     }
 
-    fn carry_out(&mut self, place: usize) {
+    fn carry_out(&mut self, place: usize, now: Instant) -> Result<(), String> {
         while let Some(event) = self.engines[place].poll_event() {
             match event {
                 // Nobody is verified here.
                 Event::Authenticate { .. } => {}
                 Event::Handover { connection, to, handover } => {
+                    self.record(place, now)?;
                     if let Some((_, link)) = self.sockets[place].remove(&connection.slot) {
                         let letters = self.letters.entry((place, usize::from(to.0))).or_default();
                         letters.push_back(Letter::Handover { link, handover });
@@ -251,6 +283,7 @@ impl Broker {
                 }
             }
         }
+        Ok(())
     }
 }
 
@@ -272,6 +305,7 @@ fn settings(workers: u16, seed: u64) -> Settings {
         limits: Limits { inflight_max: INFLIGHT_MAX, ..Limits::default() },
         listeners: vec![listener],
         verifies_credentials: false,
+        tenants: Default::default(),
         rules: Arc::default(),
         seed,
         sys_interval: None,

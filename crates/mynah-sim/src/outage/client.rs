@@ -1,19 +1,20 @@
 //! Clients whose sessions outlive connections and outages: producers, consumers, and one that reads retained values.
 
 use core::num::NonZeroU16;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mynah_crash::ledger::{Arrival, Publication};
 use mynah_crash::payload::{self, MessageId};
-use mynah_model::{Class, Instant};
+use mynah_model::{Class, Instant, Message};
 use mynah_mqtt::Version;
-use mynah_mqtt::client::{Client as Mqtt, Event, Options, OptionsV5};
+use mynah_mqtt::client::{Client as Mqtt, Event, LastWill, Options, OptionsV5};
 use mynah_mqtt::mapping::EXPIRY_NEVER;
 use mynah_mqtt::wire::PacketId;
 use mynah_stack::testing::Sequence;
 
+use super::books::Books;
 use super::broker::Broker;
-use super::{Books, group};
+use super::{Keeping, group, replays, wills};
 
 /// Producers, by the part of their topics that names them.
 pub(super) const TOPICS: [&str; 3] = ["0", "1", "2"];
@@ -23,7 +24,7 @@ const IN_FLIGHT_MAX: usize = 16;
 const READER_TURNS: u32 = 60;
 
 /// What consumers subscribe to. Filters of one session do not overlap.
-const CONSUMERS: [(&str, &[(&str, Class)]); 9] = [
+const CONSUMERS: [(&str, &[(&str, Class)]); 12] = [
     ("everything", &[("event/#", Class::ExactlyOnce), ("value/#", Class::ExactlyOnce)]),
     ("one-lane", &[("event/+/0", Class::AtLeastOnce)]),
     ("two-lanes", &[("event/+/1", Class::ExactlyOnce), ("event/+/2", Class::ExactlyOnce)]),
@@ -33,7 +34,14 @@ const CONSUMERS: [(&str, &[(&str, Class)]); 9] = [
     ("member-0", &[(group::FILTER, Class::ExactlyOnce)]),
     ("member-1", &[(group::FILTER, Class::ExactlyOnce)]),
     ("member-2", &[(group::FILTER, Class::ExactlyOnce)]),
+    ("heir", &[(wills::FILTER, Class::ExactlyOnce)]),
+    ("collector-0", &[(replays::FILTER, Class::ExactlyOnce)]),
+    ("collector-1", &[(replays::FILTER, Class::ExactlyOnce)]),
 ];
+/// The consumer whose last subscription ends and begins again.
+const CHANGING: &str = "changing";
+/// Clients with wills; every other one has a session that is kept.
+const MOURNERS: usize = 3;
 
 /// The topics for retained values of a producer.
 pub(super) fn value_topics(producer: &str) -> [String; 2] {
@@ -52,15 +60,44 @@ pub(super) enum State {
 }
 
 /// What a client does.
+#[derive(Clone)]
 pub(super) enum Role {
-    Producer { number: u16, sequence: u32, pending: BTreeMap<PacketId, MessageId> },
-    Consumer { wishes: Vec<(&'static str, Class, State)> },
-    Reader { values: BTreeMap<String, Vec<u8>>, turns: Option<u32> },
+    Producer {
+        number: u16,
+        sequence: u32,
+        pending: BTreeMap<PacketId, MessageId>,
+    },
+    Consumer {
+        wishes: Vec<(&'static str, Class, State)>,
+    },
+    /// Sets the values that are replayed to collectors. `done`: those that were acknowledged.
+    Keeper {
+        pending: BTreeMap<PacketId, MessageId>,
+        done: BTreeSet<MessageId>,
+    },
+    /// Has a will for each of its connections, which are numbered.
+    Mourner {
+        connection: u32,
+        is_leaving: bool,
+    },
+    Reader {
+        values: BTreeMap<String, Vec<u8>>,
+        turns: Option<u32>,
+    },
 }
 
 impl Role {
     pub(super) const fn reader() -> Self {
         Self::Reader { values: BTreeMap::new(), turns: None }
+    }
+
+    /// Whether the client's session outlives its connections.
+    const fn has_kept_session(&self, place: usize) -> bool {
+        match self {
+            Self::Reader { .. } => false,
+            Self::Mourner { .. } => place.is_multiple_of(2),
+            _ => true,
+        }
     }
 
     /// Whether the client is a member of the group.
@@ -72,6 +109,7 @@ impl Role {
 /// A client with its session.
 pub(super) struct Client {
     place: usize,
+    version: Version,
     mqtt: Mqtt,
     role: Role,
     link: Option<u64>,
@@ -87,24 +125,18 @@ pub(super) fn all(sequence: &mut Sequence) -> Result<Vec<Client>, String> {
         wishes: wishes.iter().map(|&(filter, class)| (filter, class, State::Wanted)).collect(),
     };
     let roles = (0..TOPICS.len() as u16).map(producer).chain(CONSUMERS.into_iter().map(consumer));
+    let roles = roles.chain([Role::Keeper { pending: BTreeMap::new(), done: BTreeSet::new() }]);
+    let mourner = Role::Mourner { connection: 0, is_leaving: false };
+    let roles = roles.chain(std::iter::repeat_n(mourner, MOURNERS));
     roles.enumerate().map(|(place, role)| Client::new(place, role, sequence.between(0, 1))).collect()
 }
 
 impl Client {
     pub(super) fn new(place: usize, role: Role, version: u64) -> Result<Self, String> {
-        let (name, clean_session) = (name(place, &role), matches!(role, Role::Reader { .. }));
         // A client of MQTT 5.0 can say how much it takes at a time.
-        let shares = role.is_member();
-        let version = if version == 0 && !shares { Version::V3_1_1 } else { Version::V5 };
-        let session_expiry = if clean_session { 0 } else { EXPIRY_NEVER };
-        let mut v5 = OptionsV5 { session_expiry, ..OptionsV5::default() };
-        if shares {
-            // A member that takes one at a time has a backlog that others get when it goes.
-            v5.receive_max = NonZeroU16::MIN;
-        }
-        let options = Options { version, clean_session, v5, keep_alive: 0, ..Options::new(&name) };
-        let mqtt = Mqtt::new(options).map_err(|misuse| misuse.to_string())?;
-        Ok(Self { place, mqtt, role, link: None, input: Vec::new(), last_words: None })
+        let version = if version == 0 && !role.is_member() { Version::V3_1_1 } else { Version::V5 };
+        let mqtt = Mqtt::new(options(place, &role, version)).map_err(|misuse| misuse.to_string())?;
+        Ok(Self { place, version, mqtt, role, link: None, input: Vec::new(), last_words: None })
     }
 
     pub(super) fn name(&self) -> String {
@@ -129,14 +161,41 @@ impl Client {
                 Role::Consumer { wishes } => {
                     wishes.iter().all(|(.., state)| matches!(state, State::On | State::Off))
                 }
+                Role::Keeper { pending, .. } => pending.is_empty(),
+                Role::Mourner { is_leaving, .. } => !is_leaving,
                 Role::Reader { .. } => true,
             }
     }
 
-    /// The broker is gone. What it has said may still come.
-    pub(super) fn lose_broker(&mut self, broker: &mut Broker) {
+    /// What was published and is not answered to the end.
+    pub(super) fn in_flight(&self) -> impl Iterator<Item = MessageId> + '_ {
+        let pending = match &self.role {
+            Role::Producer { pending, .. } => Some(pending),
+            _ => None,
+        };
+        pending.into_iter().flat_map(|pending| pending.values().copied())
+    }
+
+    /// The broker is gone. What it has said may still come, unless that was no promise yet.
+    pub(super) fn lose_broker(&mut self, broker: &mut Broker, books: &Books) {
         if let Some(link) = self.link.take() {
             self.last_words = broker.link(link).map(|link| std::mem::take(&mut link.to_client));
+        }
+        if books.keeping() == Keeping::Interval {
+            self.last_words = self.last_words.take().map(|_| Vec::new());
+            match &mut self.role {
+                Role::Consumer { wishes } => {
+                    for (.., state) in wishes.iter_mut().filter(|(.., state)| *state == State::On) {
+                        *state = State::Wanted;
+                    }
+                }
+                Role::Keeper { pending, done } => {
+                    // What is under way may have been promised and taken back: it is set again.
+                    pending.clear();
+                    done.retain(|value| books.replays.is_kept(*value));
+                }
+                _ => {}
+            }
         }
     }
 
@@ -155,10 +214,7 @@ impl Client {
         }
         let Some(number) = self.link else {
             if !works || sequence.between(1, 100) <= 40 {
-                self.link = broker.connect(now, sequence);
-                if self.link.is_some() {
-                    self.mqtt.connect(now);
-                }
+                self.connect(now, broker, books, sequence);
             }
             return;
         };
@@ -168,10 +224,21 @@ impl Client {
         let bytes: Vec<u8> = link.to_client.drain(..count).collect();
         let is_over = link.broker_is_gone && link.to_client.is_empty();
         self.take_in(now, &bytes);
+        if let Role::Mourner { is_leaving: true, .. } = self.role {
+            // The broker closes when it has heard.
+            if is_over {
+                self.end(books);
+            }
+            return;
+        }
         if !self.hear(books) || is_over {
             return self.end(books);
         }
-        let per_thousand = if self.role.is_member() { 60 } else { 15 };
+        let per_thousand = match self.role {
+            Role::Mourner { .. } => 60,
+            _ if self.role.is_member() => 60,
+            _ => 15,
+        };
         if works && sequence.between(1, 1_000) <= per_thousand {
             if let Some(link) = broker.link(number) {
                 link.client_is_gone = true;
@@ -179,6 +246,33 @@ impl Client {
             return self.end(books);
         }
         self.act(now, books, sequence, works);
+    }
+
+    fn connect(&mut self, now: Instant, broker: &mut Broker, books: &mut Books, sequence: &mut Sequence) {
+        if let Role::Mourner { connection, is_leaving } = &mut self.role {
+            if !books.wills.is_awaited() {
+                return;
+            }
+            (*connection, *is_leaving) = (*connection + 1, false);
+            // The will is this connection's own.
+            let Ok(mqtt) = Mqtt::new(options(self.place, &self.role, self.version)) else { return };
+            self.mqtt = mqtt;
+        }
+        self.link = broker.connect(now, sequence);
+        if self.link.is_some() {
+            self.mqtt.connect(now);
+            if let Some(will) = self.will() {
+                books.wills.ask(will);
+            }
+        }
+    }
+
+    /// The will of the connection.
+    const fn will(&self) -> Option<MessageId> {
+        match self.role {
+            Role::Mourner { connection, .. } => Some(will(self.place, connection)),
+            _ => None,
+        }
     }
 
     fn take_in(&mut self, now: Instant, bytes: &[u8]) {
@@ -192,6 +286,9 @@ impl Client {
     /// The connection is over.
     fn end(&mut self, books: &mut Books) {
         self.hear(books);
+        if let Some(will) = self.will() {
+            books.wills.vanish(will);
+        }
         self.mqtt.handle_end();
         self.hear(books);
         self.mqtt.outbound().drain();
@@ -214,35 +311,26 @@ impl Client {
         while let Some(event) = self.mqtt.poll_event() {
             match event {
                 Event::Connected { session_present, .. } => self.connected(books, session_present),
-                Event::Message { message, dup, .. } => {
-                    let topic = String::from_utf8_lossy(message.topic().as_bytes()).into_owned();
-                    let (class, retain) = (message.header().class, message.header().retain);
-                    if let Role::Reader { values, .. } = &mut self.role {
-                        values.insert(topic, message.payload().to_vec());
-                        continue;
+                Event::Message { message, dup, .. } => self.arrive(books, &message, dup),
+                Event::Acknowledged { id, .. } => match &mut self.role {
+                    Role::Producer { pending, .. } => {
+                        pending.remove(&id).into_iter().for_each(|id| books.acknowledged(id));
                     }
-                    if topic.starts_with(group::TOPIC) {
-                        books.group.arrive(&topic, message.payload());
-                        continue;
+                    Role::Keeper { pending, done } => {
+                        if let Some(value) = pending.remove(&id) {
+                            done.insert(value);
+                            books.kept(value);
+                        }
                     }
-                    let arrival = Arrival { topic: &topic, payload: message.payload(), class, dup, retain };
-                    books.ledger.arrive(self.place, arrival);
-                }
-                Event::Acknowledged { id, .. } => {
-                    if let Role::Producer { pending, .. } = &mut self.role
-                        && let Some(id) = pending.remove(&id)
-                    {
-                        books.ledger.acknowledge(id);
-                        books.group.acknowledge(id);
-                    }
-                }
+                    _ => {}
+                },
                 Event::Subscribed { id, granted, .. } => {
                     self.subscribed(books, id, granted.first().and_then(|class| class.ok()));
                 }
                 Event::Unsubscribed { id, .. } => {
                     if let Some((filter, _, state)) = find(&mut self.role, State::Ending(id)) {
                         *state = State::Off;
-                        books.ledger.unsubscribed(self.place, filter);
+                        books.unsubscribed(self.place, filter);
                     }
                 }
                 Event::Closed { .. } => return false,
@@ -252,11 +340,29 @@ impl Client {
         true
     }
 
-    fn connected(&self, books: &mut Books, session_present: bool) {
-        if matches!(self.role, Role::Reader { .. }) {
-            return;
+    fn arrive(&mut self, books: &mut Books, message: &Message, dup: bool) {
+        let topic = String::from_utf8_lossy(message.topic().as_bytes()).into_owned();
+        let (payload, class, retain) = (message.payload(), message.header().class, message.header().retain);
+        if let Role::Reader { values, .. } = &mut self.role {
+            values.insert(topic, payload.to_vec());
+        } else if topic.starts_with(group::TOPIC) {
+            books.group.arrive(&topic, payload);
+        } else if topic.starts_with(wills::TOPIC) {
+            books.wills.arrive(&topic, payload);
+        } else if topic.starts_with(replays::TOPIC) {
+            books.replays.arrive(self.place, &topic, payload, retain);
+        } else {
+            books.ledger.arrive(self.place, Arrival { topic: &topic, payload, class, dup, retain });
         }
-        books.ledger.connected(self.place, session_present);
+    }
+
+    fn connected(&self, books: &mut Books, session_present: bool) {
+        if self.role.has_kept_session(self.place) {
+            books.connected(self.place, session_present);
+        }
+        if let Some(will) = self.will() {
+            books.willed(will);
+        }
         if let Role::Producer { pending, .. } = &self.role {
             for id in pending.values() {
                 books.ledger.resend(*id);
@@ -269,10 +375,10 @@ impl Client {
             *turns = Some(0);
         } else if let Some((filter, _, state)) = find(&mut self.role, State::Asked(id)) {
             *state = State::On;
-            if *filter == group::FILTER {
-                books.group.joined();
+            if *filter == replays::FILTER {
+                books.replaying(self.place);
             }
-            books.ledger.subscribed(self.place, filter, granted);
+            books.subscribed(self.place, filter, granted);
         }
     }
 
@@ -292,14 +398,29 @@ impl Client {
             Role::Producer { .. } => {}
             Role::Consumer { wishes } => {
                 let last = wishes.len() - 1;
-                let changes = works && *place % 5 == 2 && sequence.between(1, 100) <= 2;
+                let mut changes = works && sequence.between(1, 100) <= 2;
+                changes &= CONSUMERS[*place - TOPICS.len()].0 == CHANGING;
+                // What was asked for and what was granted are told apart by their order only.
+                changes &= books.keeping() == Keeping::Sync;
                 for (at, (filter, class, state)) in wishes.iter_mut().enumerate() {
+                    let changes = changes || works && *filter == replays::FILTER && books.is_replayed(*place);
                     *state = match *state {
                         State::On if changes && at == last => State::Unwanted,
                         State::Off if changes => State::Wanted,
+                        State::Wanted if *filter == replays::FILTER && !books.replays.is_complete() => {
+                            continue;
+                        }
                         other => other,
                     };
                     ask(now, mqtt, *place, (filter, *class, state), books);
+                }
+            }
+            Role::Keeper { pending, done } => keep(now, mqtt, *place, pending, done),
+            Role::Mourner { connection, is_leaving } => {
+                if works && sequence.between(1, 100) <= 4 {
+                    books.wills.leave(will(*place, *connection));
+                    *is_leaving = true;
+                    mqtt.disconnect(now);
                 }
             }
             Role::Reader { turns: Some(turns), .. } => *turns += 1,
@@ -316,7 +437,58 @@ fn name(place: usize, role: &Role) -> String {
     match role {
         Role::Producer { number, .. } => format!("producer-{number}"),
         Role::Consumer { .. } => CONSUMERS[place - TOPICS.len()].0.to_owned(),
+        Role::Keeper { .. } => "keeper".to_owned(),
+        Role::Mourner { .. } => format!("mourner-{place}"),
         Role::Reader { .. } => "reader".to_owned(),
+    }
+}
+
+/// What a client says in CONNECT.
+fn options(place: usize, role: &Role, version: Version) -> Options {
+    let clean_session = !role.has_kept_session(place);
+    let session_expiry = if clean_session { 0 } else { EXPIRY_NEVER };
+    let mut v5 = OptionsV5 { session_expiry, ..OptionsV5::default() };
+    if role.is_member() {
+        // A member that takes one at a time has a backlog that others get when it goes.
+        v5.receive_max = NonZeroU16::MIN;
+    }
+    let will = match role {
+        Role::Mourner { connection, .. } => {
+            let topic = format!("{}{place}", wills::TOPIC);
+            let payload = payload::encode(will(place, *connection), &topic, 60);
+            Some(LastWill { class: Class::ExactlyOnce, ..LastWill::new(&topic, &payload) })
+        }
+        _ => None,
+    };
+    Options { version, clean_session, will, v5, keep_alive: 0, ..Options::new(&name(place, role)) }
+}
+
+/// The name of the will of a connection.
+const fn will(place: usize, connection: u32) -> MessageId {
+    MessageId { producer: place as u16, sequence: connection }
+}
+
+/// Sets the values that are replayed, until all of them are there.
+fn keep(
+    now: Instant,
+    mqtt: &mut Mqtt,
+    place: usize,
+    pending: &mut BTreeMap<PacketId, MessageId>,
+    done: &BTreeSet<MessageId>,
+) {
+    for number in 0..replays::VALUES {
+        let value = MessageId { producer: place as u16, sequence: number };
+        if done.contains(&value) || pending.values().any(|other| *other == value) {
+            continue;
+        }
+        if mqtt.in_flight() >= IN_FLIGHT_MAX {
+            break;
+        }
+        let topic = format!("{}{number}", replays::TOPIC);
+        let payload = payload::encode(value, &topic, 60);
+        if let Ok(Some(id)) = mqtt.publish(now, &topic, &payload, Class::ExactlyOnce, true) {
+            pending.insert(id, value);
+        }
     }
 }
 
@@ -338,6 +510,9 @@ fn ask(
             if let Ok(id) = mqtt.subscribe(now, &[(filter, class)]) {
                 *state = State::Asked(id);
                 books.ledger.subscribing(place, filter, class);
+                if filter == replays::FILTER {
+                    books.replays.ask(place);
+                }
             }
         }
         State::Unwanted => {

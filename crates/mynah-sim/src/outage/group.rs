@@ -45,6 +45,11 @@ impl Group {
         }
     }
 
+    /// Nothing is expected of a message any more.
+    pub(super) fn give_up(&mut self, id: MessageId) {
+        self.messages.remove(&id);
+    }
+
     /// A message came to a member.
     pub(super) fn arrive(&mut self, topic: &str, payload: &[u8]) {
         self.arrivals += 1;

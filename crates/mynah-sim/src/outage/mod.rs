@@ -2,21 +2,24 @@
 //! moments and comes back with what the disk has kept, while producers and consumers go on. The ledger of the crash
 //! harness says whether anything that was promised is missing, came twice or came in another order.
 
+mod books;
 mod broker;
 mod client;
 mod group;
+mod replays;
+mod wills;
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use mynah_crash::ledger::{Ledger, Totals, Violation};
+use mynah_crash::ledger::{Totals, Violation};
 use mynah_model::Instant;
 use mynah_stack::testing::Sequence;
 
+use books::Books;
 use broker::{Broker, Disk};
 use client::{Client, Role, TOPICS};
-use group::Group;
 
 /// Turns of the world between two moments at which everything is drained.
 const TURNS: u64 = 600;
@@ -30,14 +33,25 @@ const QUIET_TURNS: u32 = 200;
 pub struct Outages {
     /// How often everything is drained and the ledger asked.
     pub rounds: u32,
+    /// When what is acknowledged is on the disk.
+    pub keeping: Keeping,
     /// What the broker is made to neglect.
     pub lapse: Option<Lapse>,
 }
 
 impl Default for Outages {
     fn default() -> Self {
-        Self { rounds: 3, lapse: None }
+        Self { rounds: 3, keeping: Keeping::Sync, lapse: None }
     }
+}
+
+/// When what is acknowledged is on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// Before.
+    Sync,
+    /// With the next sync: an outage may take back what was acknowledged since the last.
+    Interval,
 }
 
 /// Something that the broker neglects.
@@ -55,17 +69,23 @@ pub enum Lapse {
     TearsGroups,
     /// That a receiver has a message and will not take it again is not stored.
     ForgetsTaken,
+    /// Wills are not stored.
+    ForgetsWills,
+    /// That retained values are still to be replayed is not stored.
+    ForgetsReplays,
 }
 
 impl Lapse {
     /// Every lapse.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::AcknowledgesUnsynced,
         Self::ForgetsReceived,
         Self::ForgetsParts,
         Self::ForgetsErrands,
         Self::TearsGroups,
         Self::ForgetsTaken,
+        Self::ForgetsWills,
+        Self::ForgetsReplays,
     ];
 
     /// The name by which a lapse is chosen on the command line.
@@ -78,6 +98,8 @@ impl Lapse {
             Self::ForgetsErrands => "forgets-errands",
             Self::TearsGroups => "tears-groups",
             Self::ForgetsTaken => "forgets-taken",
+            Self::ForgetsWills => "forgets-wills",
+            Self::ForgetsReplays => "forgets-replays",
         }
     }
 }
@@ -114,7 +136,7 @@ pub struct Outcome {
 /// # Errors
 /// The store cannot be opened, or does not take what it is given.
 pub fn run_outages(seed: u64, outages: Outages) -> Result<Outcome, String> {
-    let mut world = World::new(seed, outages.lapse)?;
+    let mut world = World::new(seed, &outages)?;
     let mut violations = Vec::new();
     for round in 1..=outages.rounds {
         world.books.ledger.begin_cycle(round);
@@ -122,20 +144,13 @@ pub fn run_outages(seed: u64, outages: Outages) -> Result<Outcome, String> {
             world.turn(true)?;
         }
         world.drain()?;
-        violations = world.books.group.settle(round);
-        violations.extend(world.books.ledger.violations().iter().cloned());
+        violations = world.books.settle(round);
         if !violations.is_empty() {
             break;
         }
     }
     let totals = world.books.ledger.totals();
     Ok(Outcome { outages: world.outages, totals, violations })
-}
-
-/// What was published, promised and delivered.
-struct Books {
-    ledger: Ledger,
-    group: Group,
 }
 
 struct World {
@@ -148,22 +163,14 @@ struct World {
     outages: u64,
 }
 
-impl Books {
-    /// How much is outstanding.
-    fn outstanding(&mut self) -> usize {
-        self.ledger.outstanding() + self.group.outstanding()
-    }
-}
-
 impl World {
-    fn new(seed: u64, lapse: Option<Lapse>) -> Result<Self, String> {
+    fn new(seed: u64, outages: &Outages) -> Result<Self, String> {
         let mut sequence = Sequence::new(seed);
         let now = Instant::from_micros(1_000_000);
-        let mut disk = Disk::new(lapse, sequence.next_number());
+        let mut disk = Disk::new(outages, sequence.next_number());
         let broker = disk.open(sequence.between(1, 3) as u16, now)?;
         let clients = client::all(&mut sequence)?;
-        let ledger = Ledger::new(clients.iter().map(Client::name).collect());
-        let books = Books { ledger, group: Group::default() };
+        let books = Books::new(outages.keeping, clients.iter().map(Client::name).collect());
         Ok(Self { now, sequence, disk, broker, clients, books, outages: 0 })
     }
 
@@ -172,8 +179,11 @@ impl World {
         self.now = self.now + Duration::from_micros(self.sequence.between(1, 3_000));
         let engine = self.sequence.between(0, self.broker.len() as u64 - 1) as usize;
         self.broker.turn(engine, self.now, &mut self.sequence)?;
+        if self.broker.is_quiet() {
+            self.books.written();
+        }
         if self.sequence.between(1, 100) <= 25 {
-            self.broker.sync(self.now)?;
+            self.sync()?;
         }
         if self.sequence.between(1, 100) <= 3 {
             self.broker.keep()?;
@@ -187,13 +197,20 @@ impl World {
         Ok(())
     }
 
+    fn sync(&mut self) -> Result<(), String> {
+        self.broker.sync(self.now)?;
+        self.books.synced();
+        Ok(())
+    }
+
     /// The broker is gone with everything that the disk has not kept; another one comes, perhaps with more engines or
     /// fewer.
     fn cut_off(&mut self) -> Result<(), String> {
         self.outages += 1;
         for client in &mut self.clients {
-            client.lose_broker(&mut self.broker);
+            client.lose_broker(&mut self.broker, &self.books);
         }
+        self.books.cut_off(self.clients.iter().flat_map(Client::in_flight));
         let kept = self.sequence.between(0, 100);
         let mut chance = Sequence::new(self.sequence.next_number());
         self.disk.cut_off(|| chance.between(1, 100) <= kept);
@@ -207,7 +224,7 @@ impl World {
         let (mut last, mut quiet) = (0, 0);
         for _ in 0..DRAIN_TURNS_MAX {
             self.turn(false)?;
-            let events = self.books.ledger.events() + self.books.group.arrivals;
+            let events = self.books.events();
             quiet = if events == last { quiet + 1 } else { 0 };
             last = events;
             let is_idle = self.books.outstanding() == 0 && self.clients.iter().all(Client::is_idle);
@@ -215,7 +232,6 @@ impl World {
                 break;
             }
         }
-        self.books.ledger.settle();
         self.look_at_values()
     }
 
@@ -227,7 +243,7 @@ impl World {
             for engine in 0..self.broker.len() {
                 self.broker.turn(engine, self.now, &mut self.sequence)?;
             }
-            self.broker.sync(self.now)?;
+            self.sync()?;
             reader.turn(self.now, &mut self.broker, &mut self.books, &mut self.sequence, false);
             if let Some(values) = reader.values() {
                 for topic in TOPICS.iter().flat_map(|topic| client::value_topics(topic)) {

@@ -228,6 +228,11 @@ impl Live {
         Ok(())
     }
 
+    /// What was written as one value.
+    pub(crate) fn young(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        pairs(&self.young).flatten()
+    }
+
     /// Has the state give back room where far more was changed than there is.
     pub(crate) fn compact(&mut self) -> Result<(), StateError> {
         if self.changes > COMPACT_CHANGES_MIN && self.changes / 4 > self.digest.count {

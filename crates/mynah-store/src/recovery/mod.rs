@@ -17,7 +17,7 @@ use crate::disk::{self, Disk};
 use crate::error::StoreError;
 use crate::live::Live;
 use crate::position::Position;
-use crate::replay::{Quarantine, replay};
+use crate::replay::{Heard, Quarantine, replay};
 use crate::report::{Finding, Report};
 use crate::segment::{self, HeaderState, Segments};
 use crate::state::States;
@@ -48,12 +48,14 @@ pub(crate) fn quarantine_folder(folder: &Path) -> PathBuf {
 }
 
 /// Opens the store in `folder`. `salt` is that of a new one. `anew` has the state made anew though it may be sound.
+/// `heard` hears of the journal that is read.
 pub(crate) fn open(
     disk: Arc<dyn Disk>,
     folder: &Path,
     states: Box<dyn States>,
     salt: u32,
     anew: bool,
+    heard: Heard<'_>,
 ) -> Result<Opened, StoreError> {
     disk::create_folder(&*disk, folder)?;
     let journal = journal_folder(folder);
@@ -67,15 +69,16 @@ pub(crate) fn open(
     let end = cut_tail(&segments, salt, claimed, &mut report)?;
     let quarantine_folder = quarantine_folder(folder);
     let quarantine = Quarantine { disk: &*disk, folder: &quarantine_folder };
-    let caught_up =
-        loaded.and_then(|mut live| match catch_up(&mut live, &segments, end, &mut report, &quarantine) {
+    let caught_up = loaded.and_then(|mut live| {
+        match catch_up(&mut live, &segments, end, &mut report, &quarantine, heard) {
             Ok(()) => Ok(Ok(live)),
             Err(StoreError::State(error)) => Err(error.to_string()),
             Err(other) => Ok(Err(other)),
-        });
+        }
+    });
     let live = match caught_up {
         Ok(live) => live?,
-        Err(why) => rebuild(&*states, salt, &segments, end, why, &mut report, &quarantine, false)?,
+        Err(why) => rebuild(&*states, salt, &segments, end, why, &mut report, &quarantine, false, heard)?,
     };
     let next_segment = end.segment.max(live.applied().segment) + 1;
     Ok(Opened { disk, folder: folder.to_owned(), states, segments, live, report, next_segment, lock })
@@ -87,8 +90,9 @@ fn catch_up(
     end: Position,
     report: &mut Report,
     quarantine: &Quarantine<'_>,
+    heard: Heard<'_>,
 ) -> Result<(), StoreError> {
-    replay(live, segments, end, report, Some(quarantine))?;
+    replay(live, segments, end, report, quarantine, heard)?;
     Ok(live.flush_all()?)
 }
 

@@ -7,7 +7,7 @@ use crate::live::Live;
 use crate::position::Position;
 use crate::record::fields::Fields;
 use crate::record::frame::Kind;
-use crate::replay::{Quarantine, replay};
+use crate::replay::{Heard, Quarantine, replay};
 use crate::report::{Finding, Report};
 use crate::segment::{FrameReader, HEADER_BYTES, Segments, Step};
 use crate::state::States;
@@ -33,6 +33,7 @@ pub(crate) fn rebuild(
     report: &mut Report,
     quarantine: &Quarantine<'_>,
     keep_idle: bool,
+    heard: Heard<'_>,
 ) -> Result<Live, StoreError> {
     let to = states.set_aside()?;
     let snapshot = newest_snapshot(segments, salt)?;
@@ -46,7 +47,7 @@ pub(crate) fn rebuild(
         live.set_applied(snapshot.base);
         live.set_snapshot(snapshot.base);
     }
-    replay(&mut live, segments, end, report, Some(quarantine))?;
+    replay(&mut live, segments, end, report, quarantine, heard)?;
     live.recount(keep_idle)?;
     let (keys, count) = live.take_lost();
     for key in &keys {

@@ -31,6 +31,8 @@ pub enum Recovered<'r> {
     Item(Key<'r>, Value<'r>),
     /// How many of how many records are done.
     Progress(u64, u64),
+    /// Before everything else: how many of how many bytes of the journal were read that the state does not know.
+    Replayed(u64, u64),
 }
 
 /// Messages that are read in the order in which they stand in the journal, at a time.
@@ -95,8 +97,9 @@ pub(crate) fn stream(
 impl Live {
     /// Reads all of the state and every message in it, and changes nothing.
     pub(crate) fn check(&self, segments: &Segments, report: &mut Report) -> Result<(), StateError> {
-        let mut reader = PayloadReader::new(segments, self.salt());
-        let (mut digest, mut fault, mut gone) = (Digest::default(), None, HashSet::new());
+        let mut check =
+            Check { reader: PayloadReader::new(segments, self.salt()), gone: HashSet::new(), report };
+        let (mut digest, mut fault) = (Digest::default(), None);
         self.state().scan(&[tag::PAYLOAD], &[tag::END], &mut |key, sealed| {
             let value = match unseal(self.salt(), key, sealed) {
                 Ok(value) => value,
@@ -106,19 +109,35 @@ impl Live {
                 }
             };
             digest.add(crate::live::term_of(sealed).unwrap_or(0));
-            if let (Some(id), Some(place)) = (payload_of(key), PayloadPlace::decode(value)) {
-                if !matches!(reader.read(place, id, |_| ()), Ok(Some(()))) {
-                    gone.insert(id);
-                }
-            } else if payload_in(key[0], value).is_some_and(|id| gone.contains(&id)) {
-                report.add(Finding::lost(key));
-            }
+            check.item(key, value);
             ControlFlow::Continue(())
         })?;
+        // Messages stand before what refers to them there, too.
+        self.young().for_each(|(key, value)| check.item(key, value));
         match fault {
             Some(fault) => Err(fault),
             None if digest == self.digest() => Ok(()),
             None => Err(incomplete()),
+        }
+    }
+}
+
+/// Looks at items and the messages that they are about.
+struct Check<'c> {
+    reader: PayloadReader<'c>,
+    /// Messages that cannot be read.
+    gone: HashSet<u64>,
+    report: &'c mut Report,
+}
+
+impl Check<'_> {
+    fn item(&mut self, key: &[u8], value: &[u8]) {
+        if let (Some(id), Some(place)) = (payload_of(key), PayloadPlace::decode(value)) {
+            if !matches!(self.reader.read(place, id, |_| ()), Ok(Some(()))) {
+                self.gone.insert(id);
+            }
+        } else if payload_in(key[0], value).is_some_and(|id| self.gone.contains(&id)) {
+            self.report.add(Finding::lost(key));
         }
     }
 }

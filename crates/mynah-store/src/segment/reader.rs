@@ -107,6 +107,13 @@ impl FrameReader {
         }
     }
 
+    /// What stands at a fault, if its header is right: its body is not what was written.
+    pub(crate) fn ruin(&self) -> Option<Frame<'_>> {
+        let bytes = self.buffer.get((self.at - self.buffer_at) as usize..)?;
+        let is_ruin = frame::check(bytes, self.salt) == Err(Fault::Body);
+        frame::view(bytes).filter(|_| is_ruin)
+    }
+
     /// Moves on from a fault to where the next frame starts, or to the end. Returns whether there is one.
     pub(crate) fn resume(&mut self) -> io::Result<bool> {
         loop {

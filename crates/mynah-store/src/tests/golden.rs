@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::fields;
 use super::rig::{Author, FOLDER, SALT};
 use crate::disk::Disk;
 use crate::disk::simulated::SimulatedDisk;
@@ -18,21 +19,29 @@ fn image(version: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/store").join(version)
 }
 
-/// The version that is written.
-const VERSION: &str = "v2";
+/// The images that this version writes: what a broker might, and one record of every kind with every field.
+const IMAGES: [&str; 2] = ["v2", "v2-fields"];
 
-/// The journal of the image as this version writes it: file names and bytes.
-fn written() -> Vec<(String, Vec<u8>)> {
+/// The journal of an image as this version writes it: file names and bytes.
+fn written(image: &str) -> Vec<(String, Vec<u8>)> {
     let disk = SimulatedDisk::new();
     disk.create_folder(Path::new(FOLDER)).unwrap();
     let segments = Segments::open(std::sync::Arc::new(disk.clone()), Path::new(FOLDER)).unwrap();
     let mut writer = Writer::start(segments.into(), SALT, 4096, 1).unwrap();
     let (mut author, mut batch) = (Author::new(2, 60), Batch::new(SALT));
-    for _ in 0..30 {
-        author.write(&mut batch);
+    let mut write = |batch: &mut Batch| {
         let mut bytes = Vec::new();
         batch.swap(&mut bytes);
         writer.write(&[&bytes]).unwrap();
+    };
+    if image == "v2" {
+        for _ in 0..30 {
+            author.write(&mut batch);
+            write(&mut batch);
+        }
+    } else {
+        fields::write(&mut batch);
+        write(&mut batch);
     }
     writer.close().unwrap();
     let name = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -40,21 +49,23 @@ fn written() -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn the_image_of_this_version_is_written_as_it_is() {
-    let journal = image(VERSION).join("journal");
-    let disk = crate::disk::RealDisk;
-    assert_eq!(
-        disk.list(&journal).unwrap(),
-        written().iter().map(|(name, _)| name.clone()).collect::<Vec<_>>()
-    );
-    for (name, bytes) in written() {
-        assert!(std::fs::read(journal.join(&name)).unwrap() == bytes, "{name}");
+fn the_images_of_this_version_are_written_as_they_are() {
+    for version in IMAGES {
+        let journal = image(version).join("journal");
+        let disk = crate::disk::RealDisk;
+        assert_eq!(
+            disk.list(&journal).unwrap(),
+            written(version).iter().map(|(name, _)| name.clone()).collect::<Vec<_>>()
+        );
+        for (name, bytes) in written(version) {
+            assert!(std::fs::read(journal.join(&name)).unwrap() == bytes, "{version}: {name}");
+        }
     }
 }
 
 #[test]
 fn the_images_of_all_versions_are_opened() {
-    for version in ["v1", VERSION] {
+    for version in ["v1"].into_iter().chain(IMAGES) {
         open_image(&image(version));
     }
 }
@@ -69,27 +80,51 @@ fn open_image(image: &Path) {
     options.states = Some(Box::new(MemoryStates::default()));
     let mut out = Vec::new();
     let report = tools::export(options, &mut out, |_, _| ()).unwrap();
-    assert!(matches!(report.findings[..], [Finding::StateSetAside { .. }]), "{report:?}");
+    // With one segment it may be that there never was a state.
+    assert!(matches!(report.findings[..], [] | [Finding::StateSetAside { .. }]), "{report:?}");
     assert_eq!(String::from_utf8(out).unwrap(), std::fs::read_to_string(image.join("export.jsonl")).unwrap());
 }
 
-/// Writes the image. To be run by hand when a version is added, never for one that was released.
 #[test]
-#[ignore = "writes the image"]
-fn write_the_image() {
-    let journal = image(VERSION).join("journal");
-    std::fs::create_dir_all(&journal).unwrap();
-    for (name, bytes) in written() {
-        std::fs::write(journal.join(name), bytes).unwrap();
+fn every_kind_of_record_is_in_an_image() {
+    let export = std::fs::read_to_string(image("v2-fields").join("export.jsonl")).unwrap();
+    let kinds = [
+        "message",
+        "setting",
+        "session",
+        "queue",
+        "subscription",
+        "received",
+        "part",
+        "will",
+        "lease",
+        "entry",
+        "retained",
+        "delayed",
+        "bridge",
+    ];
+    for kind in kinds {
+        assert!(export.contains(&format!("\"kind\":\"{kind}\"")), "{kind}");
     }
-    let folder = Folder::new("image");
-    std::fs::create_dir_all(folder.path().join("journal")).unwrap();
-    for (name, bytes) in written() {
-        std::fs::write(folder.path().join("journal").join(name), bytes).unwrap();
+    assert!(export.contains("\"publisher\":"));
+}
+
+/// Writes the images. To be run by hand when a version is added, never for one that was released.
+#[test]
+#[ignore = "writes the images"]
+fn write_the_images() {
+    for version in IMAGES {
+        let folder = Folder::new("image");
+        for journal in [image(version).join("journal"), folder.path().join("journal")] {
+            std::fs::create_dir_all(&journal).unwrap();
+            for (name, bytes) in written(version) {
+                std::fs::write(journal.join(name), bytes).unwrap();
+            }
+        }
+        let mut options = StoreOptions::new(folder.path());
+        options.states = Some(Box::new(MemoryStates::default()));
+        let mut out = Vec::new();
+        tools::export(options, &mut out, |_, _| ()).unwrap();
+        std::fs::write(image(version).join("export.jsonl"), out).unwrap();
     }
-    let mut options = StoreOptions::new(folder.path());
-    options.states = Some(Box::new(MemoryStates::default()));
-    let mut out = Vec::new();
-    tools::export(options, &mut out, |_, _| ()).unwrap();
-    std::fs::write(image(VERSION).join("export.jsonl"), out).unwrap();
 }

@@ -2,6 +2,7 @@
 
 mod crashes;
 mod damage;
+mod fields;
 mod golden;
 pub(crate) mod rig;
 mod threads;

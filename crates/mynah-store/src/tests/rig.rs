@@ -279,7 +279,7 @@ impl Gathered {
     pub(crate) fn take(&mut self, recovered: Recovered<'_>) -> ControlFlow<()> {
         match recovered {
             Recovered::Restart => *self = Self::default(),
-            Recovered::Progress(..) => {}
+            Recovered::Progress(..) | Recovered::Replayed(..) => {}
             Recovered::Payload(message) => drop(self.payloads.insert(message.id.0, message.native.to_vec())),
             Recovered::Item(key, value) => {
                 let mut bytes = Vec::new();

@@ -15,8 +15,8 @@ use crate::position::Position;
 use crate::record::Batch;
 use crate::recovery::{Recovered, journal_folder, quarantine_folder};
 use crate::replay::Quarantine;
-use crate::report::{Finding, Report};
-use crate::segment::{self, HeaderState, Segments};
+use crate::report::{Finding, Report, said};
+use crate::segment::{self, FrameReader, HeaderState, Segments};
 use crate::state::FjallStates;
 use crate::store::{Store, StoreOptions, ignore, open_and_stream};
 
@@ -56,7 +56,7 @@ pub fn stat(
     let opened = open_and_stream(&mut options, &mut |recovered| {
         match recovered {
             Recovered::Restart => stat.records.clear(),
-            Recovered::Progress(done, total) => progress(done, total),
+            Recovered::Progress(done, total) | Recovered::Replayed(done, total) => progress(done, total),
             Recovered::Payload(_) => *stat.records.entry("message").or_default() += 1,
             Recovered::Item(key, _) => *stat.records.entry(lines::kind(&key)).or_default() += 1,
         }
@@ -109,8 +109,11 @@ pub fn verify(options: &StoreOptions, mut progress: impl FnMut(u64, u64)) -> Res
         }
         let at = |offset: u64| Position::new(number, offset as u32);
         for range in scan.damage {
+            let mut reader = FrameReader::new(file.clone(), salt, range.start, file.bytes()?);
+            reader.step()?;
+            let about = reader.ruin().and_then(|frame| said(&frame)).into_iter().collect();
             let (at, bytes) = (at(range.start), range.end - range.start);
-            report.add(Finding::Damage { at, bytes, copy: quarantine.has(&*file, at, bytes) });
+            report.add(Finding::Damage { at, bytes, copy: quarantine.has(&*file, at, bytes), about });
         }
         if let Some(torn) = scan.torn {
             report.add(Finding::TornTail { at: at(torn.start), bytes: torn.end - torn.start });
@@ -149,7 +152,7 @@ fn head(segments: &Segments, number: u32, report: &mut Report) -> Result<Option<
 pub fn repair(mut options: StoreOptions, mut progress: impl FnMut(u64, u64)) -> Result<Report, StoreError> {
     options.rebuild = true;
     let opened = open_and_stream(&mut options, &mut |recovered| {
-        if let Recovered::Progress(done, total) = recovered {
+        if let Recovered::Progress(done, total) | Recovered::Replayed(done, total) = recovered {
             progress(done, total);
         }
         ControlFlow::Continue(())
@@ -169,7 +172,7 @@ pub fn export(
     let mut failure = None;
     let mut take = |recovered: Recovered<'_>| {
         let line = match recovered {
-            Recovered::Progress(done, total) => {
+            Recovered::Progress(done, total) | Recovered::Replayed(done, total) => {
                 progress(done, total);
                 return ControlFlow::Continue(());
             }

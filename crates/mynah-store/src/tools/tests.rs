@@ -3,10 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use mynah_model::{Class, Layout, TenantId};
+
 use super::*;
 use crate::disk::simulated::SimulatedDisk;
+use crate::record::{EntryValue, Key, Options, Owner, OwnerKind, PayloadId, StoredMessage, Value};
 use crate::state::MemoryStates;
-use crate::tests::rig::{Author, FOLDER, Gathered, Model, SALT, open};
+use crate::tests::rig::{Author, FOLDER, Gathered, Model, Rig, SALT, open};
 
 fn options(disk: &SimulatedDisk, states: &MemoryStates) -> StoreOptions {
     let mut options = StoreOptions::new(Path::new(FOLDER));
@@ -105,4 +108,76 @@ fn verify_finds_damage_and_changes_nothing() {
     states.damage(|map| drop(map.pop_last()));
     let report = verify(&options(&disk, &states), |_, _| ()).unwrap();
     assert!(report.findings.iter().any(|finding| matches!(finding, Finding::StateDamaged { .. })));
+}
+
+/// A message on a topic for a session, as a broker writes it.
+fn message(rig: &mut Rig, number: u64, name: &[u8], native: &[u8]) {
+    let tenant = TenantId::new(1);
+    let id = PayloadId(number);
+    let stored = StoredMessage {
+        id,
+        tenant,
+        layout: Layout { id: 1, version: 1 },
+        class: Class::AtLeastOnce,
+        retain: false,
+        priority: 4,
+        topic: (0, 6),
+        payload: (6, native.len() as u32),
+        deadline: None,
+        publisher: None,
+        native,
+    };
+    rig.batch.payload(0, &stored);
+    let value = EntryValue { payload: id, class: Class::AtLeastOnce, retain: false, options: Options::NONE };
+    let owner = Owner { tenant, shard: 0, kind: OwnerKind::Session, name };
+    rig.batch.put(&Key::Entry(owner, number), &Value::Entry(value)).unwrap();
+    rig.write().unwrap();
+    rig.sync().unwrap();
+}
+
+#[test]
+fn damage_says_what_it_was_about_and_what_came_last_is_read_too() {
+    let (disk, states) = (SimulatedDisk::new(), MemoryStates::default());
+    let (mut rig, _) = open(&disk, &states).unwrap();
+    message(&mut rig, 7, b"pump", b"hall/1 water");
+    message(&mut rig, 8, b"fan", b"hall/2 air");
+    rig.keeper.flush(rig.writer.synced()).unwrap();
+    rig.writer.close().unwrap();
+    drop(rig);
+    let path = disk.files().into_iter().find_map(|(path, bytes)| {
+        let at = bytes.windows(5).position(|window| window == b"water")?;
+        Some((path, at))
+    });
+    let (path, at) = path.unwrap();
+    disk.flip(&path, at * 8);
+    let entry = "message 7 for session `pump` of tenant 1";
+    let about = [format!("{entry} (what was published to `hall/1`)")];
+    let is_named = |report: &Report| {
+        let named =
+            |finding: &Finding| matches!(finding, Finding::Damage { about: found, .. } if *found == about);
+        report.findings.iter().any(named)
+    };
+    let report = verify(&options(&disk, &states), |_, _| ()).unwrap();
+    assert!(is_named(&report), "{report:?}");
+    assert!(report.findings.contains(&Finding::Lost { what: entry.to_owned() }), "{report:?}");
+    // The same where the journal is all that there is.
+    let (rig, found) = open(&disk, &MemoryStates::default()).unwrap();
+    assert!(is_named(&rig.report), "{:?}", rig.report);
+    assert_eq!(found.len(), 1);
+}
+
+#[test]
+fn the_journal_that_the_state_does_not_know_is_read_with_progress() {
+    let (disk, _, written) = populated();
+    let (mut found, mut heard) = (Gathered::default(), Vec::new());
+    let mut take = |item: Recovered<'_>| {
+        if let Recovered::Replayed(done, all) = item {
+            assert!(done <= all && found.model.is_empty());
+            heard.push(done);
+        }
+        found.take(item)
+    };
+    drop(open_and_stream(&mut options(&disk, &MemoryStates::default()), &mut take).unwrap());
+    assert!(found.model == written);
+    assert!(heard.len() > 2 && heard.is_sorted(), "{heard:?}");
 }

@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use super::document::{self, AuthMode, Document};
 use super::listeners::Protocol;
+use super::rules::no_tenant;
 use super::settings::Wrong;
 
 /// What a listener asks of its peers.
@@ -71,8 +72,10 @@ pub(super) fn admittance(
     let has_users = document.auth.has_any();
     let mode = mode(written, protocol, (address, open), has_users, identity_from)?;
     Ok(Admittance {
-        anonymous: mode == AuthMode::Anonymous,
-        passwords: mode != AuthMode::Certificate && has_users,
+        anonymous: matches!(mode, AuthMode::Anonymous | AuthMode::None),
+        passwords: matches!(mode, AuthMode::Anonymous | AuthMode::Password)
+            && has_users
+            && protocol != Protocol::Coap,
         plaintext_auth: plaintext_auth(written, open)?,
         identity_from,
         tenant: tenant(written, document)?,
@@ -110,6 +113,9 @@ fn mode(
             ),
         };
     }
+    if protocol == Protocol::Coap {
+        return coap_mode(mode, (address, open), identity_from, wrong);
+    }
     let default = match identity_from {
         _ if has_users => AuthMode::Password,
         Some(_) => AuthMode::Certificate,
@@ -124,6 +130,33 @@ fn mode(
             "there are no passwords to check: set users_file under [auth] (`mynah user add` makes one)"
                 .to_owned(),
         ),
+        AuthMode::None => wrong("auth = \"none\" is for listeners of CoAP".to_owned()),
+        AuthMode::Certificate if identity_from.is_none() => wrong(
+            "no certificate says who a peer is: set client_certificates, client_ca and identity_from under \
+             listener.tls"
+                .to_owned(),
+        ),
+        mode => Ok(mode),
+    }
+}
+
+/// CoAP has no words for passwords: peers are who their certificate says, or nobody in particular. That nobody has to say
+/// who they are at an address that the network reaches is written down.
+fn coap_mode(
+    mode: Option<AuthMode>,
+    (address, open): (&Address, bool),
+    identity_from: Option<IdentityFrom>,
+    wrong: impl FnOnce(String) -> Result<AuthMode, Wrong>,
+) -> Result<AuthMode, Wrong> {
+    let default = if identity_from.is_some() { AuthMode::Certificate } else { AuthMode::Anonymous };
+    match mode.unwrap_or(default) {
+        AuthMode::Anonymous if open => wrong(format!(
+            "{address} is open to the network, and its peers say nothing of who they are: set auth = \"none\" if that is \
+             meant, and let rules say what `anonymous` may do"
+        )),
+        AuthMode::Password => {
+            wrong("CoAP has no passwords: set auth = \"none\", or ask for certificates".to_owned())
+        }
         AuthMode::Certificate if identity_from.is_none() => wrong(
             "no certificate says who a peer is: set client_certificates, client_ca and identity_from under \
              listener.tls"
@@ -153,8 +186,5 @@ fn tenant(written: &document::Listener, document: &Document) -> Result<TenantId,
     let Some(name) = &written.tenant else { return Ok(TenantId::DEFAULT) };
     let known = document.tenants.get(name.get_ref()).map(|number| TenantId::new(*number.get_ref()));
     let known = known.or_else(|| (name.get_ref() == DEFAULT_TENANT).then_some(TenantId::DEFAULT));
-    known.ok_or_else(|| {
-        let message = format!("there is no tenant `{0}`: add `{0} = NUMBER` under [tenants]", name.get_ref());
-        Wrong::at(name, message)
-    })
+    known.ok_or_else(|| Wrong::at(name, no_tenant(name.get_ref())))
 }

@@ -11,10 +11,12 @@ use mynah_model::Limits;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::coap::Coap;
 use super::ldap::Directory;
 use super::mqtt::{Mqtt, Profile};
 use super::others::{HookTable, Jwt};
 use super::rules::RuleTable;
+use super::stomp::Stomp;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -31,7 +33,9 @@ pub(super) struct Document {
     pub(super) limits: LimitsTable,
     pub(super) mqtt: Mqtt,
     pub(super) profile: BTreeMap<String, Profile>,
+    pub(super) coap: Coap,
     pub(super) http: Http,
+    pub(super) stomp: Stomp,
     pub(super) log: Log,
     pub(super) sys: Sys,
     pub(super) store: StoreTable,
@@ -147,6 +151,7 @@ pub(super) enum Direction {
 #[serde(rename_all = "lowercase")]
 pub(super) enum Transport {
     Tcp,
+    Udp,
     WebSocket,
 }
 
@@ -234,6 +239,8 @@ pub(super) enum TlsVersion {
 #[serde(rename_all = "lowercase")]
 pub(super) enum Protocol {
     Mqtt,
+    Stomp,
+    Coap,
     Http,
     Management,
 }
@@ -243,6 +250,7 @@ pub(super) enum Protocol {
 #[serde(rename_all = "lowercase")]
 pub(super) enum AuthMode {
     Anonymous,
+    None,
     Password,
     Certificate,
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use mynah_engine::websocket::{self, SubProtocol};
+use mynah_engine::websocket;
 use mynah_net::{
     Address, CertificateFiles, ClientCertificates, Entrance, Network, Tls, TlsError, TlsFile, TlsSettings,
     TlsVersion,
@@ -29,9 +29,14 @@ pub(super) fn entrance(
     folder: &Path,
 ) -> Result<Entrance, Wrong> {
     let websocket = websocket(written, protocol)?;
+    if let (Address::Datagrams(_), Some(tls)) = (address, &written.tls) {
+        return Err(Wrong::at(tls, "TLS is for transport = \"tcp\""));
+    }
     let alpn = match protocol {
-        Protocol::Mqtt if websocket.is_none() => protocol.name().as_bytes(),
-        Protocol::Mqtt | Protocol::Http | Protocol::Management => HTTP,
+        Protocol::Mqtt | Protocol::Stomp | Protocol::Coap if websocket.is_none() => {
+            protocol.name().as_bytes()
+        }
+        Protocol::Mqtt | Protocol::Stomp | Protocol::Coap | Protocol::Http | Protocol::Management => HTTP,
     };
     let tls = written.tls.as_ref().map(|tls| self::tls(tls, alpn, folder)).transpose()?;
     Ok(Entrance { proxies: proxies(written, protocol, address)?, tls, websocket })
@@ -43,8 +48,11 @@ fn proxies(
     address: &Address,
 ) -> Result<Vec<Network>, Wrong> {
     let Some(proxies) = &written.proxies else { return Ok(Vec::new()) };
-    if protocol != Protocol::Mqtt || address.inet().is_none() {
-        return Err(Wrong::at(proxies, "the PROXY protocol is for listeners of MQTT with an IP address"));
+    if !protocol.has_sockets() || address.inet().is_none() {
+        return Err(Wrong::at(
+            proxies,
+            "the PROXY protocol is for listeners of MQTT or STOMP with an IP address",
+        ));
     }
     if proxies.get_ref().is_empty() {
         return Err(Wrong::at(proxies, "name the networks of the proxies, or leave the key out"));
@@ -66,9 +74,12 @@ fn websocket(
         }
         (None, None) => return Ok(None),
     };
-    let Some(name) = protocol.sub_protocol() else {
-        return Err(Wrong::at(transport, "WebSocket is for listeners of MQTT"));
-    };
+    let mut protocols = protocol.sub_protocols();
+    if protocols.is_empty() {
+        return Err(Wrong::at(transport, "WebSocket is for listeners of MQTT or STOMP"));
+    }
+    let beside = protocol.beside().map(Protocol::sub_protocols).unwrap_or_default();
+    protocols.extend(beside.into_iter().map(|beside| beside.of_stack(1)));
     let default = document::WebSocket::default();
     let settings = settings.unwrap_or(&default);
     let mut paths: Vec<Box<str>> = Vec::new();
@@ -90,7 +101,7 @@ fn websocket(
     }
     Ok(Some(Arc::new(websocket::Settings {
         paths,
-        protocols: vec![SubProtocol::binary(name)],
+        protocols,
         request_bytes_max: *request.get_ref(),
         message_bytes_max: *message.get_ref(),
     })))

@@ -87,24 +87,25 @@ mod settled {
     use mynah_auth::remote::{GroupsFrom, Ldap, LdapError, LdapSettings, UserFrom};
     use toml::Spanned;
 
-    use super::super::others::{count, endpoint, endpoint_key, seconds};
+    use super::super::others::{answer_time, at_once, cached, cached_entries, endpoint, endpoint_key};
     use super::super::settings::Wrong;
     use super::Directory;
 
     /// The directory, which is not asked yet. Paths are taken from `folder`.
     pub(in super::super) fn directory(spanned: &Spanned<Directory>, folder: &Path) -> Result<Ldap, Wrong> {
         let written = spanned.get_ref();
+        let [cache, cache_denied] = cached(&written.cache_s, &written.cache_denied_s)?;
         let settings = LdapSettings {
             endpoint: endpoint(&written.url, written.ca.as_ref(), written.plaintext, folder),
             starttls: written.starttls,
             user: user(spanned, folder)?,
             identity_attribute: written.identity_attribute.clone(),
             groups: groups(written)?,
-            timeout: seconds(&written.timeout_s, "timeout_s", 1..=60)?,
-            connections_max: count(&written.connections_max, "connections_max", 1..=1_024)?,
-            cache: seconds(&written.cache_s, "cache_s", 0..=86_400)?,
-            cache_denied: seconds(&written.cache_denied_s, "cache_denied_s", 0..=86_400)?,
-            cache_entries_max: count(&written.cache_entries_max, "cache_entries_max", 0..=1_000_000)?,
+            timeout: answer_time(&written.timeout_s)?,
+            connections_max: at_once(&written.connections_max, "connections_max")?,
+            cache,
+            cache_denied,
+            cache_entries_max: cached_entries(&written.cache_entries_max)?,
         };
         Ldap::new(settings).map_err(|error| {
             let place = match &error {

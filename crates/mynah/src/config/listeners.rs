@@ -3,10 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
+use mynah_engine::websocket::SubProtocol;
 use mynah_net::{Address, Entrance};
 
 use super::auth::{Admittance, admittance};
-use super::document::{self, Document, Durability};
+use super::document::{self, Document, Durability, Transport};
 use super::entrance::entrance;
 use super::settings::Wrong;
 
@@ -35,17 +36,30 @@ pub(crate) struct Listener {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Mqtt,
+    Stomp,
+    Coap,
     Http,
     Management,
 }
 
+impl Listener {
+    /// What is spoken here: by WebSocket, all that can be. The engine has a listener for each.
+    pub(crate) fn protocols(&self) -> impl Iterator<Item = Protocol> {
+        let beside = self.entrance.websocket.as_ref().and_then(|_| self.protocol.beside());
+        let own = (self.protocol != Protocol::Management).then_some(self.protocol);
+        own.into_iter().chain(beside)
+    }
+}
+
 impl Protocol {
-    pub(super) const ALL: [Self; 3] = [Self::Mqtt, Self::Http, Self::Management];
+    pub(super) const ALL: [Self; 5] = [Self::Mqtt, Self::Stomp, Self::Coap, Self::Http, Self::Management];
 
     /// The protocol's name in the configuration.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Mqtt => "mqtt",
+            Self::Stomp => "stomp",
+            Self::Coap => "coap",
             Self::Http => "http",
             Self::Management => "management",
         }
@@ -55,17 +69,43 @@ impl Protocol {
     const fn port(self) -> u16 {
         match self {
             Self::Mqtt => 1883,
+            Self::Stomp => 61613,
+            Self::Coap => 5683,
             Self::Http => 8080,
             Self::Management => 9090,
         }
     }
 
-    /// The sub-protocol of WebSocket that it is, if it can be one.
-    pub(super) const fn sub_protocol(self) -> Option<&'static str> {
+    /// An address at which it is spoken over what usually carries it.
+    const fn at(self, address: SocketAddr) -> Address {
         match self {
-            Self::Mqtt => Some("mqtt"),
-            Self::Http | Self::Management => None,
+            Self::Coap => Address::Datagrams(address),
+            Self::Mqtt | Self::Stomp | Self::Http | Self::Management => Address::Inet(address),
         }
+    }
+
+    /// The sub-protocols of WebSocket that it is, if it can be one.
+    pub(super) fn sub_protocols(self) -> Vec<SubProtocol> {
+        match self {
+            Self::Mqtt => vec![SubProtocol::binary("mqtt")],
+            // Browsers send text.
+            Self::Stomp => ["v12.stomp", "v11.stomp", "v10.stomp"].map(SubProtocol::either).into(),
+            Self::Coap | Self::Http | Self::Management => Vec::new(),
+        }
+    }
+
+    /// The other protocol that is spoken at its listeners of WebSocket.
+    pub(crate) const fn beside(self) -> Option<Self> {
+        match self {
+            Self::Mqtt => Some(Self::Stomp),
+            Self::Stomp => Some(Self::Mqtt),
+            Self::Coap | Self::Http | Self::Management => None,
+        }
+    }
+
+    /// Whether its connections are sockets of the workers; the others are links of the web server.
+    pub(crate) const fn has_sockets(self) -> bool {
+        matches!(self, Self::Mqtt | Self::Stomp | Self::Coap)
     }
 }
 
@@ -76,14 +116,16 @@ pub(super) fn listeners(document: &Document, folder: &Path, wrongs: &mut Vec<Wro
         let listener = |protocol: Protocol| Listener {
             name: protocol.name().to_owned(),
             protocol,
-            address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), protocol.port()).into(),
+            address: protocol.at(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), protocol.port())),
             admittance: Admittance::local(has_users, protocol),
             profile: None,
             waits: document.store.durability == Durability::Sync,
             mode: SOCKET_MODE,
             entrance: Entrance::default(),
         };
-        return Protocol::ALL.map(listener).into();
+        // CoAP has no passwords: where there are users it has to be asked for.
+        let is_served = |protocol: &Protocol| *protocol != Protocol::Coap || !has_users;
+        return Protocol::ALL.into_iter().filter(is_served).map(listener).collect();
     }
     let mut settled: Vec<Listener> = Vec::new();
     for listener in &document.listener {
@@ -110,6 +152,8 @@ fn listener(
     }
     let protocol = match written.protocol {
         document::Protocol::Mqtt => Protocol::Mqtt,
+        document::Protocol::Stomp => Protocol::Stomp,
+        document::Protocol::Coap => Protocol::Coap,
         document::Protocol::Http => Protocol::Http,
         document::Protocol::Management => Protocol::Management,
     };
@@ -163,15 +207,22 @@ fn profile(
 fn address(written: &document::Listener, protocol: Protocol, folder: &Path) -> Result<Address, Wrong> {
     let text = written.address.get_ref();
     if let Some(path) = text.strip_prefix("unix:") {
-        if path.is_empty() || protocol != Protocol::Mqtt {
-            let message = "a Unix socket is for MQTT, and has a path, such as \"unix:/run/mynah/mqtt.sock\"";
+        if path.is_empty() || !protocol.has_sockets() {
+            let message =
+                "a Unix socket is for MQTT or STOMP, and has a path, such as \"unix:/run/mynah/mqtt.sock\"";
             return Err(Wrong::at(&written.address, message));
         }
         return Ok(Address::Unix(folder.join(path)));
     }
     let wrong =
         "write an IP address and a port, such as \"127.0.0.1:1883\", \"0.0.0.0:1883\" or \"[::]:1883\"";
-    text.parse().map(Address::Inet).map_err(|_| Wrong::at(&written.address, wrong))
+    let address = text.parse().map_err(|_| Wrong::at(&written.address, wrong))?;
+    let Some(transport) = &written.transport else { return Ok(protocol.at(address)) };
+    match transport.get_ref() {
+        Transport::Udp if protocol == Protocol::Coap => Ok(Address::Datagrams(address)),
+        Transport::Udp => Err(Wrong::at(transport, "UDP is for listeners of CoAP")),
+        Transport::Tcp | Transport::WebSocket => Ok(Address::Inet(address)),
+    }
 }
 
 /// The permissions of a Unix socket.

@@ -3,6 +3,7 @@
 
 mod auth;
 mod bridges;
+mod coap;
 mod document;
 mod entrance;
 mod ldap;
@@ -12,14 +13,15 @@ mod others;
 mod problem;
 mod rules;
 mod settings;
+mod stomp;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(crate) use bridges::Bridge;
 pub(crate) use others::Others;
 pub(crate) use problem::Problem;
-pub(crate) use rules::{RuleSet, action, certificate};
+pub(crate) use rules::{RuleSet, action, certificate, no_tenant};
 pub(crate) use settings::{Listener, LogFormat, Protocol, Settings, StoreSettings};
 
 use crate::complaint::Complaint;
@@ -38,6 +40,13 @@ pub(crate) fn load_rules(file: Option<&Path>) -> Result<RuleSet, Complaint> {
     let text = text_of(path)?;
     let rules = document(path, &text).and_then(|document| rules::read(&document, path, &text));
     rules.map_err(Complaint::Configuration)
+}
+
+/// The users file that the file names: what else it says is not looked at.
+pub(crate) fn users_file(path: &Path) -> Result<Option<PathBuf>, Complaint> {
+    let document = document(path, &text_of(path)?).map_err(Complaint::Configuration)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    Ok(document.auth.users_file.map(|file| folder.join(file.into_inner())))
 }
 
 fn text_of(path: &Path) -> Result<String, Complaint> {

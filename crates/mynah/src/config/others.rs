@@ -175,7 +175,7 @@ fn tokens(spanned: &Spanned<Jwt>, folder: &Path) -> Result<TokensSettings, Wrong
             refresh: seconds(&written.refresh_s, "refresh_s", 1..=86_400)?,
             retry: seconds(&written.retry_s, "retry_s", 1..=3_600)?,
             stale_max: seconds(&written.stale_s_max, "stale_s_max", 1..=31_536_000)?,
-            timeout: seconds(&written.timeout_s, "timeout_s", 1..=60)?,
+            timeout: answer_time(&written.timeout_s)?,
         })),
         (None, Some(file)) => Some(KeysFrom::File(folder.join(file.get_ref()))),
         (None, None) => None,
@@ -230,13 +230,15 @@ fn policy(written: &Jwt) -> Result<Policy, Wrong> {
 }
 
 fn hook(written: &HookTable, folder: &Path) -> Result<Hook, Wrong> {
+    let [cache, cache_denied] = cached(&written.cache_s, &written.cache_denied_s)?;
+    let cache_entries_max = cached_entries(&written.cache_entries_max)?;
     let settings = HookSettings {
         endpoint: endpoint(&written.url, written.ca.as_ref(), written.plaintext, folder),
-        timeout: seconds(&written.timeout_s, "timeout_s", 1..=60)?,
-        concurrency: count(&written.concurrency, "concurrency", 1..=1_024)?,
-        cache: seconds(&written.cache_s, "cache_s", 0..=86_400)?,
-        cache_denied: seconds(&written.cache_denied_s, "cache_denied_s", 0..=86_400)?,
-        cache_entries_max: count(&written.cache_entries_max, "cache_entries_max", 0..=1_000_000)?,
+        timeout: answer_time(&written.timeout_s)?,
+        concurrency: at_once(&written.concurrency, "concurrency")?,
+        cache,
+        cache_denied,
+        cache_entries_max,
     };
     Hook::new(settings).map_err(|error| {
         let key = endpoint_key(&error, Some(&written.url), written.ca.as_ref()).unwrap_or(&written.url);
@@ -265,7 +267,28 @@ pub(super) fn endpoint_key<'k>(
     }
 }
 
-pub(super) fn seconds(
+/// How long an answer may take.
+pub(super) fn answer_time(written: &Spanned<u64>) -> Result<Duration, Wrong> {
+    seconds(written, "timeout_s", 1..=60)
+}
+
+/// How many may be asked about at once; a key that is called `name`.
+pub(super) fn at_once(written: &Spanned<usize>, name: &str) -> Result<usize, Wrong> {
+    count(written, name, 1..=1_024)
+}
+
+/// How long answers are remembered: those that let a peer in, and others.
+pub(super) fn cached(cache_s: &Spanned<u64>, cache_denied_s: &Spanned<u64>) -> Result<[Duration; 2], Wrong> {
+    const DAY_S: u64 = 86_400;
+    Ok([seconds(cache_s, "cache_s", 0..=DAY_S)?, seconds(cache_denied_s, "cache_denied_s", 0..=DAY_S)?])
+}
+
+/// How many answers are remembered.
+pub(super) fn cached_entries(written: &Spanned<usize>) -> Result<usize, Wrong> {
+    count(written, "cache_entries_max", 0..=1_000_000)
+}
+
+fn seconds(
     written: &Spanned<u64>,
     name: &str,
     bounds: std::ops::RangeInclusive<u64>,
@@ -276,7 +299,7 @@ pub(super) fn seconds(
     Err(Wrong::at(written, format!("{name} has to be {} to {} seconds", bounds.start(), bounds.end())))
 }
 
-pub(super) fn count(
+fn count(
     written: &Spanned<usize>,
     name: &str,
     bounds: std::ops::RangeInclusive<usize>,

@@ -1,5 +1,6 @@
 //! Rules as they are written, in the configuration file and in one of their own, and as the core takes them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::net::IpAddr;
@@ -8,7 +9,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use mynah_auth::DEFAULT_TENANT;
 use mynah_core::rules::{Action, Certificate, Check, Network, Quota, Reach, Rule, RuleFilter, Rules, Who};
+use mynah_model::TenantId;
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use toml::Spanned;
 
@@ -22,7 +25,11 @@ use super::settings::Wrong;
 pub(crate) struct RuleSet {
     pub(crate) rules: Arc<Rules>,
     pub(crate) places: Vec<Place>,
+    pub(crate) tenants: TenantNumbers,
 }
+
+/// The numbers of tenants by their names, that of the default one among them.
+pub(crate) type TenantNumbers = BTreeMap<Box<str>, TenantId>;
 
 /// Where a rule is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +56,7 @@ struct RulesFile {
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields)]
 pub(super) struct RuleTable {
+    tenant: Option<Spanned<Listed>>,
     identity: Option<Spanned<Listed>>,
     group: Option<Spanned<Listed>>,
     certificate: Option<Spanned<Listed>>,
@@ -125,7 +133,10 @@ impl<'de> Deserialize<'de> for Listed {
 
 /// The rules of a configuration file whose text was read from `path`, and of the file that it names.
 pub(super) fn read(document: &Document, path: &Path, text: &str) -> Result<RuleSet, Vec<Problem>> {
-    let mut reading = Reading::default();
+    let named = document.tenants.iter();
+    let named = named.map(|(name, number)| (name.as_str().into(), TenantId::new(*number.get_ref())));
+    let tenants = named.chain([(Box::from(DEFAULT_TENANT), TenantId::DEFAULT)]).collect();
+    let mut reading = Reading { tenants, ..Reading::default() };
     reading.tables(&document.rule, path, text);
     if let Some(file) = &document.rules_file {
         let own = path.parent().unwrap_or(Path::new("")).join(file.get_ref());
@@ -137,12 +148,12 @@ pub(super) fn read(document: &Document, path: &Path, text: &str) -> Result<RuleS
             }
         }
     }
-    let Reading { rules, places, problems } = reading;
+    let Reading { rules, places, problems, tenants } = reading;
     if !problems.is_empty() {
         return Err(problems);
     }
     let written = places.iter().map(|place| place.to_string().into()).collect();
-    Ok(RuleSet { rules: Arc::new(Rules::new(rules).written_at(written)), places })
+    Ok(RuleSet { rules: Arc::new(Rules::new(rules).written_at(written)), places, tenants })
 }
 
 /// What was read so far.
@@ -151,6 +162,7 @@ struct Reading {
     rules: Vec<Rule>,
     places: Vec<Place>,
     problems: Vec<Problem>,
+    tenants: TenantNumbers,
 }
 
 impl Reading {
@@ -170,7 +182,7 @@ impl Reading {
             let start = table.span().start.min(text.len());
             line += text.as_bytes()[from.min(start)..start].iter().filter(|&&b| b == b'\n').count();
             from = start;
-            self.rules.push(rule(table, &mut wrongs));
+            self.rules.push(rule(table, &self.tenants, &mut wrongs));
             self.places.push(Place { path: Arc::clone(&shared), line });
         }
         let problem = |wrong: Wrong| Problem::new(path, text, wrong.span, wrong.message);
@@ -179,7 +191,7 @@ impl Reading {
 }
 
 /// A rule as the core takes it; where something is wrong with it, that is told and left out.
-fn rule(spanned: &Spanned<RuleTable>, wrongs: &mut Vec<Wrong>) -> Rule {
+fn rule(spanned: &Spanned<RuleTable>, tenants: &TenantNumbers, wrongs: &mut Vec<Wrong>) -> Rule {
     let table = spanned.get_ref();
     let actions = actions(table, wrongs);
     let says_where = table.allow.is_some() || table.deny.is_some();
@@ -202,7 +214,7 @@ fn rule(spanned: &Spanned<RuleTable>, wrongs: &mut Vec<Wrong>) -> Rule {
     }
     let limits = table.limits.unwrap_or_default();
     Rule {
-        who: who(table, wrongs),
+        who: who(table, tenants, wrongs),
         allow: reach(table.allow.as_ref(), &actions, wrongs),
         deny: reach(table.deny.as_ref(), &actions, wrongs),
         check: match table.check.as_ref().map(Spanned::get_ref) {
@@ -220,7 +232,7 @@ fn rule(spanned: &Spanned<RuleTable>, wrongs: &mut Vec<Wrong>) -> Rule {
     }
 }
 
-fn who(table: &RuleTable, wrongs: &mut Vec<Wrong>) -> Who {
+fn who(table: &RuleTable, tenants: &TenantNumbers, wrongs: &mut Vec<Wrong>) -> Who {
     let names = |listed: &Option<Spanned<Listed>>, wrongs: &mut Vec<Wrong>| {
         each(listed.as_ref(), wrongs, |name| match name {
             "" | "*" => {
@@ -234,7 +246,9 @@ fn who(table: &RuleTable, wrongs: &mut Vec<Wrong>) -> Who {
         let known = names.contains(&name);
         if known { Ok(name.into()) } else { Err(choice("protocol", name, &names)) }
     };
+    let tenant = |name: &str| tenants.get(name).copied().ok_or_else(|| no_tenant(name));
     Who {
+        tenants: each(table.tenant.as_ref(), wrongs, tenant),
         identities: names(&table.identity, wrongs),
         groups: names(&table.group, wrongs),
         certificates: each(table.certificate.as_ref(), wrongs, certificate),
@@ -242,6 +256,11 @@ fn who(table: &RuleTable, wrongs: &mut Vec<Wrong>) -> Who {
         protocols: each(table.protocol.as_ref(), wrongs, protocol),
         anonymous: table.anonymous,
     }
+}
+
+/// What is wrong with the name of a tenant that is not there.
+pub(crate) fn no_tenant(name: &str) -> String {
+    format!("there is no tenant `{name}`: add `{name} = NUMBER` under [tenants]")
 }
 
 /// Each text of a key, read by `read`; nothing if the key is not there.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mynah_auth::{Tenants, ThrottleSettings};
+use mynah_coap::CoapConfig;
 use mynah_core::SHARDS;
 use mynah_http::HttpConfig;
 use mynah_model::Limits;
@@ -43,7 +44,9 @@ pub(crate) struct Settings {
     pub(crate) mqtt: mynah_mqtt::Config,
     /// What is spoken otherwise at listeners that name one.
     pub(crate) profiles: Profiles,
+    pub(crate) coap: CoapConfig,
     pub(crate) http: HttpConfig,
+    pub(crate) stomp: mynah_stomp::Config,
     pub(crate) log_level: LevelFilter,
     pub(crate) log_format: LogFormat,
     pub(crate) sys_interval: Option<Duration>,
@@ -109,7 +112,9 @@ pub(super) fn settle(document: Document, rules: RuleSet, path: &Path) -> Result<
     let bridges = bridges(&document.bridge, mqtt.settings().packet_bytes_max, folder, &mut wrongs);
     let others = others(&document.auth, folder, &mut wrongs);
     let http = http(&document.http).map_err(|wrong| wrongs.push(wrong));
-    let (Ok(http), true) = (http, wrongs.is_empty()) else {
+    let stomp = document.stomp.settle().map_err(|wrong| wrongs.push(wrong));
+    let coap = document.coap.settle().map_err(|wrong| wrongs.push(wrong));
+    let (Ok(http), Ok(stomp), Ok(coap), true) = (http, stomp, coap, wrongs.is_empty()) else {
         return Err(wrongs);
     };
     // Bridges are as the store is: they have no listener that says otherwise.
@@ -129,7 +134,9 @@ pub(super) fn settle(document: Document, rules: RuleSet, path: &Path) -> Result<
         limits: Limits::from(&document.limits),
         mqtt,
         profiles,
+        coap,
         http,
+        stomp,
         log_level: match document.log.level {
             LogLevel::Error => LevelFilter::ERROR,
             LogLevel::Warn => LevelFilter::WARN,

@@ -38,7 +38,7 @@ fn an_unknown_key_is_shown_with_what_was_meant() {
     );
     check(
         "colour = 4",
-        "mynah.toml:1:1: unknown key `colour`; there are: workers, listener, bridge, auth, tenants, rules_file, rule, limits, mqtt, profile, http, log, sys, \
+        "mynah.toml:1:1: unknown key `colour`; there are: workers, listener, bridge, auth, tenants, rules_file, rule, limits, mqtt, profile, coap, http, stomp, log, sys, \
          store, shutdown\n  1 | colour = 4\n    | ^^^^^^",
     );
     check(
@@ -146,7 +146,7 @@ fn management_stays_on_this_machine() {
             .anonymous
     );
     let shown: Vec<_> = settings(passwords).listeners.iter().map(|l| l.admittance.anonymous).collect();
-    assert_eq!(shown, [false, false, true]);
+    assert_eq!(shown, [false, false, false, true]);
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn what_stands_before_a_protocol_is_checked_where_it_is_written() {
         let text = listener("127.0.0.1:80", more).replace("\"mqtt\"", "\"http\"");
         problems(&text).remove(0).to_string()
     };
-    assert!(http("transport = \"websocket\"").contains("WebSocket is for listeners of MQTT"));
+    assert!(http("transport = \"websocket\"").contains("WebSocket is for listeners of MQTT or STOMP"));
     assert!(http("tls = { certificate = \"\", key = \"\" }").contains("certificate"));
 }
 
@@ -306,13 +306,17 @@ fn without_a_file_the_broker_serves_this_machine_only() {
         shown,
         [
             ("mqtt", "127.0.0.1:1883".to_owned(), true),
+            ("stomp", "127.0.0.1:61613".to_owned(), true),
+            ("coap", "udp:127.0.0.1:5683".to_owned(), true),
             ("http", "127.0.0.1:8080".to_owned(), true),
             ("management", "127.0.0.1:9090".to_owned(), true),
         ]
     );
     assert_eq!(settings.limits, Limits::default());
     assert_eq!(settings.mqtt, mynah_mqtt::Config::default());
+    assert_eq!(settings.coap, mynah_coap::CoapConfig::default());
     assert_eq!(settings.http, mynah_http::HttpConfig::default());
+    assert_eq!(settings.stomp, mynah_stomp::Config::default());
     assert_eq!(settings.sys_interval, Some(Duration::from_secs(10)));
     assert!(settings.rules.rules.is_empty());
     assert!(parse(Path::new(""), "[sys]\ninterval_s = 0\n").unwrap().sys_interval.is_none());
@@ -442,5 +446,22 @@ proptest! {
                 prop_assert!(problem.to_string().starts_with("x:"));
             }
         }
+    }
+}
+
+#[test]
+fn keys_of_stomp_are_checked_at_their_places() {
+    let chosen = settings("[stomp]\ndestinations = \"plain\"\nprefetch_messages = 7\n").stomp;
+    assert_eq!(chosen.settings().profile, mynah_stomp::mapping::Profile::Plain);
+    assert_eq!(chosen.settings().prefetch_messages.get(), 7);
+    for (line, words) in [
+        ("frame_bytes_max = 1", "frame_bytes_max must be 1024 to 268435456"),
+        ("connect_timeout_s = 0", "connect_timeout_s must be 1 to 600 seconds"),
+        ("heart_beat_ms_min = 9", "heart_beat_ms_min must be 10 to 3600000"),
+        ("prefetch_messages = 70000", "prefetch_messages must not be more than prefetch_messages_max"),
+        ("transaction_bytes_max = 1", "transaction_bytes_max must be 1024 to 1073741824"),
+    ] {
+        let problem = problems(&format!("[stomp]\n{line}\n")).remove(0);
+        assert!(problem.contains(words) && problem.contains("mynah.toml:2:"), "{problem}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -33,6 +33,25 @@ fn metric(broker: &Broker, name: &str) -> u64 {
     value.unwrap().parse().unwrap()
 }
 
+/// What runs a program with a disk in this folder that is small and its own: only it and its children see it. None if the
+/// system does not let its users do that.
+pub(crate) fn with_disk(disk: &Path) -> Option<Command> {
+    fs::create_dir(disk).unwrap();
+    let script = r#"mount -t tmpfs -o size=320m tmpfs "$0" && shift 0 && exec "$@""#;
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]).arg(disk);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut probe = Command::new(command.get_program());
+    let may = probe.args(command.get_args()).arg("true").output().is_ok_and(|probe| probe.status.success());
+    may.then_some(command)
+}
+
+/// A folder as a broker with a disk of its own sees it.
+pub(crate) fn seen_by(broker: &Broker, folder: &Path) -> PathBuf {
+    let seen = PathBuf::from(format!("/proc/{}/root", broker.child.id()));
+    seen.join(folder.strip_prefix("/").unwrap())
+}
+
 #[test]
 fn without_room_what_has_to_be_stored_is_refused_until_there_is_room_again() {
     let folder = Folder::new("full");
@@ -41,17 +60,10 @@ fn without_room_what_has_to_be_stored_is_refused_until_there_is_room_again() {
         &format!("{LISTENERS}[store]\npath = \"disk/store\"\nfree_bytes_min = 33554432\n"),
     );
     let disk = folder.0.join("disk");
-    fs::create_dir(&disk).unwrap();
-    // A disk that is small and our own: only this process and its children see it.
-    let script = r#"mount -t tmpfs -o size=320m tmpfs "$0" && shift 0 && exec "$@""#;
-    let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]).arg(&disk);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut probe = Command::new(command.get_program());
-    if !probe.args(command.get_args()).arg("true").output().is_ok_and(|probe| probe.status.success()) {
+    let Some(mut command) = with_disk(&disk) else {
         eprintln!("left out: this system does not let its users mount a disk of their own");
         return;
-    }
+    };
     let broker = Broker::spawn(command.arg(env!("CARGO_BIN_EXE_mynah")).args(["serve", "-c"]).arg(&config));
     let (mut stream, _) = staying(&broker);
     stream.write_all(b"\x82\x06\0\x01\0\x01t\x01").unwrap();
@@ -61,8 +73,7 @@ fn without_room_what_has_to_be_stored_is_refused_until_there_is_room_again() {
     assert!(publish(&["-q", "1"]).0);
     assert_eq!(read(&mut stream, 8), b"\x32\x06\0\x01t\0\x01x");
 
-    let seen = PathBuf::from(format!("/proc/{}/root", broker.child.id()));
-    let filler = seen.join(disk.strip_prefix("/").unwrap()).join("filler");
+    let filler = seen_by(&broker, &disk).join("filler");
     let free = metric(&broker, "mynah_store_free_bytes");
     let taken = usize::try_from(free - (24 << 20)).unwrap();
     File::create(&filler).unwrap().write_all(&vec![1; taken]).unwrap();

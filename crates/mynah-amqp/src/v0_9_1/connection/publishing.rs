@@ -196,7 +196,7 @@ impl ServerConnection {
         } else {
             0
         };
-        Some(Command::Publish(Publish { header, native: bytes.into(), receipt }))
+        Some(Command::Publish(Publish::new(header, bytes.into(), receipt)))
     }
 
     /// Reads what the broker goes by, and whether the publisher is who the message says.

@@ -5,9 +5,10 @@
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
+use core::fmt::{self, Write};
 
 use mynah_model::{
-    Class, Layout, MessageView, PRIORITY_DEFAULT, Properties, UserProperties, WallTime, dotted,
+    Class, Layout, MessageView, PRIORITY_DEFAULT, Properties, PropertyValue, UserProperties, WallTime, dotted,
 };
 use mynah_stack::{Frame, FrameKind, LayoutCodec, Outbound};
 
@@ -181,14 +182,14 @@ fn headers(
         if headers.as_table().get(key).is_some() {
             repeats = true;
         } else {
-            headers.push(key, Value::LongStr(value.as_bytes()));
+            push_value(value, |value| headers.push(key, value));
         }
     }
     if repeats {
         let mut all = Vec::new();
         for (key, value) in properties.user.iter() {
             Value::LongStr(key.as_bytes()).encode(&mut all);
-            Value::LongStr(value.as_bytes()).encode(&mut all);
+            push_value(value, |value| value.encode(&mut all));
         }
         headers.push_array(ALL_PROPERTIES, &all);
     }
@@ -205,17 +206,109 @@ fn is_header(key: &str) -> bool {
     key.len() <= ShortStr::BYTES_MAX && !RESERVED.contains(&key)
 }
 
+/// Gives a user property's value to `push` as a field has it. A list or a map of another layout is text, as JSON.
+fn push_value(value: PropertyValue<'_>, push: impl FnOnce(Value<'_>)) {
+    match value {
+        PropertyValue::Null => push(Value::Void),
+        PropertyValue::Bool(value) => push(Value::Bool(value)),
+        PropertyValue::Signed(number) => push(Value::I64(number)),
+        PropertyValue::Unsigned(number) => match i64::try_from(number) {
+            Ok(number) => push(Value::I64(number)),
+            Err(_) => value.spelled(|text| push(Value::LongStr(text.as_bytes()))),
+        },
+        PropertyValue::Float(number) => push(Value::F64(number)),
+        PropertyValue::Time(time) => push(Value::Timestamp(time.as_unix_millis() / 1_000)),
+        PropertyValue::Text(text) => push(Value::LongStr(text.as_bytes())),
+        PropertyValue::Binary(bytes) => push(Value::Bytes(bytes)),
+        PropertyValue::Compound(..) => value.spelled(|text| push(Value::LongStr(text.as_bytes()))),
+    }
+}
+
 /// Reads the next header that is a user property.
-fn read_pair<'m>(encoded: &mut &'m [u8]) -> Option<(&'m str, &'m str)> {
+fn read_pair<'m>(encoded: &mut &'m [u8]) -> Option<(&'m str, PropertyValue<'m>)> {
     loop {
-        let ((name, value), rest) = Table::from_checked(encoded).split_first()?;
+        let field = *encoded;
+        let ((name, value), rest) = Table::from_checked(field).split_first()?;
         *encoded = rest;
-        if let (Some(name), Some(text)) = (name.as_str(), value.as_text())
+        if let Some(name) = name.as_str()
             && !RESERVED.contains(&name)
         {
-            return Some((name, text));
+            let encoded = field.get(1 + name.len()..field.len() - rest.len())?;
+            return Some((name, property(value, encoded)));
         }
     }
+}
+
+/// A field's value, which lies in `encoded`, as others see it.
+fn property<'m>(value: Value<'m>, encoded: &'m [u8]) -> PropertyValue<'m> {
+    match value {
+        Value::Bool(value) => PropertyValue::Bool(value),
+        Value::U8(number) => PropertyValue::Unsigned(number.into()),
+        Value::U16(number) => PropertyValue::Unsigned(number.into()),
+        Value::U32(number) => PropertyValue::Unsigned(number.into()),
+        Value::I8(number) => PropertyValue::Signed(number.into()),
+        Value::I16(number) => PropertyValue::Signed(number.into()),
+        Value::I32(number) => PropertyValue::Signed(number.into()),
+        Value::I64(number) => PropertyValue::Signed(number),
+        Value::F32(number) => PropertyValue::Float(number.into()),
+        Value::F64(number) => PropertyValue::Float(number),
+        Value::LongStr(bytes) => match core::str::from_utf8(bytes) {
+            Ok(text) => PropertyValue::Text(text),
+            Err(_) => PropertyValue::Binary(bytes),
+        },
+        Value::Bytes(bytes) => PropertyValue::Binary(bytes),
+        Value::Timestamp(seconds) => {
+            PropertyValue::Time(WallTime::from_unix_millis(seconds.saturating_mul(1_000)))
+        }
+        Value::Void => PropertyValue::Null,
+        Value::Decimal(..) | Value::Array(_) | Value::Table(_) => PropertyValue::Compound(encoded, show),
+    }
+}
+
+/// Shows an encoded value as JSON.
+fn show(encoded: &[u8], out: &mut dyn Write) -> fmt::Result {
+    Value::from_checked(encoded).map_or(Ok(()), |value| show_value(value, out))
+}
+
+fn show_value(value: Value<'_>, out: &mut dyn Write) -> fmt::Result {
+    match value {
+        Value::Table(table) => {
+            out.write_char('{')?;
+            for (at, (name, value)) in table.iter().enumerate() {
+                out.write_str(if at > 0 { "," } else { "" })?;
+                show_text(&alloc::string::String::from_utf8_lossy(name.as_bytes()), out)?;
+                out.write_char(':')?;
+                show_value(value, out)?;
+            }
+            out.write_char('}')
+        }
+        Value::Array(array) => {
+            out.write_char('[')?;
+            for (at, value) in array.iter().enumerate() {
+                out.write_str(if at > 0 { "," } else { "" })?;
+                show_value(value, out)?;
+            }
+            out.write_char(']')
+        }
+        Value::Decimal(scale, number) => write!(out, "{number}e-{scale}"),
+        value => match property(value, &[]) {
+            PropertyValue::Text(text) => show_text(text, out),
+            bytes @ PropertyValue::Binary(_) => write!(out, "\"{bytes}\""),
+            other => write!(out, "{other}"),
+        },
+    }
+}
+
+fn show_text(text: &str, out: &mut dyn Write) -> fmt::Result {
+    out.write_char('"')?;
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => write!(out, "\\{character}")?,
+            '\0'..='\u{1f}' => write!(out, "\\u{:04x}", u32::from(character))?,
+            character => out.write_char(character)?,
+        }
+    }
+    out.write_char('"')
 }
 
 #[cfg(test)]

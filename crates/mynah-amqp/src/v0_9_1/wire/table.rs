@@ -169,6 +169,12 @@ impl<'b> Value<'b> {
         }
     }
 
+    /// Reads letter and value, which were checked before; none if there are none.
+    #[must_use]
+    pub fn from_checked(mut encoded: &'b [u8]) -> Option<Self> {
+        read_value(&mut encoded).ok()
+    }
+
     const fn letter(self) -> u8 {
         match self {
             Self::Bool(_) => b't',

@@ -14,13 +14,13 @@ use super::super::cover;
 use super::super::*;
 use super::filters::mqtt_filter;
 
-const ACTIONS: [Action; 4] = [Action::Connect, Action::Publish, Action::Subscribe, Action::Retain];
 const SEGMENTS: &[&str] = &["a", "b", "$s", "+", "%u", "%c"];
 /// Addresses as 32 bits, which stand for themselves in the naive evaluator.
 const ADDRESSES: [u32; 4] = [0x0A00_0001, 0x0A01_0001, 0x0A01_0002, 0xC0A8_0001];
 
 #[derive(Clone, Debug)]
 struct Asker {
+    tenant: TenantId,
     name: &'static str,
     anonymous: bool,
     groups: Groups,
@@ -35,8 +35,10 @@ fn asker() -> impl Strategy<Value = Asker> {
     let groups = subsequence(&["g", "h"][..], 0..=2);
     let address = prop::option::of(select(&ADDRESSES[..]));
     let certificate = (prop::option::of(0..3_u8), prop::option::of(select(&["x", "y"][..])));
-    (select(&["ann", "a", "$s"][..]), any::<bool>(), groups, certificate, address, any::<bool>()).prop_map(
-        |(name, anonymous, groups, (sha256, common_name), address, other)| Asker {
+    let name = (tenant(), select(&["ann", "a", "$s"][..]));
+    (name, any::<bool>(), groups, certificate, address, any::<bool>()).prop_map(
+        |((tenant, name), anonymous, groups, (sha256, common_name), address, other)| Asker {
+            tenant,
             name,
             anonymous,
             groups: groups.into_iter().collect(),
@@ -47,6 +49,10 @@ fn asker() -> impl Strategy<Value = Asker> {
             client_id: if other { "b" } else { "c/d" },
         },
     )
+}
+
+fn tenant() -> impl Strategy<Value = TenantId> {
+    (0..3_u16).prop_map(TenantId::new)
 }
 
 fn who() -> impl Strategy<Value = Who> {
@@ -61,6 +67,7 @@ fn who() -> impl Strategy<Value = Who> {
     let network = (select(&ADDRESSES[..]), select(&[0_u8, 8, 16, 31, 32][..]))
         .prop_map(|(bits, len)| Network::v4(bits, len));
     (
+        prop_oneof![3 => Just(Vec::new()), 1 => prop::collection::vec(tenant(), 0..3)],
         texts(&["ann", "a"]),
         texts(&["g", "h"]),
         prop_oneof![3 => Just(Vec::new()), 1 => prop::collection::vec(certificate, 0..3)],
@@ -68,7 +75,8 @@ fn who() -> impl Strategy<Value = Who> {
         texts(&["p", "q"]),
         prop_oneof![3 => Just(None), 1 => any::<bool>().prop_map(Some)],
     )
-        .prop_map(|(identities, groups, certificates, networks, protocols, anonymous)| Who {
+        .prop_map(|(tenants, identities, groups, certificates, networks, protocols, anonymous)| Who {
+            tenants,
             identities,
             groups,
             certificates,
@@ -91,7 +99,7 @@ fn a_rule() -> impl Strategy<Value = Rule> {
     let quota = prop::option::of(1..4_u32)
         .prop_map(|n| Quota { subscriptions: n.and_then(NonZeroU32::new), ..Quota::default() });
     let check = prop_oneof![9 => Just(Check::Subscription), 1 => Just(Check::Delivery)];
-    (who(), subsequence(&ACTIONS[..], 0..=4), reach(), reach(), check, quota).prop_map(
+    (who(), subsequence(&Action::ALL[..], 0..=8), reach(), reach(), check, quota).prop_map(
         |(who, actions, allow, deny, check, quota)| Rule { who, actions, allow, deny, check, quota },
     )
 }
@@ -103,7 +111,8 @@ fn concerns(who: &Who, asker: &Asker) -> bool {
         Certificate::CommonName(name) => asker.common_name == Some(name),
     };
     let address = asker.address.map(Address::v4);
-    (who.identities.is_empty() || who.identities.iter().any(|n| name == Some(n)))
+    (who.tenants.is_empty() || who.tenants.contains(&asker.tenant))
+        && (who.identities.is_empty() || who.identities.iter().any(|n| name == Some(n)))
         && (who.groups.is_empty() || who.groups.iter().any(|g| asker.groups.contains(g)))
         && (who.certificates.is_empty() || who.certificates.iter().any(certificate))
         && (who.networks.is_empty() || who.networks.iter().any(|n| address.is_some_and(|a| n.contains(a))))
@@ -167,9 +176,9 @@ proptest! {
         let mut resolver = Resolver::new(Arc::clone(&compiled));
         for asker in &askers {
             let identity = if asker.anonymous {
-                Identity::anonymous(TenantId::DEFAULT, asker.name)
+                Identity::anonymous(asker.tenant, asker.name)
             } else {
-                Identity::user(TenantId::DEFAULT, asker.name)
+                Identity::user(asker.tenant, asker.name)
             };
             let peer = Peer {
                 groups: &asker.groups,
@@ -181,7 +190,7 @@ proptest! {
             let names = Names::new(&identity, asker.client_id.as_bytes());
             let rights = resolver.resolve(&peer);
             let whole = |reach: &Reach| *reach == Reach::Everything;
-            for action in ACTIONS {
+            for action in Action::ALL {
                 let expected = permits(&rules, asker, action, whole, whole);
                 prop_assert_eq!(rights.permits_at_all(action), expected);
             }
@@ -196,7 +205,7 @@ proptest! {
                 let text = text.replace(['+', '#'], "q");
                 let topic = Topic::new(text.as_bytes()).unwrap();
                 let selects = |reach: &Reach| hits(reach, names, |own| cover::selects(own.iter().copied(), topic));
-                for action in [Action::Publish, Action::Subscribe, Action::Retain] {
+                for action in Action::ALL.into_iter().filter(|action| action.has_target()) {
                     let expected = permits(&rules, asker, action, selects, selects);
                     prop_assert_eq!(rights.permits(action, names, topic), expected, "{:?} {}", action, topic);
                     prop_assert!(expected || !rights.is_free(action));
@@ -218,8 +227,8 @@ fn narrowness(who: &Who) -> u8 {
         Who { identities, .. } if !identities.is_empty() => 3,
         Who { certificates, .. } if !certificates.is_empty() => 3,
         Who { groups, .. } if !groups.is_empty() => 2,
-        Who { networks, protocols, anonymous, .. } => {
-            u8::from(!networks.is_empty() || !protocols.is_empty() || anonymous.is_some())
-        }
+        Who { tenants, networks, protocols, anonymous, .. } => u8::from(
+            !tenants.is_empty() || !networks.is_empty() || !protocols.is_empty() || anonymous.is_some(),
+        ),
     }
 }

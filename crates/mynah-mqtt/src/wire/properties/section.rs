@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::num::{NonZeroU16, NonZeroU32};
 
-use mynah_model::UserProperties;
+use mynah_model::{PropertyValue, UserProperties};
 
 use super::property::{Kind, Property, PropertyId};
 use crate::wire::fields::Fields;
@@ -135,7 +135,10 @@ impl<'b> Section<'b> {
 /// The User Properties among checked properties.
 #[must_use]
 pub const fn user_properties(encoded: &[u8]) -> UserProperties<'_> {
-    UserProperties::new(encoded, read_user_property)
+    UserProperties::new(encoded, |rest| {
+        let (name, value) = read_user_property(rest)?;
+        Some((name, PropertyValue::Text(value)))
+    })
 }
 
 /// Reads the next User Property among checked properties, and moves past it.

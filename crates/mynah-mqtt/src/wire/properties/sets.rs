@@ -46,7 +46,7 @@ macro_rules! property_sets {
             /// The properties in the order in which they are written.
             pub fn iter(self) -> impl Iterator<Item = Property<'b>> {
                 let fields = [None, $(self.$field.map(Property::$property),)*];
-                fields.into_iter().flatten().chain(self.user.iter().map(Property::UserProperty))
+                fields.into_iter().flatten().chain(self.user.texts().map(Property::UserProperty))
             }
         }
     )*};

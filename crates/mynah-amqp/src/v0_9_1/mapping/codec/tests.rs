@@ -95,7 +95,8 @@ fn what_other_protocols_say_becomes_properties_and_headers() {
     let user = UserProperties::new(b"k1k2m3", |rest| {
         let (pair, after) = rest.split_at_checked(2)?;
         *rest = after;
-        Some(str::from_utf8(pair).ok()?.split_at(1))
+        let (key, value) = str::from_utf8(pair).ok()?.split_at(1);
+        Some((key, value.into()))
     });
     let properties = Properties {
         content_type: Some("text/plain"),
@@ -165,6 +166,6 @@ fn other_protocols_read_properties_through_the_view() {
         (Some("text/plain"), Some(&b"\xff"[..]), Some("r"))
     );
     assert_eq!(read.created, Some(WallTime::from_unix_millis(5_000)));
-    assert!(read.user.iter().eq([("a", "1"), ("a", "2")]));
+    assert!(read.user.texts().eq([("a", "1"), ("a", "2")]));
     assert!(header.retain);
 }

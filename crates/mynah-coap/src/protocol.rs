@@ -1,0 +1,90 @@
+//! CoAP as one of the broker's protocols.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use mynah_model::Instant;
+use mynah_stack::{Connection, LayoutCodec, Protocol};
+
+use crate::connection::ServerConnection;
+use crate::counts::{Budget, Counts};
+use crate::flow::Random;
+use crate::framing::Transport;
+use crate::mapping::CoapCodec;
+use crate::{CoapConfig, ConfigError};
+
+/// What all associations of a stack have in common.
+#[derive(Debug)]
+pub(crate) struct Stack {
+    pub(crate) config: CoapConfig,
+    pub(crate) counts: Arc<Counts>,
+    pub(crate) budget: Arc<Budget>,
+    key: [u64; 2],
+    associations: AtomicU64,
+}
+
+impl Stack {
+    /// Numbers for one more association.
+    pub(crate) fn random(&self) -> Random {
+        Random::new(self.key, self.associations.fetch_add(1, Relaxed))
+    }
+}
+
+/// The protocol, for all listeners of one transport with one configuration.
+#[derive(Clone, Debug)]
+pub struct Coap {
+    stack: Arc<Stack>,
+    transport: Transport,
+    is_verified: bool,
+}
+
+impl Coap {
+    /// The protocol over `transport`. Message numbers, patience and what a peer has to repeat follow from `key`, which
+    /// nobody else may know.
+    ///
+    /// # Errors
+    /// The configuration has a value that cannot be kept.
+    pub fn new(config: CoapConfig, transport: Transport, key: [u64; 2]) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let budget = Arc::new(Budget::new(config.uploads_bytes_max as usize));
+        let counts = Arc::default();
+        let stack = Stack { config, counts, budget, key, associations: AtomicU64::new(0) };
+        Ok(Self { stack: Arc::new(stack), transport, is_verified: transport != Transport::Datagram })
+    }
+
+    /// The same for peers whose addresses are known to be their own, such as those of DTLS.
+    #[must_use]
+    pub fn with_verified_peers(mut self) -> Self {
+        self.is_verified = true;
+        self
+    }
+
+    /// The same over another transport; what is bounded and counted over all associations is so together.
+    #[must_use]
+    pub fn over(&self, transport: Transport) -> Self {
+        let is_verified = transport != Transport::Datagram;
+        Self { stack: Arc::clone(&self.stack), transport, is_verified }
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.stack.counts
+    }
+}
+
+impl Protocol for Coap {
+    fn name(&self) -> &'static str {
+        "coap"
+    }
+
+    fn accept(&self, now: Instant) -> Box<dyn Connection> {
+        let stack = Arc::clone(&self.stack);
+        Box::new(ServerConnection::new(stack, self.transport, self.is_verified, now))
+    }
+
+    fn codec(&self) -> Arc<dyn LayoutCodec> {
+        Arc::new(CoapCodec)
+    }
+}

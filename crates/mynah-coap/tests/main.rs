@@ -1,0 +1,14 @@
+//! The stack from outside: exact bytes, statements of the specifications, bad input, and journeys of a client with a
+//! server over networks that lose, repeat, delay and swap datagrams.
+
+// A test stops at the first thing that is not as it says.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod broker;
+mod journeys;
+mod malformed;
+mod message_layer;
+mod network;
+mod observing;
+mod reliable;
+mod requests;

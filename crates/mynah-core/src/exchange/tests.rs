@@ -1,0 +1,456 @@
+//! Exchanges by example, and against a naive table of bindings.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use mynah_model::{
+    Argument, ExchangeKind, ExchangeSettings, HashOn, Properties, PropertyValue, Reason, TenantId,
+    UserProperties,
+};
+use proptest::prelude::*;
+
+use super::*;
+use crate::WorkerId;
+
+const TENANT: TenantId = TenantId::DEFAULT;
+const BOUNDS: ExchangeBounds = ExchangeBounds { exchanges_max: 100, bindings_max: 300_000 };
+
+fn queue(slot: u32) -> SessionRef {
+    SessionRef { worker: WorkerId(0), slot, generation: 0 }
+}
+
+fn exchanges() -> Exchanges {
+    let mut exchanges = Exchanges::new(7, BOUNDS);
+    exchanges.predeclare(TENANT).unwrap();
+    exchanges
+}
+
+fn declare(exchanges: &mut Exchanges, name: &str, kind: ExchangeKind) -> ExchangeRef {
+    exchanges.declare(TENANT, name.as_bytes(), ExchangeSettings::durable(kind)).unwrap().0
+}
+
+fn terms(key: &str) -> BindingTerms<'_> {
+    BindingTerms { key: key.as_bytes(), arguments: &[] }
+}
+
+fn bind(exchanges: &mut Exchanges, source: ExchangeRef, to: u32, key: &str) {
+    let name = format!("q{to}");
+    exchanges.bind(source, Endpoint::Queue(queue(to)), name.as_bytes(), &terms(key)).unwrap();
+}
+
+fn link(exchanges: &mut Exchanges, source: ExchangeRef, to: ExchangeRef, key: &str) {
+    exchanges.bind(source, Endpoint::Exchange(to), b"", &terms(key)).unwrap();
+}
+
+fn routed(exchanges: &Exchanges, exchange: ExchangeRef, key: &str, properties: &Properties<'_>) -> Vec<u32> {
+    let mut found = Routed::default();
+    exchanges.route(exchange, &Routing { key: key.as_bytes(), properties }, &mut found);
+    found.queues.iter().map(|queue| queue.slot).collect()
+}
+
+fn plain(exchanges: &Exchanges, exchange: ExchangeRef, key: &str) -> Vec<u32> {
+    routed(exchanges, exchange, key, &Properties::EMPTY)
+}
+
+#[test]
+fn a_direct_exchange_goes_by_the_very_key_and_a_fanout_by_none() {
+    let mut exchanges = exchanges();
+    let [direct, fanout] = [("d", ExchangeKind::Direct), ("f", ExchangeKind::Fanout)]
+        .map(|(name, kind)| declare(&mut exchanges, name, kind));
+    for (to, key) in [(1, "a"), (2, "a"), (2, "b"), (3, "")] {
+        bind(&mut exchanges, direct, to, key);
+        bind(&mut exchanges, fanout, to, key);
+    }
+    assert_eq!(plain(&exchanges, direct, "a"), [1, 2]);
+    assert_eq!(plain(&exchanges, direct, "b"), [2]);
+    assert_eq!(plain(&exchanges, direct, ""), [3]);
+    assert_eq!(plain(&exchanges, direct, "c"), []);
+    assert_eq!(plain(&exchanges, fanout, "whatever"), [1, 2, 3]);
+    assert!(exchanges.unbind(direct, Endpoint::Queue(queue(2)), &terms("a")));
+    assert!(!exchanges.unbind(direct, Endpoint::Queue(queue(2)), &terms("a")));
+    assert_eq!((plain(&exchanges, direct, "a"), plain(&exchanges, direct, "b")), (vec![1], vec![2]));
+}
+
+#[test]
+fn a_topic_exchange_takes_hash_anywhere_and_dollar_for_a_letter() {
+    let mut exchanges = exchanges();
+    let topic = declare(&mut exchanges, "t", ExchangeKind::Topic);
+    for (to, key) in [(1, "a/#/c"), (2, "#"), (3, "+/b/+"), (4, "#/#/c"), (5, "a/b/c"), (6, ""), (7, "+")] {
+        bind(&mut exchanges, topic, to, key);
+    }
+    for (key, queues) in [
+        ("a/c", &[1, 2, 4][..]),
+        ("a/b/c", &[1, 2, 3, 4, 5]),
+        ("$SYS/b/x", &[2, 3]),
+        ("c", &[2, 4, 7]),
+        ("", &[2, 6]),
+    ] {
+        assert_eq!(plain(&exchanges, topic, key), queues, "{key}");
+    }
+    let error = exchanges.bind(topic, Endpoint::Queue(queue(9)), b"", &terms("a/b+")).unwrap_err();
+    assert_eq!(error.reason, Reason::FilterInvalid);
+}
+
+#[test]
+fn many_hashes_cost_no_more_than_their_nodes() {
+    let mut exchanges = exchanges();
+    let topic = declare(&mut exchanges, "t", ExchangeKind::Topic);
+    bind(&mut exchanges, topic, 1, &format!("{}end", "#/a/".repeat(40)));
+    let key = format!("{}x", "a/".repeat(2_000));
+    assert_eq!(plain(&exchanges, topic, &key), []);
+    assert_eq!(plain(&exchanges, topic, &format!("{}end", "a/".repeat(2_000))), [1]);
+}
+
+fn headers<'m>() -> Properties<'m> {
+    let user = UserProperties::new(b"kxn", |rest| {
+        let (first, after) = rest.split_first()?;
+        *rest = after;
+        Some(match first {
+            b'k' => ("kind", PropertyValue::Text("lamp")),
+            b'x' => ("x-level", PropertyValue::Signed(3)),
+            _ => ("count", PropertyValue::Signed(5)),
+        })
+    });
+    Properties { user, ..Properties::EMPTY }
+}
+
+#[test]
+fn a_headers_exchange_asks_for_all_or_any() {
+    let mut exchanges = exchanges();
+    let exchange = exchanges.find(TENANT, b"amq.headers").unwrap();
+    let text = |text: &str| Argument::Text(text.into());
+    let cases: [(&[(&str, Argument)], bool); 12] = [
+        (&[("kind", text("lamp"))], true),
+        (&[("kind", text("lamp")), ("count", Argument::Integer(5))], true),
+        (&[("kind", text("lamp")), ("count", Argument::Integer(6))], false),
+        (&[("x-match", text("any")), ("kind", text("lamp")), ("count", Argument::Integer(6))], true),
+        (&[("x-match", text("any")), ("kind", text("door"))], false),
+        (&[("x-match", text("any"))], false),
+        (&[], true),
+        (&[("kind", Argument::Null)], true),
+        (&[("missing", Argument::Null)], false),
+        (&[("x-level", Argument::Integer(9))], true), // not asked for
+        (&[("x-match", text("all-with-x")), ("x-level", Argument::Integer(9))], false),
+        (&[("x-match", text("any-with-x")), ("x-level", Argument::Integer(3))], true),
+    ];
+    for (at, (arguments, expected)) in cases.into_iter().enumerate() {
+        let arguments: Vec<(Box<str>, Argument)> =
+            arguments.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
+        let terms = BindingTerms { key: b"", arguments: &arguments };
+        let to = Endpoint::Queue(queue(at as u32));
+        assert!(exchanges.bind(exchange, to, b"", &terms).unwrap());
+        assert!(!exchanges.bind(exchange, to, b"", &terms).unwrap(), "the same twice");
+        let found = routed(&exchanges, exchange, "", &headers());
+        assert_eq!(found.contains(&(at as u32)), expected, "{arguments:?}");
+    }
+    let wrong = [("x-match".into(), text("some"))];
+    let error = exchanges.bind(
+        exchange,
+        Endpoint::Queue(queue(99)),
+        b"",
+        &BindingTerms { key: b"", arguments: &wrong },
+    );
+    assert_eq!(error.unwrap_err().reason, Reason::PreconditionFailed);
+}
+
+#[test]
+fn a_ring_spreads_by_weight_and_moves_only_the_part_of_who_goes() {
+    let mut exchanges = exchanges();
+    let ring = declare(&mut exchanges, "r", ExchangeKind::ConsistentHash);
+    for (to, weight) in [(1, "1"), (2, "1"), (3, "2")] {
+        bind(&mut exchanges, ring, to, weight);
+    }
+    let keys: Vec<String> = (0..8_000).map(|at| format!("key-{at}")).collect();
+    let owners =
+        |exchanges: &Exchanges| keys.iter().map(|key| plain(exchanges, ring, key)).collect::<Vec<_>>();
+    let before = owners(&exchanges);
+    for (to, share) in [(1, 2_000.0), (2, 2_000.0), (3, 4_000.0)] {
+        let got = before.iter().filter(|owner| **owner == [to]).count() as f64;
+        assert!((got / share - 1.0).abs() < 0.25, "{to}: {got} of {share}");
+    }
+    assert!(exchanges.unbind(ring, Endpoint::Queue(queue(2)), &terms("1")));
+    for (before, after) in before.iter().zip(owners(&exchanges)) {
+        assert!(after.len() == 1 && (after == *before || *before == [2]), "{before:?} {after:?}");
+    }
+    for weight in ["0", "65", "", "x", "-1"] {
+        let error = exchanges.bind(ring, Endpoint::Queue(queue(9)), b"", &terms(weight)).unwrap_err();
+        assert_eq!(error.reason, Reason::PreconditionFailed, "{weight}");
+    }
+}
+
+#[test]
+fn a_ring_goes_by_what_it_was_told() {
+    let mut exchanges = exchanges();
+    let settings = ExchangeSettings {
+        hash_on: HashOn::Property("kind".into()),
+        ..ExchangeSettings::durable(ExchangeKind::ConsistentHash)
+    };
+    let ring = exchanges.declare(TENANT, b"r", settings).unwrap().0;
+    for to in 0..8 {
+        bind(&mut exchanges, ring, to, "1");
+    }
+    let of_lamps = routed(&exchanges, ring, "a", &headers());
+    assert!((0..50).all(|key| routed(&exchanges, ring, &format!("{key}"), &headers()) == of_lamps));
+}
+
+#[test]
+fn links_are_followed_once_and_cycles_end() {
+    let mut exchanges = exchanges();
+    let [a, b, c] = ["a", "b", "c"].map(|name| declare(&mut exchanges, name, ExchangeKind::Fanout));
+    for (from, to) in [(a, b), (b, c), (c, a), (a, c), (b, b)] {
+        link(&mut exchanges, from, to, "");
+    }
+    bind(&mut exchanges, c, 1, "");
+    bind(&mut exchanges, a, 1, "");
+    bind(&mut exchanges, b, 2, "");
+    for exchange in [a, b, c] {
+        assert_eq!(plain(&exchanges, exchange, "k"), [1, 2]);
+    }
+}
+
+#[test]
+fn an_alternate_gets_what_nobody_is_bound_for() {
+    let mut exchanges = exchanges();
+    let with = |alternate: &str| ExchangeSettings {
+        alternate: Some(alternate.as_bytes().into()),
+        ..ExchangeSettings::durable(ExchangeKind::Direct)
+    };
+    let main = exchanges.declare(TENANT, b"main", with("spare")).unwrap().0;
+    assert_eq!(plain(&exchanges, main, "a"), [], "the alternate is not there");
+    let spare = exchanges.declare(TENANT, b"spare", with("main")).unwrap().0;
+    bind(&mut exchanges, main, 1, "a");
+    bind(&mut exchanges, spare, 2, "b");
+    assert_eq!(plain(&exchanges, main, "a"), [1]);
+    assert_eq!(plain(&exchanges, main, "b"), [2]);
+    assert_eq!(plain(&exchanges, main, "c"), [], "and round they go no more");
+    exchanges.forget(Endpoint::Queue(queue(1)));
+    bind(&mut exchanges, spare, 3, "a");
+    assert_eq!(plain(&exchanges, main, "a"), [3], "who is forgotten is nobody");
+}
+
+#[test]
+fn the_topic_space_leads_on_to_exchanges_and_can_be_led_to() {
+    let mut exchanges = exchanges();
+    let space = exchanges.find(TENANT, TOPIC_SPACE).unwrap();
+    let [inward, outward] = ["in", "out"].map(|name| declare(&mut exchanges, name, ExchangeKind::Fanout));
+    link(&mut exchanges, inward, space, "a/#");
+    bind(&mut exchanges, outward, 4, "");
+    let mut found = Routed::default();
+    let routing = Routing { key: b"a/b", properties: &Properties::EMPTY };
+    exchanges.route(inward, &routing, &mut found);
+    assert!(found.topic_space && found.queues.is_empty() && !found.is_empty());
+    assert!(!exchanges.leads_on(space));
+    link(&mut exchanges, space, outward, "a/+");
+    assert!(exchanges.leads_on(space));
+    exchanges.route_beyond(space, &routing, &mut found);
+    assert!(!found.topic_space && found.queues == [queue(4)]);
+}
+
+#[test]
+fn another_declaration_is_refused_with_both_values() {
+    let mut exchanges = exchanges();
+    let plain = ExchangeSettings::durable(ExchangeKind::Direct);
+    let (first, is_new) = exchanges.declare(TENANT, b"x", plain.clone()).unwrap();
+    assert!(is_new);
+    assert_eq!(exchanges.declare(TENANT, b"x", plain.clone()), Ok((first, false)));
+    for (settings, detail) in [
+        (
+            ExchangeSettings { kind: ExchangeKind::Fanout, ..plain.clone() },
+            "received 'fanout' but current is 'direct'",
+        ),
+        (
+            ExchangeSettings { durable: false, ..plain.clone() },
+            "'durable' for exchange 'x': received 'false'",
+        ),
+        (ExchangeSettings { auto_delete: true, ..plain.clone() }, "'auto_delete'"),
+        (ExchangeSettings { internal: true, ..plain.clone() }, "'internal'"),
+        (ExchangeSettings { delayed: true, ..plain.clone() }, "'x-delayed-type'"),
+        (
+            ExchangeSettings { alternate: Some(b"y"[..].into()), ..plain.clone() },
+            "received 'y' but current is 'none'",
+        ),
+        (
+            ExchangeSettings { hash_on: HashOn::MessageId, ..plain.clone() },
+            "received 'MessageId' but current is 'Key'",
+        ),
+    ] {
+        let error = exchanges.declare(TENANT, b"x", settings).unwrap_err();
+        assert_eq!(error.reason, Reason::PreconditionFailed);
+        assert!(error.detail.contains(detail), "{error}");
+    }
+    for name in [&b"amq.mine"[..], b""] {
+        assert_eq!(exchanges.declare(TENANT, name, plain.clone()).unwrap_err().reason, Reason::NotAuthorized);
+        assert_eq!(exchanges.delete(TENANT, name, false).unwrap_err().reason, Reason::NotAuthorized);
+    }
+    assert_eq!(exchanges.declare(TENANT, b"amq.direct", plain).map(|(_, is_new)| is_new), Ok(false));
+}
+
+#[test]
+fn what_is_unused_goes_and_what_is_full_says_so() {
+    let mut exchanges = Exchanges::new(7, ExchangeBounds { exchanges_max: 2, bindings_max: 2 });
+    let passing = ExchangeSettings { auto_delete: true, ..ExchangeSettings::durable(ExchangeKind::Fanout) };
+    let kept = declare(&mut exchanges, "kept", ExchangeKind::Direct);
+    let (gone, _) = exchanges.declare(TENANT, b"passing", passing.clone()).unwrap();
+    assert_eq!(
+        exchanges.declare(TENANT, b"third", passing.clone()).unwrap_err().reason,
+        Reason::QuotaExceeded
+    );
+    bind(&mut exchanges, gone, 1, "");
+    bind(&mut exchanges, kept, 1, "k");
+    let error = exchanges.bind(kept, Endpoint::Queue(queue(2)), b"", &terms("k")).unwrap_err();
+    assert_eq!(error.reason, Reason::QuotaExceeded);
+    assert_eq!(exchanges.delete(TENANT, b"kept", true).unwrap_err().reason, Reason::PreconditionFailed);
+    assert!(exchanges.unbind(gone, Endpoint::Queue(queue(1)), &terms("")));
+    assert_eq!(exchanges.find(TENANT, b"passing"), None, "nobody is left");
+    let (again, is_new) = exchanges.declare(TENANT, b"passing", passing).unwrap();
+    assert!(is_new && again != gone && exchanges.settings(gone).is_none());
+    assert_eq!(exchanges.delete(TENANT, b"kept", false), Ok(true));
+    assert_eq!(exchanges.delete(TENANT, b"kept", false), Ok(false));
+    assert_eq!(exchanges.bindings_of(Endpoint::Queue(queue(1))).count(), 0);
+    assert_eq!(exchanges.list(TENANT).len(), 1);
+}
+
+#[test]
+fn a_queue_with_many_bindings_goes_bit_by_bit() {
+    let mut exchanges = exchanges();
+    let [direct, topic, fanout] = [ExchangeKind::Direct, ExchangeKind::Topic, ExchangeKind::Fanout]
+        .map(|kind| declare(&mut exchanges, kind.name(), kind));
+    for at in 0..1_000 {
+        bind(&mut exchanges, direct, 1, &format!("k{at}"));
+        bind(&mut exchanges, topic, 1, &format!("+/k{at}/#"));
+        bind(&mut exchanges, fanout, 1, &format!("k{at}"));
+    }
+    bind(&mut exchanges, direct, 2, "k5");
+    exchanges.forget(Endpoint::Queue(queue(1)));
+    assert_eq!(plain(&exchanges, direct, "k5"), [2], "at once");
+    let mut rounds = 1;
+    while exchanges.forget_some(100) {
+        rounds += 1;
+        assert_eq!((plain(&exchanges, direct, "k5"), plain(&exchanges, topic, "a/k7/b")), (vec![2], vec![]));
+    }
+    assert_eq!(rounds, 30);
+    assert!(exchanges.leads_on(direct) && !exchanges.leads_on(topic) && !exchanges.leads_on(fanout));
+    assert_eq!(exchanges.bindings_from(direct).count(), 1);
+}
+
+/// A binding as the tests remember it.
+#[derive(Clone, Debug, PartialEq)]
+struct Bound {
+    source: usize,
+    destination: Result<u32, usize>,
+    key: String,
+}
+
+const KINDS: [ExchangeKind; 4] =
+    [ExchangeKind::Direct, ExchangeKind::Fanout, ExchangeKind::Topic, ExchangeKind::Topic];
+
+/// By the book: a word for a word, `+` for any word, `#` for any words.
+fn is_selected(filter: &[&str], key: &[&str]) -> bool {
+    match filter.split_first() {
+        None => key.is_empty(),
+        Some((&"#", after)) => (0..=key.len()).any(|skip| is_selected(after, &key[skip..])),
+        Some((&"+", after)) => !key.is_empty() && is_selected(after, &key[1..]),
+        Some((word, after)) => key.first() == Some(word) && is_selected(after, &key[1..]),
+    }
+}
+
+fn words(text: &str) -> Vec<&str> {
+    text.split('/').filter(|_| !text.is_empty()).collect()
+}
+
+fn naive_route(bound: &[Bound], exchange: usize, key: &str, visited: &mut Vec<usize>, found: &mut Vec<u32>) {
+    if visited.contains(&exchange) {
+        return;
+    }
+    visited.push(exchange);
+    for binding in bound.iter().filter(|binding| binding.source == exchange) {
+        let is_met = match KINDS[exchange] {
+            ExchangeKind::Direct => binding.key == key,
+            ExchangeKind::Fanout => true,
+            _ => is_selected(&words(&binding.key), &words(key)),
+        };
+        match binding.destination {
+            Ok(queue) if is_met => found.push(queue),
+            Err(exchange) if is_met => naive_route(bound, exchange, key, visited, found),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    Bind(Bound),
+    Unbind(Bound),
+    Forget(u32),
+    ForgetSome(usize),
+    Route(usize, String),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let key = || "[abc+#](/[abc+#]){0,3}|";
+    let plain = || "[abc](/[abc]){0,4}|";
+    let destination = prop_oneof![4 => (0..6_u32).prop_map(Ok), 1 => (0..KINDS.len()).prop_map(Err)];
+    let bound =
+        (0..KINDS.len(), destination, key(), plain()).prop_map(|(source, destination, filter, plain)| {
+            let key = if KINDS[source] == ExchangeKind::Topic { filter } else { plain };
+            Bound { source, destination, key }
+        });
+    prop_oneof![
+        4 => bound.clone().prop_map(Act::Bind),
+        2 => bound.prop_map(Act::Unbind),
+        1 => (0..6_u32).prop_map(Act::Forget),
+        1 => (0..4_usize).prop_map(Act::ForgetSome),
+        4 => (0..KINDS.len(), plain()).prop_map(|(exchange, key)| Act::Route(exchange, key)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn routes_are_those_of_a_naive_table(acts in prop::collection::vec(act(), 1..80)) {
+        let mut exchanges = exchanges();
+        let refs: Vec<_> =
+            (0..KINDS.len()).map(|at| declare(&mut exchanges, &format!("x{at}"), KINDS[at])).collect();
+        let mut bound: Vec<Bound> = Vec::new();
+        // A queue that was forgotten comes back as another.
+        let mut lives = [0; 6];
+        for act in acts {
+            let endpoint = |bound: &Bound, lives: &[u32; 6]| match bound.destination {
+                Ok(at) => Endpoint::Queue(SessionRef { generation: lives[at as usize], ..queue(at) }),
+                Err(at) => Endpoint::Exchange(refs[at]),
+            };
+            match act {
+                Act::Bind(one) => {
+                    let is_new = exchanges.bind(refs[one.source], endpoint(&one, &lives), b"", &terms(&one.key)).unwrap();
+                    prop_assert_eq!(is_new, !bound.contains(&one));
+                    if is_new {
+                        bound.push(one);
+                    }
+                }
+                Act::Unbind(one) => {
+                    let was_there = exchanges.unbind(refs[one.source], endpoint(&one, &lives), &terms(&one.key));
+                    prop_assert_eq!(was_there, bound.contains(&one));
+                    bound.retain(|other| *other != one);
+                }
+                Act::Forget(at) => {
+                    exchanges.forget(Endpoint::Queue(SessionRef { generation: lives[at as usize], ..queue(at) }));
+                    lives[at as usize] += 1;
+                    bound.retain(|other| other.destination != Ok(at));
+                }
+                Act::ForgetSome(count) => drop(exchanges.forget_some(count)),
+                Act::Route(exchange, key) => {
+                    let (mut visited, mut found) = (Vec::new(), Vec::new());
+                    naive_route(&bound, exchange, &key, &mut visited, &mut found);
+                    found.sort_unstable();
+                    found.dedup();
+                    prop_assert_eq!(plain(&exchanges, refs[exchange], &key), found);
+                }
+            }
+        }
+        while exchanges.forget_some(1_000) {}
+        let count: usize = refs.iter().map(|exchange| exchanges.bindings_from(*exchange).count()).sum();
+        prop_assert_eq!(count, bound.len());
+    }
+}

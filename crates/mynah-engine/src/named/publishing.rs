@@ -1,0 +1,123 @@
+//! What is published to a queue by its name.
+
+use mynah_core::{Counters, DropReason, SessionRef};
+use mynah_model::{Class, Instant, Message, MessageView, Reason, Topic};
+use mynah_stack::{Destination, Outcome, Publish};
+
+use super::keeping::{Entered, QueueNote};
+use super::request::{Asker, Request};
+use super::serving::arrival;
+use super::{PREFIX, address};
+use crate::connections::ConnectionId;
+use crate::engine::Engine;
+use crate::item::Item;
+use crate::journal::Note;
+use crate::lane::Lane;
+
+impl Engine {
+    /// A peer publishes elsewhere than to a topic: finds out what stands for that place in the topic space.
+    pub(crate) fn publish_elsewhere(&mut self, now: Instant, id: ConnectionId, publish: &mut Publish<'_>) {
+        let address = match place_of(publish) {
+            Ok(address) => address,
+            Err(reason) => {
+                let (receipt, class) = (publish.receipt, publish.header.class);
+                return self.tell(now, id, Outcome::Published { receipt, class, result: Err(reason) });
+            }
+        };
+        publish.header.retain &= address.is_none();
+        let Some(address) = address else { return self.publish_as(now, id, publish, None) };
+        let asker = self.asker(id);
+        if self.shared.is_refusing(asker.tenant, publish.view().topic().as_bytes()) {
+            return self.publish_carefully(now, id, publish, &address);
+        }
+        self.publish_as(now, id, publish, Some(Topic::from_checked(&address)));
+    }
+
+    /// Publishes to a queue that may refuse: its worker says whether it does.
+    fn publish_carefully(&mut self, now: Instant, id: ConnectionId, publish: &Publish<'_>, address: &[u8]) {
+        let (receipt, class) = (publish.receipt, publish.header.class);
+        self.shared.counters(self.worker).messages_received(class).add(1);
+        let topic = Topic::from_checked(address);
+        if let Err(reason) = self.accept_publish(now, id, publish, topic) {
+            return self.tell(now, id, Outcome::Published { receipt, class, result: Err(reason) });
+        }
+        let name = publish.view().topic().as_bytes().into();
+        let publisher = self.lane.connections.get(id).and_then(|connection| connection.publisher);
+        let header = mynah_model::Header { tenant: self.asker(id).tenant, publisher, ..publish.header };
+        let message = MessageView { header: &header, native: &publish.native }.to_message();
+        let receipt = (class.is_confirmed() || publish.confirm).then_some(receipt);
+        self.ask_queue(now, id, Request::Publish { receipt, name, message });
+    }
+
+    pub(super) fn serve_publish(
+        &mut self,
+        now: Instant,
+        asker: Asker,
+        name: &[u8],
+        message: Message,
+    ) -> Result<bool, Reason> {
+        let Some(queue) = self.lane.queues.find(asker.tenant, name) else { return Ok(false) };
+        // What has taken its leave makes room.
+        while self.pump_queue(now, queue, usize::MAX) {}
+        let Some(owned) = self.lane.queues.get_mut(queue) else { return Ok(false) };
+        let fits = owned.kernel.has_room_for(message.header().payload_range().len() as u64);
+        let refuses = owned.kernel.refuses() && !fits;
+        let keeps = owned.kernel.settings().overflow == mynah_model::Overflow::RejectPublishDeadLetter;
+        if refuses && !keeps {
+            self.count_dropped(DropReason::BacklogFull, 1);
+            return Err(Reason::QueueFull);
+        }
+        self.lane.enqueue_named(now, queue, &mut Item::shared(&message));
+        while self.pump_queue(now, queue, usize::MAX) {}
+        if refuses { Err(Reason::QueueFull) } else { Ok(true) }
+    }
+}
+
+impl Lane {
+    /// Puts a message into a queue of this worker.
+    #[cold]
+    pub(crate) fn deliver_to_queue(
+        &mut self,
+        counters: &Counters,
+        now: Instant,
+        queue: SessionRef,
+        item: &mut Item<'_>,
+    ) {
+        if !self.enqueue_named(now, queue, item) {
+            counters.dropped(DropReason::SessionEnded).add(1);
+        }
+    }
+
+    /// Returns whether the queue is there.
+    pub(super) fn enqueue_named(&mut self, now: Instant, queue: SessionRef, item: &mut Item<'_>) -> bool {
+        let Some(owned) = self.queues.get_mut(queue) else { return false };
+        let stored = owned.stored && item.view().header.class != Class::AtMostOnce;
+        let message = item.message().clone();
+        let (sequence, time) = owned.kernel.push(now, arrival(message.clone(), stored));
+        if stored {
+            let entered = Entered { sequence, message, time, history: None };
+            self.journal.note(Note::Queue(QueueNote::Entry(queue, Box::new(entered))));
+        }
+        self.queues.list(queue);
+        true
+    }
+}
+
+/// The topic that stands for where a publication goes, if it does not go to its own. Exchanges other than the topic space
+/// have their place here.
+///
+/// # Errors
+/// There is no such exchange; or the message is to be kept before anybody gets it, which is not done.
+pub(super) fn place_of(publish: &Publish<'_>) -> Result<Option<Vec<u8>>, Reason> {
+    match publish.to {
+        _ if publish.delay.is_some() => Err(Reason::PreconditionFailed),
+        Destination::Topic | Destination::Exchange(b"amq.topic") => Ok(None),
+        Destination::Queue => Ok(Some(address(publish.view().topic().as_bytes()))),
+        Destination::Exchange(_) => Err(Reason::NotFound),
+    }
+}
+
+/// Whether a topic or filter is in the part of the topic space that stands for queues.
+pub(crate) fn stands_for_queues(topic_or_filter: &[u8]) -> bool {
+    topic_or_filter.starts_with(PREFIX) || topic_or_filter == &PREFIX[..PREFIX.len() - 1]
+}

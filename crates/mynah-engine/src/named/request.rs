@@ -1,0 +1,218 @@
+//! What connections ask of queues, and what they hear, as data that goes from worker to worker.
+
+use std::sync::Arc;
+
+use mynah_core::{ConsumerKey, SessionRef, Taking, WorkerId};
+use mynah_model::{Class, Credit, Message, QueueSettings, Reason, StreamOffset, TenantId};
+use mynah_stack::{ConsumerId, Declared, Flow, Outcome, QueueOutcome, Refusal, SettleLeases};
+
+use super::dead::Letter;
+use super::delivering::Lent;
+use crate::connections::ConnectionId;
+
+/// The connection that asks for something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Asker {
+    pub(crate) worker: WorkerId,
+    pub(crate) connection: ConnectionId,
+    /// Whose queues it sees.
+    pub(crate) tenant: TenantId,
+}
+
+impl Asker {
+    pub(crate) const fn consumer(self, id: ConsumerId) -> ConsumerKey {
+        let ConnectionId { slot, generation } = self.connection;
+        ConsumerKey { worker: self.worker, slot, generation, number: id.0 }
+    }
+
+    /// The connection of a consumer, and its number there.
+    pub(crate) const fn of(key: ConsumerKey, tenant: TenantId) -> (Self, ConsumerId) {
+        let connection = ConnectionId { slot: key.slot, generation: key.generation };
+        (Self { worker: key.worker, connection, tenant }, ConsumerId(key.number))
+    }
+}
+
+/// What one worker tells another about queues.
+#[derive(Clone, Debug)]
+pub struct Word(pub(crate) Said);
+
+impl Word {
+    /// Bytes of the message that goes along.
+    #[must_use]
+    pub fn cost_bytes(&self) -> usize {
+        match &self.0 {
+            Said::Ask(_, Request::Publish { message, .. }) => message.cost_bytes(),
+            Said::Bury(letter) => letter.message.cost_bytes(),
+            Said::Lend(_, lent) => lent.message.cost_bytes(),
+            _ => 0,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Said {
+    /// To the queue's worker.
+    Ask(Asker, Request),
+    /// To the connection's worker.
+    Tell(ConnectionId, Reply),
+    /// To the connection's worker: a delivery.
+    Lend(ConnectionId, Box<Lent>),
+    /// To the connection's worker: a consumer that was cancelled holds nothing any more.
+    Forget(ConnectionId, ConsumerId),
+    /// Who asks wants to hear, under a token, when all that was asked before is stored.
+    Confirm(WorkerId, u64),
+    /// To the worker of a queue: a dead letter.
+    Bury(Box<Letter>),
+    /// To the queue's worker: there is room for so many more bytes.
+    Room(ConsumerKey, u64),
+}
+
+/// What a connection asks of a queue.
+#[derive(Clone, Debug)]
+pub(crate) enum Request {
+    Declare {
+        receipt: u32,
+        name: Box<[u8]>,
+        wanted: Wanted,
+    },
+    Delete {
+        receipt: u32,
+        name: Box<[u8]>,
+        if_unused: bool,
+        if_empty: bool,
+    },
+    Purge {
+        receipt: u32,
+        name: Box<[u8]>,
+    },
+    /// Attaches a filter of the topic space, or detaches it.
+    Attach {
+        receipt: u32,
+        name: Box<[u8]>,
+        filter: Box<[u8]>,
+        attached: bool,
+    },
+    Consume(ConsumerId, Box<Consuming>),
+    Cancel {
+        consumer: ConsumerId,
+        keep: bool,
+    },
+    Flow(Flow),
+    Settle(SettleLeases),
+    /// Publish to a queue that may refuse.
+    Publish {
+        receipt: Option<u16>,
+        name: Box<[u8]>,
+        message: Message,
+    },
+    /// The consumer's connection is gone; it was lost, or it said good-bye.
+    Leave {
+        consumer: ConsumerId,
+        lost: bool,
+    },
+    /// The connection is gone that had the queue for itself.
+    EndExclusive {
+        name: Box<[u8]>,
+    },
+}
+
+/// What a declaration says of a queue.
+#[derive(Clone, Debug)]
+pub(crate) enum Wanted {
+    Settings(Box<QueueSettings>),
+    Passive,
+    OnFirstUse,
+}
+
+/// How somebody begins to consume.
+#[derive(Clone, Debug)]
+pub(crate) struct Consuming {
+    pub(crate) name: Box<[u8]>,
+    pub(crate) taking: Taking,
+    pub(crate) offset: Option<StreamOffset>,
+    pub(crate) selector: Option<Box<str>>,
+    pub(crate) credit: Credit,
+}
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) reason: Reason,
+    pub(crate) detail: Arc<str>,
+}
+
+impl Fault {
+    pub(crate) fn new(reason: Reason, detail: impl Into<Arc<str>>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+
+    fn refusal(&self) -> Refusal<'_> {
+        Refusal { reason: self.reason, detail: &self.detail }
+    }
+}
+
+impl From<Reason> for Fault {
+    fn from(reason: Reason) -> Self {
+        Self::new(reason, "")
+    }
+}
+
+/// What a connection hears of a queue.
+#[derive(Clone, Debug)]
+pub(crate) enum Reply {
+    Declared { receipt: u32, name: Box<[u8]>, result: Result<(u64, u32), Fault> },
+    Deleted { receipt: u32, result: Result<u64, Fault> },
+    Bound { receipt: u32, result: Result<(), Fault> },
+    Consuming { consumer: ConsumerId, result: Result<(), Fault> },
+    Cancelled(ConsumerId),
+    ConsumerEnded { consumer: ConsumerId, reason: Reason },
+    Drained(ConsumerId),
+    Settled { receipt: u32 },
+    Committed { receipt: u32, result: Result<(), Fault> },
+    Published { receipt: u16, class: Class, result: Result<bool, Reason> },
+}
+
+impl Reply {
+    /// Whether it tells of something that is stored before it may be told.
+    pub(crate) const fn is_promise(&self) -> bool {
+        !matches!(
+            self,
+            Self::Consuming { .. } | Self::Cancelled(_) | Self::ConsumerEnded { .. } | Self::Drained(_)
+        )
+    }
+
+    /// The same for the stack.
+    pub(crate) fn outcome(&self) -> Outcome<'_> {
+        Outcome::Queue(match *self {
+            Self::Declared { receipt, ref name, ref result } => {
+                let declared = |&(messages, consumers): &(u64, u32)| Declared { name, messages, consumers };
+                QueueOutcome::Declared {
+                    receipt,
+                    result: result.as_ref().map(declared).map_err(Fault::refusal),
+                }
+            }
+            Self::Deleted { receipt, ref result } => {
+                QueueOutcome::Deleted { receipt, result: result.as_ref().copied().map_err(Fault::refusal) }
+            }
+            Self::Bound { receipt, ref result } => {
+                QueueOutcome::Bound { receipt, result: result.as_ref().copied().map_err(Fault::refusal) }
+            }
+            Self::Consuming { consumer, ref result } => {
+                QueueOutcome::Consuming { consumer, result: result.as_ref().copied().map_err(Fault::refusal) }
+            }
+            Self::Cancelled(consumer) => QueueOutcome::Cancelled(consumer),
+            Self::ConsumerEnded { consumer, reason } => QueueOutcome::ConsumerEnded { consumer, reason },
+            Self::Drained(consumer) => QueueOutcome::Drained(consumer),
+            Self::Settled { receipt } => QueueOutcome::Settled { receipt },
+            Self::Committed { receipt, ref result } => {
+                QueueOutcome::Committed { receipt, result: result.as_ref().copied().map_err(Fault::refusal) }
+            }
+            Self::Published { receipt, class, result } => {
+                return Outcome::Published { receipt, class, result };
+            }
+        })
+    }
+}
+
+/// A queue that was found for somebody.
+pub(super) type Found = Result<SessionRef, Fault>;

@@ -1,0 +1,160 @@
+//! The named queues of one worker.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use mynah_core::{ConsumerKey, NamedQueue, SessionRef, WorkerId};
+use mynah_model::{Instant, TenantId};
+
+use super::request::Asker;
+use crate::timer::TimerKey;
+
+/// Set in the slot of a reference to a named queue; no table of sessions is that large.
+const NAMED: u32 = 1 << 31;
+
+/// Whether something refers to a named queue, rather than to a session.
+pub(crate) const fn is_named(reference: SessionRef) -> bool {
+    reference.slot & NAMED != 0
+}
+
+/// A named queue with what the broker knows of it.
+#[derive(Debug)]
+pub(crate) struct Owned {
+    pub(crate) tenant: TenantId,
+    pub(crate) name: Box<[u8]>,
+    pub(crate) kernel: NamedQueue,
+    /// The connection that has it for itself.
+    pub(crate) exclusive: Option<Asker>,
+    /// Filters of the topic space that are attached to it.
+    pub(crate) filters: BTreeSet<Box<[u8]>>,
+    /// Whether a store keeps it.
+    pub(crate) stored: bool,
+    /// Entries with numbers up to this one may have been handed out.
+    pub(super) shown: u64,
+    /// That has changed and is not noted yet.
+    pub(super) shows: bool,
+    /// The mark of the turn in which it was noted last that the queue is there.
+    pub(super) noted_at: u64,
+    /// Bytes on their way to consumers of other workers.
+    pub(super) lent: BTreeMap<ConsumerKey, u64>,
+    pub(super) timer: Option<(TimerKey, Instant)>,
+    /// It is in the list of those that have something to do.
+    is_listed: bool,
+}
+
+/// The queues that a worker owns.
+#[derive(Debug)]
+pub(crate) struct Queues {
+    worker: WorkerId,
+    slots: Vec<Slot>,
+    vacant: Vec<u32>,
+    by_name: BTreeMap<TenantId, BTreeMap<Box<[u8]>, SessionRef>>,
+    /// Which queue a consumer takes from.
+    pub(super) consumers: BTreeMap<ConsumerKey, SessionRef>,
+    /// Those that may have something to hand out or to tell.
+    listed: VecDeque<SessionRef>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    generation: u32,
+    owned: Option<Box<Owned>>,
+}
+
+impl Queues {
+    pub(crate) const fn new(worker: WorkerId) -> Self {
+        Self {
+            worker,
+            slots: Vec::new(),
+            vacant: Vec::new(),
+            by_name: BTreeMap::new(),
+            consumers: BTreeMap::new(),
+            listed: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn find(&self, tenant: TenantId, name: &[u8]) -> Option<SessionRef> {
+        self.by_name.get(&tenant)?.get(name).copied()
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.slots.len() - self.vacant.len()
+    }
+
+    pub(super) fn insert(&mut self, tenant: TenantId, name: Box<[u8]>, kernel: NamedQueue) -> SessionRef {
+        let slot = self.vacant.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            self.slots.len() as u32 - 1
+        });
+        let place = &mut self.slots[slot as usize];
+        let reference = SessionRef { worker: self.worker, slot: slot | NAMED, generation: place.generation };
+        self.by_name.entry(tenant).or_default().insert(name.clone(), reference);
+        place.owned = Some(Box::new(Owned {
+            tenant,
+            name,
+            kernel,
+            exclusive: None,
+            filters: BTreeSet::new(),
+            stored: false,
+            shown: 0,
+            shows: false,
+            noted_at: 0,
+            lent: BTreeMap::new(),
+            timer: None,
+            is_listed: false,
+        }));
+        reference
+    }
+
+    pub(crate) fn get(&self, reference: SessionRef) -> Option<&Owned> {
+        let slot = self.slots.get((reference.slot ^ NAMED) as usize)?;
+        let valid = reference.worker == self.worker && slot.generation == reference.generation;
+        slot.owned.as_deref().filter(|_| valid)
+    }
+
+    pub(crate) fn get_mut(&mut self, reference: SessionRef) -> Option<&mut Owned> {
+        let slot = self.slots.get_mut((reference.slot ^ NAMED) as usize)?;
+        let valid = reference.worker == self.worker && slot.generation == reference.generation;
+        slot.owned.as_deref_mut().filter(|_| valid)
+    }
+
+    pub(super) fn remove(&mut self, reference: SessionRef) -> Option<Box<Owned>> {
+        self.get(reference)?;
+        let slot = &mut self.slots[(reference.slot ^ NAMED) as usize];
+        slot.generation = slot.generation.wrapping_add(1);
+        self.vacant.push(reference.slot ^ NAMED);
+        let owned = slot.owned.take()?;
+        if let Some(names) = self.by_name.get_mut(&owned.tenant) {
+            names.remove(&owned.name);
+        }
+        Some(owned)
+    }
+
+    /// The timer of a queue has fired, and is not to be cancelled.
+    pub(crate) fn timer_fired(&mut self, reference: SessionRef) {
+        if let Some(owned) = self.get_mut(reference) {
+            owned.timer = None;
+        }
+    }
+
+    /// A queue may have something to hand out or to tell.
+    pub(crate) fn list(&mut self, reference: SessionRef) {
+        if let Some(owned) = self.get_mut(reference).filter(|owned| !owned.is_listed) {
+            owned.is_listed = true;
+            self.listed.push_back(reference);
+        }
+    }
+
+    pub(super) fn next_listed(&mut self) -> Option<SessionRef> {
+        loop {
+            let reference = self.listed.pop_front()?;
+            if let Some(owned) = self.get_mut(reference) {
+                owned.is_listed = false;
+                return Some(reference);
+            }
+        }
+    }
+
+    pub(crate) fn listed(&self) -> usize {
+        self.listed.len()
+    }
+}

@@ -1,0 +1,110 @@
+//! `[coap]`: limits and times of CoAP.
+
+use std::time::Duration;
+
+use mynah_coap::CoapConfig;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::settings::Wrong;
+
+/// The table as it is written.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Coap {
+    pub(super) ack_timeout_ms: Spanned<u32>,
+    pub(super) retransmit_max: Spanned<u8>,
+    pub(super) nstart: Spanned<u8>,
+    pub(super) exchanges_max: Spanned<u8>,
+    pub(super) dedup_messages_max: Spanned<u16>,
+    pub(super) dedup_bytes_max: Spanned<u32>,
+    pub(super) message_bytes_max: Spanned<u32>,
+    pub(super) block_bytes: Spanned<u16>,
+    pub(super) body_bytes_max: Spanned<u32>,
+    pub(super) uploads_bytes_max: Spanned<u32>,
+    pub(super) observations_max: Spanned<u16>,
+    pub(super) filters_max: Spanned<u8>,
+    pub(super) stream_messages_max: Spanned<u16>,
+    pub(super) observe_probe_s: Spanned<u32>,
+    pub(super) idle_s: Spanned<u32>,
+    pub(super) amplification_max: Spanned<u8>,
+}
+
+impl Default for Coap {
+    fn default() -> Self {
+        fn unsaid<T>(value: T) -> Spanned<T> {
+            Spanned::new(0..0, value)
+        }
+        let config = CoapConfig::default();
+        let seconds = |time: Duration| unsaid(u32::try_from(time.as_secs()).unwrap_or(u32::MAX));
+        Self {
+            ack_timeout_ms: unsaid(u32::try_from(config.ack_timeout.as_millis()).unwrap_or(u32::MAX)),
+            retransmit_max: unsaid(config.retransmit_max),
+            nstart: unsaid(config.nstart),
+            exchanges_max: unsaid(config.exchanges_max),
+            dedup_messages_max: unsaid(config.dedup_messages_max),
+            dedup_bytes_max: unsaid(config.dedup_bytes_max),
+            message_bytes_max: unsaid(config.message_bytes_max),
+            block_bytes: unsaid(config.block_bytes),
+            body_bytes_max: unsaid(config.body_bytes_max),
+            uploads_bytes_max: unsaid(config.uploads_bytes_max),
+            observations_max: unsaid(config.observations_max),
+            filters_max: unsaid(config.filters_max),
+            stream_messages_max: unsaid(config.stream_messages_max),
+            observe_probe_s: seconds(config.observe_probe),
+            idle_s: seconds(config.idle),
+            amplification_max: unsaid(config.amplification_max),
+        }
+    }
+}
+
+impl Coap {
+    /// What is written, checked.
+    pub(super) fn settle(&self) -> Result<CoapConfig, Wrong> {
+        let seconds = |seconds: &Spanned<u32>| Duration::from_secs((*seconds.get_ref()).into());
+        let config = CoapConfig {
+            ack_timeout: Duration::from_millis((*self.ack_timeout_ms.get_ref()).into()),
+            retransmit_max: *self.retransmit_max.get_ref(),
+            nstart: *self.nstart.get_ref(),
+            exchanges_max: *self.exchanges_max.get_ref(),
+            dedup_messages_max: *self.dedup_messages_max.get_ref(),
+            dedup_bytes_max: *self.dedup_bytes_max.get_ref(),
+            message_bytes_max: *self.message_bytes_max.get_ref(),
+            block_bytes: *self.block_bytes.get_ref(),
+            body_bytes_max: *self.body_bytes_max.get_ref(),
+            uploads_bytes_max: *self.uploads_bytes_max.get_ref(),
+            observations_max: *self.observations_max.get_ref(),
+            filters_max: *self.filters_max.get_ref(),
+            stream_messages_max: *self.stream_messages_max.get_ref(),
+            observe_probe: seconds(&self.observe_probe_s),
+            idle: seconds(&self.idle_s),
+            amplification_max: *self.amplification_max.get_ref(),
+            ..CoapConfig::default()
+        };
+        config
+            .validate()
+            .map_err(|error| Wrong { span: self.span_of(error.name), message: error.to_string() })?;
+        Ok(config)
+    }
+
+    /// Where the key stands that a value of the stack comes from.
+    fn span_of(&self, name: &str) -> std::ops::Range<usize> {
+        match name {
+            "ack_timeout" | "separate_after" => self.ack_timeout_ms.span(),
+            "retransmit_max" => self.retransmit_max.span(),
+            "nstart" => self.nstart.span(),
+            "exchanges_max" => self.exchanges_max.span(),
+            "dedup_messages_max" => self.dedup_messages_max.span(),
+            "dedup_bytes_max" => self.dedup_bytes_max.span(),
+            "message_bytes_max" => self.message_bytes_max.span(),
+            "block_bytes" => self.block_bytes.span(),
+            "body_bytes_max" => self.body_bytes_max.span(),
+            "uploads_bytes_max" => self.uploads_bytes_max.span(),
+            "filters_max" => self.filters_max.span(),
+            "stream_messages_max" => self.stream_messages_max.span(),
+            "observe_probe" => self.observe_probe_s.span(),
+            _ => self.idle_s.span(),
+        }
+    }
+}

@@ -6,7 +6,7 @@ use mynah_amqp::v0_9_1::Config;
 use mynah_amqp::v0_9_1::client::{Client, Event, Login, Misuse, Options};
 use mynah_amqp::v0_9_1::connection::ServerConnection;
 use mynah_amqp::v0_9_1::wire::{PropertiesBuilder, PropertyId, ShortStr, basic, confirm};
-use mynah_model::{Expiry, Instant};
+use mynah_model::{Expiry, Instant, WallTime};
 use mynah_stack::{Command, Connection, Opened, Outbound, Outcome, Step};
 
 fn main() -> Result<(), Misuse> {
@@ -14,7 +14,7 @@ fn main() -> Result<(), Misuse> {
     let now = Instant::ZERO;
     let login = Login::Plain { user: "guest".into(), password: b"guest"[..].into() };
     let mut client = Client::new(Options::new(login));
-    let mut server = ServerConnection::new(Arc::new(Config::default()), now);
+    let mut server = ServerConnection::new(Arc::new(Config::default()), WallTime::default(), now);
     let mut out = Outbound::new();
 
     client.connect(now);

@@ -5,13 +5,17 @@ use std::sync::Arc;
 
 use mynah_amqp::v0_9_1::connection::ServerConnection;
 use mynah_amqp::v0_9_1::framing::next_frame;
+use mynah_amqp::v0_9_1::mapping::{AmqpCodec, LAYOUT};
 use mynah_amqp::v0_9_1::wire::connection::{Open, StartOk, TuneOk};
 use mynah_amqp::v0_9_1::wire::{
     ContentHeader, FrameType, LongStr, Method, PROTOCOL_HEADER, ShortStr, Table, TableBuilder, Value, channel,
 };
 use mynah_amqp::v0_9_1::{Config, Exception};
-use mynah_model::{Expiry, Instant, Message, Reason};
-use mynah_stack::{Close, Command, Connection, Opened, Outbound, Outcome, Publish, Step};
+use mynah_model::{Class, Death, Expiry, Instant, Message, Properties, Reason, WallTime};
+use mynah_stack::{
+    Close, Command, Connection, ConsumerId, Declared, Delivery, Destination, Entity, Frame, FrameKind,
+    LayoutCodec, Lease, Opened, Outbound, Outcome, Publish, QueueCommand, QueueOutcome, Refusal, Step,
+};
 
 /// The broker's end of a connection.
 #[derive(Debug)]
@@ -27,7 +31,11 @@ pub(crate) struct Server {
     pub(crate) matches: bool,
     /// Whether publications stay unanswered for now.
     pub(crate) holds_answers: bool,
-    pub(crate) held: Vec<Publish<'static>>,
+    pub(crate) held: Vec<(u16, Class)>,
+    /// What was asked about queues, in words.
+    pub(crate) asked: Vec<String>,
+    /// How what is asked about queues is refused.
+    pub(crate) refuse_queue: Option<(Reason, &'static str)>,
     /// Bytes that were heard and are not read yet.
     unread: Vec<u8>,
 }
@@ -119,7 +127,7 @@ pub(crate) fn open_host(name: &str) -> Vec<u8> {
 impl Server {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
-            connection: ServerConnection::new(Arc::new(config.clone()), Instant::ZERO),
+            connection: ServerConnection::new(Arc::new(config.clone()), WallTime::default(), Instant::ZERO),
             out: Outbound::new(),
             closed: None,
             published: Vec::new(),
@@ -129,6 +137,8 @@ impl Server {
             matches: true,
             holds_answers: false,
             held: Vec::new(),
+            asked: Vec::new(),
+            refuse_queue: None,
             unread: Vec::new(),
         }
     }
@@ -224,23 +234,128 @@ impl Server {
             }
             Command::Publish(publish) => {
                 self.published.push(publish.view().to_message());
-                if publish.header.class.is_confirmed() {
-                    let Publish { header, native, receipt, .. } = publish;
-                    self.held.push(Publish::new(header, native.into_owned().into(), receipt));
-                    if !self.holds_answers {
-                        self.answer(now, 0);
-                    }
+                self.note_place(&publish);
+                assert!(publish.confirm, "each publication is answered");
+                self.held.push((publish.receipt, publish.header.class));
+                if !self.holds_answers {
+                    self.answer(now, 0);
                 }
             }
+            Command::Queue(command) => self.carry_out_queue(now, command),
+            Command::Prepared(mut prepared) => self.carry_out(now, prepared.command()),
             other => panic!("{other:?}"),
         }
     }
 
     /// Answers the publication that was held back at this place.
     pub(crate) fn answer(&mut self, now: Instant, at: usize) {
-        let Publish { receipt, header, .. } = self.held.remove(at);
+        let (receipt, class) = self.held.remove(at);
         let result = self.refuse_publish.map_or(Ok(self.matches), Err);
-        let outcome = Outcome::Published { receipt, class: header.class, result };
+        let outcome = Outcome::Published { receipt, class, result };
         self.connection.handle_outcome(now, outcome, &mut self.out);
+    }
+
+    fn note_place(&mut self, publish: &Publish<'_>) {
+        let topic = publish.view().topic().as_bytes().escape_ascii().to_string();
+        match publish.to {
+            Destination::Topic => {}
+            Destination::Queue => self.asked.push(format!("publish to queue {topic}")),
+            Destination::Exchange(name) => {
+                self.asked.push(format!("publish to {} by {topic}", name.escape_ascii()));
+            }
+        }
+    }
+
+    fn carry_out_queue(&mut self, now: Instant, command: QueueCommand<'_>) {
+        let refusal = self.refuse_queue.map(|(reason, detail)| Refusal { reason, detail });
+        let done = refusal.map_or(Ok(()), Err);
+        let named = |entity: &Entity<'_>| match entity {
+            Entity::Queue(name) => format!("queue {}", name.escape_ascii()),
+            Entity::Exchange(name) => format!("exchange {}", name.escape_ascii()),
+        };
+        let (asked, outcome) = match &command {
+            QueueCommand::Declare(declare) => {
+                let name = match declare.entity {
+                    Entity::Queue(b"") => &b"amq.gen-1"[..],
+                    Entity::Queue(name) | Entity::Exchange(name) => name,
+                };
+                let declared = Declared { name, messages: 3, consumers: 2 };
+                let (receipt, result) = (declare.receipt, done.map(|()| declared));
+                let asked = format!("declare {} {:?}", named(&declare.entity), declare.declaration);
+                (asked, Some(QueueOutcome::Declared { receipt, result }))
+            }
+            QueueCommand::Delete(delete) => {
+                let (receipt, result) = (delete.receipt, done.map(|()| 4));
+                let flags = (delete.if_unused, delete.if_empty);
+                let asked = format!("delete {} {flags:?}", named(&delete.entity));
+                (asked, Some(QueueOutcome::Deleted { receipt, result }))
+            }
+            QueueCommand::Purge(purge) => {
+                let (receipt, result) = (purge.receipt, done.map(|()| 4));
+                let asked = format!("purge {}", purge.queue.escape_ascii());
+                (asked, Some(QueueOutcome::Deleted { receipt, result }))
+            }
+            QueueCommand::Bind(bind) | QueueCommand::Unbind(bind) => {
+                let word = if matches!(command, QueueCommand::Bind(_)) { "bind" } else { "unbind" };
+                let (source, key) = (bind.source.escape_ascii(), bind.key.escape_ascii());
+                let asked =
+                    format!("{word} {} to {source} by {key} {:?}", named(&bind.destination), bind.arguments);
+                (asked, Some(QueueOutcome::Bound { receipt: bind.receipt, result: done }))
+            }
+            QueueCommand::Consume(consume) => {
+                let (consumer, queue) = (consume.consumer, consume.queue.escape_ascii());
+                let asked = format!("consume {} {queue} {}", consumer.0, consume.credit.messages);
+                (asked, Some(QueueOutcome::Consuming { consumer, result: done }))
+            }
+            QueueCommand::Cancel { consumer, keep } => {
+                (format!("cancel {} {keep}", consumer.0), Some(QueueOutcome::Cancelled(*consumer)))
+            }
+            QueueCommand::Flow(flow) => {
+                let drained = flow.drain.then_some(QueueOutcome::Drained(flow.consumer));
+                (format!("flow {} {:?}", flow.consumer.0, flow.change), drained)
+            }
+            QueueCommand::Settle(settle) => {
+                let row = (settle.first, settle.last, settle.settlement);
+                (format!("settle {} {row:?}", settle.consumer.0), None)
+            }
+            QueueCommand::Transact(transaction) => {
+                let counts = (transaction.publications.len(), transaction.settlements.len());
+                let receipt = transaction.receipt;
+                (format!("commit {counts:?}"), Some(QueueOutcome::Committed { receipt, result: done }))
+            }
+        };
+        self.asked.push(asked);
+        if let Some(outcome) = outcome {
+            self.connection.handle_outcome(now, Outcome::Queue(outcome), &mut self.out);
+        }
+    }
+
+    /// The broker says something that was not asked for.
+    pub(crate) fn tell(&mut self, outcome: QueueOutcome<'_>) -> Vec<String> {
+        self.connection.handle_outcome(Instant::ZERO, Outcome::Queue(outcome), &mut self.out);
+        self.hear(b"")
+    }
+
+    /// A message of a queue comes, of the layout of AMQP.
+    pub(crate) fn lend(&mut self, consumer: u32, lease: u64, message: &Message, deaths: &[Death]) -> bool {
+        let mut frame = Frame::default();
+        let kind = FrameKind { identified: true, retain: false };
+        assert!(AmqpCodec.encode(message.view(), &Properties::EMPTY, LAYOUT, kind, &mut frame));
+        if frame.wants_message() {
+            frame.attach(message);
+        }
+        let lease = Lease {
+            frame: &frame,
+            message: message.view(),
+            routed: None,
+            consumer: ConsumerId(consumer),
+            lease,
+            acquired: 0,
+            failed: 0,
+            offset: 0,
+            ready: 9,
+            deaths,
+        };
+        self.connection.deliver(Instant::ZERO, Delivery::Leased(&lease), &mut self.out)
     }
 }

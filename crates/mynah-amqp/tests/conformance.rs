@@ -5,7 +5,7 @@ use std::time::Duration;
 use mynah_amqp::v0_9_1::framing::next_frame;
 use mynah_amqp::v0_9_1::wire::{
     ContentHeader, FrameType, HEARTBEAT, LongStr, Method, PROTOCOL_HEADER, PropertiesBuilder, PropertyId,
-    TableBuilder, Value, basic, channel, confirm, connection,
+    TableBuilder, Value, basic, channel, confirm, connection, queue,
 };
 use mynah_amqp::v0_9_1::{Config, Mechanism, ReplyCode, Settings};
 use mynah_model::{Class, Instant, Reason};
@@ -155,10 +155,12 @@ fn publications_are_confirmed_together_and_as_they_went() {
     let mut server = confirming();
     let three: Vec<u8> = (0..3).flat_map(|_| publication(1, "a", b"x", true, false)).collect();
     assert_eq!(server.hear(&three), ["1 ack 3 true"]);
-    // One that nobody stores is known at once, one that waits holds back only itself.
+    // One that waits holds back only itself.
     server.holds_answers = true;
     let mixed = [publication(1, "a", b"x", true, false), publication(1, "a", b"", false, false)].concat();
-    assert_eq!(server.hear(&mixed), ["1 ack 5 false"]);
+    assert_eq!(server.hear(&mixed), [""; 0]);
+    server.answer(Instant::ZERO, 1);
+    assert_eq!(server.hear(b""), ["1 ack 5 false"]);
     server.answer(Instant::ZERO, 0);
     assert_eq!(server.hear(b""), ["1 ack 4 false"]);
     server.holds_answers = false;
@@ -169,10 +171,10 @@ fn publications_are_confirmed_together_and_as_they_went() {
 #[test]
 fn what_is_known_is_confirmed_before_anything_is_closed() {
     let one = || publication(1, "a", b"x", true, false);
-    let elsewhere = method(1, basic::Publish { exchange: short("nowhere"), ..Default::default() });
+    let nothing = method(1, queue::Bind::default());
     for (end, words) in [
         (frame(9, 0, b""), "0 connection.close 501 0.0"),
-        (elsewhere, "1 channel.close 404 60.40"),
+        (nothing, "1 channel.close 404 50.20"),
         (method(1, channel::Close::default()), "1 channel.close-ok"),
         (method(0, connection::Close::default()), "0 connection.close-ok"),
     ] {
@@ -212,7 +214,8 @@ fn a_channel_that_was_closed_passes_over_what_comes_and_can_be_opened_again() {
     assert_eq!(server.hear(&again), ["1 channel.open-ok"]);
     // The new channel has no confirms, and hears nothing of what the old one published.
     assert_eq!(server.hear(&publication(1, "a", b"x", true, false)), [""; 0]);
-    let to_nobody = method(1, basic::Publish { exchange: short("nowhere"), ..Default::default() });
+    server.refuse_publish = Some(Reason::NotFound);
+    let to_nobody = publication(1, "a", b"x", false, false);
     assert_eq!(server.hear(&to_nobody), ["1 channel.close 404 60.40"]);
 }
 

@@ -11,3 +11,4 @@ mod journeys;
 mod malformed;
 mod methods;
 mod properties;
+mod queues;

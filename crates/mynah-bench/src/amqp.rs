@@ -10,7 +10,7 @@ use mynah_amqp::v0_9_1::wire::{
     ContentHeader, LongStr, PROTOCOL_HEADER, PropertiesBuilder, PropertyId, ShortStr, Table, basic, channel,
     confirm,
 };
-use mynah_model::{Expiry, Instant};
+use mynah_model::{Expiry, Instant, WallTime};
 use mynah_stack::{Command, Connection, Opened, Outbound, Outcome, Step};
 
 /// A publication on channel 1 to `amq.topic`.
@@ -47,7 +47,8 @@ pub fn open_connection() -> (ServerConnection, Outbound) {
     Open { virtual_host: ShortStr::cut("/") }.encode(0, &mut bytes);
     channel::Open {}.encode(1, &mut bytes);
     confirm::Select { nowait: true }.encode(1, &mut bytes);
-    let mut connection = ServerConnection::new(Arc::new(Config::default()), Instant::ZERO);
+    let mut connection =
+        ServerConnection::new(Arc::new(Config::default()), WallTime::default(), Instant::ZERO);
     let mut out = Outbound::new();
     run(&mut connection, &bytes, &mut out);
     out.drain();
@@ -60,7 +61,7 @@ pub fn run(connection: &mut ServerConnection, bytes: &[u8], out: &mut Outbound) 
     while let Step::Command(command) = connection.step(now, &mut input, out) {
         let outcome = match command {
             Command::Open(_) => Outcome::Opened(Ok(Opened::new(false, Expiry::WithConnection))),
-            Command::Publish(publish) if publish.header.class.is_confirmed() => {
+            Command::Publish(publish) => {
                 let (receipt, class) = (publish.receipt, publish.header.class);
                 Outcome::Published { receipt, class, result: Ok(true) }
             }

@@ -12,7 +12,7 @@ use mynah_amqp::v0_9_1::wire::{
     ContentHeader, FrameType, LongStr, Method, PROTOCOL_HEADER, Sender, ShortStr, Table, channel, confirm,
 };
 use mynah_amqp::v0_9_1::{Config, Mechanism, Settings};
-use mynah_model::{Class, Expiry, Instant, Reason};
+use mynah_model::{Class, Expiry, Instant, Reason, WallTime};
 use mynah_stack::{Command, Connection, Opened, Outbound, Outcome, Step};
 
 use crate::script::Script;
@@ -115,7 +115,11 @@ impl Broker {
             settings.channel_max = NonZeroU16::new(3).unwrap();
         }
         let mut broker = Self {
-            connection: ServerConnection::new(Arc::new(Config::new(settings).unwrap()), Instant::ZERO),
+            connection: ServerConnection::new(
+                Arc::new(Config::new(settings).unwrap()),
+                WallTime::default(),
+                Instant::ZERO,
+            ),
             out: Outbound::new(),
             now: Instant::ZERO,
             unread: Vec::new(),

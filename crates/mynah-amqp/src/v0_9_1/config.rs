@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
-use core::num::NonZeroU16;
+use core::num::{NonZeroU16, NonZeroU32};
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
@@ -31,6 +31,8 @@ pub struct Settings {
     pub contents_bytes_max: usize,
     /// Publications of a connection that are not finished; with that many nothing more is read. Default 4,096.
     pub publications_max: NonZeroU16,
+    /// Deliveries that a consumer without a bound of its own has unacknowledged at the most. Default 1,000,000.
+    pub unacknowledged_max: NonZeroU32,
     /// Names of virtual hosts that lead here. Default `/`.
     pub virtual_hosts: Vec<Box<str>>,
     /// SASL mechanisms, in the order in which they are offered. Default PLAIN and AMQPLAIN.
@@ -76,6 +78,7 @@ impl Default for Settings {
     fn default() -> Self {
         const CHANNEL_MAX: NonZeroU16 = NonZeroU16::new(2_047).unwrap();
         const PUBLICATIONS_MAX: NonZeroU16 = NonZeroU16::new(4_096).unwrap();
+        const UNACKNOWLEDGED_MAX: NonZeroU32 = NonZeroU32::new(1_000_000).unwrap();
         Self {
             frame_bytes_max: 128 << 10,
             open_frame_bytes_max: 8 << 10,
@@ -86,6 +89,7 @@ impl Default for Settings {
             body_bytes_max: 16 << 20,
             contents_bytes_max: 32 << 20,
             publications_max: PUBLICATIONS_MAX,
+            unacknowledged_max: UNACKNOWLEDGED_MAX,
             virtual_hosts: [Box::from("/")].into(),
             mechanisms: [Mechanism::Plain, Mechanism::Amqplain].into(),
         }

@@ -16,7 +16,9 @@
 
 pub mod arguments;
 mod codec;
+pub mod entities;
 pub mod login;
+pub mod respelled;
 
 use alloc::vec::Vec;
 use core::time::Duration;

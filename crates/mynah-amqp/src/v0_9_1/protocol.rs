@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
-use mynah_model::Instant;
+use mynah_model::{Instant, WallTime};
 use mynah_stack::{Connection, LayoutCodec, Protocol};
 
 use super::Config;
@@ -14,13 +14,14 @@ use super::mapping::AmqpCodec;
 #[derive(Clone, Debug)]
 pub struct Amqp {
     config: Arc<Config>,
+    epoch: WallTime,
 }
 
 impl Amqp {
-    /// The protocol with this configuration.
+    /// The protocol with this configuration; `epoch` is the time of day when the clock was at its origin.
     #[must_use]
-    pub fn new(config: Config) -> Self {
-        Self { config: Arc::new(config) }
+    pub fn new(config: Config, epoch: WallTime) -> Self {
+        Self { config: Arc::new(config), epoch }
     }
 }
 
@@ -30,7 +31,7 @@ impl Protocol for Amqp {
     }
 
     fn accept(&self, now: Instant) -> Box<dyn Connection> {
-        Box::new(ServerConnection::new(Arc::clone(&self.config), now))
+        Box::new(ServerConnection::new(Arc::clone(&self.config), self.epoch, now))
     }
 
     fn codec(&self) -> Arc<dyn LayoutCodec> {

@@ -246,7 +246,7 @@ impl Client {
         let publications = channel.and_then(|channel| channel.publications.as_mut());
         let publications = publications.ok_or(Violation::UnexpectedAnswer)?;
         let mut tags = Vec::new();
-        let known = publications.settle(tag, multiple, |tag| tags.push(tag));
+        let known = publications.settle(tag, multiple, |_, tag| tags.push(tag));
         known.map_err(|_| Violation::UnexpectedAnswer)?;
         self.events.push_back(Event::Confirmed { channel: number, tags, accepted });
         Ok(())

@@ -93,6 +93,9 @@ impl ServerConnection {
     /// Lets go of everything that channels hold.
     fn release_all(&mut self) {
         self.channels.clear();
+        self.consumers.clear();
+        self.job = None;
+        self.todo.clear();
         self.unconfirmed.clear();
         self.contents_bytes = 0;
     }

@@ -1,13 +1,15 @@
 //! Frames of a connection whose virtual host is open.
 
 use mynah_model::{Instant, Reason};
-use mynah_stack::{Command, Outbound, Outcome};
+use mynah_stack::{Command, LeaseSettlement, Outbound, Outcome};
 
+use super::declaring::not_served;
 use super::{ServerConnection, State};
 use crate::v0_9_1::framing::{Frame, next_frame};
-use crate::v0_9_1::wire::confirm::{Select, SelectOk};
 use crate::v0_9_1::wire::connection::{UpdateSecret, UpdateSecretOk};
-use crate::v0_9_1::wire::{FrameType, Method, Sender, basic, split_id};
+use crate::v0_9_1::wire::{
+    FrameType, Method, Sender, basic, channel, confirm, connection, exchange, queue, split_id, tx,
+};
 use crate::v0_9_1::{Error, Exception, Malformed, ReplyCode, Violation};
 
 impl ServerConnection {
@@ -19,7 +21,10 @@ impl ServerConnection {
         out: &mut Outbound,
     ) -> Option<Command<'b>> {
         while self.state == State::Open {
-            if self.receipts.is_full() {
+            if let Some(todo) = self.todo.pop_front() {
+                return Some(todo.into_command());
+            }
+            if !self.takes_frames() {
                 break;
             }
             match next_frame(input, self.terms.frame_bytes_max) {
@@ -134,41 +139,98 @@ impl ServerConnection {
             return None;
         }
         match Method::decode(id, arguments) {
-            Ok(method) => self.handle_channel_method(now, channel, method, out),
+            Ok(method) => self.handle_channel_method(now, channel, &method, out),
             Err(malformed) => self.raise_error(now, malformed.into(), payload, out),
         }
         None
     }
 
-    fn handle_channel_method(&mut self, now: Instant, number: u16, method: Method<'_>, out: &mut Outbound) {
+    fn handle_channel_method(&mut self, now: Instant, number: u16, method: &Method<'_>, out: &mut Outbound) {
         let id = method.id();
-        let violation = match (method, id.class) {
-            (_, 10) => Violation::ChannelZero,
-            (_, 20) => return self.handle_channel(now, number, method, out),
+        let violation = match id.class {
+            connection::CLASS => Violation::ChannelZero,
+            channel::CLASS => return self.handle_channel(now, number, *method, out),
             _ if method.spec().sender == Sender::Server => Violation::Sender,
-            (Method::ConfirmSelect(Select { nowait }), _) => {
-                return self.select_confirms(number, nowait, out);
-            }
-            _ => {
-                let text = alloc::format!("{id} is not served here");
-                return self.raise(now, number, Exception::new(ReplyCode::NotImplemented, id, text), out);
+            class => {
+                let result = match class {
+                    queue::CLASS => self.handle_queue(number, method),
+                    exchange::CLASS => self.handle_exchange(number, method),
+                    tx::CLASS => self.handle_tx(number, method, out),
+                    confirm::CLASS => self.select_confirms(number, method, out),
+                    _ => self.handle_basic(now, number, method, out),
+                };
+                if let Err(exception) = result {
+                    self.raise(now, number, exception, out);
+                }
+                return;
             }
         };
         self.raise(now, 0, Exception::of_error(violation.into(), id), out);
     }
 
-    fn select_confirms(&mut self, number: u16, nowait: bool, out: &mut Outbound) {
+    /// Handles the methods of the class basic, but for basic.publish.
+    fn handle_basic(
+        &mut self,
+        now: Instant,
+        number: u16,
+        method: &Method<'_>,
+        out: &mut Outbound,
+    ) -> Result<(), Exception> {
+        use LeaseSettlement as L;
+        let id = method.id();
+        match *method {
+            Method::BasicAck(ack) => self.settle(number, id, (ack.delivery_tag, ack.multiple), L::Accepted),
+            Method::BasicNack(nack) => {
+                let settlement = if nack.requeue { L::RELEASED } else { L::Rejected };
+                self.settle(number, id, (nack.delivery_tag, nack.multiple), settlement)
+            }
+            Method::BasicReject(reject) => {
+                let settlement = if reject.requeue { L::FAILED } else { L::Rejected };
+                self.settle(number, id, (reject.delivery_tag, false), settlement)
+            }
+            Method::BasicRecover(basic::Recover { requeue })
+            | Method::BasicRecoverAsync(basic::RecoverAsync { requeue }) => {
+                self.recover(number, requeue, id, out)
+            }
+            Method::BasicQos(qos) => self.qos(number, qos, out),
+            Method::BasicConsume(consume) => self.consume(now, number, &consume),
+            Method::BasicCancel(cancel) => {
+                self.cancel(number, &cancel, out);
+                Ok(())
+            }
+            // Its answer to a consumer that was ended.
+            Method::BasicCancelOk(_) => Ok(()),
+            Method::BasicGet(get) => self.get(number, &get),
+            _ => Err(not_served(id)),
+        }
+    }
+
+    fn select_confirms(
+        &mut self,
+        number: u16,
+        method: &Method<'_>,
+        out: &mut Outbound,
+    ) -> Result<(), Exception> {
+        let Method::ConfirmSelect(confirm::Select { nowait }) = *method else {
+            return Err(not_served(method.id()));
+        };
         if let Some(channel) = self.channels.get_mut(&number) {
+            if channel.tx.is_some() {
+                let text = "cannot switch from tx to confirm mode";
+                return Err(Exception::new(ReplyCode::PreconditionFailed, method.id(), text));
+            }
             channel.confirms.get_or_insert_default();
         }
         if !nowait {
-            self.send(number, SelectOk {}, out);
+            self.send(number, confirm::SelectOk {}, out);
         }
+        Ok(())
     }
 
     pub(super) fn handle_open_outcome(&mut self, now: Instant, outcome: Outcome<'_>, out: &mut Outbound) {
         match outcome {
             Outcome::Published { receipt, result, .. } => self.handle_published(now, receipt, result, out),
+            Outcome::Queue(outcome) => self.handle_queue_outcome(now, outcome, out),
             Outcome::Authenticated(Ok(_)) => self.send(0, UpdateSecretOk {}, out),
             Outcome::Authenticated(Err(reason)) => self.end(now, reason, out),
             Outcome::Challenge(_) => self.end(now, Reason::BadCredentials, out),

@@ -15,23 +15,34 @@
 //! sends in a row happens in a row.
 
 mod channel;
+mod consumers;
+mod consuming;
+mod declaring;
+mod delivering;
 mod ending;
 mod established;
+mod jobs;
 mod opening;
+mod prepared;
 mod publishing;
+mod settling;
+mod transacting;
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use mynah_model::{Instant, Layout, Reason};
-use mynah_stack::{Close, Connection, Delivery, Outbound, Outcome, Step};
+use mynah_model::{Instant, Layout, Reason, WallTime};
+use mynah_stack::{Close, Connection, Delivery, Outbound, Outcome, SettleLeases, Step};
 
 use super::flow::{Due, Heartbeats};
 use super::wire::{HEARTBEAT, Method};
 use super::{Config, Exception, mapping};
 use channel::Channel;
+use consumers::Consumers;
+use jobs::Job;
+use prepared::Todo;
 use publishing::Receipts;
 
 /// Memory that a connection keeps for what it writes.
@@ -49,6 +60,9 @@ pub struct ServerConnection {
     partial_bytes: usize,
     terms: Terms,
     user: Box<str>,
+    virtual_host: Box<str>,
+    /// The time of day when the clock was at its origin.
+    epoch_of_time: WallTime,
     channels: BTreeMap<u16, Box<Channel>>,
     /// Distinguishes channels that have had one number.
     epoch: u32,
@@ -57,6 +71,15 @@ pub struct ServerConnection {
     contents_bytes: u64,
     /// Channels that have publications to confirm.
     unconfirmed: Vec<u16>,
+    consumers: Consumers,
+    /// Consumers that the server has named.
+    tags: u64,
+    /// What waits for the broker; nothing more is read meanwhile.
+    job: Option<Box<Job>>,
+    /// Commands that are given before another frame is read.
+    todo: VecDeque<Todo>,
+    /// Memory for what is settled at once.
+    rows: Vec<SettleLeases>,
     is_blocked: bool,
     /// Methods on their way to the outbound bytes.
     scratch: Vec<u8>,
@@ -76,6 +99,7 @@ struct Terms {
 struct Capabilities {
     authentication_failure_close: bool,
     connection_blocked: bool,
+    consumer_cancel_notify: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,9 +120,9 @@ enum State {
 }
 
 impl ServerConnection {
-    /// A connection that was accepted at `now`.
+    /// A connection that was accepted at `now`; `epoch` is the time of day when the clock was at its origin.
     #[must_use]
-    pub fn new(config: Arc<Config>, now: Instant) -> Self {
+    pub fn new(config: Arc<Config>, epoch: WallTime, now: Instant) -> Self {
         let settings = config.settings();
         let terms = Terms {
             frame_bytes_max: settings.open_frame_bytes_max as usize,
@@ -114,10 +138,17 @@ impl ServerConnection {
             partial_bytes: 0,
             terms,
             user: Box::default(),
+            virtual_host: Box::default(),
+            epoch_of_time: epoch,
             channels: BTreeMap::new(),
             epoch: 0,
             contents_bytes: 0,
             unconfirmed: Vec::new(),
+            consumers: Consumers::default(),
+            tags: 0,
+            job: None,
+            todo: VecDeque::new(),
+            rows: Vec::new(),
             is_blocked: false,
             scratch: Vec::new(),
             failure: None,
@@ -128,6 +159,11 @@ impl ServerConnection {
     #[must_use]
     pub fn failure(&self) -> Option<&Exception> {
         self.failure.as_deref()
+    }
+
+    /// Whether the answers that a frame may want can be waited for.
+    fn takes_frames(&self) -> bool {
+        self.job.is_none() && !self.receipts.is_full()
     }
 
     /// Writes a method.
@@ -192,9 +228,12 @@ impl Connection for ServerConnection {
         step
     }
 
-    fn deliver(&mut self, _now: Instant, _delivery: Delivery<'_>, _out: &mut Outbound) -> bool {
-        // Sessions of this protocol have no subscriptions.
-        true
+    fn deliver(&mut self, now: Instant, delivery: Delivery<'_>, out: &mut Outbound) -> bool {
+        match delivery {
+            Delivery::Leased(lease) if self.state == State::Open => self.deliver_leased(now, lease, out),
+            // Sessions of this protocol have no subscriptions.
+            _ => true,
+        }
     }
 
     fn handle_outcome(&mut self, now: Instant, outcome: Outcome<'_>, out: &mut Outbound) {
@@ -252,6 +291,10 @@ impl Connection for ServerConnection {
     fn input_bytes_max(&self) -> usize {
         self.terms.frame_bytes_max
     }
+
+    fn wants_input(&self) -> bool {
+        self.state != State::Open || self.takes_frames()
+    }
 }
 
 #[cfg(test)]
@@ -262,6 +305,6 @@ mod tests {
     #[test]
     fn a_connection_with_a_channel_is_small() {
         let size = size_of::<ServerConnection>() + size_of::<Channel>() + SCRATCH_BYTES_KEPT;
-        assert!(size <= 1_024, "{size}");
+        assert!(size <= 1_280, "{size}");
     }
 }

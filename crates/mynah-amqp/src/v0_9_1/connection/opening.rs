@@ -13,8 +13,17 @@ use crate::v0_9_1::wire::{
 use crate::v0_9_1::{Error, Exception, Malformed, Mechanism, ReplyCode, Violation, mapping};
 
 /// What the server can do beyond the specification, by the names that RabbitMQ gave it.
-const CAPABILITIES: [&str; 4] =
-    ["publisher_confirms", "basic.nack", "connection.blocked", "authentication_failure_close"];
+const CAPABILITIES: [&str; 9] = [
+    "publisher_confirms",
+    "exchange_exchange_bindings",
+    "basic.nack",
+    "consumer_cancel_notify",
+    "connection.blocked",
+    "consumer_priorities",
+    "authentication_failure_close",
+    "per_consumer_qos",
+    "direct_reply_to",
+];
 
 impl ServerConnection {
     pub(super) fn step_opening<'b>(
@@ -209,6 +218,7 @@ impl ServerConnection {
             let text = alloc::format!("vhost '{host}' not found");
             return self.raise(now, 0, Exception::new(ReplyCode::NotAllowed, Open::ID, text), out);
         }
+        self.virtual_host = alloc::string::String::from_utf8_lossy(host.as_bytes()).into();
         self.state = State::Open;
         self.beats.note_heard(now);
         self.send(0, OpenOk {}, out);
@@ -222,5 +232,6 @@ fn capabilities(properties: Table<'_>) -> Capabilities {
     Capabilities {
         authentication_failure_close: has("authentication_failure_close"),
         connection_blocked: has("connection.blocked"),
+        consumer_cancel_notify: has("consumer_cancel_notify"),
     }
 }

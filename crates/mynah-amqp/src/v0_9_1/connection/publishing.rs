@@ -3,14 +3,17 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use mynah_model::{Class, Instant, Reason, Topic, dotted};
-use mynah_stack::{Command, Outbound, Publish};
+use mynah_model::{Instant, Reason, dotted};
+use mynah_stack::{Command, Destination, Outbound, Publish};
 
+use super::consuming::REPLY_TO;
+use super::prepared::{self, HeldPublish, Todo};
+use super::transacting::OVERHEAD_BYTES;
 use super::{ServerConnection, State};
 use crate::v0_9_1::error::reply_code;
 use crate::v0_9_1::flow::{Confirm, Content, Part};
 use crate::v0_9_1::framing::Frame;
-use crate::v0_9_1::mapping::{self, TOPIC_EXCHANGE};
+use crate::v0_9_1::mapping::{self, TOPIC_EXCHANGE, respelled};
 use crate::v0_9_1::wire::basic::{Ack, Nack, Publish as PublishMethod, Return};
 use crate::v0_9_1::wire::connection::{Blocked, Unblocked};
 use crate::v0_9_1::wire::frame::encode_body;
@@ -99,21 +102,15 @@ impl ServerConnection {
                 out,
             );
         }
-        if exchange.as_bytes() != TOPIC_EXCHANGE {
-            let text = alloc::format!("no exchange '{exchange}'");
-            return self.raise(
-                now,
-                number,
-                Exception::new(ReplyCode::NotFound, PublishMethod::ID, text),
-                out,
-            );
-        }
         let Some(channel) = self.channels.get_mut(&number) else { return };
         let key = routing_key.as_bytes();
         let content_len = expected_len(rest, self.terms.frame_bytes_max);
         let mut lead = Vec::with_capacity(16 + exchange.as_bytes().len() + 2 * key.len() + content_len);
         let topic_len =
-            mapping::push_lead(exchange, routing_key, &mut lead, |out| dotted::push_topic(key, out));
+            mapping::push_lead(exchange, routing_key, &mut lead, |out| match exchange.is_empty() {
+                true => out.extend_from_slice(key),
+                false => dotted::push_topic(key, out),
+            });
         channel.assembly.begin(Publication { topic_len, mandatory }, lead);
     }
 
@@ -160,8 +157,7 @@ impl ServerConnection {
         content: Content<Publication>,
         out: &mut Outbound,
     ) -> Option<Command<'b>> {
-        let properties = BasicProperties::from_checked(content.properties());
-        let delivered = match self.check(properties) {
+        let delivered = match self.check(BasicProperties::from_checked(content.properties())) {
             Ok(delivered) => delivered,
             Err(text) => {
                 let exception = Exception::new(ReplyCode::PreconditionFailed, PublishMethod::ID, text);
@@ -169,34 +165,72 @@ impl ServerConnection {
                 return None;
             }
         };
+        let content = match self.with_replies(number, content) {
+            Ok(content) => content,
+            Err(exception) => {
+                self.raise(now, number, exception, out);
+                return None;
+            }
+        };
         let channel = self.channels.get_mut(&number)?;
         let Content { method: Publication { topic_len, mandatory }, bytes, body_at, .. } = content;
-        let tag = channel.confirms.as_mut().map_or(0, |confirms| confirms.publish());
         let header = mapping::header(&delivered, topic_len, (body_at, bytes.len()), now);
-        let returned = || Box::new(Returned { bytes: bytes.clone(), topic_len, body_at });
-        if Topic::new(&bytes[header.topic_range()]).is_err() {
+        if let Some(tx) = &mut channel.tx {
+            let cost = bytes.len() as u64 + OVERHEAD_BYTES;
+            tx.publications.push(HeldPublish { header, native: bytes, delay: delivered.delay });
+            tx.bytes += cost;
+            self.contents_bytes += cost;
+            return None;
+        }
+        let tag = channel.confirms.as_mut().map_or(0, |confirms| confirms.publish());
+        let epoch = channel.epoch;
+        let returned = mandatory.then(|| Box::new(Returned { bytes: bytes.clone(), topic_len, body_at }));
+        let receipt = Receipt { channel: number, epoch, tag, returned };
+        let place = Place::of(&bytes, topic_len);
+        if place != Place::Exchange && topic_len == 0 {
             // Nobody can want a message without a topic.
-            let receipt =
-                Receipt { channel: number, epoch: channel.epoch, tag, returned: mandatory.then(returned) };
             self.answer(&receipt, false, out);
             return None;
         }
-        let is_answered = delivered.class != Class::AtMostOnce;
-        if tag != 0 && !is_answered {
-            self.settle_confirm(number, tag, true);
-        }
-        let receipt = if is_answered {
-            let returned = mandatory.then(returned);
-            self.receipts.insert(Receipt {
-                channel: number,
-                epoch: channel_epoch(self, number),
-                tag,
-                returned,
-            })
-        } else {
-            0
+        let receipt = self.receipts.insert(receipt);
+        let to = match place {
+            Place::Queue => Destination::Queue,
+            Place::Topic => Destination::Topic,
+            Place::Exchange => {
+                let held = HeldPublish { header, native: bytes, delay: delivered.delay };
+                return Some(Todo::Publish(Box::new(held), receipt).into_command());
+            }
         };
-        Some(Command::Publish(Publish::new(header, bytes.into(), receipt)))
+        let publish = prepared::publication(header, bytes.into(), receipt, to);
+        Some(Command::Publish(Publish { delay: delivered.delay, ..publish }))
+    }
+
+    /// A message whose replies are to come by the channel is given the address of the queue that they come by.
+    fn with_replies(
+        &self,
+        number: u16,
+        content: Content<Publication>,
+    ) -> Result<Content<Publication>, Exception> {
+        let properties = BasicProperties::from_checked(content.properties());
+        let reply_to = if properties.has(PropertyId::ReplyTo) {
+            properties.short_str(PropertyId::ReplyTo).map(ShortStr::as_bytes)
+        } else {
+            None
+        };
+        if reply_to != Some(REPLY_TO) {
+            return Ok(content);
+        }
+        let queue = self.channels.get(&number).map_or(&b""[..], |channel| &channel.reply_queue);
+        if queue.is_empty() {
+            let text = "fast reply consumer does not exist";
+            return Err(Exception::new(ReplyCode::PreconditionFailed, PublishMethod::ID, text));
+        }
+        let made = respelled::with_reply_to(properties, queue);
+        let mut bytes = content.bytes[..content.properties_at].to_vec();
+        bytes.extend_from_slice(made.as_properties().as_bytes());
+        let body_at = bytes.len();
+        bytes.extend_from_slice(content.body());
+        Ok(Content { bytes, body_at, ..content })
     }
 
     /// Reads what the broker goes by, and whether the publisher is who the message says.
@@ -242,13 +276,16 @@ impl ServerConnection {
     }
 
     fn refuse_publish(&mut self, now: Instant, receipt: &Receipt, reason: Reason, out: &mut Outbound) {
-        let has_no_room = matches!(reason, Reason::StorageFull | Reason::QuotaExceeded);
+        let has_no_room = matches!(reason, Reason::StorageFull | Reason::QuotaExceeded | Reason::QueueFull);
         if reason == Reason::StorageFull {
             self.block(reason, out);
         }
         if has_no_room && receipt.tag != 0 {
             self.settle_confirm(receipt.channel, receipt.tag, false);
             return;
+        }
+        if reason == Reason::QueueFull {
+            return; // who does not ask does not hear of it
         }
         let text = alloc::string::ToString::to_string(&reason);
         let exception = Exception::new(reply_code(reason), PublishMethod::ID, text);
@@ -331,8 +368,25 @@ impl ServerConnection {
     }
 }
 
-fn channel_epoch(connection: &ServerConnection, number: u16) -> u32 {
-    connection.channels.get(&number).map_or(0, |channel| channel.epoch)
+/// What of the broker's an exchange is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// The queue that the key names.
+    Queue,
+    Topic,
+    Exchange,
+}
+
+impl Place {
+    /// Where a message goes that begins with these bytes.
+    fn of(bytes: &[u8], topic_len: usize) -> Self {
+        let lead = bytes.get(2 + topic_len..).unwrap_or_default();
+        match lead.split_first().and_then(|(len, rest)| rest.get(..usize::from(*len))) {
+            None | Some(b"") => Self::Queue,
+            Some(TOPIC_EXCHANGE) => Self::Topic,
+            Some(_) => Self::Exchange,
+        }
+    }
 }
 
 /// Bytes of the content that follows a method, if its header has come and it is small: so that one piece of memory does.

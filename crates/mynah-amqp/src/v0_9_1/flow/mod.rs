@@ -10,5 +10,5 @@ mod unacknowledged;
 pub use assembly::{Assembly, Content, Part};
 pub use confirms::{Confirm, Confirms};
 pub use heartbeats::{Due, Heartbeats};
-pub use prefetch::Prefetch;
+pub use prefetch::{Grant, Prefetch};
 pub use unacknowledged::{Unacknowledged, UnknownTag};

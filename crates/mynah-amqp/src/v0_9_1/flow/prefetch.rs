@@ -1,5 +1,6 @@
 //! Prefetch (basic.qos): how many deliveries each consumer of a channel may be given now, so that neither its own bound
-//! nor the channel's is passed.
+//! nor the channel's is passed. What is on its way to a consumer is not known here: so credit is only added to, or taken
+//! back as a whole, and is known again once the broker has said that nothing is left of it.
 
 use alloc::collections::BTreeMap;
 
@@ -9,7 +10,18 @@ pub struct Prefetch {
     /// Of the channel; 0: none.
     channel_limit: u32,
     held: u32,
+    /// The client wants nothing at present.
+    is_stopped: bool,
     consumers: BTreeMap<u32, Share>,
+}
+
+/// What is done to a consumer's credit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// It may be given this many more.
+    Add(u32),
+    /// It may be given nothing; [`Prefetch::drained`] follows.
+    Withdraw,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +30,8 @@ struct Share {
     held: u32,
     /// Deliveries that it may be given and was not.
     credit: u32,
+    /// Its credit is being taken back.
+    is_draining: bool,
 }
 
 impl Share {
@@ -34,9 +48,14 @@ impl Prefetch {
         self.channel_limit = limit;
     }
 
+    /// Whether the client wants anything (channel.flow).
+    pub const fn set_active(&mut self, active: bool) {
+        self.is_stopped = !active;
+    }
+
     /// Adds a consumer with a bound of its own; 0: none. It may be given nothing until [`Prefetch::balance`].
     pub fn add(&mut self, consumer: u32, limit: u32) {
-        self.consumers.insert(consumer, Share { limit, held: 0, credit: 0 });
+        self.consumers.insert(consumer, Share { limit, held: 0, credit: 0, is_draining: false });
     }
 
     /// Removes a consumer; what it holds counts for the channel until it is settled.
@@ -61,24 +80,56 @@ impl Prefetch {
         }
     }
 
-    /// Says for which consumers it changed what they may be given, and to what. One that is unbounded may be given
+    /// Nothing is left of a consumer's credit that was taken back.
+    pub fn drained(&mut self, consumer: u32) {
+        if let Some(share) = self.consumers.get_mut(&consumer)
+            && share.is_draining
+        {
+            share.is_draining = false;
+            share.credit = 0;
+        }
+    }
+
+    /// Says for which consumers it changed what they may be given, and how. One that is unbounded may be given
     /// `unlimited` less what it holds. Small rises wait until they are as large as what is left.
-    pub fn balance(&mut self, unlimited: u32, mut grant: impl FnMut(u32, u32)) {
-        let channel_limit = if self.channel_limit == 0 { u32::MAX } else { self.channel_limit };
-        let mut room = channel_limit.saturating_sub(self.held);
+    pub fn balance(&mut self, unlimited: u32, mut grant: impl FnMut(u32, Grant)) {
         let is_shared = self.channel_limit != 0;
+        // What all have together is given out again only once it is known what is left of it.
+        let mut takes_back = is_shared && self.consumers.values().any(|share| share.is_draining);
+        self.for_each_part(unlimited, |consumer, share, part| {
+            if share.credit > part && !share.is_draining {
+                share.is_draining = true;
+                takes_back |= is_shared;
+                grant(consumer, Grant::Withdraw);
+            }
+        });
+        if takes_back || self.is_stopped {
+            return;
+        }
+        self.for_each_part(unlimited, |consumer, share, part| {
+            let rises = share.credit < part && share.credit <= part - share.credit;
+            if rises && !share.is_draining {
+                grant(consumer, Grant::Add(part - share.credit));
+                share.credit = part;
+            }
+        });
+    }
+
+    /// An equal part of the channel's room for each, and what others have no room for goes to those behind them.
+    fn for_each_part(&mut self, unlimited: u32, mut visit: impl FnMut(u32, &mut Share, u32)) {
+        let is_shared = self.channel_limit != 0;
+        let mut room = if self.is_stopped { 0 } else { self.channel_limit.saturating_sub(self.held) };
         let mut left = self.consumers.len() as u32;
         for (consumer, share) in &mut self.consumers {
-            // An equal part each, and what others have no room for goes to those behind them.
-            let part = if is_shared { room.div_ceil(left.max(1)) } else { u32::MAX };
-            let wanted = share.room(unlimited).min(part);
-            room = room.saturating_sub(if is_shared { wanted } else { 0 });
+            let most = match (self.is_stopped, is_shared) {
+                (true, _) => 0,
+                (false, true) => room.div_ceil(left.max(1)),
+                (false, false) => u32::MAX,
+            };
+            let part = share.room(unlimited).min(most);
+            room = room.saturating_sub(part);
             left -= 1;
-            let rises = share.credit < wanted && share.credit <= wanted - share.credit;
-            if rises || share.credit > wanted {
-                share.credit = wanted;
-                grant(*consumer, wanted);
-            }
+            visit(*consumer, share, part);
         }
     }
 }
@@ -98,7 +149,10 @@ mod tests {
         many.add(7, 100);
         let granted = |prefetch: &mut Prefetch| {
             let mut granted = Vec::new();
-            prefetch.balance(1_000, |consumer, credit| granted.push((consumer, credit)));
+            prefetch.balance(1_000, |consumer, grant| match grant {
+                Grant::Add(more) => granted.push((consumer, more)),
+                Grant::Withdraw => panic!("nothing is taken back"),
+            });
             granted
         };
         assert_eq!((granted(&mut one), granted(&mut many)), ([(7, 1)].into(), [(7, 100)].into()));
@@ -121,6 +175,8 @@ mod tests {
         Deliver { at: usize },
         Settle { at: usize },
         Limit(u32),
+        Active(bool),
+        Drained { at: usize },
     }
 
     fn act() -> impl Strategy<Value = Act> {
@@ -130,6 +186,8 @@ mod tests {
             6 => any::<usize>().prop_map(|at| Act::Deliver { at }),
             5 => any::<usize>().prop_map(|at| Act::Settle { at }),
             1 => (0..9_u32).prop_map(Act::Limit),
+            1 => any::<bool>().prop_map(Act::Active),
+            4 => any::<usize>().prop_map(|at| Act::Drained { at }),
         ]
     }
 
@@ -142,7 +200,8 @@ mod tests {
             let mut prefetch = Prefetch::default();
             let mut limits: BTreeMap<u32, u32> = BTreeMap::new();
             let mut credits: BTreeMap<u32, u32> = BTreeMap::new();
-            let (mut held, mut channel_limit): (Vec<u32>, u32) = (Vec::new(), 0);
+            let mut draining: Vec<u32> = Vec::new();
+            let (mut held, mut channel_limit, mut is_active): (Vec<u32>, u32, bool) = (Vec::new(), 0, true);
             for act in acts {
                 match act {
                     Act::Add { consumer, limit } => {
@@ -157,6 +216,7 @@ mod tests {
                         prefetch.remove(consumer);
                         limits.remove(&consumer);
                         credits.remove(&consumer);
+                        draining.retain(|it| *it != consumer);
                     }
                     Act::Deliver { at } => {
                         let able: Vec<u32> =
@@ -176,21 +236,38 @@ mod tests {
                         prefetch.set_channel_limit(limit);
                         channel_limit = limit;
                     }
+                    Act::Active(active) => {
+                        prefetch.set_active(active);
+                        is_active = active;
+                    }
+                    Act::Drained { at } => {
+                        if !draining.is_empty() {
+                            let consumer = draining.remove(at % draining.len());
+                            prefetch.drained(consumer);
+                            credits.insert(consumer, 0);
+                        }
+                    }
                 }
-                prefetch.balance(UNLIMITED, |consumer, credit| {
-                    credits.insert(consumer, credit);
+                prefetch.balance(UNLIMITED, |consumer, grant| match grant {
+                    Grant::Add(more) => *credits.get_mut(&consumer).unwrap() += more,
+                    Grant::Withdraw => draining.push(consumer),
                 });
                 let of = |consumer: u32| held.iter().filter(|it| **it == consumer).count() as u32;
                 let total: u32 = credits.values().sum();
                 let has_room = channel_limit == 0 || (held.len() as u32) < channel_limit;
+                if !draining.is_empty() {
+                    continue;
+                }
                 prop_assert!(channel_limit == 0 || total == 0 || held.len() as u32 + total <= channel_limit);
+                prop_assert!(is_active || total == 0);
                 let mut somebody_wants = false;
                 for (consumer, limit) in &limits {
                     let limit = if *limit == 0 { UNLIMITED } else { *limit };
                     prop_assert!(credits[consumer] == 0 || of(*consumer) + credits[consumer] <= limit);
                     somebody_wants |= of(*consumer) < limit;
                 }
-                prop_assert!(!has_room || !somebody_wants || total > 0, "somebody can be served");
+                let is_served = total > 0 || !is_active;
+                prop_assert!(!has_room || !somebody_wants || is_served, "somebody can be served");
             }
         }
     }

@@ -58,27 +58,47 @@ impl<T> Unacknowledged<T> {
     ///
     /// # Errors
     /// None of them waits; for 0 with `multiple` that is no error.
-    pub fn settle(&mut self, tag: u64, multiple: bool, mut settled: impl FnMut(T)) -> Result<(), UnknownTag> {
+    pub fn settle(
+        &mut self,
+        tag: u64,
+        multiple: bool,
+        mut settled: impl FnMut(u64, T),
+    ) -> Result<(), UnknownTag> {
         if !multiple {
             let at = self.entries.binary_search_by_key(&tag, |(tag, _)| *tag).map_err(|_| UnknownTag)?;
             let delivery = self.entries.get_mut(at).and_then(|(_, entry)| entry.take()).ok_or(UnknownTag)?;
             self.waiting -= 1;
             self.trim();
-            settled(delivery);
+            settled(tag, delivery);
             return Ok(());
         }
         if tag > self.last_tag {
             return Err(UnknownTag);
         }
         let before = self.waiting;
-        while let Some((_, entry)) = self.entries.pop_front_if(|(found, _)| tag == 0 || *found <= tag) {
+        while let Some((found, entry)) = self.entries.pop_front_if(|(found, _)| tag == 0 || *found <= tag) {
             if let Some(delivery) = entry {
                 self.waiting -= 1;
-                settled(delivery);
+                settled(found, delivery);
             }
         }
         self.trim();
         if before == self.waiting && tag != 0 { Err(UnknownTag) } else { Ok(()) }
+    }
+
+    /// Puts a delivery back that was settled: it waits again under its tag.
+    pub fn restore(&mut self, tag: u64, delivery: T) {
+        let at = match self.entries.binary_search_by_key(&tag, |(tag, _)| *tag) {
+            Ok(at) => at,
+            Err(at) => {
+                self.entries.insert(at, (tag, None));
+                at
+            }
+        };
+        if let Some((_, entry)) = self.entries.get_mut(at) {
+            self.waiting += usize::from(entry.is_none());
+            *entry = Some(delivery);
+        }
     }
 
     /// Takes those that `is_wanted` says, by tag.
@@ -166,7 +186,7 @@ mod tests {
                     }
                     Act::Settle { tag, multiple } => {
                         let mut settled = Vec::new();
-                        let result = tags.settle(tag, multiple, |delivery| settled.push(delivery));
+                        let result = tags.settle(tag, multiple, |_, delivery| settled.push(delivery));
                         prop_assert_eq!(result.map(|()| settled), naive.settle(tag, multiple));
                     }
                     Act::TakeOdd => {

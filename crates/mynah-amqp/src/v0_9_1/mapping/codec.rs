@@ -234,13 +234,13 @@ fn read_pair<'m>(encoded: &mut &'m [u8]) -> Option<(&'m str, PropertyValue<'m>)>
             && !RESERVED.contains(&name)
         {
             let encoded = field.get(1 + name.len()..field.len() - rest.len())?;
-            return Some((name, property(value, encoded)));
+            return Some((name, property_of(value, encoded)));
         }
     }
 }
 
 /// A field's value, which lies in `encoded`, as others see it.
-fn property<'m>(value: Value<'m>, encoded: &'m [u8]) -> PropertyValue<'m> {
+pub(super) fn property_of<'m>(value: Value<'m>, encoded: &'m [u8]) -> PropertyValue<'m> {
     match value {
         Value::Bool(value) => PropertyValue::Bool(value),
         Value::U8(number) => PropertyValue::Unsigned(number.into()),
@@ -291,7 +291,7 @@ fn show_value(value: Value<'_>, out: &mut dyn Write) -> fmt::Result {
             out.write_char(']')
         }
         Value::Decimal(scale, number) => write!(out, "{number}e-{scale}"),
-        value => match property(value, &[]) {
+        value => match property_of(value, &[]) {
             PropertyValue::Text(text) => show_text(text, out),
             bytes @ PropertyValue::Binary(_) => write!(out, "\"{bytes}\""),
             other => write!(out, "{other}"),

@@ -6,6 +6,9 @@ use super::fields::{Argument, Arguments, Fields, LongStr, ShortStr};
 use super::method::{MethodId, MethodSpec, Sender, encode_frame, methods};
 use crate::v0_9_1::Malformed;
 
+/// The number of the class.
+pub const CLASS: u16 = 20;
+
 methods! { 20;
     /// Opens the channel whose number the frame has.
     Open = 10 Client "channel.open" [] {} [ShortStr<'_>]

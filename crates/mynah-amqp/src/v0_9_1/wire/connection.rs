@@ -7,6 +7,9 @@ use super::method::{MethodId, MethodSpec, Sender, encode_frame, methods};
 use super::table::Table;
 use crate::v0_9_1::Malformed;
 
+/// The number of the class.
+pub const CLASS: u16 = 10;
+
 methods! { 10;
     /// Begins the negotiation.
     Start<'b> = 10 Server "connection.start" [] {

@@ -7,6 +7,9 @@ use super::method::{MethodId, MethodSpec, Sender, encode_frame, methods};
 use super::table::Table;
 use crate::v0_9_1::Malformed;
 
+/// The number of the class.
+pub const CLASS: u16 = 50;
+
 methods! { 50;
     /// Makes a queue, or looks whether it is there.
     Declare<'b> = 10 Client "queue.declare" [u16] {

@@ -6,6 +6,9 @@ use super::fields::{Arguments, Fields};
 use super::method::{MethodId, MethodSpec, Sender, encode_frame, methods};
 use crate::v0_9_1::Malformed;
 
+/// The number of the class.
+pub const CLASS: u16 = 90;
+
 methods! { 90;
     /// From now on publications and acknowledgements of the channel wait for a commit.
     Select = 10 Client "tx.select" [] {} []

@@ -25,6 +25,7 @@ pub(crate) struct Server {
     pub(crate) closed: Option<Close>,
     pub(crate) published: Vec<Message>,
     pub(crate) user: String,
+    pub(crate) tenant: Option<String>,
     pub(crate) refuse_open: Option<Reason>,
     pub(crate) refuse_publish: Option<Reason>,
     /// Whether somebody wants what is published.
@@ -132,6 +133,7 @@ impl Server {
             closed: None,
             published: Vec::new(),
             user: String::new(),
+            tenant: None,
             refuse_open: None,
             refuse_publish: None,
             matches: true,
@@ -210,6 +212,7 @@ impl Server {
     fn carry_out(&mut self, now: Instant, command: Command<'_>) {
         match command {
             Command::Open(open) => {
+                self.tenant = open.tenant.as_deref().map(Into::into);
                 if let Some(credentials) = &open.credentials {
                     self.user = credentials.user.to_string();
                 }

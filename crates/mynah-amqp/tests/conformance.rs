@@ -341,3 +341,22 @@ fn a_server_that_stops_says_so() {
     assert_eq!(server.hear(b""), ["0 connection.close 320 0.0"]);
     assert_eq!(server.closed.map(|close| close.reason), Some(Reason::ShuttingDown));
 }
+
+#[test]
+fn where_virtual_hosts_are_tenants_a_client_is_let_in_when_it_names_one() {
+    let settings = Settings { tenants: ["acme".into()].into(), ..Settings::default() };
+    let config = Config::new(settings).unwrap();
+    for (host, refusal, words) in [
+        ("acme", None, "0 connection.open-ok"),
+        ("/", None, "0 connection.open-ok"),
+        ("other", None, "0 connection.close 530 10.40"),
+        ("acme", Some(Reason::NotAuthorized), "0 connection.close 530 10.40"),
+        ("/", Some(Reason::BadCredentials), "0 connection.close 403 10.11"),
+    ] {
+        let mut server = Server::tuning(&config);
+        server.refuse_open = refusal;
+        assert_eq!(server.user, "", "nobody was asked yet");
+        assert_eq!(server.hear(&[tune_ok(), open_host(host)].concat()), [words], "{host}");
+        assert_eq!(server.tenant.as_deref(), (host == "acme").then_some("acme"));
+    }
+}

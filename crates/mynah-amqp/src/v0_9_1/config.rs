@@ -35,6 +35,9 @@ pub struct Settings {
     pub unacknowledged_max: NonZeroU32,
     /// Names of virtual hosts that lead here. Default `/`.
     pub virtual_hosts: Vec<Box<str>>,
+    /// Names of tenants: a virtual host of such a name leads there, and then the client is let in, or not, when it opens
+    /// its virtual host. Default none.
+    pub tenants: Vec<Box<str>>,
     /// SASL mechanisms, in the order in which they are offered. Default PLAIN and AMQPLAIN.
     pub mechanisms: Vec<Mechanism>,
 }
@@ -91,6 +94,7 @@ impl Default for Settings {
             publications_max: PUBLICATIONS_MAX,
             unacknowledged_max: UNACKNOWLEDGED_MAX,
             virtual_hosts: [Box::from("/")].into(),
+            tenants: Vec::new(),
             mechanisms: [Mechanism::Plain, Mechanism::Amqplain].into(),
         }
     }

@@ -10,6 +10,9 @@
 //!                                                                                  +--------------- AwaitingCloseOk <----+
 //! ```
 //!
+//! Where virtual hosts may be tenants, the broker says who the client is only once that has named one: then it is
+//! `Authenticating` between `AwaitingOpen` and `Open`.
+//!
 //! Invariants: nothing is written after the state is `Closing`; in `AwaitingCloseOk` whatever comes is passed over but close
 //! and close-ok; a frame is decoded once; while a request waits for the broker nothing more is read, so that what a peer
 //! sends in a row happens in a row.
@@ -34,7 +37,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use mynah_model::{Instant, Layout, Reason, WallTime};
-use mynah_stack::{Close, Connection, Delivery, Outbound, Outcome, SettleLeases, Step};
+use mynah_stack::{Close, Connection, Delivery, Open, Outbound, Outcome, SettleLeases, Step};
 
 use super::flow::{Due, Heartbeats};
 use super::wire::{HEARTBEAT, Method};
@@ -60,7 +63,10 @@ pub struct ServerConnection {
     partial_bytes: usize,
     terms: Terms,
     user: Box<str>,
+    /// The virtual host that is open, or is to be.
     virtual_host: Box<str>,
+    /// What the client says of who it is, kept until it names its virtual host.
+    login: Option<Box<Open>>,
     /// The time of day when the clock was at its origin.
     epoch_of_time: WallTime,
     channels: BTreeMap<u16, Box<Channel>>,
@@ -139,6 +145,7 @@ impl ServerConnection {
             terms,
             user: Box::default(),
             virtual_host: Box::default(),
+            login: None,
             epoch_of_time: epoch,
             channels: BTreeMap::new(),
             epoch: 0,

@@ -1,5 +1,7 @@
 //! From the protocol header to an open virtual host (section 2.2.4).
 
+use alloc::boxed::Box;
+
 use mynah_model::{Instant, Reason};
 use mynah_stack::{Command, Exchange, Opened, Outbound};
 
@@ -110,7 +112,7 @@ impl ServerConnection {
                 return Some(Command::Authenticate(exchange.into()));
             }
             (State::AwaitingTuneOk, Method::ConnectionTuneOk(tune_ok)) => self.tune(now, tune_ok, out),
-            (State::AwaitingOpen, Method::ConnectionOpen(open)) => self.open_host(now, open, out),
+            (State::AwaitingOpen, Method::ConnectionOpen(open)) => return self.open_host(now, open, out),
             (_, Method::ConnectionClose(Close { .. })) => self.handle_close(out),
             (_, method) => {
                 self.raise(now, 0, Exception::of_error(Violation::UnexpectedMethod.into(), method.id()), out);
@@ -143,8 +145,24 @@ impl ServerConnection {
             Some(credentials) => credentials.user.clone(),
             None => mechanism.name().into(),
         };
+        if open.exchange.is_none() && !settings.tenants.is_empty() {
+            self.login = Some(open.into());
+            self.propose(out);
+            return None;
+        }
         self.state = State::Authenticating;
         Some(Command::Open(open.into()))
+    }
+
+    fn propose(&mut self, out: &mut Outbound) {
+        let settings = self.config.settings();
+        let tune = Tune {
+            channel_max: settings.channel_max.get(),
+            frame_max: settings.frame_bytes_max,
+            heartbeat: settings.heartbeat,
+        };
+        self.state = State::AwaitingTuneOk;
+        self.send(0, tune, out);
     }
 
     /// Hands on what the mechanism has to say.
@@ -161,15 +179,15 @@ impl ServerConnection {
         out: &mut Outbound,
     ) {
         match result {
-            Ok(_) => {
-                let settings = self.config.settings();
-                let tune = Tune {
-                    channel_max: settings.channel_max.get(),
-                    frame_max: settings.frame_bytes_max,
-                    heartbeat: settings.heartbeat,
-                };
-                self.state = State::AwaitingTuneOk;
-                self.send(0, tune, out);
+            Ok(_) if self.virtual_host.is_empty() => self.propose(out),
+            Ok(_) => self.opened(now, out),
+            Err(Reason::NotAuthorized) if !self.virtual_host.is_empty() => {
+                let text = alloc::format!(
+                    "access to vhost '{}' refused for user '{}'",
+                    self.virtual_host,
+                    self.user
+                );
+                self.raise(now, 0, Exception::new(ReplyCode::NotAllowed, Open::ID, text), out);
             }
             Err(reason) => self.refuse(now, reason, out),
         }
@@ -211,14 +229,28 @@ impl ServerConnection {
         self.state = State::AwaitingOpen;
     }
 
-    fn open_host(&mut self, now: Instant, open: Open<'_>, out: &mut Outbound) {
+    fn open_host<'b>(&mut self, now: Instant, open: Open<'_>, out: &mut Outbound) -> Option<Command<'b>> {
         let host = open.virtual_host;
-        let known = &self.config.settings().virtual_hosts;
-        if !known.iter().any(|known| known.as_bytes() == host.as_bytes()) {
+        let settings = self.config.settings();
+        let is_named = |names: &[Box<str>]| names.iter().any(|known| known.as_bytes() == host.as_bytes());
+        let is_tenant = is_named(&settings.tenants);
+        if !is_named(&settings.virtual_hosts) && !(is_tenant && self.login.is_some()) {
             let text = alloc::format!("vhost '{host}' not found");
-            return self.raise(now, 0, Exception::new(ReplyCode::NotAllowed, Open::ID, text), out);
+            self.raise(now, 0, Exception::new(ReplyCode::NotAllowed, Open::ID, text), out);
+            return None;
         }
         self.virtual_host = alloc::string::String::from_utf8_lossy(host.as_bytes()).into();
+        let Some(mut login) = self.login.take() else {
+            self.opened(now, out);
+            return None;
+        };
+        login.tenant = is_tenant.then(|| self.virtual_host.clone());
+        self.state = State::Authenticating;
+        Some(Command::Open(login))
+    }
+
+    /// The virtual host is open.
+    fn opened(&mut self, now: Instant, out: &mut Outbound) {
         self.state = State::Open;
         self.beats.note_heard(now);
         self.send(0, OpenOk {}, out);

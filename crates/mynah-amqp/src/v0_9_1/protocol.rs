@@ -27,7 +27,7 @@ impl Amqp {
 
 impl Protocol for Amqp {
     fn name(&self) -> &'static str {
-        "amqp"
+        "amqp091"
     }
 
     fn accept(&self, now: Instant) -> Box<dyn Connection> {

@@ -234,7 +234,8 @@ impl ServerConnection {
         let settings = self.config.settings();
         let is_named = |names: &[Box<str>]| names.iter().any(|known| known.as_bytes() == host.as_bytes());
         let is_tenant = is_named(&settings.tenants);
-        if !is_named(&settings.virtual_hosts) && !(is_tenant && self.login.is_some()) {
+        let is_known = is_named(&settings.virtual_hosts) || (is_tenant && self.login.is_some());
+        if !is_known {
             let text = alloc::format!("vhost '{host}' not found");
             self.raise(now, 0, Exception::new(ReplyCode::NotAllowed, Open::ID, text), out);
             return None;

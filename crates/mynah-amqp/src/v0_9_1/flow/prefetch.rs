@@ -191,82 +191,94 @@ mod tests {
         ]
     }
 
+    const UNLIMITED: u32 = 12;
+
+    /// The broker's side, which knows what each may be given.
+    struct Seen {
+        limits: BTreeMap<u32, u32>,
+        credits: BTreeMap<u32, u32>,
+        draining: Vec<u32>,
+        held: Vec<u32>,
+        channel_limit: u32,
+        is_active: bool,
+    }
+
+    impl Seen {
+        fn apply(&mut self, act: &Act, prefetch: &mut Prefetch) {
+            match *act {
+                // A number is used again once nothing is held under it.
+                Act::Add { consumer, limit } => {
+                    if !self.limits.contains_key(&consumer) && !self.held.contains(&consumer) {
+                        prefetch.add(consumer, limit);
+                        self.limits.insert(consumer, limit);
+                        self.credits.insert(consumer, 0);
+                    }
+                }
+                Act::Remove { consumer } => {
+                    prefetch.remove(consumer);
+                    self.limits.remove(&consumer);
+                    self.credits.remove(&consumer);
+                    self.draining.retain(|it| *it != consumer);
+                }
+                Act::Deliver { at } => {
+                    let able: Vec<u32> =
+                        self.credits.iter().filter(|(_, credit)| **credit > 0).map(|(it, _)| *it).collect();
+                    if let Some(consumer) = able.get(at % able.len().max(1)) {
+                        prefetch.deliver(*consumer);
+                        self.held.push(*consumer);
+                        *self.credits.get_mut(consumer).unwrap() -= 1;
+                    }
+                }
+                Act::Settle { at } if !self.held.is_empty() => {
+                    prefetch.settle(self.held.remove(at % self.held.len()));
+                }
+                Act::Limit(limit) => {
+                    prefetch.set_channel_limit(limit);
+                    self.channel_limit = limit;
+                }
+                Act::Active(active) => {
+                    prefetch.set_active(active);
+                    self.is_active = active;
+                }
+                Act::Drained { at } if !self.draining.is_empty() => {
+                    let consumer = self.draining.remove(at % self.draining.len());
+                    prefetch.drained(consumer);
+                    self.credits.insert(consumer, 0);
+                }
+                Act::Settle { .. } | Act::Drained { .. } => {}
+            }
+            prefetch.balance(UNLIMITED, |consumer, grant| match grant {
+                Grant::Add(more) => *self.credits.get_mut(&consumer).unwrap() += more,
+                Grant::Withdraw => self.draining.push(consumer),
+            });
+        }
+    }
+
     proptest! {
         #[test]
         fn no_bound_is_passed_and_nobody_waits_for_room_that_is_there(
             acts in proptest::collection::vec(act(), 0..150),
         ) {
-            const UNLIMITED: u32 = 12;
             let mut prefetch = Prefetch::default();
-            let mut limits: BTreeMap<u32, u32> = BTreeMap::new();
-            let mut credits: BTreeMap<u32, u32> = BTreeMap::new();
-            let mut draining: Vec<u32> = Vec::new();
-            let (mut held, mut channel_limit, mut is_active): (Vec<u32>, u32, bool) = (Vec::new(), 0, true);
+            let (limits, credits, draining, held) = Default::default();
+            let mut seen = Seen { limits, credits, draining, held, channel_limit: 0, is_active: true };
             for act in acts {
-                match act {
-                    Act::Add { consumer, limit } => {
-                        // A number is used again once nothing is held under it.
-                        if !limits.contains_key(&consumer) && !held.contains(&consumer) {
-                            prefetch.add(consumer, limit);
-                            limits.insert(consumer, limit);
-                            credits.insert(consumer, 0);
-                        }
-                    }
-                    Act::Remove { consumer } => {
-                        prefetch.remove(consumer);
-                        limits.remove(&consumer);
-                        credits.remove(&consumer);
-                        draining.retain(|it| *it != consumer);
-                    }
-                    Act::Deliver { at } => {
-                        let able: Vec<u32> =
-                            credits.iter().filter(|(_, credit)| **credit > 0).map(|(it, _)| *it).collect();
-                        if let Some(consumer) = able.get(at % able.len().max(1)) {
-                            prefetch.deliver(*consumer);
-                            held.push(*consumer);
-                            *credits.get_mut(consumer).unwrap() -= 1;
-                        }
-                    }
-                    Act::Settle { at } => {
-                        if !held.is_empty() {
-                            prefetch.settle(held.remove(at % held.len()));
-                        }
-                    }
-                    Act::Limit(limit) => {
-                        prefetch.set_channel_limit(limit);
-                        channel_limit = limit;
-                    }
-                    Act::Active(active) => {
-                        prefetch.set_active(active);
-                        is_active = active;
-                    }
-                    Act::Drained { at } => {
-                        if !draining.is_empty() {
-                            let consumer = draining.remove(at % draining.len());
-                            prefetch.drained(consumer);
-                            credits.insert(consumer, 0);
-                        }
-                    }
-                }
-                prefetch.balance(UNLIMITED, |consumer, grant| match grant {
-                    Grant::Add(more) => *credits.get_mut(&consumer).unwrap() += more,
-                    Grant::Withdraw => draining.push(consumer),
-                });
-                let of = |consumer: u32| held.iter().filter(|it| **it == consumer).count() as u32;
-                let total: u32 = credits.values().sum();
-                let has_room = channel_limit == 0 || (held.len() as u32) < channel_limit;
+                seen.apply(&act, &mut prefetch);
+                let Seen { limits, credits, draining, held, channel_limit, is_active } = &seen;
                 if !draining.is_empty() {
                     continue;
                 }
-                prop_assert!(channel_limit == 0 || total == 0 || held.len() as u32 + total <= channel_limit);
-                prop_assert!(is_active || total == 0);
+                let of = |consumer: u32| held.iter().filter(|it| **it == consumer).count() as u32;
+                let (total, held, limit) = (credits.values().sum::<u32>(), held.len() as u32, *channel_limit);
+                prop_assert!(limit == 0 || total == 0 || held + total <= limit);
+                prop_assert!(*is_active || total == 0);
                 let mut somebody_wants = false;
-                for (consumer, limit) in &limits {
+                for (consumer, limit) in limits {
                     let limit = if *limit == 0 { UNLIMITED } else { *limit };
                     prop_assert!(credits[consumer] == 0 || of(*consumer) + credits[consumer] <= limit);
                     somebody_wants |= of(*consumer) < limit;
                 }
-                let is_served = total > 0 || !is_active;
+                let (has_room, is_served) = (limit == 0 || held < limit, total > 0 || !is_active);
                 prop_assert!(!has_room || !somebody_wants || is_served, "somebody can be served");
             }
         }

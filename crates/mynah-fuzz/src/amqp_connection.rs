@@ -3,17 +3,24 @@
 
 use core::num::NonZeroU16;
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mynah_amqp::v0_9_1::connection::ServerConnection;
 use mynah_amqp::v0_9_1::framing::next_frame;
+use mynah_amqp::v0_9_1::mapping::{AmqpCodec, LAYOUT};
 use mynah_amqp::v0_9_1::wire::connection::{Open, StartOk, TuneOk};
 use mynah_amqp::v0_9_1::wire::{
     ContentHeader, FrameType, LongStr, Method, PROTOCOL_HEADER, Sender, ShortStr, Table, channel, confirm,
 };
 use mynah_amqp::v0_9_1::{Config, Mechanism, Settings};
-use mynah_model::{Class, Expiry, Instant, Reason, WallTime};
-use mynah_stack::{Command, Connection, Opened, Outbound, Outcome, Step};
+use mynah_model::{
+    Class, CreditChange, Expiry, Header, Instant, Layout, MessageView, Properties, Reason, TenantId, WallTime,
+};
+use mynah_stack::{
+    Command, Connection, ConsumerId, Declared, Delivery, Destination, Entity, Frame, FrameKind, LayoutCodec,
+    Lease, Opened, Outbound, Outcome, QueueCommand, QueueOutcome, Refusal, Step,
+};
 
 use crate::script::Script;
 
@@ -50,7 +57,7 @@ pub fn amqp_connection(data: &[u8]) {
 
 fn act(broker: &mut Broker, script: &mut Script<'_>) {
     let reason = |script: &mut Script<'_>| REASONS[usize::from(script.below(8))];
-    match script.below(16) {
+    match script.below(17) {
         0..9 => broker.hear(script.piece(64)),
         9 => broker.answer(script.byte(), Ok(script.flag())),
         10 => broker.answer(script.byte(), Err(reason(script))),
@@ -63,6 +70,7 @@ fn act(broker: &mut Broker, script: &mut Script<'_>) {
         }
         13 => broker.outcome(Outcome::Challenge(b"who?")),
         14 => broker.outcome(Outcome::Ended(reason(script))),
+        15 => broker.lend(usize::from(script.byte())),
         _ => {
             broker.connection.handle_shutdown(broker.now, &mut broker.out);
             broker.hear(b"");
@@ -89,6 +97,18 @@ fn check_splits(flags: u8, mut script: Script<'_>) {
     }
 }
 
+/// What the broker has to answer.
+enum Waiting {
+    Published(u16, Class),
+    Declared(u32, Vec<u8>),
+    Deleted(u32),
+    Bound(u32),
+    Consuming(ConsumerId, u32),
+    Cancelled(ConsumerId),
+    Drained(ConsumerId),
+    Committed(u32),
+}
+
 /// The broker's side of the contract.
 struct Broker {
     connection: ServerConnection,
@@ -97,7 +117,9 @@ struct Broker {
     unread: Vec<u8>,
     answers_at_once: bool,
     is_opening: bool,
-    waiting: Vec<(u16, Class)>,
+    waiting: Vec<Waiting>,
+    /// What consumers may be given, and the numbers of their last leases.
+    consumers: BTreeMap<u32, (u32, u64)>,
     closed: Option<Reason>,
     said: Vec<String>,
     commands: Vec<String>,
@@ -126,6 +148,7 @@ impl Broker {
             answers_at_once: true,
             is_opening: false,
             waiting: Vec::new(),
+            consumers: BTreeMap::new(),
             closed: None,
             said: Vec::new(),
             commands: Vec::new(),
@@ -172,16 +195,93 @@ impl Broker {
             }
             Command::Publish(publish) => {
                 assert!(publish.view().payload().len() <= BODY_BYTES_MAX);
-                assert!(mynah_model::Topic::new(publish.view().topic().as_bytes()).is_ok());
-                if publish.header.class.is_confirmed() {
-                    self.waiting.push((publish.receipt, publish.header.class));
-                    if self.answers_at_once {
-                        self.answer(0, Ok(true));
-                    }
-                }
+                let topic = publish.view().topic();
+                let is_key = publish.to != Destination::Topic;
+                assert!(is_key || mynah_model::Topic::new(topic.as_bytes()).is_ok());
+                self.waiting.push(Waiting::Published(publish.receipt, publish.header.class));
             }
+            Command::Queue(command) => {
+                let waiting = self.carry_out_queue(command);
+                self.waiting.extend(waiting);
+            }
+            Command::Prepared(mut prepared) => return self.carry_out(prepared.command()),
             other => panic!("{other:?}"),
         }
+        if self.answers_at_once && !self.waiting.is_empty() {
+            self.answer(0, Ok(true));
+        }
+    }
+
+    fn carry_out_queue(&mut self, command: QueueCommand<'_>) -> Option<Waiting> {
+        Some(match command {
+            QueueCommand::Declare(declare) => {
+                let (Entity::Queue(name) | Entity::Exchange(name)) = declare.entity;
+                let name = if name.is_empty() { b"amq.gen-1".to_vec() } else { name.to_vec() };
+                Waiting::Declared(declare.receipt, name)
+            }
+            QueueCommand::Delete(delete) => Waiting::Deleted(delete.receipt),
+            QueueCommand::Purge(purge) => Waiting::Deleted(purge.receipt),
+            QueueCommand::Bind(bind) | QueueCommand::Unbind(bind) => Waiting::Bound(bind.receipt),
+            QueueCommand::Consume(consume) => Waiting::Consuming(consume.consumer, consume.credit.messages),
+            QueueCommand::Cancel { consumer, keep } => {
+                if !keep {
+                    self.consumers.remove(&consumer.0);
+                }
+                Waiting::Cancelled(consumer)
+            }
+            QueueCommand::Flow(flow) => {
+                let (credit, _) = self.consumers.get_mut(&flow.consumer.0)?;
+                *credit = match flow.change {
+                    CreditChange::Add(more) => credit.saturating_add(more.messages),
+                    CreditChange::Set(new) => new.messages,
+                };
+                return flow.drain.then_some(Waiting::Drained(flow.consumer));
+            }
+            QueueCommand::Settle(settle) => {
+                assert!(0 < settle.first && settle.first <= settle.last);
+                return None;
+            }
+            QueueCommand::Transact(transaction) => {
+                assert!(!transaction.publications.is_empty() || !transaction.settlements.is_empty());
+                Waiting::Committed(transaction.receipt)
+            }
+        })
+    }
+
+    /// Lends a message to a consumer that has credit.
+    fn lend(&mut self, at: usize) {
+        let able = self.consumers.iter_mut().filter(|(_, (credit, _))| *credit > 0);
+        let Some((consumer, (credit, lease))) = able.take(1 + at).last() else { return };
+        *credit -= 1;
+        *lease += 1;
+        let header = Header {
+            tenant: TenantId::DEFAULT,
+            layout: Layout { id: 0, version: 0 },
+            class: Class::AtLeastOnce,
+            retain: false,
+            priority: 4,
+            topic: (0, 1),
+            payload: (1, 6),
+            deadline: None,
+            publisher: None,
+        };
+        let message = MessageView { header: &header, native: b"q hello" };
+        let (mut frame, kind) = (Frame::default(), FrameKind { identified: true, retain: false });
+        assert!(AmqpCodec.encode(message, &Properties::EMPTY, LAYOUT, kind, &mut frame));
+        let lease = Lease {
+            frame: &frame,
+            message,
+            routed: None,
+            consumer: ConsumerId(*consumer),
+            lease: *lease,
+            acquired: 0,
+            failed: 0,
+            offset: 0,
+            ready: 0,
+            deaths: &[],
+        };
+        assert!(self.connection.deliver(self.now, Delivery::Leased(&lease), &mut self.out));
+        self.hear(b"");
     }
 
     fn answer(&mut self, at: u8, result: Result<bool, Reason>) {
@@ -193,8 +293,38 @@ impl Broker {
         if self.waiting.is_empty() {
             return;
         }
-        let (receipt, class) = self.waiting.remove(usize::from(at) % self.waiting.len());
-        self.outcome(Outcome::Published { receipt, class, result });
+        let waiting = self.waiting.remove(usize::from(at) % self.waiting.len());
+        let done = result.map(|_| ()).map_err(|reason| Refusal { reason, detail: "" });
+        let outcome = match waiting {
+            Waiting::Published(receipt, class) => Outcome::Published { receipt, class, result },
+            Waiting::Declared(receipt, name) => {
+                let declared = Declared { name: &name, messages: 0, consumers: 0 };
+                let result = done.map(|()| declared);
+                return self.outcome(Outcome::Queue(QueueOutcome::Declared { receipt, result }));
+            }
+            Waiting::Deleted(receipt) => {
+                Outcome::Queue(QueueOutcome::Deleted { receipt, result: done.map(|()| 0) })
+            }
+            Waiting::Bound(receipt) => Outcome::Queue(QueueOutcome::Bound { receipt, result: done }),
+            Waiting::Consuming(consumer, credit) => {
+                if done.is_ok() {
+                    self.consumers.insert(consumer.0, (credit, 0));
+                }
+                Outcome::Queue(QueueOutcome::Consuming { consumer, result: done })
+            }
+            Waiting::Cancelled(consumer) => {
+                self.consumers.remove(&consumer.0);
+                Outcome::Queue(QueueOutcome::Cancelled(consumer))
+            }
+            Waiting::Drained(consumer) => {
+                if let Some((credit, _)) = self.consumers.get_mut(&consumer.0) {
+                    *credit = 0;
+                }
+                Outcome::Queue(QueueOutcome::Drained(consumer))
+            }
+            Waiting::Committed(receipt) => Outcome::Queue(QueueOutcome::Committed { receipt, result: done }),
+        };
+        self.outcome(outcome);
     }
 
     fn outcome(&mut self, outcome: Outcome<'_>) {

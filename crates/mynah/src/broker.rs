@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::http::Extensions;
 use mynah_admin::{MetricsSource, Readiness, Snapshot, StoreCounts};
+use mynah_amqp::v0_9_1::Amqp;
 use mynah_coap::framing::Transport;
 use mynah_coap::{Coap, CoapConfig};
 use mynah_core::SHARDS;
@@ -317,6 +318,7 @@ fn start_server(
     // The bounds were checked when the configuration was read.
     let http = Http::new(settings.http).map_err(|error| Complaint::Other(error.to_string()))?;
     let http: Arc<dyn mynah_stack::Protocol> = Arc::new(http);
+    let amqp: Arc<dyn mynah_stack::Protocol> = Arc::new(Amqp::new(settings.amqp091, epoch()));
     let stomp: Arc<dyn mynah_stack::Protocol> = Arc::new(Stomp::new(settings.stomp, epoch()));
     let coap = coap(settings.coap)?;
     let (mut listeners, mut sockets, mut served) = (Vec::new(), Vec::new(), Vec::new());
@@ -329,6 +331,7 @@ fn start_server(
                 Protocol::Mqtt => {
                     listener.profile.as_ref().and_then(|name| profiles.get(name)).unwrap_or(&mqtt)
                 }
+                Protocol::Amqp091 => &amqp,
                 Protocol::Stomp => &stomp,
                 Protocol::Coap if matches!(listener.address, Address::Datagrams(_)) => &coap[0],
                 Protocol::Coap => &coap[1],

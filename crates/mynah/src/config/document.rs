@@ -11,6 +11,7 @@ use mynah_model::Limits;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::amqp091::Amqp;
 use super::coap::Coap;
 use super::ldap::Directory;
 use super::mqtt::{Mqtt, Profile};
@@ -33,6 +34,7 @@ pub(super) struct Document {
     pub(super) limits: LimitsTable,
     pub(super) mqtt: Mqtt,
     pub(super) profile: BTreeMap<String, Profile>,
+    pub(super) amqp091: Amqp,
     pub(super) coap: Coap,
     pub(super) http: Http,
     pub(super) stomp: Stomp,
@@ -240,6 +242,7 @@ pub(super) enum TlsVersion {
 #[serde(rename_all = "lowercase")]
 pub(super) enum Protocol {
     Mqtt,
+    Amqp091,
     Stomp,
     Coap,
     Http,

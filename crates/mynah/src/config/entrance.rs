@@ -33,10 +33,10 @@ pub(super) fn entrance(
         return Err(Wrong::at(tls, "TLS is for transport = \"tcp\""));
     }
     let alpn = match protocol {
-        Protocol::Mqtt | Protocol::Stomp | Protocol::Coap if websocket.is_none() => {
-            protocol.name().as_bytes()
-        }
-        Protocol::Mqtt | Protocol::Stomp | Protocol::Coap | Protocol::Http | Protocol::Management => HTTP,
+        _ if websocket.is_some() => HTTP,
+        Protocol::Mqtt | Protocol::Stomp | Protocol::Coap => protocol.name().as_bytes(),
+        Protocol::Amqp091 => b"amqp",
+        Protocol::Http | Protocol::Management => HTTP,
     };
     let tls = written.tls.as_ref().map(|tls| self::tls(tls, alpn, folder)).transpose()?;
     Ok(Entrance { proxies: proxies(written, protocol, address)?, tls, websocket })
@@ -51,7 +51,7 @@ fn proxies(
     if !protocol.has_sockets() || address.inet().is_none() {
         return Err(Wrong::at(
             proxies,
-            "the PROXY protocol is for listeners of MQTT or STOMP with an IP address",
+            "the PROXY protocol is for listeners of MQTT, AMQP or STOMP with an IP address",
         ));
     }
     if proxies.get_ref().is_empty() {
@@ -76,10 +76,11 @@ fn websocket(
     };
     let mut protocols = protocol.sub_protocols();
     if protocols.is_empty() {
-        return Err(Wrong::at(transport, "WebSocket is for listeners of MQTT or STOMP"));
+        return Err(Wrong::at(transport, "WebSocket is for listeners of MQTT, AMQP or STOMP"));
     }
-    let beside = protocol.beside().map(Protocol::sub_protocols).unwrap_or_default();
-    protocols.extend(beside.into_iter().map(|beside| beside.of_stack(1)));
+    for (protocol, stack) in protocol.beside().iter().zip(1..) {
+        protocols.extend(protocol.sub_protocols().into_iter().map(|beside| beside.of_stack(stack)));
+    }
     let default = document::WebSocket::default();
     let settings = settings.unwrap_or(&default);
     let mut paths: Vec<Box<str>> = Vec::new();
@@ -118,7 +119,7 @@ pub(super) fn tls_psk(
     let wrong = if !cfg!(feature = "tls-psk") {
         "this program has no TLS with pre-shared keys: build it with `--features tls-psk`"
     } else if !protocol.has_sockets() {
-        "TLS with pre-shared keys is for listeners of MQTT, STOMP or CoAP"
+        "TLS with pre-shared keys is for listeners of MQTT, AMQP, STOMP or CoAP"
     } else if matches!(address, Address::Datagrams(_)) {
         "TLS is for transport = \"tcp\""
     } else if written.tls.is_some() {

@@ -38,6 +38,7 @@ pub(crate) struct Listener {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Mqtt,
+    Amqp091,
     Stomp,
     Coap,
     Http,
@@ -47,19 +48,21 @@ pub(crate) enum Protocol {
 impl Listener {
     /// What is spoken here: by WebSocket, all that can be. The engine has a listener for each.
     pub(crate) fn protocols(&self) -> impl Iterator<Item = Protocol> {
-        let beside = self.entrance.websocket.as_ref().and_then(|_| self.protocol.beside());
+        let beside = self.entrance.websocket.iter().flat_map(|_| self.protocol.beside().iter().copied());
         let own = (self.protocol != Protocol::Management).then_some(self.protocol);
         own.into_iter().chain(beside)
     }
 }
 
 impl Protocol {
-    pub(super) const ALL: [Self; 5] = [Self::Mqtt, Self::Stomp, Self::Coap, Self::Http, Self::Management];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Mqtt, Self::Amqp091, Self::Stomp, Self::Coap, Self::Http, Self::Management];
 
     /// The protocol's name in the configuration.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Mqtt => "mqtt",
+            Self::Amqp091 => "amqp091",
             Self::Stomp => "stomp",
             Self::Coap => "coap",
             Self::Http => "http",
@@ -71,6 +74,7 @@ impl Protocol {
     const fn port(self) -> u16 {
         match self {
             Self::Mqtt => 1883,
+            Self::Amqp091 => 5672,
             Self::Stomp => 61613,
             Self::Coap => 5683,
             Self::Http => 8080,
@@ -82,7 +86,9 @@ impl Protocol {
     const fn at(self, address: SocketAddr) -> Address {
         match self {
             Self::Coap => Address::Datagrams(address),
-            Self::Mqtt | Self::Stomp | Self::Http | Self::Management => Address::Inet(address),
+            Self::Mqtt | Self::Amqp091 | Self::Stomp | Self::Http | Self::Management => {
+                Address::Inet(address)
+            }
         }
     }
 
@@ -90,24 +96,26 @@ impl Protocol {
     pub(super) fn sub_protocols(self) -> Vec<SubProtocol> {
         match self {
             Self::Mqtt => vec![SubProtocol::binary("mqtt")],
+            Self::Amqp091 => vec![SubProtocol::binary("amqp")],
             // Browsers send text.
             Self::Stomp => ["v12.stomp", "v11.stomp", "v10.stomp"].map(SubProtocol::either).into(),
             Self::Coap | Self::Http | Self::Management => Vec::new(),
         }
     }
 
-    /// The other protocol that is spoken at its listeners of WebSocket.
-    pub(crate) const fn beside(self) -> Option<Self> {
+    /// The other protocols that are spoken at its listeners of WebSocket.
+    pub(crate) const fn beside(self) -> &'static [Self] {
         match self {
-            Self::Mqtt => Some(Self::Stomp),
-            Self::Stomp => Some(Self::Mqtt),
-            Self::Coap | Self::Http | Self::Management => None,
+            Self::Mqtt => &[Self::Stomp, Self::Amqp091],
+            Self::Amqp091 => &[Self::Mqtt, Self::Stomp],
+            Self::Stomp => &[Self::Mqtt, Self::Amqp091],
+            Self::Coap | Self::Http | Self::Management => &[],
         }
     }
 
     /// Whether its connections are sockets of the workers; the others are links of the web server.
     pub(crate) const fn has_sockets(self) -> bool {
-        matches!(self, Self::Mqtt | Self::Stomp | Self::Coap)
+        matches!(self, Self::Mqtt | Self::Amqp091 | Self::Stomp | Self::Coap)
     }
 }
 
@@ -155,6 +163,7 @@ fn listener(
     }
     let protocol = match written.protocol {
         document::Protocol::Mqtt => Protocol::Mqtt,
+        document::Protocol::Amqp091 => Protocol::Amqp091,
         document::Protocol::Stomp => Protocol::Stomp,
         document::Protocol::Coap => Protocol::Coap,
         document::Protocol::Http => Protocol::Http,
@@ -213,8 +222,7 @@ fn address(written: &document::Listener, protocol: Protocol, folder: &Path) -> R
     let text = written.address.get_ref();
     if let Some(path) = text.strip_prefix("unix:") {
         if path.is_empty() || !protocol.has_sockets() {
-            let message =
-                "a Unix socket is for MQTT or STOMP, and has a path, such as \"unix:/run/mynah/mqtt.sock\"";
+            let message = "a Unix socket is for MQTT, AMQP or STOMP, and has a path, such as \"unix:/run/mynah/mqtt.sock\"";
             return Err(Wrong::at(&written.address, message));
         }
         return Ok(Address::Unix(folder.join(path)));

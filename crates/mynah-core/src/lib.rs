@@ -29,6 +29,7 @@ mod hash;
 mod index;
 mod named;
 mod packed;
+mod patterns;
 mod queue;
 mod refs;
 mod retained;

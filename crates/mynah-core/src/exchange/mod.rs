@@ -10,7 +10,6 @@
 mod bindings;
 mod declare;
 mod headers;
-mod patterns;
 mod places;
 mod ring;
 mod route;

@@ -4,10 +4,10 @@ use alloc::vec::Vec;
 
 use mynah_model::{ExchangeKind, HashOn, Properties, PropertyValue};
 
-use super::patterns::Space;
 use super::places::Places;
 use super::{Endpoint, Exchange, ExchangeRef, Exchanges, TOPIC_SPACE, headers};
 use crate::SessionRef;
+use crate::patterns::Space;
 
 /// What an exchange has to know of a message.
 #[derive(Clone, Copy, Debug)]

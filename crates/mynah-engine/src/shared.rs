@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use mynah_core::rules::Rules;
 use mynah_core::{Counters, Generations, RetainedStore, Shares, TopicIndex, WorkerId};
-use mynah_model::{Identity, Instant, Limits, TenantId, WallTime};
+use mynah_model::{DateTime, Identity, Instant, Limits, TenantId, WallTime};
 use mynah_stack::Protocol;
 
 use crate::audit::{Admitted, AuditKind, Bounds, Rest};
 use crate::layouts::Layouts;
 use crate::presence::Presence;
+use crate::proof::Proof;
 use crate::restraint::{Crowd, Pace};
-use crate::wall::rfc3339;
 
 /// How client identifiers begin that belong to connections that the broker itself has made; nobody else is given one.
 pub const BRIDGE_PREFIX: &str = "$bridge/";
@@ -98,6 +98,13 @@ pub(crate) struct Door {
     pub(crate) is_own: bool,
 }
 
+impl Door {
+    /// Whether a proof can say who a peer is that has no credentials. Where keys are shared nobody is asked anything else.
+    pub(crate) const fn takes(&self, proof: &Proof) -> bool {
+        self.certificates || matches!(proof, Proof::PreSharedKey(_))
+    }
+}
+
 impl Shared {
     /// What the workers of a broker with these settings share.
     #[must_use]
@@ -161,7 +168,7 @@ impl Shared {
 
     /// The time of day at an instant, as it is shown.
     pub(crate) fn time_of_day(&self, at: Instant) -> String {
-        rfc3339(self.wall_at(at))
+        DateTime::new(self.wall_at(at)).map_or_else(String::new, |time| format!("{time:#}"))
     }
 
     /// The time of day at an instant.

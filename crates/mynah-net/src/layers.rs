@@ -4,7 +4,7 @@
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use mynah_engine::PeerCertificate;
+use mynah_engine::Proof;
 use mynah_engine::websocket::{CloseCode, WebSocket};
 use mynah_stack::Outbound;
 
@@ -14,7 +14,7 @@ use crate::caller::ChannelBinding;
 use crate::entrance::Entrance;
 use crate::proxy;
 use crate::stream::Stream;
-use crate::tls::{self, Session};
+use crate::tls::Session;
 use crate::transport::{Input, Output, SLICES_MAX, slices};
 
 /// Plain bytes that are sealed at a time.
@@ -47,7 +47,7 @@ pub(crate) struct Layered {
     late: Vec<u8>,
     /// Bytes of answers that were put behind bytes of the connection since all was sent.
     answered: usize,
-    certificate: Option<Arc<PeerCertificate>>,
+    proof: Option<Arc<Proof>>,
     /// A proxy has named the peer, which nobody has heard yet.
     named: bool,
     was_open: bool,
@@ -70,7 +70,7 @@ impl Layered {
             frame_left: 0,
             late: Vec::new(),
             answered: 0,
-            certificate: None,
+            proof: None,
             named: false,
             was_open: false,
         })
@@ -97,9 +97,9 @@ impl Layered {
         is_open && !std::mem::replace(&mut self.was_open, is_open)
     }
 
-    /// The certificate of the peer, once.
-    pub(crate) fn take_certificate(&mut self) -> Option<Arc<PeerCertificate>> {
-        self.certificate.take()
+    /// What TLS has proved of the peer, once.
+    pub(crate) fn take_proof(&mut self) -> Option<Arc<Proof>> {
+        self.proof.take()
     }
 
     /// The name of the host that the peer has asked for by TLS (SNI), once.
@@ -201,7 +201,7 @@ impl Layered {
                 return Err(io::ErrorKind::InvalidData.into());
             }
         } else if was_handshaking {
-            self.certificate = tls.peer_certificate().map(|der| Arc::new(tls::describe(der)));
+            self.proof = tls.proof().map(Arc::new);
         }
         Ok(opened.ended)
     }

@@ -42,12 +42,12 @@ pub trait Verify: Send + Sync {
         credentials: &Credentials,
     ) -> Result<Authenticated, Reason>;
 
-    /// Who the peer is by its certificate; `user` is the name that it gives besides. A verifier that does not say otherwise
-    /// takes none.
+    /// Who the peer is by what its transport has proved; `user` is the name that it gives besides. A verifier that does not
+    /// say otherwise takes nothing.
     ///
     /// # Errors
     /// Why it is not let in.
-    fn certified(&self, now: Instant, caller: &Caller, user: Option<&str>) -> Result<Authenticated, Reason> {
+    fn proved(&self, now: Instant, caller: &Caller, user: Option<&str>) -> Result<Authenticated, Reason> {
         let _ = (now, caller, user);
         Err(Reason::BadCredentials)
     }
@@ -166,8 +166,8 @@ fn judge(
         Attempt::Credentials(credentials) => {
             return verify.verify(now, caller, &credentials).map(Verdict::Proved);
         }
-        Attempt::Certificate { user } => {
-            return verify.certified(now, caller, user.as_deref()).map(Verdict::Proved);
+        Attempt::Proof { user } => {
+            return verify.proved(now, caller, user.as_deref()).map(Verdict::Proved);
         }
         Attempt::Begin(exchange) => {
             let mechanism = verify.begin(caller, &exchange.method)?;

@@ -311,8 +311,8 @@ impl Worker {
         // A refused peer is not told why: nothing is known of what it speaks. Its socket is closed.
         match self.engine.handle_accepted(now, listener) {
             Ok(id) => {
-                if let Some(certificate) = transport.link_certificate() {
-                    self.engine.handle_certificate(id, certificate);
+                if let Some(proof) = transport.link_proof() {
+                    self.engine.handle_proof(id, proof);
                 }
                 self.install(now, id, transport);
             }
@@ -412,8 +412,8 @@ impl Worker {
                         if let Some(host) = layers.take_host() {
                             self.engine.handle_host(id, host);
                         }
-                        if let Some(certificate) = layers.take_certificate() {
-                            self.engine.handle_certificate(id, certificate);
+                        if let Some(proof) = layers.take_proof() {
+                            self.engine.handle_proof(id, proof);
                         }
                         if layers.has_just_opened() {
                             if layers.stack() != 0 {

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use mynah_engine::PeerCertificate;
+use mynah_engine::Proof;
 use rustls::{NoKeyLog, ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
@@ -14,8 +14,8 @@ use crate::caller::ChannelBinding;
 /// What TLS has shown of a peer, for a link that is opened for it.
 #[derive(Clone, Debug)]
 pub struct Secured {
-    /// The verified certificate of the peer, if it has shown one.
-    pub certificate: Option<Arc<PeerCertificate>>,
+    /// What proves who the peer is: its verified certificate, if it has shown one.
+    pub proof: Option<Arc<Proof>>,
     /// What ties what it says to its connection.
     pub(crate) channel: ChannelBinding,
 }
@@ -45,7 +45,7 @@ impl Secured {
         let exporter = connection.export_keying_material([0; 32], binding::LABEL, Some(b""));
         let has_exporter = connection.negotiated_cipher_suite().is_some_and(|suite| suite.tls13().is_some());
         Self {
-            certificate: certificate.map(|der| Arc::new(describe(der))),
+            proof: certificate.map(|der| Arc::new(Proof::Certificate(describe(der)))),
             channel: ChannelBinding {
                 exporter: exporter.ok().filter(|_| has_exporter),
                 server_end_point: None,

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use mynah_engine::Proof;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError, UnbufferedStatus,
@@ -10,7 +11,7 @@ use rustls::unbuffered::{
 };
 use rustls::{Error, ServerConfig};
 
-use super::binding;
+use super::{binding, describe};
 use crate::caller::ChannelBinding;
 
 /// What sealing adds to a record, at most: its header, the authentication tag, the nonce of TLS 1.2.
@@ -64,8 +65,9 @@ impl Session {
     }
 
     /// The verified certificate of the peer, once the handshake is done.
-    pub(crate) fn peer_certificate(&self) -> Option<&[u8]> {
-        self.connection.peer_certificates()?.first().map(AsRef::as_ref)
+    pub(crate) fn proof(&self) -> Option<Proof> {
+        let certificate = self.connection.peer_certificates()?.first()?;
+        Some(Proof::Certificate(describe(certificate)))
     }
 
     /// Takes in sealed bytes. Plain ones are appended to `plain`, what has to be sent to `out`.

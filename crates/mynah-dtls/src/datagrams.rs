@@ -8,8 +8,8 @@ const LENGTH_BYTES: usize = 2;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Datagrams {
     bytes: Vec<u8>,
-    /// Where the length of the last one stands.
-    last: usize,
+    /// Where the length of the last one stands, if something may be added to that.
+    last: Option<usize>,
 }
 
 impl Datagrams {
@@ -28,7 +28,7 @@ impl Datagrams {
     /// Forgets them; the memory stays.
     pub fn clear(&mut self) {
         self.bytes.clear();
-        self.last = 0;
+        self.last = None;
     }
 
     /// One by one.
@@ -44,34 +44,55 @@ impl Datagrams {
 
     /// Adds one that `write` appends; none if that is nothing.
     pub(crate) fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        self.last = self.bytes.len();
+        let start = self.bytes.len();
         self.bytes.extend([0; LENGTH_BYTES]);
         write(&mut self.bytes);
-        if self.bytes.len() == self.last + LENGTH_BYTES {
-            self.bytes.truncate(self.last);
+        if self.bytes.len() == start + LENGTH_BYTES {
+            self.bytes.truncate(start);
             return;
         }
-        self.note_length();
+        self.last = Some(start);
+        self.note_length(start);
     }
 
     /// Adds bytes to the last one if it stays within `max`, else one of its own.
     pub(crate) fn append(&mut self, piece: &[u8], max: usize) {
-        let length = self.bytes.len().saturating_sub(self.last + LENGTH_BYTES);
-        if self.bytes.is_empty() || length + piece.len() > max {
-            return self.add(|bytes| bytes.extend_from_slice(piece));
-        }
+        let last = self.last.filter(|start| self.bytes.len() - start - LENGTH_BYTES + piece.len() <= max);
+        let Some(start) = last else { return self.add(|bytes| bytes.extend_from_slice(piece)) };
         self.bytes.extend_from_slice(piece);
-        self.note_length();
+        self.note_length(start);
     }
 
     /// What is added from here on begins a datagram of its own.
     pub(crate) fn finish(&mut self) {
-        self.last = self.bytes.len();
+        self.last = None;
     }
 
-    fn note_length(&mut self) {
-        let length = self.bytes.len() - self.last - LENGTH_BYTES;
+    fn note_length(&mut self, start: usize) {
+        let length = self.bytes.len() - start - LENGTH_BYTES;
         let length = u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
-        self.bytes[self.last..self.last + LENGTH_BYTES].copy_from_slice(&length);
+        self.bytes[start..start + LENGTH_BYTES].copy_from_slice(&length);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_share_a_datagram_until_it_is_full_or_finished() {
+        let mut datagrams = Datagrams::default();
+        datagrams.append(b"ab", 4);
+        datagrams.append(b"cd", 4);
+        datagrams.append(b"e", 4);
+        datagrams.finish();
+        datagrams.append(b"f", 4);
+        datagrams.add(|_| ());
+        datagrams.add(|bytes| bytes.push(b'g'));
+        let all: Vec<_> = datagrams.iter().collect();
+        assert_eq!(all, [&b"abcd"[..], b"e", b"f", b"g"]);
+        assert_eq!(datagrams.bytes()[..6], *b"\0\x04abcd");
+        datagrams.clear();
+        assert!(datagrams.is_empty() && datagrams.iter().next().is_none());
     }
 }

@@ -7,6 +7,8 @@ pub struct PeerAddress {
     pub ip: [u8; 16],
     /// The port.
     pub port: u16,
+    /// The scope of an address that is local to a link (RFC 4007), else 0.
+    pub scope: u32,
 }
 
 /// What one holder of addresses has of them: a /24 of IPv4, a /64 of IPv6.

@@ -14,21 +14,21 @@ use ring::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey,
 };
 
-pub const KEY: &[u8] = b"sixteen bytes...";
-pub const SCHEME: u16 = 0x0403;
+pub(crate) const KEY: &[u8] = b"sixteen bytes...";
+pub(crate) const SCHEME: u16 = 0x0403;
 
 /// One who has keys. A certificate is here no more than the public key, behind a byte that says whether it is good.
-pub struct Wallet {
-    pub has_keys: bool,
-    pub pair: Option<EcdsaKeyPair>,
-    pub certification: Certification,
-    pub is_good: bool,
+pub(crate) struct Wallet {
+    pub(crate) has_keys: bool,
+    pub(crate) pair: Option<EcdsaKeyPair>,
+    pub(crate) certification: Certification,
+    pub(crate) is_good: bool,
     /// Bytes behind the key in the certificate.
-    pub padding: usize,
+    pub(crate) padding: usize,
 }
 
 impl Wallet {
-    pub fn new(has_certificate: bool, certification: Certification) -> Self {
+    pub(crate) fn new(has_certificate: bool, certification: Certification) -> Self {
         let random = SystemRandom::new();
         let pair = has_certificate.then(|| {
             let algorithm = &ECDSA_P256_SHA256_ASN1_SIGNING;
@@ -38,7 +38,7 @@ impl Wallet {
         Self { has_keys: true, pair, certification, is_good: true, padding: 0 }
     }
 
-    pub fn certificate(&self) -> Option<Box<[u8]>> {
+    pub(crate) fn certificate(&self) -> Option<Box<[u8]>> {
         let key = self.pair.as_ref()?.public_key().as_ref();
         Some([&[u8::from(self.is_good)][..], key, &vec![0; self.padding]].concat().into())
     }
@@ -80,24 +80,24 @@ impl Credentials for Wallet {
     }
 }
 
-pub fn peer(port: u16) -> PeerAddress {
+pub(crate) fn peer(port: u16) -> PeerAddress {
     let mut ip = [0; 16];
     ip[10..].copy_from_slice(&[0xFF, 0xFF, 192, 0, 2, 7]);
-    PeerAddress { ip, port }
+    PeerAddress { ip, port, scope: 0 }
 }
 
-pub fn settings(suites: &[Suite]) -> ClientSettings {
+pub(crate) fn settings(suites: &[Suite]) -> ClientSettings {
     let key = Some(SharedKey { identity: b"sensor"[..].into(), key: KEY.into() });
     ClientSettings { suites: suites.into(), key, server_name: Some("broker.example".into()) }
 }
 
-pub fn demultiplexer(wallet: Wallet) -> Demultiplexer {
+pub(crate) fn demultiplexer(wallet: Wallet) -> Demultiplexer {
     Demultiplexer::new(Instant::ZERO, Arc::new(wallet), Box::new(SystemRandom::new())).unwrap()
 }
 
 /// What the path does to the datagram with this number, of all that go either way.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub(crate) enum Fate {
     Arrives,
     Lost,
     Twice,
@@ -106,21 +106,21 @@ pub enum Fate {
 }
 
 /// Both ends, until the handshake is over.
-pub struct Path {
-    pub now: Instant,
-    pub client: Client,
-    pub server: Demultiplexer,
+pub(crate) struct Path {
+    pub(crate) now: Instant,
+    pub(crate) client: Client,
+    pub(crate) server: Demultiplexer,
     to_server: VecDeque<Vec<u8>>,
     to_client: VecDeque<Vec<u8>>,
     sent: usize,
-    pub established: (Option<Association>, Option<Box<Association>>),
-    pub failed: (Option<Alert>, Option<mynah_dtls::Refusal>),
+    pub(crate) established: (Option<Association>, Option<Box<Association>>),
+    pub(crate) failed: (Option<Alert>, Option<mynah_dtls::Refusal>),
     /// Bytes that went to the server and to the client before the server kept anything.
-    pub before: (usize, usize),
+    pub(crate) before: (usize, usize),
 }
 
 impl Path {
-    pub fn new(settings: ClientSettings, own: Option<Wallet>, server: Wallet) -> Self {
+    pub(crate) fn new(settings: ClientSettings, own: Option<Wallet>, server: Wallet) -> Self {
         let mut out = Datagrams::default();
         let own = own.map(|wallet| Arc::new(wallet) as Arc<dyn Credentials>);
         let client = Client::new(Instant::ZERO, settings, own, &SystemRandom::new(), &mut out).unwrap();
@@ -140,7 +140,7 @@ impl Path {
     }
 
     /// Another client takes the place of the one that has said hello.
-    pub fn replace_client(&mut self, make: impl FnOnce(Instant, &mut Datagrams) -> Client) {
+    pub(crate) fn replace_client(&mut self, make: impl FnOnce(Instant, &mut Datagrams) -> Client) {
         let mut out = Datagrams::default();
         self.client = make(self.now, &mut out);
         self.to_server.clear();
@@ -161,7 +161,7 @@ impl Path {
     }
 
     /// Goes on until nothing is under way, or a minute is over.
-    pub fn run(&mut self, fate: &dyn Fn(usize) -> Fate) {
+    pub(crate) fn run(&mut self, fate: &dyn Fn(usize) -> Fate) {
         while self.now < Instant::ZERO + Duration::from_secs(60) {
             self.exchange(fate);
             if self.established.0.is_some() && self.established.1.is_some() || self.failed.0.is_some() {
@@ -232,7 +232,7 @@ impl Path {
     }
 
     /// Both ends of what the handshake has led to, after they have talked.
-    pub fn talk(&mut self) -> (PeerIdentity, PeerIdentity) {
+    pub(crate) fn talk(&mut self) -> (PeerIdentity, PeerIdentity) {
         let (Some(client), Some(server)) = (&mut self.established.0, &mut self.established.1) else {
             panic!("the handshake is not done: {:?}", self.failed);
         };

@@ -5,6 +5,7 @@
 mod binding;
 mod certificate;
 mod client;
+mod datagrams;
 mod error;
 mod resolver;
 mod server;
@@ -27,6 +28,8 @@ use rustls::{RootCertStore, ServerConfig};
 
 pub(crate) use certificate::describe;
 pub use client::{ClientTls, ClientTlsSettings};
+pub use datagrams::Dtls;
+pub(crate) use datagrams::{Loaded, Proving};
 pub use error::{TlsError, TlsFile};
 use resolver::Resolver;
 pub use server::Secured;

@@ -152,6 +152,7 @@ pub(super) enum Direction {
 pub(super) enum Transport {
     Tcp,
     Udp,
+    Dtls,
     WebSocket,
 }
 

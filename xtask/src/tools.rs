@@ -33,6 +33,15 @@ pub(crate) fn set_up(target: &Path) -> Result<PathBuf, String> {
     python(target)
 }
 
+/// Sees to it that OpenSSL can be built with, which the feature `tls-psk` is.
+pub(crate) fn set_up_building() -> Result<(), String> {
+    let mut asks = Command::new("pkg-config");
+    if is_there("pkg-config") && succeeds(asks.args(["--exists", "openssl"])) {
+        return Ok(());
+    }
+    install_debian(&["pkg-config", "libssl-dev"])
+}
+
 /// Whether a program is on the path.
 pub(crate) fn is_there(program: &str) -> bool {
     let folders = std::env::var_os("PATH").unwrap_or_default();

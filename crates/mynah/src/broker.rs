@@ -342,7 +342,7 @@ fn start_server(
     let (mut listeners, mut sockets, mut served) = (Vec::new(), Vec::new(), Vec::new());
     for listener in &settings.listeners {
         if listener.protocol.has_sockets() {
-            sockets.push(socketed(listener, listeners.len() as u16));
+            sockets.push(socketed(listener, listeners.len() as u16, authentication)?);
         }
         for protocol in listener.protocols() {
             let protocol = match protocol {
@@ -403,9 +403,33 @@ fn coap(config: CoapConfig) -> Result<[Arc<dyn mynah_stack::Protocol>; 3], Compl
 }
 
 /// The socket of a listener that has this place.
-fn socketed(listener: &Listener, place: u16) -> Socketed {
-    let (address, entrance) = (listener.address.clone(), listener.entrance.clone());
-    Socketed { listener: place, address, mode: listener.mode, entrance }
+fn socketed(
+    listener: &Listener,
+    place: u16,
+    authentication: Option<&Authentication>,
+) -> Result<Socketed, Complaint> {
+    let mut entrance = listener.entrance.clone();
+    if listener.tls_psk {
+        entrance.tls = by_keys(listener, authentication)?;
+    }
+    Ok(Socketed { listener: place, address: listener.address.clone(), mode: listener.mode, entrance })
+}
+
+/// TLS by the keys that users share with the broker.
+#[cfg(feature = "tls-psk")]
+fn by_keys(
+    listener: &Listener,
+    authentication: Option<&Authentication>,
+) -> Result<Option<Arc<Tls>>, Complaint> {
+    let keys = authentication.map(|authentication| authentication.keys(listener.admittance.tenant));
+    let tls = keys.map(Tls::by_keys).transpose().map_err(|error| Complaint::Other(error.to_string()))?;
+    Ok(tls.map(Arc::new))
+}
+
+/// A program without them takes no configuration that asks for them.
+#[cfg(not(feature = "tls-psk"))]
+fn by_keys(listener: &Listener, _: Option<&Authentication>) -> Result<Option<Arc<Tls>>, Complaint> {
+    Err(Complaint::Other(format!("listener `{}`: no TLS with pre-shared keys here", listener.name)))
 }
 
 /// Where peers come in that speak this.

@@ -8,7 +8,7 @@ use rustls::{NoKeyLog, ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
-use super::{Tls, binding, describe};
+use super::{Kind, Tls, binding, config_of, describe};
 use crate::caller::ChannelBinding;
 
 /// What TLS has shown of a peer, for a link that is opened for it.
@@ -30,12 +30,23 @@ impl Tls {
         &self,
         stream: S,
     ) -> io::Result<(impl AsyncRead + AsyncWrite + Unpin + use<S>, Secured)> {
-        let mut config = ServerConfig::clone(&self.current());
+        let mut config = ServerConfig::clone(&*self.config()?);
         // A handshake may go from thread to thread here, so that nothing is noted: keys are exported at its end.
         config.key_log = Arc::new(NoKeyLog {});
         let stream = TlsAcceptor::from(Arc::new(config)).accept(stream).await?;
         let secured = Secured::of(stream.get_ref().1);
         Ok((stream, secured))
+    }
+}
+
+impl Tls {
+    /// What new connections get; an error where they come in by keys.
+    fn config(&self) -> io::Result<Arc<ServerConfig>> {
+        match &self.0 {
+            Kind::Certificates { current, .. } => Ok(config_of(current)),
+            #[cfg(feature = "tls-psk")]
+            Kind::Keys(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 }
 

@@ -58,6 +58,7 @@ pub(super) struct Listener {
     pub(super) transport: Option<Spanned<Transport>>,
     pub(super) websocket: Option<Spanned<WebSocket>>,
     pub(super) tls: Option<Spanned<Tls>>,
+    pub(super) tls_psk: Option<Spanned<bool>>,
     pub(super) proxies: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) socket_mode: Option<Spanned<String>>,
 }

@@ -11,7 +11,7 @@ use mynah_net::{
 };
 use toml::Spanned;
 
-use super::document::{self, Transport};
+use super::document::{self, Document, Transport};
 use super::listeners::Protocol;
 use super::settings::Wrong;
 
@@ -111,6 +111,30 @@ fn websocket(
         request_bytes_max: *request.get_ref(),
         message_bytes_max: *message.get_ref(),
     })))
+}
+
+/// Whether peers come in by TLS with the keys that they share with the broker.
+pub(super) fn tls_psk(
+    written: &document::Listener,
+    protocol: Protocol,
+    address: &Address,
+    document: &Document,
+) -> Result<bool, Wrong> {
+    let Some(key) = written.tls_psk.as_ref().filter(|key| *key.get_ref()) else { return Ok(false) };
+    let wrong = if !cfg!(feature = "tls-psk") {
+        "this program has no TLS with pre-shared keys: build it with `--features tls-psk`"
+    } else if !protocol.has_sockets() {
+        "TLS with pre-shared keys is for listeners of MQTT, STOMP or CoAP"
+    } else if matches!(address, Address::Datagrams(_)) {
+        "TLS is for transport = \"tcp\""
+    } else if written.tls.is_some() {
+        "a listener has certificates, which are listener.tls, or keys: make two of it"
+    } else if document.auth.users_file.is_none() {
+        "there are no keys: set users_file under [auth] (`mynah user add --psk` makes one)"
+    } else {
+        return Ok(true);
+    };
+    Err(Wrong::at(key, wrong))
 }
 
 fn tls(spanned: &Spanned<document::Tls>, alpn: &[u8], folder: &Path) -> Result<Arc<Tls>, Wrong> {

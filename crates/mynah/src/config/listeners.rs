@@ -8,7 +8,7 @@ use mynah_net::{Address, Entrance};
 
 use super::auth::{Admittance, admittance};
 use super::document::{self, Document, Durability, Transport};
-use super::entrance::entrance;
+use super::entrance::{entrance, tls_psk};
 use super::settings::Wrong;
 
 /// The permissions of a Unix socket: its owner and their group.
@@ -30,6 +30,8 @@ pub(crate) struct Listener {
     pub(crate) mode: u32,
     /// What stands between the socket and the protocol.
     pub(crate) entrance: Entrance,
+    /// Whether TLS stands there too, by the keys that users share with the broker.
+    pub(crate) tls_psk: bool,
 }
 
 /// What is spoken at a listener.
@@ -122,6 +124,7 @@ pub(super) fn listeners(document: &Document, folder: &Path, wrongs: &mut Vec<Wro
             waits: document.store.durability == Durability::Sync,
             mode: SOCKET_MODE,
             entrance: Entrance::default(),
+            tls_psk: false,
         };
         // CoAP has no passwords: where there are users it has to be asked for.
         let is_served = |protocol: &Protocol| *protocol != Protocol::Coap || !has_users;
@@ -168,7 +171,9 @@ fn listener(
     let admittance = admittance(written, protocol, (&address, &entrance), document)?;
     let profile = profile(written, protocol, document)?;
     let waits = durability(written, protocol, document)? == Durability::Sync;
-    Ok(Listener { name: name.clone(), protocol, address, admittance, profile, waits, mode, entrance })
+    let tls_psk = tls_psk(written, protocol, &address, document)?;
+    let name = name.clone();
+    Ok(Listener { name, protocol, address, admittance, profile, waits, mode, entrance, tls_psk })
 }
 
 /// What acknowledgements at a listener wait for.

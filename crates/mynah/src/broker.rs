@@ -22,7 +22,8 @@ use mynah_http::adapter::{Busy, Dial};
 use mynah_model::{Identity, TenantId, WallTime};
 use mynah_mqtt::Mqtt;
 use mynah_net::{
-    Address, CLOCK_PAST, ClientTls, Dialer, Link, Secured, Server, Socketed, StartError, Storage, Tls,
+    Address, CLOCK_PAST, ClientTls, Dialer, Dtls, Entrance, Link, Secured, Server, Socketed, StartError,
+    Storage, Tls, TlsError,
 };
 use mynah_stomp::Stomp;
 use mynah_store::{Status, Store};
@@ -55,7 +56,7 @@ pub(crate) struct Broker {
     ready: Readiness,
     sites: JoinSet<()>,
     /// The TLS of listeners, by their names.
-    tls: Vec<(String, Arc<Tls>)>,
+    tls: Vec<(String, Certified)>,
     /// The TLS of bridges, by their names.
     bridge_tls: Vec<(String, Arc<ClientTls>)>,
     /// The rules of the moment, for those who do not come to the workers.
@@ -272,11 +273,30 @@ fn place(listeners: &[Listener], index: usize) -> u16 {
     listeners[..index].iter().flat_map(Listener::protocols).count() as u16
 }
 
+/// What has certificates that can be read again.
+enum Certified {
+    Tls(Arc<Tls>),
+    Dtls(Arc<Dtls>),
+}
+
+impl Certified {
+    fn reload(&self) -> Result<(), TlsError> {
+        match self {
+            Self::Tls(tls) => tls.reload(),
+            Self::Dtls(dtls) => dtls.reload(),
+        }
+    }
+}
+
 /// The TLS of listeners, by their names.
-fn tls_of(listeners: &[Listener]) -> Vec<(String, Arc<Tls>)> {
-    let tls =
-        |listener: &Listener| Some((listener.name.clone(), Arc::clone(listener.entrance.tls.as_ref()?)));
-    listeners.iter().filter_map(tls).collect()
+fn tls_of(listeners: &[Listener]) -> Vec<(String, Certified)> {
+    let certified = |listener: &Listener| {
+        let Entrance { tls, dtls, .. } = &listener.entrance;
+        let tls = tls.as_ref().map(|tls| Certified::Tls(Arc::clone(tls)));
+        let dtls = dtls.as_ref().map(|dtls| Certified::Dtls(Arc::clone(dtls)));
+        Some((listener.name.clone(), tls.or(dtls)?))
+    };
+    listeners.iter().filter_map(certified).collect()
 }
 
 /// Opens the sockets of HTTP, with the listeners' places in the settings.
@@ -333,6 +353,7 @@ fn start_server(
                 }
                 Protocol::Amqp091 => &amqp,
                 Protocol::Stomp => &stomp,
+                Protocol::Coap if listener.entrance.dtls.is_some() => &coap[2],
                 Protocol::Coap if matches!(listener.address, Address::Datagrams(_)) => &coap[0],
                 Protocol::Coap => &coap[1],
                 Protocol::Http => &http,
@@ -375,12 +396,13 @@ fn start_server(
     Ok((server, store))
 }
 
-/// CoAP over datagrams and over streams.
-fn coap(config: CoapConfig) -> Result<[Arc<dyn mynah_stack::Protocol>; 2], Complaint> {
+/// CoAP over datagrams, over streams, and over datagrams of peers whose addresses are their own.
+fn coap(config: CoapConfig) -> Result<[Arc<dyn mynah_stack::Protocol>; 3], Complaint> {
     let datagrams = Coap::new(config, Transport::Datagram, [seed(), seed()])
         .map_err(|error| Complaint::Other(error.to_string()))?;
     let streams = datagrams.over(Transport::Stream);
-    Ok([Arc::new(datagrams), Arc::new(streams)])
+    let secure = datagrams.over(Transport::Datagram).with_verified_peers();
+    Ok([Arc::new(datagrams), Arc::new(streams), Arc::new(secure)])
 }
 
 /// The socket of a listener that has this place.

@@ -155,6 +155,7 @@ pub(super) enum Direction {
 pub(super) enum Transport {
     Tcp,
     Udp,
+    Dtls,
     WebSocket,
 }
 

@@ -232,8 +232,8 @@ fn address(written: &document::Listener, protocol: Protocol, folder: &Path) -> R
     let address = text.parse().map_err(|_| Wrong::at(&written.address, wrong))?;
     let Some(transport) = &written.transport else { return Ok(protocol.at(address)) };
     match transport.get_ref() {
-        Transport::Udp if protocol == Protocol::Coap => Ok(Address::Datagrams(address)),
-        Transport::Udp => Err(Wrong::at(transport, "UDP is for listeners of CoAP")),
+        Transport::Udp | Transport::Dtls if protocol == Protocol::Coap => Ok(Address::Datagrams(address)),
+        Transport::Udp | Transport::Dtls => Err(Wrong::at(transport, "UDP is for listeners of CoAP")),
         Transport::Tcp | Transport::WebSocket => Ok(Address::Inet(address)),
     }
 }

@@ -353,9 +353,7 @@ fn start_server(
                 }
                 Protocol::Amqp091 => &amqp,
                 Protocol::Stomp => &stomp,
-                Protocol::Coap if listener.entrance.dtls.is_some() => &coap[2],
-                Protocol::Coap if matches!(listener.address, Address::Datagrams(_)) => &coap[0],
-                Protocol::Coap => &coap[1],
+                Protocol::Coap => coap.of(listener),
                 Protocol::Http => &http,
                 Protocol::Management => continue,
             };
@@ -396,13 +394,37 @@ fn start_server(
     Ok((server, store))
 }
 
-/// CoAP over datagrams, over streams, and over datagrams of peers whose addresses are their own.
-fn coap(config: CoapConfig) -> Result<[Arc<dyn mynah_stack::Protocol>; 3], Complaint> {
+/// CoAP over datagrams, over those of peers whose addresses are their own, over streams, and by WebSocket.
+struct CoapStacks {
+    datagrams: Arc<dyn mynah_stack::Protocol>,
+    secure: Arc<dyn mynah_stack::Protocol>,
+    streams: Arc<dyn mynah_stack::Protocol>,
+    web: Arc<dyn mynah_stack::Protocol>,
+}
+
+impl CoapStacks {
+    /// What is spoken at a listener.
+    fn of(&self, listener: &Listener) -> &Arc<dyn mynah_stack::Protocol> {
+        match &listener.address {
+            Address::Datagrams(_) if listener.entrance.dtls.is_some() => &self.secure,
+            Address::Datagrams(_) => &self.datagrams,
+            _ if listener.entrance.websocket.is_some() => &self.web,
+            _ => &self.streams,
+        }
+    }
+}
+
+/// CoAP by everything that carries it.
+fn coap(config: CoapConfig) -> Result<CoapStacks, Complaint> {
     let datagrams = Coap::new(config, Transport::Datagram, [seed(), seed()])
         .map_err(|error| Complaint::Other(error.to_string()))?;
-    let streams = datagrams.over(Transport::Stream);
-    let secure = datagrams.over(Transport::Datagram).with_verified_peers();
-    Ok([Arc::new(datagrams), Arc::new(streams), Arc::new(secure)])
+    let by = |transport| Arc::new(datagrams.over(transport));
+    Ok(CoapStacks {
+        secure: Arc::new(datagrams.over(Transport::Datagram).with_verified_peers()),
+        streams: by(Transport::Stream),
+        web: by(Transport::WebSocket),
+        datagrams: Arc::new(datagrams),
+    })
 }
 
 /// The socket of a listener that has this place.

@@ -172,7 +172,7 @@ pub(super) struct WebSocket {
 impl Default for WebSocket {
     fn default() -> Self {
         Self {
-            paths: vec![Spanned::new(0..0, "/mqtt".to_owned())],
+            paths: ["/mqtt", "/.well-known/coap"].map(|path| Spanned::new(0..0, path.to_owned())).into(),
             request_bytes_max: Spanned::new(0..0, 8_192),
             message_bytes_max: Spanned::new(0..0, 67_108_864),
         }

@@ -11,6 +11,7 @@ use mynah_net::{
 };
 use toml::Spanned;
 
+use super::coap::Coap;
 use super::document::{self, Document, Transport};
 use super::listeners::Protocol;
 use super::settings::Wrong;
@@ -25,10 +26,10 @@ const MESSAGE_BYTES: std::ops::RangeInclusive<u64> = 1_024..=1 << 40;
 pub(super) fn entrance(
     written: &document::Listener,
     protocol: Protocol,
-    address: &Address,
-    folder: &Path,
+    (address, folder): (&Address, &Path),
+    coap: &Coap,
 ) -> Result<Entrance, Wrong> {
-    let websocket = websocket(written, protocol)?;
+    let websocket = websocket(written, protocol, coap)?;
     let by_dtls = written.transport.as_ref().is_some_and(|transport| *transport.get_ref() == Transport::Dtls);
     if let (Address::Datagrams(_), Some(tls), false) = (address, &written.tls, by_dtls) {
         let message = "TLS is for transport = \"tcp\"; over datagrams it is transport = \"dtls\"";
@@ -71,6 +72,7 @@ fn proxies(
 fn websocket(
     written: &document::Listener,
     protocol: Protocol,
+    coap: &Coap,
 ) -> Result<Option<Arc<websocket::Settings>>, Wrong> {
     let transport = written.transport.as_ref().filter(|t| *t.get_ref() == Transport::WebSocket);
     let (transport, settings) = match (transport, &written.websocket) {
@@ -80,12 +82,12 @@ fn websocket(
         }
         (None, None) => return Ok(None),
     };
-    let mut protocols = protocol.sub_protocols();
+    let mut protocols = protocol.sub_protocols(coap);
     if protocols.is_empty() {
-        return Err(Wrong::at(transport, "WebSocket is for listeners of MQTT, AMQP or STOMP"));
+        return Err(Wrong::at(transport, "WebSocket is for listeners of MQTT, AMQP, STOMP or CoAP"));
     }
-    for (protocol, stack) in protocol.beside().iter().zip(1..) {
-        protocols.extend(protocol.sub_protocols().into_iter().map(|beside| beside.of_stack(stack)));
+    for (stack, beside) in (1..).zip(protocol.beside()) {
+        protocols.extend(beside.sub_protocols(coap).into_iter().map(|beside| beside.of_stack(stack)));
     }
     let default = document::WebSocket::default();
     let settings = settings.unwrap_or(&default);

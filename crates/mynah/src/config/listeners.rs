@@ -48,7 +48,8 @@ pub(crate) enum Protocol {
 impl Listener {
     /// What is spoken here: by WebSocket, all that can be. The engine has a listener for each.
     pub(crate) fn protocols(&self) -> impl Iterator<Item = Protocol> {
-        let beside = self.entrance.websocket.iter().flat_map(|_| self.protocol.beside().iter().copied());
+        let is_web = self.entrance.websocket.is_some();
+        let beside = self.protocol.beside().filter(move |_| is_web);
         let own = (self.protocol != Protocol::Management).then_some(self.protocol);
         own.into_iter().chain(beside)
     }
@@ -93,24 +94,21 @@ impl Protocol {
     }
 
     /// The sub-protocols of WebSocket that it is, if it can be one.
-    pub(super) fn sub_protocols(self) -> Vec<SubProtocol> {
+    pub(super) fn sub_protocols(self, coap: &super::coap::Coap) -> Vec<SubProtocol> {
         match self {
             Self::Mqtt => vec![SubProtocol::binary("mqtt")],
             Self::Amqp091 => vec![SubProtocol::binary("amqp")],
             // Browsers send text.
             Self::Stomp => ["v12.stomp", "v11.stomp", "v10.stomp"].map(SubProtocol::either).into(),
-            Self::Coap | Self::Http | Self::Management => Vec::new(),
+            Self::Coap => vec![SubProtocol::units("coap", *coap.message_bytes_max.get_ref())],
+            Self::Http | Self::Management => Vec::new(),
         }
     }
 
     /// The other protocols that are spoken at its listeners of WebSocket.
-    pub(crate) const fn beside(self) -> &'static [Self] {
-        match self {
-            Self::Mqtt => &[Self::Stomp, Self::Amqp091],
-            Self::Amqp091 => &[Self::Mqtt, Self::Stomp],
-            Self::Stomp => &[Self::Mqtt, Self::Amqp091],
-            Self::Coap | Self::Http | Self::Management => &[],
-        }
+    pub(crate) fn beside(self) -> impl Iterator<Item = Self> {
+        const WEB: [Protocol; 4] = [Protocol::Mqtt, Protocol::Amqp091, Protocol::Stomp, Protocol::Coap];
+        WEB.into_iter().filter(move |other| WEB.contains(&self) && *other != self)
     }
 
     /// Whether its connections are sockets of the workers; the others are links of the web server.
@@ -176,7 +174,7 @@ fn listener(
         return Err(Wrong::at(&written.address, message));
     }
     let mode = mode(written, &address)?;
-    let entrance = entrance(written, protocol, &address, folder)?;
+    let entrance = entrance(written, protocol, (&address, folder), &document.coap)?;
     let admittance = admittance(written, protocol, (&address, &entrance), document)?;
     let profile = profile(written, protocol, document)?;
     let waits = durability(written, protocol, document)? == Durability::Sync;

@@ -259,7 +259,9 @@ fn what_stands_before_a_protocol_is_checked_where_it_is_written() {
         let text = listener("127.0.0.1:80", more).replace("\"mqtt\"", "\"http\"");
         problems(&text).remove(0).to_string()
     };
-    assert!(http("transport = \"websocket\"").contains("WebSocket is for listeners of MQTT, AMQP or STOMP"));
+    assert!(
+        http("transport = \"websocket\"").contains("WebSocket is for listeners of MQTT, AMQP, STOMP or CoAP")
+    );
     assert!(http("tls = { certificate = \"\", key = \"\" }").contains("certificate"));
 }
 

@@ -20,6 +20,7 @@ impl Engine {
         let address = match place_of(publish) {
             Ok(address) => address,
             Err(reason) => {
+                self.lane.journal.begin(); // the answer waits for nothing that others have asked
                 let (receipt, class) = (publish.receipt, publish.header.class);
                 return self.tell(now, id, Outcome::Published { receipt, class, result: Err(reason) });
             }

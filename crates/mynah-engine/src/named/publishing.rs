@@ -41,7 +41,10 @@ impl Engine {
             return self.tell(now, id, Outcome::Published { receipt, class, result: Err(reason) });
         }
         let name = publish.view().topic().as_bytes().into();
-        let publisher = self.lane.connections.get(id).and_then(|connection| connection.publisher);
+        let Some(connection) = self.lane.connections.get_mut(id) else { return };
+        // Its stack may have something to say once it is answered.
+        connection.taps.get_or_insert_default();
+        let publisher = connection.publisher;
         let header = mynah_model::Header { tenant: self.asker(id).tenant, publisher, ..publish.header };
         let message = MessageView { header: &header, native: &publish.native }.to_message();
         let receipt = (class.is_confirmed() || publish.confirm).then_some(receipt);

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot set its stage has failed")]
 
 mod aiocoap;
+mod amqp;
 mod bridge;
 mod coap;
 mod crossing;

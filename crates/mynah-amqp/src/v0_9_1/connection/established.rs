@@ -231,7 +231,10 @@ impl ServerConnection {
         match outcome {
             Outcome::Published { receipt, result, .. } => self.handle_published(now, receipt, result, out),
             Outcome::Queue(outcome) => self.handle_queue_outcome(now, outcome, out),
-            Outcome::Authenticated(Ok(_)) => self.send(0, UpdateSecretOk {}, out),
+            // What proved who the client is was nothing that has to be renewed.
+            Outcome::Authenticated(Ok(_) | Err(Reason::BadAuthenticationMethod)) => {
+                self.send(0, UpdateSecretOk {}, out);
+            }
             Outcome::Authenticated(Err(reason)) => self.end(now, reason, out),
             Outcome::Challenge(_) => self.end(now, Reason::BadCredentials, out),
             // Nothing of this is asked for by this protocol while open, and the end is handled for all states.

@@ -7,6 +7,7 @@
 mod coap_connection;
 mod coap_wire;
 mod corpus;
+mod dtls;
 mod filters_index;
 mod http_paths;
 mod mqtt_bridge;
@@ -21,6 +22,7 @@ mod websocket;
 pub use coap_connection::coap_connection;
 pub use coap_wire::coap_wire;
 pub use corpus::{Corpus, Input};
+pub use dtls::dtls;
 pub use filters_index::filters_index;
 pub use http_paths::http_paths;
 pub use mqtt_bridge::mqtt_bridge;
@@ -40,7 +42,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "mqtt_wire", body: mqtt_wire },
     Target { name: "mqtt_connection", body: mqtt_connection },
     Target { name: "mqtt_client", body: mqtt_client },
@@ -51,4 +53,5 @@ pub const TARGETS: [Target; 10] = [
     Target { name: "websocket", body: websocket },
     Target { name: "coap_wire", body: coap_wire },
     Target { name: "coap_connection", body: coap_connection },
+    Target { name: "dtls", body: dtls },
 ];

@@ -18,6 +18,11 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("slapd", "slapd"),
     ("coap-client-notls", "libcoap3-bin"),
     ("amqp-publish", "amqp-tools"),
+    // DTLSSocket is built from source.
+    ("autoreconf", "autoconf"),
+    ("aclocal", "automake"),
+    ("libtoolize", "libtool"),
+    ("cc", "gcc"),
 ];
 
 /// Python packages, pinned: a client that changes by itself is no yardstick.
@@ -29,6 +34,7 @@ const PYTHON_PACKAGES: &[&str] = &[
     "aio-pika==10.2.1",
     "amqpstorm==3.1.4",
     "aiocoap[ws]==0.4.17",
+    "DTLSSocket==0.2.3",
 ];
 
 /// Sees to it that all programs are there. Returns the Python that has the packages.

@@ -4,4 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod handshakes;
+mod hostile;
+mod keeping;
 mod path;

@@ -10,6 +10,7 @@ mod amqp_wire;
 mod coap_connection;
 mod coap_wire;
 mod corpus;
+mod dtls;
 mod filters_index;
 mod http_paths;
 mod mqtt_bridge;
@@ -26,6 +27,7 @@ pub use amqp_wire::amqp_wire;
 pub use coap_connection::coap_connection;
 pub use coap_wire::coap_wire;
 pub use corpus::{Corpus, Input};
+pub use dtls::dtls;
 pub use filters_index::filters_index;
 pub use http_paths::http_paths;
 pub use mqtt_bridge::mqtt_bridge;
@@ -45,7 +47,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     Target { name: "mqtt_wire", body: mqtt_wire },
     Target { name: "mqtt_connection", body: mqtt_connection },
     Target { name: "mqtt_client", body: mqtt_client },
@@ -58,4 +60,5 @@ pub const TARGETS: [Target; 12] = [
     Target { name: "amqp_connection", body: amqp_connection },
     Target { name: "coap_wire", body: coap_wire },
     Target { name: "coap_connection", body: coap_connection },
+    Target { name: "dtls", body: dtls },
 ];

@@ -9,6 +9,7 @@ mod coap;
 mod crossing;
 mod curl;
 mod directory;
+mod dtls;
 mod example;
 mod https;
 mod import;

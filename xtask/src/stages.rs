@@ -15,7 +15,7 @@ use crate::{crash, specs, tidy, tools};
 const INTEROP: &str = "mynah-interop";
 
 /// What is built and tested beside the default.
-const FEATURES: [&str; 2] = ["--features", "mynah/ldap"];
+const FEATURES: [&str; 2] = ["--features", "mynah/ldap,mynah/tls-psk"];
 
 /// One thing that is run, with what the stages of its task share.
 pub(crate) struct Stage<S> {
@@ -128,6 +128,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result<(), String> {
 
 impl Run {
     fn new() -> Result<Self, String> {
+        tools::set_up_building()?;
         let nextest =
             Command::new("cargo-nextest").arg("--version").output().is_ok_and(|o| o.status.success());
         let ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());

@@ -20,7 +20,8 @@ const PROGRAMS: &[(&str, &str)] = &[
 ];
 
 /// Python packages, pinned: a client that changes by itself is no yardstick.
-const PYTHON_PACKAGES: &[&str] = &["paho-mqtt==2.1.0", "kosoku==0.1.0", "stomp.py==9.0.0"];
+const PYTHON_PACKAGES: &[&str] =
+    &["paho-mqtt==2.1.0", "kosoku==0.1.0", "stomp.py==9.0.0", "aiocoap[ws]==0.4.17"];
 
 /// Sees to it that all programs are there. Returns the Python that has the packages.
 pub(crate) fn set_up(target: &Path) -> Result<PathBuf, String> {
@@ -31,6 +32,15 @@ pub(crate) fn set_up(target: &Path) -> Result<PathBuf, String> {
         install_debian(&missing)?;
     }
     python(target)
+}
+
+/// Sees to it that OpenSSL can be built with, which the feature `tls-psk` is.
+pub(crate) fn set_up_building() -> Result<(), String> {
+    let mut asks = Command::new("pkg-config");
+    if is_there("pkg-config") && succeeds(asks.args(["--exists", "openssl"])) {
+        return Ok(());
+    }
+    install_debian(&["pkg-config", "libssl-dev"])
 }
 
 /// Whether a program is on the path.

@@ -52,7 +52,7 @@ pub struct LoginEvent<'e> {
     pub peer: &'e Peer,
     /// Who the peer said it was, if it said so.
     pub user: Option<&'e str>,
-    /// How: `password`, `certificate`, or the name of a mechanism of SASL.
+    /// How: `password`, `certificate`, `pre-shared key`, or the name of a mechanism of SASL.
     pub method: &'static str,
     /// What came of it.
     pub outcome: Result<&'e Login, Refusal>,
@@ -73,6 +73,8 @@ pub enum Refusal {
     Throttled,
     /// The certificate says nothing of who the peer is, or not what the peer says.
     Certificate,
+    /// The key is not of the user that the peer says it is, or of another tenant.
+    Key,
     /// The token proves nothing.
     Token(Reason),
     /// Others who were asked do not let it in.
@@ -93,6 +95,7 @@ impl Refusal {
             | Self::Locked
             | Self::Changed
             | Self::Certificate
+            | Self::Key
             | Self::Method => Reason::BadCredentials,
         }
     }
@@ -100,7 +103,7 @@ impl Refusal {
     /// Whether it counts as a wrong guess.
     const fn is_guess(self) -> bool {
         match self {
-            Self::UnknownUser | Self::WrongPassword | Self::Locked | Self::Certificate => true,
+            Self::UnknownUser | Self::WrongPassword | Self::Locked | Self::Certificate | Self::Key => true,
             Self::Token(reason) | Self::Stranger(reason) => matches!(reason, Reason::BadCredentials),
             Self::Changed | Self::Throttled | Self::Method => false,
         }
@@ -116,6 +119,7 @@ impl std::fmt::Display for Refusal {
             Self::Changed => "user was changed meanwhile",
             Self::Throttled => "too many failures",
             Self::Certificate => "certificate names nobody",
+            Self::Key => "key is somebody else's",
             Self::Token(_) => "token refused",
             Self::Stranger(_) => "refused by those who were asked",
             Self::Method => "not taken here",
@@ -306,11 +310,16 @@ impl Authenticator {
         }
     }
 
-    /// Finds out who a peer is by its certificate. `user` is who it says it is besides, if it does.
+    /// Finds out who a peer is by what its transport has proved: a key that is shared with it, or its certificate. `user` is
+    /// who it says it is besides, if it does.
     ///
     /// # Errors
     /// Why the peer is not let in.
-    pub fn verify_certificate(&self, now: Instant, peer: &Peer, user: Option<&str>) -> Result<Login, Reason> {
+    pub fn verify_proof(&self, now: Instant, peer: &Peer, user: Option<&str>) -> Result<Login, Reason> {
+        if let Some(owner) = &peer.key_of {
+            let attempt = self.attempt(peer, Some(owner), PRE_SHARED_KEY);
+            return self.conclude(now, &attempt, self.judge_key(peer, owner, user));
+        }
         let named = match (peer.door.identity_from, &peer.certificate) {
             (Some(from), Some(certificate)) => self.named_by(from, certificate, peer),
             _ => None,
@@ -318,6 +327,29 @@ impl Authenticator {
         let attempt = self.attempt(peer, named.as_deref().or(user), CERTIFICATE);
         let result = self.judge_certificate(peer, named.as_deref(), user);
         self.conclude(now, &attempt, result)
+    }
+
+    /// Hears of a peer that its transport has refused: it said that it is this user, and does not have the user's key.
+    pub fn refuse_key(&self, now: Instant, peer: &Peer, user: &str) {
+        let attempt = self.attempt(peer, Some(user), PRE_SHARED_KEY);
+        let knows = self.users().pre_shared_key(peer.door.tenant, user).is_some();
+        let refusal = if knows { Refusal::Key } else { Refusal::UnknownUser };
+        // It was told already.
+        let _ = self.conclude(now, &attempt, Err(refusal));
+    }
+
+    fn judge_key(&self, peer: &Peer, owner: &str, user: Option<&str>) -> Result<Login, Refusal> {
+        // Keys were looked for in the listener's tenant, before the peer could name another.
+        if peer.door.is_named || user.is_some_and(|user| name(user) != owner) {
+            return Err(Refusal::Key);
+        }
+        let users = self.users();
+        let account = users.account(peer.door.tenant, owner).ok_or(Refusal::Changed)?;
+        match &account.user {
+            user if user.locked => Err(Refusal::Locked),
+            user if user.pre_shared_key.is_none() => Err(Refusal::Changed),
+            _ => Ok(account.login()),
+        }
     }
 
     /// The name that a certificate gives its owner.
@@ -367,7 +399,8 @@ impl Authenticator {
         let is_secret = peer.channel.is_some() || (peer.is_local && peer.door.plaintext_auth);
         let binds =
             peer.channel.as_ref().is_some_and(|c| c.exporter.is_some() || c.server_end_point.is_some());
-        let shows = peer.door.identity_from.is_some() && peer.certificate.is_some();
+        let shows =
+            peer.key_of.is_some() || (peer.door.identity_from.is_some() && peer.certificate.is_some());
         let passwords = peer.door.passwords;
         let [sha_1, sha_256] =
             [ScramHash::Sha1, ScramHash::Sha256].map(|hash| passwords && users.knows_scram(hash));
@@ -444,6 +477,7 @@ impl Authenticator {
 /// How a name and a password are called that no mechanism of SASL has carried.
 const PASSWORD: &str = "password";
 const CERTIFICATE: &str = "certificate";
+const PRE_SHARED_KEY: &str = "pre-shared key";
 
 /// Somebody for whom others vouch, unless the users file has it locked: that holds whatever the proof.
 fn unlocked(users: &Users, login: Login) -> Result<Login, Refusal> {
@@ -510,8 +544,8 @@ impl Realm for Visit {
         own.conclude(now, &attempt, judge())
     }
 
-    fn certificate(&self, now: Instant) -> Result<Login, Reason> {
-        self.authenticator.verify_certificate(now, &self.peer, None)
+    fn proof(&self, now: Instant) -> Result<Login, Reason> {
+        self.authenticator.verify_proof(now, &self.peer, None)
     }
 
     fn anonymous(&self, now: Instant) -> Result<Login, Reason> {

@@ -57,7 +57,15 @@ fn peer() -> Peer {
         identity_from: None,
     };
     let address = Some("192.0.2.1".parse().unwrap());
-    Peer { door: Arc::new(door), client_id: None, address, is_local: false, certificate: None, channel: None }
+    Peer {
+        door: Arc::new(door),
+        client_id: None,
+        address,
+        is_local: false,
+        certificate: None,
+        key_of: None,
+        channel: None,
+    }
 }
 
 /// A peer by TLS that has shown a certificate.
@@ -232,14 +240,14 @@ fn an_exchange_ends_with_the_user() {
 #[test]
 fn certificates_name_their_owners_as_the_listener_reads_them() {
     let own = authenticator_of(&file());
-    let verify = |from, sha256, user| named(own.verify_certificate(NOW, &certified(from, sha256), user));
+    let verify = |from, sha256, user| named(own.verify_proof(NOW, &certified(from, sha256), user));
     assert_eq!(verify(IdentityFrom::CommonName, [1; 32], None), Ok("ada".to_owned()));
     assert_eq!(verify(IdentityFrom::CommonName, [1; 32], Some("ada")), Ok("ada".to_owned()));
     assert_eq!(verify(IdentityFrom::CommonName, [1; 32], Some("sam")), Err(Reason::BadCredentials));
     assert_eq!(verify(IdentityFrom::SubjectAlternativeName, [1; 32], None), Ok("sam".to_owned()));
     assert_eq!(verify(IdentityFrom::Fingerprint, [7; 32], None), Ok("cer".to_owned()));
     assert_eq!(verify(IdentityFrom::Fingerprint, [8; 32], None), Err(Reason::BadCredentials));
-    assert_eq!(named(own.verify_certificate(NOW, &peer(), None)), Err(Reason::BadCredentials));
+    assert_eq!(named(own.verify_proof(NOW, &peer(), None)), Err(Reason::BadCredentials));
     let named_by = |name: &str, sha256| {
         let mut peer = certified(IdentityFrom::CommonName, sha256);
         let certificate = Certificate {
@@ -249,7 +257,7 @@ fn certificates_name_their_owners_as_the_listener_reads_them() {
             names: Box::new([]),
         };
         peer.certificate = Some(Arc::new(certificate));
-        own.verify_certificate(NOW, &peer, None)
+        own.verify_proof(NOW, &peer, None)
     };
     assert_eq!(
         named(named_by("stranger", [1; 32])),
@@ -282,7 +290,7 @@ fn only_the_users_file_proves_that_somebody_is_of_a_tenant_that_it_names() {
         let certificate = Certificate { common_name: Some(name.into()), ..Certificate::default() };
         Peer { certificate: Some(Arc::new(certificate)), ..certified(IdentityFrom::CommonName, [9; 32]) }
     };
-    let by_certificate = |peer: &Peer| own.verify_certificate(NOW, peer, None).map(|login| login.identity);
+    let by_certificate = |peer: &Peer| own.verify_proof(NOW, peer, None).map(|login| login.identity);
     assert_eq!(by_certificate(&shown("eve")), Ok(Identity::user(TenantId::DEFAULT, "eve")));
     assert_eq!(
         by_certificate(&named(shown("eve"))),

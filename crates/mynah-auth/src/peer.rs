@@ -62,6 +62,8 @@ pub struct Peer {
     pub is_local: bool,
     /// The certificate that it has shown, and that an authority vouches for.
     pub certificate: Option<Arc<Certificate>>,
+    /// The user whose pre-shared key it has proved to have, among those of the listener's tenant.
+    pub key_of: Option<Box<str>>,
     /// The TLS by which it came, if it did.
     pub channel: Option<Channel>,
 }

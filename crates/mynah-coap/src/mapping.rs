@@ -10,7 +10,6 @@
 //! Class, retain, priority and deadline are in the message's header.
 
 mod codec;
-mod date;
 mod envelope;
 mod notification;
 mod path;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use mynah_core::rules::Address;
 use mynah_model::{Groups, Instant, Reason};
 
-use crate::certificate::PeerCertificate;
 use crate::connections::ConnectionId;
 use crate::engine::Engine;
 use crate::inbox::Handover;
+use crate::proof::Proof;
 
 impl Engine {
     /// Takes in a peer that came in at the listener with this place in [`crate::Settings::listeners`].
@@ -45,10 +45,10 @@ impl Engine {
         self.arm(now, id.slot);
     }
 
-    /// Hears with which certificate the peer has proved who it is; before its first bytes.
-    pub fn handle_certificate(&mut self, id: ConnectionId, certificate: Arc<PeerCertificate>) {
+    /// Hears how the peer has proved who it is below its protocol; before its first bytes.
+    pub fn handle_proof(&mut self, id: ConnectionId, proof: Arc<Proof>) {
         if let Some(connection) = self.lane.connections.get_mut(id) {
-            connection.certificate = Some(certificate);
+            connection.proof = Some(proof);
         }
     }
 
@@ -61,13 +61,13 @@ impl Engine {
 
     /// Takes in a connection from another worker.
     pub fn handle_handover(&mut self, now: Instant, handover: Handover) -> ConnectionId {
-        let Handover { stack, outbound, inbound, listener, certificate, address, admission } = handover;
+        let Handover { stack, outbound, inbound, listener, proof, address, admission } = handover;
         let id = self.lane.connections.insert(stack, listener);
         self.count_half_open(1);
         if let Some(connection) = self.lane.connections.get_mut(id) {
             connection.outbound = outbound;
             connection.inbound = inbound;
-            connection.certificate = certificate;
+            connection.proof = proof;
             connection.address = address;
         }
         self.attach(now, id, admission);
@@ -75,10 +75,10 @@ impl Engine {
         id
     }
 
-    /// The certificate of the peer, if it has shown one.
+    /// How the peer has proved who it is below its protocol, if it has.
     #[must_use]
-    pub fn certificate(&self, id: ConnectionId) -> Option<&Arc<PeerCertificate>> {
-        self.lane.connections.get(id)?.certificate.as_ref()
+    pub fn proof(&self, id: ConnectionId) -> Option<&Arc<Proof>> {
+        self.lane.connections.get(id)?.proof.as_ref()
     }
 
     /// The groups that the peer's identity is in.

@@ -25,8 +25,8 @@ pub enum Attempt {
     Begin(Exchange),
     /// The answer to the last challenge of an exchange. The method is the one that the peer names now.
     Continue(Exchange),
-    /// Nothing that would prove it, or a name at most: its certificate ([`Engine::certificate`]) is to say.
-    Certificate {
+    /// Nothing that would prove it, or a name at most: what its transport has proved ([`Engine::proof`]) is to say.
+    Proof {
         /// The name that the peer gives.
         user: Option<Box<str>>,
     },
@@ -37,7 +37,7 @@ impl Attempt {
     pub(crate) fn user(&self) -> Option<&str> {
         match self {
             Self::Credentials(credentials) => Some(&credentials.user),
-            Self::Certificate { user } => user.as_deref(),
+            Self::Proof { user } => user.as_deref(),
             Self::Begin(_) | Self::Continue(_) => None,
         }
     }

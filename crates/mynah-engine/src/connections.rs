@@ -8,9 +8,9 @@ use mynah_core::{SessionRef, WorkerId};
 use mynah_model::{DeliveryId, Groups, Identity, Instant, Layout, Reason, TenantId};
 use mynah_stack::{Connection as Stack, Open, Outbound};
 
-use crate::certificate::PeerCertificate;
 use crate::layouts::PLAIN;
 use crate::named::Taps;
+use crate::proof::Proof;
 use crate::restraint::Restraint;
 use crate::timer::TimerKey;
 use crate::waiting::Waiting;
@@ -90,8 +90,8 @@ pub(crate) struct Connection {
     pub(crate) host: Option<Box<str>>,
     /// The tenant that the peer has named, if that is another one than its listener's.
     pub(crate) named: Option<TenantId>,
-    /// The certificate that the peer has shown, if its transport asks for one.
-    pub(crate) certificate: Option<Arc<PeerCertificate>>,
+    /// How the peer has proved who it is below its protocol, if it has.
+    pub(crate) proof: Option<Arc<Proof>>,
     /// Where the peer is, if that is an address of the internet.
     pub(crate) address: Option<Address>,
     /// What the rules say of the peer; absent until they are asked.
@@ -219,7 +219,7 @@ impl Connections {
             valid_until: None,
             host: None,
             named: None,
-            certificate: None,
+            proof: None,
             address: None,
             rights: None,
             permitted: Vec::new(),

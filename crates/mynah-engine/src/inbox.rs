@@ -7,10 +7,10 @@ use mynah_core::{Target, WorkerId};
 use mynah_model::Message;
 use mynah_stack::{Connection as Stack, Outbound};
 
-use crate::certificate::PeerCertificate;
 use crate::connections::Admission;
 use crate::deeds::Part;
 use crate::named::Word;
+use crate::proof::Proof;
 
 /// A command from one worker's engine to another's.
 #[derive(Clone, Debug)]
@@ -61,7 +61,7 @@ pub struct Handover {
     pub(crate) outbound: Outbound,
     pub(crate) inbound: Vec<u8>,
     pub(crate) listener: u16,
-    pub(crate) certificate: Option<Arc<PeerCertificate>>,
+    pub(crate) proof: Option<Arc<Proof>>,
     pub(crate) address: Option<Address>,
     pub(crate) admission: Admission,
 }

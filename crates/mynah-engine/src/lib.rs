@@ -20,11 +20,11 @@
 mod arrive;
 mod audit;
 mod authenticate;
-mod certificate;
 mod changes;
 mod close;
 mod connections;
 mod deeds;
+mod delayed;
 mod due;
 mod engine;
 mod inbox;
@@ -38,6 +38,7 @@ mod open;
 mod output;
 mod passing;
 mod presence;
+mod proof;
 mod publish;
 mod pump;
 mod random;
@@ -53,18 +54,20 @@ mod subscribe;
 mod sys;
 mod timer;
 mod waiting;
-mod wall;
 pub mod websocket;
 
 pub use audit::{Actor, Admitted, AuditEvent, AuditKind, Audited, Changed, Denial, Limit, shown};
 pub use authenticate::{Attempt, Authenticated};
-pub use certificate::{AlternativeName, PeerCertificate};
 pub use changes::{Change, SessionName};
 pub use connections::ConnectionId;
 pub use deeds::{Parts, RestoredErrand};
+pub use delayed::RestoredDelayed;
 pub use engine::{Engine, Event};
 pub use inbox::{Handover, Parcel};
 pub use journal::{Mark, Promise};
-pub use named::{QueueChange, QueueName, RestoredEntry, RestoredQueue, Word};
+pub use named::{
+    Binding, ExchangeChange, QueueChange, QueueName, RestoredEntry, RestoredExchange, RestoredQueue, Word,
+};
+pub use proof::{AlternativeName, PeerCertificate, Proof};
 pub use restore::{Restored, RestoredSubscription};
 pub use shared::{BRIDGE_PREFIX, Listener, Settings, Shared, Sizes};

@@ -27,12 +27,12 @@ impl Engine {
         let named = named.and_then(|name| self.shared.tenant_named(name));
         connection.named = named.filter(|named| *named != door.tenant && !door.is_own);
         let is_elsewhere = connection.named.is_some();
-        let certifies = door.certificates && connection.certificate.is_some();
+        let proves = connection.proof.as_deref().is_some_and(|proof| door.takes(proof));
         let attempt = match (open.exchange.take(), open.credentials.take()) {
             (Some(exchange), _) => Some(Attempt::Begin(exchange)),
-            (None, None) if certifies => Some(Attempt::Certificate { user: None }),
-            (None, Some(named)) if certifies && named.password.is_none() => {
-                Some(Attempt::Certificate { user: Some(named.user) })
+            (None, None) if proves => Some(Attempt::Proof { user: None }),
+            (None, Some(named)) if proves && named.password.is_none() => {
+                Some(Attempt::Proof { user: Some(named.user) })
             }
             (None, credentials) => credentials.filter(|_| verifies).map(Attempt::Credentials),
         };
@@ -127,10 +127,9 @@ impl Engine {
             let Phase::Leaving(departure) = connection.phase else { continue };
             let Departure { to, admission } = *departure;
             let (stack, outbound) = (connection.stack, connection.outbound);
-            let (inbound, listener, certificate) =
-                (connection.inbound, connection.listener, connection.certificate);
+            let (inbound, listener, proof) = (connection.inbound, connection.listener, connection.proof);
             let address = connection.address;
-            let handover = Handover { stack, outbound, inbound, listener, certificate, address, admission };
+            let handover = Handover { stack, outbound, inbound, listener, proof, address, admission };
             self.events.push_back(Event::Handover { connection: id, to, handover: Box::new(handover) });
         }
     }

@@ -61,6 +61,7 @@ impl Engine {
     /// Everything that an earlier run left was handed over, to all workers: does what is due of it, before the first peer
     /// comes.
     pub fn begin(&mut self, now: Instant) {
+        self.restore_links();
         // What was owed is older than what is due only now.
         self.run_errands(now);
         for session_ref in core::mem::take(&mut self.restored) {

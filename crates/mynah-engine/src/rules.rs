@@ -11,10 +11,10 @@ use mynah_core::{Session, SessionKey, SessionRef};
 use mynah_model::{Filter, Groups, Identity, Instant, MessageView, Reason, Topic};
 
 use crate::audit::AuditKind;
-use crate::certificate::PeerCertificate;
 use crate::connections::{Admission, Connection, ConnectionId, Connections};
 use crate::engine::Engine;
 use crate::lane::Lane;
+use crate::proof::Proof;
 use crate::restraint::Restraint;
 use crate::shared::Shared;
 
@@ -44,7 +44,7 @@ struct Standing {
     identity: Identity,
     client_id: Box<[u8]>,
     groups: Groups,
-    certificate: Option<Arc<PeerCertificate>>,
+    proof: Option<Arc<Proof>>,
     address: Option<Address>,
     listener: Option<u16>,
     mandate: Option<Arc<Mandate>>,
@@ -56,7 +56,7 @@ impl Standing {
         Peer {
             groups: &self.groups,
             address: self.address,
-            ..certified(&self.identity, self.certificate.as_deref(), self.listener, shared)
+            ..proved(&self.identity, self.proof.as_deref(), self.listener, shared)
         }
     }
 
@@ -66,13 +66,14 @@ impl Standing {
     }
 }
 
-fn certified<'p>(
+fn proved<'p>(
     identity: &'p Identity,
-    certificate: Option<&'p PeerCertificate>,
+    proof: Option<&'p Proof>,
     listener: Option<u16>,
     shared: &'p Shared,
 ) -> Peer<'p> {
     let door = listener.and_then(|listener| shared.listeners.get(usize::from(listener)));
+    let certificate = proof.and_then(Proof::certificate);
     Peer {
         sha256: certificate.map(|certificate| &certificate.sha256),
         common_name: certificate.and_then(|certificate| certificate.common_name.as_deref()),
@@ -85,9 +86,9 @@ pub(crate) fn peer_of<'p>(shared: &'p Shared, connection: &'p Connection) -> Opt
     Some(Peer {
         groups: &connection.groups,
         address: connection.address,
-        ..certified(
+        ..proved(
             connection.identity.as_ref()?,
-            connection.certificate.as_deref(),
+            connection.proof.as_deref(),
             Some(connection.listener),
             shared,
         )
@@ -365,7 +366,7 @@ impl Engine {
             identity: identity.clone(),
             client_id: sessions.key(session_ref).map_or_else(Box::default, |key| key.client_id.clone()),
             groups: connection.groups.clone(),
-            certificate: connection.certificate.clone(),
+            proof: connection.proof.clone(),
             address: connection.address,
             listener: Some(connection.listener),
             mandate: connection.mandate.clone(),
@@ -388,7 +389,7 @@ impl Engine {
             identity: session.identity.clone(),
             client_id: sessions.key(session_ref).map_or_else(Box::default, |key| key.client_id.clone()),
             groups: Groups::NONE,
-            certificate: None,
+            proof: None,
             address: None,
             listener: None,
             mandate: None,

@@ -30,7 +30,7 @@ pub fn example(name: &str) -> PathBuf {
 
 /// Asks cargo each time: a program that is there may be older than its sources.
 fn built() -> PathBuf {
-    cargo(&["--package", "mynah", "--features", "ldap"]).join("debug/mynah")
+    cargo(&["--package", "mynah", "--features", "ldap,tls-psk"]).join("debug/mynah")
 }
 
 /// Builds something into the target folder that the tests are in, and returns that folder.

@@ -7,6 +7,7 @@
 
 extern crate alloc;
 
+mod calendar;
 mod class;
 mod condition;
 pub mod dotted;
@@ -23,6 +24,7 @@ mod session;
 mod time;
 mod topic;
 
+pub use calendar::DateTime;
 pub use class::Class;
 pub use condition::{Condition, ValueTag};
 pub use filter::{Filter, FilterError, Segment};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use mynah_engine::PeerCertificate;
+use mynah_engine::Proof;
 use mynah_model::TenantId;
 
 /// A peer that says who it is.
@@ -21,8 +21,8 @@ pub struct Caller {
     pub address: Option<IpAddr>,
     /// Whether nothing between it and the broker leaves this machine.
     pub is_local: bool,
-    /// The certificate that it has shown.
-    pub certificate: Option<Arc<PeerCertificate>>,
+    /// How it has proved who it is below its protocol.
+    pub proof: Option<Arc<Proof>>,
     /// What ties what it says to the TLS by which it came, if it did.
     pub channel: Option<ChannelBinding>,
 }

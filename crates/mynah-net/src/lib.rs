@@ -13,6 +13,7 @@ mod clock;
 mod datagrams;
 mod entrance;
 mod error;
+mod keys;
 mod layers;
 mod lingering;
 mod link;
@@ -34,12 +35,13 @@ pub use caller::{Caller, ChannelBinding};
 pub use clock::CLOCK_PAST;
 pub use entrance::Entrance;
 pub use error::StartError;
+pub use keys::PreSharedKeys;
 pub use link::{Dialer, Link};
 pub use rustls::pki_types::ServerName;
 pub use server::{Config, LocalAddress, Server, Socketed};
 pub use storage::{Keeping, Records, Recovered, Recovery, Storage, Wall};
 pub use tls::{
-    CertificateFiles, ClientCertificates, ClientTls, ClientTlsSettings, Secured, Tls, TlsError, TlsFile,
-    TlsSettings, TlsVersion,
+    CertificateFiles, ClientCertificates, ClientTls, ClientTlsSettings, Dtls, Secured, Tls, TlsError,
+    TlsFile, TlsSettings, TlsVersion,
 };
 pub use verifier::{Answer, Mechanism, Verify};

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mio::{Interest, Registry, Token};
-use mynah_engine::PeerCertificate;
+use mynah_engine::Proof;
 use mynah_engine::websocket::CloseCode;
 use mynah_stack::Outbound;
 
@@ -127,10 +127,10 @@ impl Transport {
         }
     }
 
-    /// The certificate that the peer of a link has shown; what layers bring comes later.
-    pub(crate) fn link_certificate(&self) -> Option<Arc<PeerCertificate>> {
+    /// What the TLS of a link has proved; what layers bring comes later.
+    pub(crate) fn link_proof(&self) -> Option<Arc<Proof>> {
         let Self::Link(link) = self else { return None };
-        link.secured()?.certificate.clone()
+        link.secured()?.proof.clone()
     }
 
     /// What ties what the peer says to its TLS, if it came by that.

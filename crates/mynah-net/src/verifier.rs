@@ -42,14 +42,26 @@ pub trait Verify: Send + Sync {
         credentials: &Credentials,
     ) -> Result<Authenticated, Reason>;
 
-    /// Who the peer is by its certificate; `user` is the name that it gives besides. A verifier that does not say otherwise
-    /// takes none.
+    /// Who the peer is by what its transport has proved; `user` is the name that it gives besides. A verifier that does not
+    /// say otherwise takes nothing.
     ///
     /// # Errors
     /// Why it is not let in.
-    fn certified(&self, now: Instant, caller: &Caller, user: Option<&str>) -> Result<Authenticated, Reason> {
+    fn proved(&self, now: Instant, caller: &Caller, user: Option<&str>) -> Result<Authenticated, Reason> {
         let _ = (now, caller, user);
         Err(Reason::BadCredentials)
+    }
+
+    /// The key that is shared with the user of this name, who comes in at this listener. A verifier that does not say otherwise
+    /// knows none. Called by threads that serve connections: it must not take its time.
+    fn pre_shared_key(&self, listener: u16, user: &str) -> Option<Box<[u8]>> {
+        let _ = (listener, user);
+        None
+    }
+
+    /// Hears of a peer that has said it is this user, and does not have the key that is shared with the user.
+    fn unproved(&self, now: Instant, caller: &Caller, user: &str) {
+        let _ = (now, caller, user);
     }
 
     /// How many threads verify, on a machine of `cores` cores. A verifier that waits for others wants more than one that
@@ -131,6 +143,11 @@ impl Verifier {
         self.waiting.close();
     }
 
+    /// Who knows keys.
+    pub(crate) const fn verify(&self) -> &Arc<dyn Verify> {
+        &self.verify
+    }
+
     /// What can be said at once.
     pub(crate) fn recall(&self, now: Instant, verification: &Verification) -> Option<Verdict> {
         let Attempt::Credentials(credentials) = &verification.attempt else { return None };
@@ -166,8 +183,8 @@ fn judge(
         Attempt::Credentials(credentials) => {
             return verify.verify(now, caller, &credentials).map(Verdict::Proved);
         }
-        Attempt::Certificate { user } => {
-            return verify.certified(now, caller, user.as_deref()).map(Verdict::Proved);
+        Attempt::Proof { user } => {
+            return verify.proved(now, caller, user.as_deref()).map(Verdict::Proved);
         }
         Attempt::Begin(exchange) => {
             let mechanism = verify.begin(caller, &exchange.method)?;

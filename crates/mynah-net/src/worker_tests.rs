@@ -133,7 +133,7 @@ fn the_certificate_of_a_client_goes_with_it_to_the_worker_of_its_session() {
         assert!(worker.engine.connections() > 0, "some live with each");
         for slot in 0..CLIENTS {
             let Some(socket) = worker.sockets.at(slot) else { continue };
-            let certificate = worker.engine.certificate(socket.id).unwrap();
+            let certificate = worker.engine.proof(socket.id).and_then(|proof| proof.certificate()).unwrap();
             shown.push(certificate.common_name.as_deref().unwrap().to_owned());
         }
     }

@@ -7,7 +7,11 @@ use std::sync::Arc;
 use mynah_auth::{
     Authenticator, Door, FileError, LoginEvent, Standing, Tenants, Users, UsersFile, VerifyToken,
 };
+#[cfg(feature = "tls-psk")]
+use mynah_model::TenantId;
 use mynah_model::{Groups, Identity};
+#[cfg(feature = "tls-psk")]
+use mynah_net::PreSharedKeys;
 use mynah_net::Verify;
 
 use crate::complaint::Complaint;
@@ -15,6 +19,20 @@ use crate::config::{Listener, Settings};
 use crate::doorkeeper::Doorkeeper;
 use crate::herald::Herald;
 use crate::identity::Others;
+
+/// The keys that the users of a tenant share with the broker, as they are when somebody asks.
+#[cfg(feature = "tls-psk")]
+struct Keys {
+    authenticator: Arc<Authenticator>,
+    tenant: TenantId,
+}
+
+#[cfg(feature = "tls-psk")]
+impl PreSharedKeys for Keys {
+    fn key(&self, user: &str) -> Option<Box<[u8]>> {
+        self.authenticator.users().pre_shared_key(self.tenant, user).map(Box::from)
+    }
+}
 
 /// Who is let in, and where that is written.
 pub(crate) struct Authentication {
@@ -46,6 +64,12 @@ impl Authentication {
     pub(crate) fn verifier(&self, doors: Vec<Door>) -> Arc<dyn Verify> {
         let (authenticator, waits) = (Arc::clone(&self.authenticator), self.others.is_some());
         Arc::new(Doorkeeper::new(authenticator, doors, waits, self.herald.clone()))
+    }
+
+    /// The keys that the users of a tenant share with the broker.
+    #[cfg(feature = "tls-psk")]
+    pub(crate) fn keys(&self, tenant: TenantId) -> Arc<dyn PreSharedKeys> {
+        Arc::new(Keys { authenticator: Arc::clone(&self.authenticator), tenant })
     }
 
     /// Reads the users again. Returns how identities stand that stand otherwise than before. If the file cannot be used, the

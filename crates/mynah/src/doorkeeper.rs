@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mynah_auth::sasl;
 use mynah_auth::{Authenticator, Certificate, Channel, Door, Login, Peer, TokenRights};
 use mynah_core::rules::{Mandate, RuleError, RuleFilter};
-use mynah_engine::{AlternativeName, Authenticated, PeerCertificate};
+use mynah_engine::{AlternativeName, Authenticated, PeerCertificate, Proof};
 use mynah_model::{Instant, Reason};
 use mynah_net::{Answer, Caller, ChannelBinding, Mechanism, Verify};
 use mynah_stack::Credentials;
@@ -38,12 +38,17 @@ impl Doorkeeper {
     fn peer(&self, caller: &Caller) -> Result<Peer, Reason> {
         let door = self.doors.get(usize::from(caller.listener)).ok_or(Reason::BadCredentials)?;
         let door = caller.tenant.map_or_else(|| Arc::clone(door), |tenant| Arc::new(door.of_tenant(tenant)));
+        let certificate = caller.proof.as_deref().and_then(Proof::certificate);
         Ok(Peer {
             door,
             client_id: caller.client_id.clone(),
             address: caller.address,
             is_local: caller.is_local,
-            certificate: caller.certificate.as_deref().map(|certificate| Arc::new(described(certificate))),
+            certificate: certificate.map(|certificate| Arc::new(described(certificate))),
+            key_of: match caller.proof.as_deref() {
+                Some(Proof::PreSharedKey(user)) => Some(user.clone()),
+                _ => None,
+            },
             channel: caller.channel.as_ref().map(channel),
         })
     }
@@ -78,9 +83,20 @@ impl Verify for Doorkeeper {
         authenticated(login, None)
     }
 
-    fn certified(&self, now: Instant, caller: &Caller, user: Option<&str>) -> Result<Authenticated, Reason> {
-        let login = self.authenticator.verify_certificate(now, &self.peer(caller)?, user)?;
+    fn proved(&self, now: Instant, caller: &Caller, user: Option<&str>) -> Result<Authenticated, Reason> {
+        let login = self.authenticator.verify_proof(now, &self.peer(caller)?, user)?;
         authenticated(login, None)
+    }
+
+    fn pre_shared_key(&self, listener: u16, user: &str) -> Option<Box<[u8]>> {
+        let door = self.doors.get(usize::from(listener))?;
+        self.authenticator.users().pre_shared_key(door.tenant, user).map(Box::from)
+    }
+
+    fn unproved(&self, now: Instant, caller: &Caller, user: &str) {
+        if let Ok(peer) = self.peer(caller) {
+            self.authenticator.refuse_key(now, &peer, user);
+        }
     }
 
     fn begin(&self, caller: &Caller, method: &str) -> Result<Box<dyn Mechanism>, Reason> {
@@ -202,10 +218,10 @@ mod tests {
             common_name: None,
             names,
         };
-        let certified = Caller { certificate: Some(Arc::new(certificate)), ..caller };
-        let proved = own.certified(NOW, &certified, None).unwrap();
+        let certified = Caller { proof: Some(Arc::new(Proof::Certificate(certificate))), ..caller };
+        let proved = own.proved(NOW, &certified, None).unwrap();
         assert_eq!(proved.identity.name(), "urn:dev:7");
         let nowhere = Caller { listener: 7, ..certified };
-        assert_eq!(own.certified(NOW, &nowhere, None).err(), Some(Reason::BadCredentials));
+        assert_eq!(own.proved(NOW, &nowhere, None).err(), Some(Reason::BadCredentials));
     }
 }

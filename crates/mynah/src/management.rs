@@ -44,7 +44,7 @@ pub(crate) fn guarded(
 
 /// Who asks, as far as rules can speak of it.
 fn asker<'a>(identity: &'a Identity, peer: SocketAddr, secured: Option<&'a Secured>) -> Peer<'a> {
-    let certificate = secured.and_then(|secured| secured.certificate.as_deref());
+    let certificate = secured.and_then(|secured| secured.proof.as_deref()?.certificate());
     Peer {
         address: Some(address(peer.ip())),
         sha256: certificate.map(|certificate| &certificate.sha256),

@@ -268,6 +268,7 @@ fn nobody_can_tell_by_the_time_of_an_answer_who_exists() {
         address,
         is_local: false,
         certificate: None,
+        key_of: None,
         channel: None,
     };
     let kinds =

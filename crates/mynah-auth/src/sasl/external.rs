@@ -1,4 +1,5 @@
-//! The EXTERNAL mechanism (RFC 4422, appendix A): the peer has proved who it is below SASL, by its certificate.
+//! The EXTERNAL mechanism (RFC 4422, appendix A): the peer has proved who it is below SASL, by its certificate
+//! or by a key that it shares with the broker.
 
 use mynah_model::{Instant, Reason};
 
@@ -19,7 +20,7 @@ impl Server {
 impl Mechanism for Server {
     fn step(&mut self, now: Instant, message: &[u8]) -> Result<Answer, Reason> {
         let authzid = str::from_utf8(message).map_err(|_| Reason::BadCredentials)?;
-        let login = self.0.certificate(now)?;
+        let login = self.0.proof(now)?;
         acting_for(&login, authzid)?;
         Ok(Answer::Proved { login, last_word: None })
     }

@@ -59,8 +59,8 @@ pub(crate) trait Realm: Send {
         is_proved: bool,
     ) -> Result<Login, Reason>;
 
-    /// Who the peer is by its certificate.
-    fn certificate(&self, now: Instant) -> Result<Login, Reason>;
+    /// Who the peer is by what its transport has proved.
+    fn proof(&self, now: Instant) -> Result<Login, Reason>;
 
     /// Who a peer is that does not want to say.
     fn anonymous(&self, now: Instant) -> Result<Login, Reason>;
@@ -132,7 +132,7 @@ pub(crate) mod tests {
             if is_proved { Ok(login(user)) } else { Err(Reason::BadCredentials) }
         }
 
-        fn certificate(&self, _: Instant) -> Result<Login, Reason> {
+        fn proof(&self, _: Instant) -> Result<Login, Reason> {
             Ok(login("device"))
         }
 

@@ -1,17 +1,17 @@
 //! A message as CBOR: a map with the names of a message as JSON, and the payload, a byte string, at its end
 //! (`docs/mapping.md`).
 
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use mynah_model::{MessageView, PRIORITY_DEFAULT, Properties, PropertyValue};
+use mynah_model::{DateTime, MessageView, PRIORITY_DEFAULT, Properties, PropertyValue};
 
-use super::date::rfc3339;
 use crate::wire::cbor::Writer;
 
 /// Writes the map up to the bytes of the payload, which are to follow.
 pub(super) fn encode(message: MessageView<'_>, properties: &Properties<'_>, retain: bool, out: &mut Vec<u8>) {
     let header = message.header;
-    let created = properties.created.and_then(rfc3339);
+    let created = properties.created.and_then(DateTime::new).map(|time| time.to_string());
     let priority = Some(header.priority).filter(|priority| *priority != PRIORITY_DEFAULT);
     let texts = [
         ("content_type", properties.content_type),

@@ -57,6 +57,19 @@ pub struct Body {
     pub(super) level: u8,
 }
 
+/// What was counted of an entry that was given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Returned {
+    /// Its number.
+    pub sequence: u64,
+    /// How often it was acquired.
+    pub acquired: u32,
+    /// How often it has failed.
+    pub failed: u32,
+    /// Nobody gets it before this time; absent: it is ready.
+    pub until: Option<Instant>,
+}
+
 /// The time that never comes.
 pub(super) const NEVER: Instant = Instant::from_micros(u64::MAX);
 

@@ -1,7 +1,9 @@
 //! The named queues of one worker.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
+use mynah_core::selector::Selector;
 use mynah_core::{ConsumerKey, NamedQueue, SessionRef, WorkerId};
 use mynah_model::{Instant, TenantId};
 
@@ -36,6 +38,8 @@ pub(crate) struct Owned {
     pub(super) noted_at: u64,
     /// Bytes on their way to consumers of other workers.
     pub(super) lent: BTreeMap<ConsumerKey, u64>,
+    /// Which messages those consumers want that do not want all.
+    pub(super) selectors: BTreeMap<ConsumerKey, Arc<Selector>>,
     pub(super) timer: Option<(TimerKey, Instant)>,
     /// It is in the list of those that have something to do.
     is_listed: bool,
@@ -99,6 +103,7 @@ impl Queues {
             shows: false,
             noted_at: 0,
             lent: BTreeMap::new(),
+            selectors: BTreeMap::new(),
             timer: None,
             is_listed: false,
         }));

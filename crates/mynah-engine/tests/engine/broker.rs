@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mynah_core::WorkerId;
 use mynah_core::rules::Rules;
-use mynah_engine::{Attempt, Audited, ConnectionId, Engine, Event, Listener, Settings, Shared};
+use mynah_engine::{Attempt, Audited, ConnectionId, Engine, Event, Listener, Proof, Settings, Shared};
 use mynah_model::{Instant, Limits, TenantId};
 
 use crate::disk::Disk;
@@ -282,9 +282,14 @@ impl Broker {
                 let said = match attempt {
                     Attempt::Credentials(credentials) => credentials.user.into(),
                     Attempt::Begin(said) => format!("begin {} {}", said.method, text(&said.data)),
-                    Attempt::Certificate { user } => {
-                        let id = self.engines[worker].certificate(connection).unwrap().common_name.clone();
-                        format!("certificate of {} for {}", id.unwrap(), user.unwrap_or_default())
+                    Attempt::Proof { user } => {
+                        let proof = match &**self.engines[worker].proof(connection).unwrap() {
+                            Proof::Certificate(shown) => {
+                                format!("certificate of {}", shown.common_name.as_deref().unwrap())
+                            }
+                            Proof::PreSharedKey(user) => format!("key of {user}"),
+                        };
+                        format!("{proof} for {}", user.unwrap_or_default())
                     }
                     Attempt::Continue(said) => format!("continue {} {}", said.method, text(&said.data)),
                 };

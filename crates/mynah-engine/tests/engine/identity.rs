@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mynah_core::rules::{Mandate, RuleFilter};
-use mynah_engine::{Authenticated, PeerCertificate, Settings};
+use mynah_engine::{Authenticated, PeerCertificate, Proof, Settings};
 use mynah_model::{Groups, Identity, Limits, Reason, TenantId};
 
 use crate::broker::{Broker, settings};
@@ -108,15 +108,15 @@ fn a_verdict_that_comes_too_late_or_unasked_changes_nothing() {
     broker.engines[worker].handle_authenticated(broker.now, id, identity());
 }
 
-fn certificate(name: &str) -> Arc<PeerCertificate> {
+fn certificate(name: &str) -> Arc<Proof> {
     let (der, names) = (Box::default(), Box::default());
-    Arc::new(PeerCertificate {
+    Arc::new(Proof::Certificate(PeerCertificate {
         der,
         sha256: [0; 32],
         subject: Box::default(),
         common_name: Some(name.into()),
         names,
-    })
+    }))
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_certificate_says_who_a_peer_is_that_has_no_credentials() {
     let mut broker = Broker::new(1);
     let peer = broker.try_accept(0, 1).unwrap();
     let (worker, id) = broker.place_of(peer);
-    broker.engines[worker].handle_certificate(id, certificate("sensor"));
+    broker.engines[worker].handle_proof(id, certificate("sensor"));
     broker.say(peer, "open a 0");
     decide(&mut broker, "certificate of sensor for ", Ok(("sensor", None)));
     assert_eq!(broker.hear(peer), "opened new\n");
@@ -134,9 +134,23 @@ fn a_certificate_says_who_a_peer_is_that_has_no_credentials() {
     // Where certificates say nothing of who a peer is, one changes nothing.
     let open = broker.try_accept(0, 0).unwrap();
     let (worker, id) = broker.place_of(open);
-    broker.engines[worker].handle_certificate(id, certificate("sensor"));
+    broker.engines[worker].handle_proof(id, certificate("sensor"));
     broker.say(open, "open c 0");
     assert_eq!(broker.hear(open), "opened new\n");
+}
+
+#[test]
+fn a_key_that_is_shared_says_who_a_peer_is_wherever_there_are_keys() {
+    let mut broker = Broker::new(1);
+    for listener in [0, 1] {
+        let peer = broker.try_accept(0, listener).unwrap();
+        let (worker, id) = broker.place_of(peer);
+        broker.engines[worker].handle_proof(id, Arc::new(Proof::PreSharedKey("sensor".into())));
+        broker.say(peer, "open a 0");
+        decide(&mut broker, "key of sensor for ", Ok(("sensor", None)));
+        assert!(broker.hear(peer).starts_with("opened "));
+        broker.cut(peer);
+    }
 }
 
 #[test]

@@ -60,10 +60,12 @@ impl HttpConnection {
         Self { config, state: State::ExpectHead(due), conditions: Vec::new() }
     }
 
-    /// Answers with a problem, unless an answer has begun; then the link just ends.
+    /// Answers with a problem; a stream says it in its last event, and after any other answer the link just ends.
     fn refuse(&mut self, problem: &Problem, reason: Reason, out: &mut Outbound) {
-        if !matches!(self.state, State::Streaming(_) | State::Answered(_) | State::Closed) {
-            response::problem(problem, out);
+        match self.state {
+            State::Answered(_) | State::Closed => {}
+            State::Streaming(_) => response::stream_end(problem, out),
+            _ => response::problem(problem, out),
         }
         if self.state != State::Closed {
             self.state = State::Answered(reason);

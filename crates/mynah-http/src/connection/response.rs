@@ -53,6 +53,13 @@ pub(super) fn heartbeat(out: &mut Outbound) {
     out.append(Event::HEARTBEAT);
 }
 
+/// The last event of a stream: what ended it.
+pub(super) fn stream_end(problem: &Problem, out: &mut Outbound) {
+    let event = Event::end(&problem.body());
+    out.append(&StreamChunk::header(length(&event)));
+    out.append(&event);
+}
+
 fn own_head(status: u16, body: BodyKind, fields: &mapping::Fields, out: &mut Outbound) {
     head(status, body, fields.iter().map(|(name, value)| (*name, value.as_str())).collect(), out);
 }

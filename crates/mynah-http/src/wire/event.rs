@@ -5,10 +5,10 @@ use core::time::Duration;
 
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
-use mynah_model::{PRIORITY_DEFAULT, Properties, PropertyValue, UserProperties};
+use mynah_model::{DateTime, PRIORITY_DEFAULT, Properties, PropertyValue, UserProperties};
 use serde::{Serialize, Serializer};
 
-use super::{Malformed, date};
+use super::Malformed;
 
 /// One message as an event.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +97,12 @@ impl Event<'_> {
     /// The comment that keeps a stream alive.
     pub const HEARTBEAT: &'static [u8] = b": heartbeat\n\n";
 
+    /// The last event of a stream that the broker ends: why, as the one JSON object of a problem.
+    #[must_use]
+    pub fn end(problem: &[u8]) -> Vec<u8> {
+        [b"event: end\ndata: ", problem, b"\n\n"].concat()
+    }
+
     /// Whether the event says that the topic's retained value is gone.
     #[must_use]
     pub const fn is_delete(&self) -> bool {
@@ -126,7 +132,7 @@ impl Event<'_> {
             qos: self.qos,
             retain: self.retain,
             priority: Some(self.priority).filter(|priority| *priority != PRIORITY_DEFAULT),
-            created: properties.created.and_then(date::rfc3339),
+            created: properties.created.and_then(DateTime::new).map(|time| time.to_string()),
             expiry_ms: properties.remaining.map(millis),
             properties: Some(properties.user).filter(|user| !user.is_empty()),
         };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mynah_http::{HttpCodec, HttpConfig, STREAM_LAYOUT};
+use mynah_http::{HttpCodec, HttpConfig, Problem, STREAM_LAYOUT};
 use mynah_model::{Class, Message, Properties, Reason};
 use mynah_stack::{Command, Delivery, Frame, FrameKind, LayoutCodec, Outcome};
 
@@ -132,8 +132,14 @@ fn one_refused_filter_refuses_the_request() {
     deliver(&mut link, &encode(&message("a", b"1", Class::AtMostOnce, true), None, true), true);
     link.out.drain();
     link.outcome(subscribed(&[Ok(Class::AtMostOnce), Err(Reason::NotAuthorized)]));
-    assert!(link.out.is_empty());
+    assert_eq!(link.out.drain(), last_event(Reason::NotAuthorized));
     assert_eq!(link.close().reason, Reason::NotAuthorized);
+}
+
+/// The last event of a stream.
+fn last_event(reason: Reason) -> Vec<u8> {
+    let problem = String::from_utf8(Problem::Refused(reason).body()).unwrap();
+    chunk(&format!("event: end\ndata: {problem}\n\n"))
 }
 
 #[test]
@@ -164,7 +170,7 @@ fn a_client_that_does_not_read_gets_no_more_heartbeats() {
 }
 
 #[test]
-fn a_stream_just_ends() {
+fn a_stream_says_why_it_ends() {
     for end in [0, 1] {
         let mut link = subscribing("/v1/topics?filter=a");
         link.outcome(subscribed(&[Ok(Class::AtMostOnce)]));
@@ -176,7 +182,7 @@ fn a_stream_just_ends() {
         } else {
             link.outcome(Outcome::Ended(Reason::ShuttingDown));
         }
-        assert!(link.out.is_empty());
+        assert_eq!(link.out.drain(), last_event(Reason::ShuttingDown));
         assert_eq!(link.close().reason, Reason::ShuttingDown);
         assert_eq!(link.connection.deadline(), None);
         deliver(&mut link, &encode(&message("a", b"1", Class::AtMostOnce, false), None, false), false);

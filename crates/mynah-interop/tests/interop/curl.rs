@@ -12,6 +12,7 @@ on_one_and_two_workers!(
     a_value_is_put_read_and_deleted,
     an_event_is_posted_and_not_kept,
     events_begin_with_what_is_retained,
+    a_stream_says_that_it_may_not_be_any_more,
     metrics_count_who_is_there,
 );
 
@@ -103,6 +104,16 @@ fn an_event_is_posted_and_not_kept(workers: u16) {
         r#"{"topic":"alarms/fire","payload":"hot\n","content_type":"text/plain","qos":2,"retain":false}"#;
     assert_eq!(event(&mut stream), ("message".to_owned(), json.to_owned()));
     curl(&[&url]).is_problem(404, "no-value");
+}
+
+fn a_stream_says_that_it_may_not_be_any_more(workers: u16) {
+    let setup = Setup::workers(workers).first("rules_file = \"rules.toml\"\n").file("rules.toml", "");
+    let broker = setup.start();
+    let mut stream = events(&broker, "filter=alarms/%23");
+    broker.folder().write("rules.toml", "[[rule]]\naction = \"subscribe\"\ndeny = [\"alarms/#\"]\n");
+    broker.signal("HUP");
+    let (name, problem) = event(&mut stream);
+    assert!(name == "end" && problem.contains(r#""status":403"#), "{name} {problem}");
 }
 
 fn events_begin_with_what_is_retained(workers: u16) {

@@ -24,6 +24,7 @@ on_one_and_two_workers!(
     paho_by_websocket_over_tls,
     mosquitto_shows_a_certificate,
     a_certificate_says_who_mosquitto_is,
+    a_key_that_is_shared_says_who_mosquitto_is,
     certificates_change_under_live_connections,
     a_unix_socket_is_a_listener,
     a_proxy_speaks_for_its_clients,
@@ -165,6 +166,33 @@ fn ping(secure: &mut Secure) {
     let mut answer = [0; 2];
     secure.read_exact(&mut answer).unwrap();
     assert_eq!(answer, [0xD0, 0]);
+}
+
+fn a_key_that_is_shared_says_who_mosquitto_is(workers: u16) {
+    let (key, other) = ("0f".repeat(32), "f0".repeat(32));
+    let people = format!("sensor-7: psk={key}\n");
+    let setup = Setup::workers(workers).file("people", &people).more("[auth]\nusers_file = \"people\"\n");
+    let broker = with_listener(setup, "tested", "tls_psk = true").start();
+    let port = broker.listener("tested").port().to_string();
+    let publish = |identity: &str, key: &str, more: &[&str]| {
+        let mut publisher = Command::new("mosquitto_pub");
+        publisher.args(["-h", "localhost", "-p", &port, "-t", "t", "-q", "1", "-m", "x"]).args(more);
+        Process::start(publisher.args(["--psk", key, "--psk-identity", identity])).finish().code
+    };
+    for version in ["tlsv1.2", "tlsv1.3"] {
+        let version = ["--tls-version", version];
+        assert_eq!(publish("sensor-7", &key, &version), Some(0), "{version:?}");
+        assert_ne!(publish("sensor-7", &other, &version), Some(0), "{version:?}");
+        assert_ne!(publish("sensor-8", &key, &version), Some(0), "{version:?}");
+    }
+    assert_eq!(publish("sensor-7", &key, &["-u", "sensor-7"]), Some(0));
+    assert_ne!(publish("sensor-7", &key, &["-u", "ada"]), Some(0), "the key is another's");
+    broker.folder().write("people", people.replace(": ", ": locked "));
+    broker.signal("HUP");
+    let begun = Instant::now();
+    while publish("sensor-7", &key, &[]) == Some(0) {
+        assert!(begun.elapsed() < PATIENCE, "a locked user comes in");
+    }
 }
 
 fn certificates_change_under_live_connections(workers: u16) {

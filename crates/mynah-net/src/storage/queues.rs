@@ -46,6 +46,8 @@ pub(super) mod entry {
 
 /// The option of a lease of a queue's entry that says how often it has failed.
 pub(super) const FAILED: u8 = 1;
+/// The one that says before which time nobody gets it.
+pub(super) const UNTIL: u8 = 2;
 
 /// What is kept of a queue.
 pub(super) fn value<'o>(

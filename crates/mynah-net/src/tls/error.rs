@@ -52,6 +52,11 @@ impl TlsError {
         Self { file: None, message: error.to_string() }
     }
 
+    #[cfg(feature = "tls-psk")]
+    pub(super) fn of_openssl(error: openssl::error::ErrorStack) -> Self {
+        Self { file: None, message: error.to_string() }
+    }
+
     pub(super) fn of_pem(file: TlsFile, path: &Path, error: &pem::Error) -> Self {
         match error {
             pem::Error::Io(error) => Self::new(file, path, error),

@@ -4,8 +4,12 @@
 
 mod binding;
 mod certificate;
+mod certified;
 mod client;
+mod datagrams;
 mod error;
+#[cfg(feature = "tls-psk")]
+mod keyed;
 mod resolver;
 mod server;
 mod session;
@@ -13,7 +17,7 @@ mod subject;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::{Ticketer, default_provider};
@@ -26,7 +30,10 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
 
 pub(crate) use certificate::describe;
+use certified::Certified;
 pub use client::{ClientTls, ClientTlsSettings};
+pub use datagrams::Dtls;
+pub(crate) use datagrams::{Loaded, Proving};
 pub use error::{TlsError, TlsFile};
 use resolver::Resolver;
 pub use server::Secured;
@@ -82,9 +89,15 @@ pub enum TlsVersion {
 }
 
 /// The TLS of a listener. Connections that are there keep what they began with.
-pub struct Tls {
-    settings: TlsSettings,
-    current: Mutex<Arc<ServerConfig>>,
+pub struct Tls(Kind);
+
+enum Kind {
+    Certificates {
+        settings: TlsSettings,
+        current: Mutex<Arc<ServerConfig>>,
+    },
+    #[cfg(feature = "tls-psk")]
+    Keys(keyed::Keyring),
 }
 
 impl Tls {
@@ -94,7 +107,17 @@ impl Tls {
     /// Which file cannot be used, and why.
     pub fn load(settings: TlsSettings) -> Result<Self, TlsError> {
         let current = Mutex::new(configure(&settings)?);
-        Ok(Self { settings, current })
+        Ok(Self(Kind::Certificates { settings, current }))
+    }
+
+    /// TLS without certificates: peers come in by a key that they share with the broker, and are the users whose keys these
+    /// are. They are asked for anew at each handshake. For peers of workers only, not for [`Tls::secure`].
+    ///
+    /// # Errors
+    /// OpenSSL cannot be used.
+    #[cfg(feature = "tls-psk")]
+    pub fn by_keys(keys: Arc<dyn crate::PreSharedKeys>) -> Result<Self, TlsError> {
+        keyed::Keyring::new(keys).map(|keyring| Self(Kind::Keys(keyring))).map_err(TlsError::of_openssl)
     }
 
     /// Reads the files again. From now on new connections get what is in them; if something is wrong with one, all
@@ -103,26 +126,43 @@ impl Tls {
     /// # Errors
     /// Which file cannot be used, and why.
     pub fn reload(&self) -> Result<(), TlsError> {
-        let config = configure(&self.settings)?;
-        *self.current() = config;
+        match &self.0 {
+            Kind::Certificates { settings, current } => {
+                let config = configure(settings)?;
+                *current.lock().unwrap_or_else(PoisonError::into_inner) = config;
+            }
+            #[cfg(feature = "tls-psk")]
+            Kind::Keys(_) => {}
+        }
         Ok(())
     }
 
     /// The session of a peer that has just come in.
     pub(crate) fn accept(&self) -> Result<Session, rustls::Error> {
-        let config = Arc::clone(&self.current());
-        Session::new(config)
-    }
-
-    fn current(&self) -> MutexGuard<'_, Arc<ServerConfig>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+        match &self.0 {
+            Kind::Certificates { current, .. } => Certified::new(config_of(current)).map(Session::Certified),
+            #[cfg(feature = "tls-psk")]
+            Kind::Keys(keyring) => keyring
+                .accept()
+                .map(Session::Keyed)
+                .map_err(|error| rustls::Error::General(error.to_string())),
+        }
     }
 }
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Tls").field(&self.settings).finish()
+        match &self.0 {
+            Kind::Certificates { settings, .. } => f.debug_tuple("Tls").field(settings).finish(),
+            #[cfg(feature = "tls-psk")]
+            Kind::Keys(_) => f.write_str("Tls(by keys)"),
+        }
     }
+}
+
+/// What new connections get.
+fn config_of(current: &Mutex<Arc<ServerConfig>>) -> Arc<ServerConfig> {
+    Arc::clone(&current.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 fn configure(settings: &TlsSettings) -> Result<Arc<ServerConfig>, TlsError> {

@@ -235,7 +235,7 @@ fn certificates_of_clients_are_asked_for_judged_and_told() {
         let (mut client, server) = connect(&tls, &Arc::new(client(&authority, shown)), "broker.example")?;
         // What a client of TLS 1.3 is refused with comes after its handshake.
         client.writer().write_all(b"x").unwrap();
-        Ok::<_, String>(server.peer_certificate().map(describe).and_then(|found| found.common_name))
+        Ok::<_, String>(server.proof().and_then(|proof| proof.certificate()?.common_name.clone()))
     };
     let good = || Some(clients.certify("sensor-7", 12));
     use ClientCertificates::{None as NotAsked, Optional, Required};

@@ -27,7 +27,7 @@ impl Worker {
                 .map(Box::from),
             address: peer.ip(),
             is_local: !is_behind_proxy && peer.is_local(),
-            certificate: self.engine.certificate(connection).map(Arc::clone),
+            proof: self.engine.proof(connection).map(Arc::clone),
             channel: socket.transport.channel_binding(),
         };
         let reply_to = Arc::clone(self.mailbox());

@@ -14,7 +14,8 @@ use crate::disk::{Disk, RealDisk};
 
 /// The least that fjall takes, in bytes.
 const JOURNALS_MAX: u64 = 64 << 20;
-const MEMTABLE_MAX: u64 = 16 << 20;
+/// Small, so that a broker under a steady load has its full size after a minute.
+const MEMTABLE_MAX: u64 = 4 << 20;
 const CACHE_BYTES: u64 = 16 << 20;
 
 /// The place of a state on fjall.

@@ -31,7 +31,7 @@ enum Asked {
 const BARRED: &[(&str, &str)] = &[
     ("bind_interface", "it would listen on other interfaces too: name an address"),
     ("mount_point", "its clients would see all topics: topics are not moved for a listener"),
-    ("psk_hint", "TLS with pre-shared keys is not spoken"),
+    ("psk_hint", "keys are those of users: see listener.tls_psk, and `mynah user add --psk`"),
     ("tls_engine", "keys are files"),
     (
         "use_subject_as_username",

@@ -107,7 +107,8 @@ const TRANSLATED: &[(&[&str], Scope)] = &[
 const UNTRANSLATED: &[(&[&str], Scope, &str)] = &[
     (&["auth_plugin", "plugin", "auth_plugin_deny_special_chars"], Scope::Security,
      "plugins of Mosquitto do not run here: see [auth.http], [auth.jwt] and [auth.ldap]"),
-    (&["psk_file"], Scope::Security, "TLS with pre-shared keys is not spoken"),
+    (&["psk_file"], Scope::Security,
+     "keys are in the lines of users, `psk=…`: see listener.tls_psk, and `mynah user add --psk`"),
     (&["auto_id_prefix"], Scope::Security, "client identifiers that the broker chooses have no prefix of yours"),
     (&["autosave_interval", "autosave_on_changes", "retained_persistence"], Scope::Broker,
      "the store is written all the time: see store.durability"),

@@ -16,7 +16,7 @@ fn attempt(server: &Tls, client: &ClientTls) -> Result<Option<Box<str>>, String>
     let name = client.settings.server_name.to_str();
     let (mut client, server) = connect(server, &config, &name)?;
     client.writer().write_all(b"x").unwrap();
-    Ok(server.peer_certificate().map(describe).and_then(|found| found.common_name))
+    Ok(server.proof().and_then(|proof| proof.certificate()?.common_name.clone()))
 }
 
 #[test]

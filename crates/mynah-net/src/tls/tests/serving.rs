@@ -32,10 +32,10 @@ fn a_server_on_a_runtime_learns_what_the_client_shows_and_what_binds_to_the_conn
     settings.client_certificates = ClientCertificates::Optional;
     let tls = Tls::load(settings.clone()).unwrap();
     let (secured, exported) = secure(&tls, client(&authority, Some(clients.certify("site-7", 7)))).unwrap();
-    assert_eq!(secured.certificate.unwrap().common_name.as_deref(), Some("site-7"));
+    assert_eq!(secured.proof.unwrap().certificate().unwrap().common_name.as_deref(), Some("site-7"));
     assert_eq!(secured.channel.exporter, Some(exported));
     let (secured, _) = secure(&tls, client(&authority, None)).unwrap();
-    assert!(secured.certificate.is_none());
+    assert!(secured.proof.is_none());
     let strange = Authority::new("Strangers").certify("site-7", 7);
     assert!(secure(&tls, client(&authority, Some(strange))).is_err());
     settings.client_certificates = ClientCertificates::Required;

@@ -1,4 +1,24 @@
-//! Certificates of peers, as whoever decides on their rights reads them.
+//! Who a peer is, as the transport below its protocol has proved it.
+
+/// What TLS or DTLS has proved of a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// It has the key of this certificate.
+    Certificate(PeerCertificate),
+    /// It has the key that the broker shares with the user of this name (RFC 4279).
+    PreSharedKey(Box<str>),
+}
+
+impl Proof {
+    /// The certificate, if it is one.
+    #[must_use]
+    pub const fn certificate(&self) -> Option<&PeerCertificate> {
+        match self {
+            Self::Certificate(certificate) => Some(certificate),
+            Self::PreSharedKey(_) => None,
+        }
+    }
+}
 
 /// The certificate with which a peer has proved who it is. The I/O layer has verified it up to a trusted authority.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -128,6 +128,8 @@ pub(crate) struct Connection {
     pub(crate) blocked: bool,
     /// The connection is in the list of those with deliveries to be made.
     pub(crate) pumping: bool,
+    /// A queue has answered, and the stack may have something to say of it.
+    pub(crate) is_answered: bool,
     /// What it has to do with queues.
     pub(crate) taps: Option<Box<Taps>>,
 }
@@ -239,6 +241,7 @@ impl Connections {
             is_slow: false,
             blocked: false,
             pumping: false,
+            is_answered: false,
             taps: None,
         }));
         self.count += 1;

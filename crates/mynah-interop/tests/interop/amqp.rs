@@ -105,10 +105,11 @@ fn with_programs(workers: u16) {
         Process::start(Command::new(program).arg(&server).args(arguments)).finish()
     };
     assert_eq!(run("amqp-declare-queue", &["-q", "tools", "-d"]).success(), "tools\n");
-    run("amqp-publish", &["-r", "tools", "-p", "-b", "first"]).success();
-    run("amqp-publish", &["-r", "tools", "-p", "-b", "second"]).success();
+    for body in ["first", "second"] {
+        assert_eq!(run("amqp-publish", &["-r", "tools", "-p", "-b", body]).success(), "");
+    }
     assert_eq!(run("amqp-get", &["-q", "tools"]).success(), "first");
     assert_eq!(run("amqp-consume", &["-q", "tools", "-c", "1", "cat"]).success(), "second");
     assert_eq!(run("amqp-get", &["-q", "tools"]).code, Some(2), "it is empty");
-    run("amqp-delete-queue", &["-q", "tools"]).success();
+    assert_eq!(run("amqp-delete-queue", &["-q", "tools"]).success(), "0\n");
 }

@@ -16,7 +16,7 @@ use crate::config::Listener;
 pub(crate) struct CoapStacks {
     first: Coap,
     registrations_max: usize,
-    of_tenants: BTreeMap<TenantId, [Arc<dyn Protocol>; 3]>,
+    of_tenants: BTreeMap<TenantId, [Arc<dyn Protocol>; 4]>,
 }
 
 impl CoapStacks {
@@ -36,10 +36,13 @@ impl CoapStacks {
                 max => first.clone().with_directory(Arc::new(Locked(Mutex::new(Directory::new(max))))),
             };
             let [streams, web] = [Transport::Stream, Transport::WebSocket].map(|other| datagrams.over(other));
-            [Arc::new(datagrams), Arc::new(streams), Arc::new(web)]
+            let secure = datagrams.over(Transport::Datagram).with_verified_peers();
+            [Arc::new(datagrams), Arc::new(secure), Arc::new(streams), Arc::new(web)]
         });
-        let [datagrams, streams, web] = stacks;
+        let [datagrams, secure, streams, web] = stacks;
         match (&listener.address, &listener.entrance.websocket) {
+            // The addresses of peers are their own.
+            (Address::Datagrams(_), _) if listener.entrance.dtls.is_some() => secure,
             (Address::Datagrams(_), _) => datagrams,
             (_, None) => streams,
             (_, Some(_)) => web,

@@ -3,12 +3,14 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot set its stage has failed")]
 
 mod aiocoap;
+mod amqp;
 mod bridge;
 mod coap;
 mod crossing;
 mod curl;
 mod devices;
 mod directory;
+mod dtls;
 mod example;
 mod https;
 mod import;

@@ -161,6 +161,12 @@ impl Config {
         &self.0
     }
 
+    /// The same settings, with destinations as this profile has them.
+    #[must_use]
+    pub fn with_profile(&self, profile: Profile) -> Self {
+        Self(Settings { profile, ..self.0.clone() })
+    }
+
     /// What a frame may have before the session is open, and after.
     pub(crate) fn limits(&self, is_open: bool) -> FrameLimits {
         let Settings { frame_octets_max, head_octets_max, connect_octets_max, headers_max, .. } = self.0;

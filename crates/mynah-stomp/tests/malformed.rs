@@ -253,7 +253,7 @@ const DELAYS: &[(&[u8], Reaction)] = &[
 const SUBSCRIBES: &[(&[u8], Reaction)] = &[
     (b"SUBSCRIBE\nid:1\n\n\0", MISSING),
     (b"SUBSCRIBE\nid:1\ndestination:/topic/\n\n\0", DESTINATION),
-    (b"SUBSCRIBE\nid:1\ndestination:/temp-topic/a\n\n\0", DESTINATION),
+    (b"SUBSCRIBE\nid:1\ndestination:/temp-topic/\n\n\0", DESTINATION),
     (b"SUBSCRIBE\nid:1\ndestination:/amq/a\n\n\0", DESTINATION),
     (
         b"SUBSCRIBE\nid:1\ndestination:/topic/a\nack:always\n\n\0",

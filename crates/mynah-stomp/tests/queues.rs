@@ -150,6 +150,25 @@ fn a_temporary_queue_can_be_subscribed_to_as_activemq_has_it() {
 }
 
 #[test]
+fn a_temporary_topic_has_all_its_subscribers_and_a_name_for_others() {
+    let settings = Settings { profile: Profile::ActiveMq, ..Settings::default() };
+    let mut server = Server::open_with("1.2", Config::new(settings).unwrap());
+    server.hear("SUBSCRIBE\nid:a\ndestination:/temp-topic/r\nreceipt:1\n\n\0");
+    server.hear("SUBSCRIBE\nid:b\ndestination:/temp-topic/r\nack:client\n\n\0");
+    let written = server.hear("SUBSCRIBE\nid:w\ndestination:/queue/w\n\n\0");
+    assert_eq!(written, "");
+    let written = server.hear("SEND\ndestination:/queue/w\nreply-to:/temp-topic/r\n\nask\0");
+    assert!(written.contains("\nreply-to:/remote-temp-topic/gen-1\n"), "{written}");
+    for destination in ["/remote-temp-topic/gen-1", "/temp-topic/r"] {
+        let written = server.hear(format!("SEND\ndestination:{destination}\n\nanswer\0"));
+        assert_eq!(topic(&server.published.last().unwrap().1), "$temp/gen-1");
+        assert_eq!(written.matches("\ndestination:/temp-topic/r\n").count(), 2, "{written}");
+    }
+    let made = server.declared.iter().filter(|(_, settings)| settings.is_some()).count();
+    assert_eq!(made, 2, "for the name of the topic, and for what `b` has to acknowledge");
+}
+
+#[test]
 fn subscriptions_are_bounded() {
     let settings = Settings { subscriptions_max: 1, ..Settings::default() };
     let mut server = Server::open_with("1.2", Config::new(settings).unwrap());

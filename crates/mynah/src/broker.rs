@@ -26,6 +26,7 @@ use mynah_net::{
     Storage, Tls, TlsError,
 };
 use mynah_stomp::Stomp;
+use mynah_stomp::mapping::Profile;
 use mynah_store::{Status, Store};
 use tokio::sync::watch;
 use tokio::task::{self, JoinSet};
@@ -339,7 +340,7 @@ fn start_server(
     let http = Http::new(settings.http).map_err(|error| Complaint::Other(error.to_string()))?;
     let http: Arc<dyn mynah_stack::Protocol> = Arc::new(http);
     let amqp: Arc<dyn mynah_stack::Protocol> = Arc::new(Amqp::new(settings.amqp091, epoch()));
-    let stomp: Arc<dyn mynah_stack::Protocol> = Arc::new(Stomp::new(settings.stomp, epoch()));
+    let stomp = StompStacks::new(&settings.stomp);
     let coap = coap(settings.coap)?;
     let (mut listeners, mut sockets, mut served) = (Vec::new(), Vec::new(), Vec::new());
     for listener in &settings.listeners {
@@ -352,7 +353,7 @@ fn start_server(
                     listener.profile.as_ref().and_then(|name| profiles.get(name)).unwrap_or(&mqtt)
                 }
                 Protocol::Amqp091 => &amqp,
-                Protocol::Stomp => &stomp,
+                Protocol::Stomp => stomp.of(listener),
                 Protocol::Coap => coap.of(listener),
                 Protocol::Http => &http,
                 Protocol::Management => continue,
@@ -392,6 +393,30 @@ fn start_server(
         told(served[usize::from(local.listener)], Some(local.address.clone()));
     }
     Ok((server, store))
+}
+
+/// STOMP with destinations as each profile has them.
+struct StompStacks {
+    usual: Profile,
+    all: [(Profile, Arc<dyn mynah_stack::Protocol>); 3],
+}
+
+impl StompStacks {
+    fn new(config: &mynah_stomp::Config) -> Self {
+        let all = [Profile::RabbitMq, Profile::ActiveMq, Profile::Plain];
+        Self {
+            usual: config.settings().profile,
+            all: all
+                .map(|profile| (profile, Arc::new(Stomp::new(config.with_profile(profile), epoch())) as _)),
+        }
+    }
+
+    /// What is spoken at a listener.
+    fn of(&self, listener: &Listener) -> &Arc<dyn mynah_stack::Protocol> {
+        let profile = listener.destinations.unwrap_or(self.usual);
+        let [(_, first), ..] = &self.all;
+        self.all.iter().find(|(own, _)| *own == profile).map_or(first, |(_, stack)| stack)
+    }
 }
 
 /// CoAP over datagrams, over those of peers whose addresses are their own, over streams, and by WebSocket.

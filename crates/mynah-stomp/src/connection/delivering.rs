@@ -8,7 +8,7 @@ use mynah_stack::{Delivery, Frame, Lease, Outbound};
 use super::subscriptions::{Source, Subscription};
 use super::{ServerConnection, Session};
 use crate::Version;
-use crate::mapping::{Profile, Spelled, split};
+use crate::mapping::{Profile, Spelled, is_temporary_topic, split};
 use crate::wire::{AckMode, push_header};
 
 /// What only one receiver is told.
@@ -130,6 +130,9 @@ fn push_destination(
     let topics = |exchange: &[u8]| exchange == b"amq.topic";
     let spelled = match (&subscription.source, told.routed) {
         (Source::Queue(name), None) if **name == *told.topic.as_bytes() => {
+            return push_header("destination", &subscription.destination, version.escaping(), out);
+        }
+        _ if is_temporary_topic(told.topic, &subscription.destination) => {
             return push_header("destination", &subscription.destination, version.escaping(), out);
         }
         (Source::Queue(_) | Source::Bound { .. }, Some((exchange, key))) if !topics(exchange) => {

@@ -20,7 +20,8 @@ fn a_queue_is_made_when_it_is_named_first() {
     let written = server.hear("SUBSCRIBE\nid:0\ndestination:/queue/jobs\nreceipt:r\n\n\0");
     let message = |n| {
         format!(
-            "MESSAGE\nsubscription:0\nmessage-id:1-{n}\ndestination:/queue/jobs\ncontent-length:1\n\n{n}^@"
+            "MESSAGE\nsubscription:0\nmessage-id:1-{n}\nredelivered:false\ndestination:/queue/jobs\n\
+             content-length:1\n\n{n}^@"
         )
     };
     assert_eq!(written, format!("RECEIPT\nreceipt-id:r\n\n^@{}{}", message(1), message(2)));

@@ -50,6 +50,7 @@ impl ServerConnection {
 
     /// Whether a message waits for its acknowledgement. One that never came cannot be acknowledged.
     fn check_ack(&mut self, number: u32, lease: u64, id: Option<&str>) -> Result<bool, Violation> {
+        let id = id.filter(|_| self.config.settings().profile.checks_subscriptions());
         let was_given = self.session.subscriptions.was_given(number);
         match self.session.subscriptions.by_number(number) {
             Some(subscription) => {

@@ -17,7 +17,8 @@ struct Told<'a> {
     /// The exchange and the key, where these are not what the subscription says.
     routed: Option<(&'a [u8], &'a [u8])>,
     lease: u64,
-    redelivered: bool,
+    /// Absent: nobody counts.
+    redelivered: Option<bool>,
 }
 
 impl ServerConnection {
@@ -28,6 +29,7 @@ impl ServerConnection {
                 let Some((topic, common)) = split(&frame.head) else { return false };
                 let mut is_written = true;
                 for id in subscription_ids {
+                    let redelivered = redelivered.then_some(true);
                     let told = |lease| Told { topic, routed: None, lease, redelivered };
                     is_written &= self.message(id.number(), told, common, frame, out);
                 }
@@ -43,7 +45,7 @@ impl ServerConnection {
         let Some((topic, common)) = split(&lease.frame.head) else { return false };
         let Lease { consumer, routed, acquired, .. } = *lease;
         let octets = lease.message.payload().len();
-        let told = |number| Told { topic, routed, lease: number, redelivered: acquired > 0 };
+        let told = |number| Told { topic, routed, lease: number, redelivered: Some(acquired > 0) };
         if let Some(subscription) = self.session.subscriptions.by_number(consumer.0) {
             subscription.delivered = lease.lease - 1;
             if subscription.ack != AckMode::Auto {
@@ -113,8 +115,10 @@ fn push_told(
         out.extend_from_slice(b"ack:");
         push_id(subscription.number, told.lease, out);
     }
-    if told.redelivered {
-        out.extend_from_slice(b"redelivered:true\n");
+    match told.redelivered {
+        Some(true) => out.extend_from_slice(b"redelivered:true\n"),
+        Some(false) => out.extend_from_slice(b"redelivered:false\n"),
+        None => {}
     }
     push_destination(subscription, told, profile, version, out)
 }

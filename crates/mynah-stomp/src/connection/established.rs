@@ -83,10 +83,8 @@ impl ServerConnection {
         let receipt = frame.headers.get("receipt");
         let receipt = receipt.as_deref();
         match frame.command {
-            C::Ack => self.receive_ack(&Ack::decode(frame, self.version)?, receipt, out),
-            C::Nack if self.version.has_heart_beats() => {
-                self.receive_ack(&Ack::decode(frame, self.version)?, receipt, out)
-            }
+            // NACK in STOMP 1.0 too, as RabbitMQ takes it.
+            C::Ack | C::Nack => self.receive_ack(&Ack::decode(frame, self.version)?, receipt, out),
             C::Subscribe => self.receive_subscribe(&Subscribe::decode(frame, self.version)?, receipt),
             C::Unsubscribe => self.receive_unsubscribe(&Unsubscribe::decode(frame, self.version)?, receipt),
             C::Begin => {
@@ -103,7 +101,7 @@ impl ServerConnection {
             }
             C::Disconnect => Ok(Received::GoodBye),
             C::Connect | C::Stomp => Err(Violation::SecondConnect.into()),
-            C::Send | C::Nack | C::Connected | C::Message | C::Receipt | C::Error => {
+            C::Send | C::Connected | C::Message | C::Receipt | C::Error => {
                 Err(Violation::UnexpectedFrame.into())
             }
         }

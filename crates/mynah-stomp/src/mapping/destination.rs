@@ -133,6 +133,12 @@ impl Profile {
         !matches!(self, Self::ActiveMq)
     }
 
+    /// Whether an acknowledgement of STOMP 1.1 has to name the subscription, although it names the message.
+    #[must_use]
+    pub const fn checks_subscriptions(self) -> bool {
+        !matches!(self, Self::RabbitMq)
+    }
+
     /// Reads a destination. Without a leading slash it is a bare name, which `is_multicast` makes a topic or a queue as
     /// Artemis' `destination-type` and `subscription-type` do.
     ///

@@ -60,10 +60,12 @@ fn the_first_version_has_what_brokers_have_added_to_it() {
 #[test]
 fn the_subscription_that_an_acknowledgement_names_counts_as_its_profile_has_it() {
     for (profile, counts) in [(Profile::RabbitMq, false), (Profile::ActiveMq, true), (Profile::Plain, true)] {
-        let config = Config::new(Settings { profile, ..Settings::default() }).unwrap();
-        let mut server = with(Server::open_with("1.1", config), "ack:client\n");
-        let written = server.hear("ACK\nmessage-id:1-1\nsubscription:other\n\n\0");
-        assert_eq!(written.starts_with("ERROR\n"), counts, "{profile:?}: {written}");
+        for subscription in ["", "subscription:other\n"] {
+            let config = Config::new(Settings { profile, ..Settings::default() }).unwrap();
+            let mut server = with(Server::open_with("1.1", config), "ack:client\n");
+            let written = server.hear(format!("ACK\nmessage-id:1-1\n{subscription}\n\0"));
+            assert_eq!(written.starts_with("ERROR\n"), counts, "{profile:?}: {written}");
+        }
     }
 }
 

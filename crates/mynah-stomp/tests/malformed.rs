@@ -400,7 +400,7 @@ fn frames_that_the_later_versions_do_not_take() {
     check_open(
         "1.1",
         &[
-            (b"ACK\nmessage-id:1-1\n\n\0", Blames("header subscription is missing", "subscription")),
+            (b"ACK\nsubscription:held\n\n\0", Blames("header message-id is missing", "message-id")),
             (b"ACK\nid:1-1\n\n\0", Blames("header message-id is missing", "message-id")),
             (b"ACK\nmessage-id:1-9\nsubscription:held\n\n\0", message),
             (b"NACK\nmessage-id:7-1\nsubscription:held\n\n\0", message),

@@ -133,7 +133,7 @@ impl Profile {
         !matches!(self, Self::ActiveMq)
     }
 
-    /// Whether an acknowledgement of STOMP 1.1 has to name the subscription, although it names the message.
+    /// Whether an acknowledgement of STOMP 1.1 has to name the subscription beside the message.
     #[must_use]
     pub const fn checks_subscriptions(self) -> bool {
         !matches!(self, Self::RabbitMq)

@@ -170,6 +170,15 @@ fn a_temporary_topic_has_all_its_subscribers_and_a_name_for_others() {
 }
 
 #[test]
+fn messages_of_a_stream_say_where_they_are() {
+    let mut server = Server::open("1.2");
+    server.hear("SEND\ndestination:/queue/log\n\n1\0");
+    let subscribe = "SUBSCRIBE\nid:s\ndestination:/queue/log\nack:client\nx-queue-type:stream\nx-stream-offset:first\n\n\0";
+    let written = server.hear(subscribe);
+    assert!(written.contains("\nx-stream-offset:1\n"), "{written}");
+}
+
+#[test]
 fn subscriptions_are_bounded() {
     let settings = Settings { subscriptions_max: 1, ..Settings::default() };
     let mut server = Server::open_with("1.2", Config::new(settings).unwrap());

@@ -46,7 +46,9 @@ impl ServerConnection {
         let Lease { consumer, routed, acquired, .. } = *lease;
         let octets = lease.message.payload().len();
         let told = |number| Told { topic, routed, lease: number, redelivered: Some(acquired > 0) };
+        let mut is_stream = false;
         if let Some(subscription) = self.session.subscriptions.by_number(consumer.0) {
+            is_stream = subscription.is_stream;
             subscription.delivered = lease.lease - 1;
             if subscription.ack != AckMode::Auto {
                 subscription.unacknowledged.delivered(lease.lease, octets);
@@ -54,7 +56,7 @@ impl ServerConnection {
         }
         let at = self.session.scratch.len();
         debug_assert_eq!(at, 0, "memory is given back empty");
-        push_lease(lease, self.version, &mut self.session.scratch);
+        push_lease(lease, is_stream, self.version, &mut self.session.scratch);
         self.message(consumer.0, told, common, lease.frame, out)
     }
 
@@ -89,8 +91,13 @@ impl ServerConnection {
 }
 
 /// Headers that say what a queue knows of a message.
-fn push_lease(lease: &Lease<'_>, version: Version, out: &mut Vec<u8>) {
+fn push_lease(lease: &Lease<'_>, is_stream: bool, version: Version, out: &mut Vec<u8>) {
     let escaping = version.escaping();
+    if is_stream {
+        out.extend_from_slice(b"x-stream-offset:");
+        push_number(lease.offset, out);
+        out.push(b'\n');
+    }
     if let Some(death) = lease.deaths.first() {
         if let Ok(queue) = core::str::from_utf8(&death.queue) {
             push_header("x-death-queue", queue, escaping, out);

@@ -210,15 +210,11 @@ impl ServerConnection {
     fn add(&mut self, subscribe: &Subscribe<'_>, source: Source) -> Result<u32, Error> {
         let number = self.session.subscriptions.next_number().ok_or(Refused::TooManySubscriptions)?;
         let prefetch = self.config.prefetch(subscribe.prefetch_messages, subscribe.prefetch_octets);
-        self.session.subscriptions.add(Subscription::new(
-            number,
-            subscribe.id.as_deref(),
-            &subscribe.destination,
-            subscribe.ack,
-            source,
-            prefetch,
-            self.version,
-        ));
+        let id = subscribe.id.as_deref();
+        let Subscribe { destination, ack, .. } = subscribe;
+        let added = Subscription::new(number, id, destination, *ack, source, prefetch, self.version);
+        let is_stream = subscribe.stream_offset.is_some();
+        self.session.subscriptions.add(Subscription { is_stream, ..added });
         Ok(number)
     }
 

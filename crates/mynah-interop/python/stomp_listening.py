@@ -31,7 +31,10 @@ class Heard(stomp.ConnectionListener):
 
     def receipt(self, name):
         """Waits for this receipt, which has to be the next."""
-        told = self.receipts.get(timeout=10)
+        try:
+            told = self.receipts.get(timeout=10)
+        except queue.Empty:
+            told = [(frame.headers, frame.body) for frame in self.errors.queue]
         assert told == name, (told, name)
 
     def message(self):

@@ -27,8 +27,8 @@ pub(super) enum Job {
     Unsubscribing { delete: Option<Box<[u8]>>, receipt: Option<Box<str>> },
     /// A temporary queue or topic is made; `subscribes` if the client is to get the messages of a queue without asking.
     MakingTemporary { temporary: Temporary, subscribes: bool },
-    /// A queue is made that SEND names, unless it is there.
-    MakingQueue,
+    /// The queue of this name is made, which SEND names, unless it is there.
+    MakingQueue(Box<[u8]>),
 }
 
 #[derive(Debug, Default)]
@@ -270,7 +270,7 @@ impl ServerConnection {
     /// that goes out before all workers see the queue goes nowhere.
     pub(super) fn make_on_first_use(&mut self, name: &[u8], settings: Option<QueueSettings>) {
         self.session.todo.push_back(Todo::Declare { receipt: u32::from(JOB), queue: name.into(), settings });
-        self.session.job = Some(Job::MakingQueue);
+        self.session.job = Some(Job::MakingQueue(name.into()));
     }
 
     /// Goes on with what several commands were needed for, now that a queue has its name.
@@ -282,11 +282,11 @@ impl ServerConnection {
                 }
                 self.session.temporary.push((temporary, queue.into()));
             }
-            Some(Job::MakingQueue) => {
+            Some(Job::MakingQueue(name)) => {
                 if self.session.made.len() >= self.config.settings().queues_max {
                     self.session.made.clear();
                 }
-                self.session.made.insert(queue.into());
+                self.session.made.insert(name);
             }
             Some(Job::Subscribing(mut subscribing)) => {
                 if let Some(consumer) = &mut subscribing.consumer {
@@ -346,7 +346,7 @@ impl ServerConnection {
             }
             Some(Job::Subscribing(subscribing)) => subscribing.receipt,
             Some(Job::Unsubscribing { receipt, .. }) => receipt,
-            Some(Job::MakingTemporary { .. } | Job::MakingQueue) => None,
+            Some(Job::MakingTemporary { .. } | Job::MakingQueue(_)) => None,
         };
         match result {
             Ok(()) => self.say_receipt(receipt.as_deref(), out),

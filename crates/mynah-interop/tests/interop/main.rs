@@ -24,6 +24,7 @@ mod reload;
 mod rumqttc;
 mod service;
 mod stomp;
+mod stomp_queues;
 mod tenants;
 mod tokens;
 mod transports;

@@ -358,6 +358,7 @@ impl Server {
             offset: 0,
             ready: 9,
             deaths,
+            subscribed: None,
         };
         self.connection.deliver(Instant::ZERO, Delivery::Leased(&lease), &mut self.out)
     }

@@ -279,6 +279,7 @@ impl Broker {
             offset: 0,
             ready: 0,
             deaths: &[],
+            subscribed: None,
         };
         assert!(self.connection.deliver(self.now, Delivery::Leased(&lease), &mut self.out));
         self.hear(b"");

@@ -184,6 +184,7 @@ impl Server {
             offset: 0,
             ready: 0,
             deaths: &[],
+            subscribed: None,
         };
         assert!(self.connection.deliver(Instant::ZERO, Delivery::Leased(&lease), &mut self.out));
     }

@@ -388,6 +388,7 @@ impl Server {
                     offset: consumer.lease,
                     ready: queue.len() as u64,
                     deaths: &[],
+                    subscribed: None,
                 };
                 self.connection.deliver(now, Delivery::Leased(&lease), &mut self.out);
                 if !consumer.settled {

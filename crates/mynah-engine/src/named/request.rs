@@ -115,6 +115,8 @@ pub(crate) enum Request {
         receipt: Option<u16>,
         name: Box<[u8]>,
         message: Message,
+        /// Make the queue, if it is not there.
+        makes: bool,
     },
     /// The consumer's connection is gone; it was lost, or it said good-bye.
     Leave {
@@ -162,6 +164,8 @@ pub(crate) struct Consuming {
     pub(crate) offset: Option<StreamOffset>,
     pub(crate) selector: Option<Arc<Selector>>,
     pub(crate) credit: Credit,
+    /// Make the queue, if it is not there.
+    pub(crate) makes: bool,
 }
 
 /// Why a request was refused.
@@ -209,6 +213,17 @@ impl Reply {
             self,
             Self::Consuming { .. } | Self::Cancelled(_) | Self::ConsumerEnded { .. } | Self::Drained(_)
         )
+    }
+
+    /// The consumer that it is about, if it is about one.
+    pub(crate) const fn consumer(&self) -> Option<ConsumerId> {
+        match *self {
+            Self::Consuming { consumer, .. }
+            | Self::ConsumerEnded { consumer, .. }
+            | Self::Cancelled(consumer)
+            | Self::Drained(consumer) => Some(consumer),
+            _ => None,
+        }
     }
 
     /// The same for the stack.

@@ -38,7 +38,8 @@ pub struct Lease<'a> {
     pub frame: &'a Frame,
     /// The message, for what the frame does not say.
     pub message: MessageView<'a>,
-    /// The exchange and the key that it came by, where these are not what its publisher named: of a dead letter.
+    /// The exchange and the key that it came by, where these are not what its publisher named: of a dead letter, and of a
+    /// message that was published to the topic that stands for the queue.
     pub routed: Option<(&'a [u8], &'a [u8])>,
     /// Whose delivery it is.
     pub consumer: ConsumerId,

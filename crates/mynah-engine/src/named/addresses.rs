@@ -44,6 +44,11 @@ pub(crate) fn exchange_of(topic: Topic<'_>) -> Option<(Vec<u8>, &[u8])> {
     Some((unspelled(&rest[..end]), &rest[end + 1..]))
 }
 
+/// Whether a topic stands for a queue.
+pub(crate) fn stands_for_queue(topic: Topic<'_>) -> bool {
+    topic.as_bytes().starts_with(QUEUES)
+}
+
 /// The name of the queue that a topic stands for; none if it stands for none.
 pub(crate) fn queue_of(topic: &[u8]) -> Option<Vec<u8>> {
     let rest = topic.strip_prefix(QUEUES).filter(|rest| !rest.is_empty())?;

@@ -7,6 +7,7 @@ use mynah_core::{ConsumerKey, DropReason, Handout, History, SessionRef};
 use mynah_model::{Instant, LeaseSettlement, Message};
 use mynah_stack::{ConsumerId, Delivery, FrameKind, Lease, SettleLeases, Subscribed};
 
+use super::addresses::stands_for_queue;
 use super::request::{Asker, Request, Said, Word};
 use super::subscribed::is_subscribed;
 use crate::connections::{ConnectionId, Connections};
@@ -185,12 +186,16 @@ impl Engine {
         let kind = FrameKind { identified, retain: false };
         let frame = lane.frames.frame(&self.shared.layouts, now, &mut item, connection.layout, kind);
         let history = lent.history.as_deref();
+        let routed = history.map(|history| (&*history.exchange, &*history.key));
+        let is_by_name = routed.is_none() && stands_for_queue(lent.message.topic());
+        let tap = connection.taps.as_deref().filter(|_| is_by_name);
+        let named = tap.and_then(|taps| Some((&b""[..], &*taps.consumers.get(&lent.consumer)?.queue)));
         let class = subscribed.map_or(lent.message.header().class, |subscribed| subscribed.class);
         let taken = frame.is_some_and(|frame| {
             let lease = Lease {
                 frame,
                 message: lent.message.view(),
-                routed: history.map(|history| (&*history.exchange, &*history.key)),
+                routed: routed.or(named),
                 consumer: lent.consumer,
                 lease: lent.lease,
                 acquired: lent.acquired,

@@ -40,6 +40,31 @@ fn nothing_is_confirmed_before_it_is_stored() {
 }
 
 #[test]
+fn a_queue_can_promise_less_than_the_store_does() {
+    for workers in [1, 3] {
+        let mut broker = Broker::durable(workers);
+        let (a, b) = (broker.open(0, "open a go"), broker.open(0, "open b go"));
+        says(&mut broker, a, "declare soon durable,promise=interval\ndeclare never durable,promise=memory");
+        says(&mut broker, a, "declare sure durable\nbind soon t\nbind sure t");
+        assert_eq!(
+            says(&mut broker, a, "declare soon durable"),
+            "refused does not fit what is there: durability is 'interval', not 'sync'\n"
+        );
+        broker.hold(true);
+        assert_eq!(says(&mut broker, b, "put soon 1 one"), "published 2\n");
+        assert_eq!(says(&mut broker, b, "put never 1 two"), "published 3\n");
+        // Whoever else gets it is owed what it was promised.
+        assert_eq!(says(&mut broker, b, "pub t 1 - three"), "");
+        broker.store_all();
+        assert_eq!(broker.hear(b), "published 4\n");
+        let mut broker = broker.crash(workers);
+        let a = broker.open(0, "open a go");
+        assert_eq!(says(&mut broker, a, "declare never durable,promise=memory"), "declared never 0 0\n");
+        assert_eq!(says(&mut broker, a, "eat 1 soon *"), "eating 1\nlease 1 1 soon one\nlease 1 2 t three\n");
+    }
+}
+
+#[test]
 fn what_was_confirmed_is_there_after_a_crash_and_what_was_settled_is_not() {
     for (workers, then) in [(1, 1), (3, 3), (3, 1)] {
         let mut broker = Broker::durable(workers);

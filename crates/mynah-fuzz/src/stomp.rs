@@ -190,6 +190,7 @@ impl Server {
             ready: 0,
             deaths: &[],
             subscribed: None,
+            until: None,
         };
         assert!(self.connection.deliver(Instant::ZERO, Delivery::Leased(&lease), &mut self.out));
     }

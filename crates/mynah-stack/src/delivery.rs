@@ -1,6 +1,6 @@
 //! Deliveries: messages on their way to a peer.
 
-use mynah_model::{Class, Death, DeliveryId, MessageView, SubscriptionId, Topic};
+use mynah_model::{Class, Death, DeliveryId, MessageView, SubscriptionId, Topic, WallTime};
 
 use crate::{ConsumerId, Frame};
 
@@ -58,6 +58,8 @@ pub struct Lease<'a> {
     /// Of a consumer that is a subscription ([`crate::Connection::consumes_by_subscribing`]): what there is to say of the
     /// delivery as one of the session's.
     pub subscribed: Option<&'a Subscribed<'a>>,
+    /// Of a lease that the connection does not hold ([`crate::Holding::Take`]): until when it lasts.
+    pub until: Option<WallTime>,
 }
 
 /// A delivery of a queue to a session that has subscribed to the queue's topic. It is settled like any other of the

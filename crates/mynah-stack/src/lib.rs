@@ -39,5 +39,5 @@ pub use mynah_model::{Credit, CreditChange, Death, DeathReason, LeaseSettlement}
 pub use outbound::Outbound;
 pub use queue::{
     Bind, Consume, ConsumeOptions, ConsumerId, Declaration, Declare, Declared, Delete, Destination, Entity,
-    Flow, Purge, QueueCommand, QueueOutcome, Refusal, SettleLeases, Transaction,
+    Flow, Hold, Holder, Holding, Purge, QueueCommand, QueueOutcome, Refusal, SettleLeases, Transaction,
 };

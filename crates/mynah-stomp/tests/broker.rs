@@ -255,6 +255,7 @@ impl Server {
                 credit.bytes += more.bytes;
             }
             QueueCommand::Settle(settle) => self.settle(settle),
+            QueueCommand::Hold(_) => {}
             QueueCommand::Transact(transaction) => self.transact(now, *transaction),
             other => panic!("STOMP has no such words: {other:?}"),
         }
@@ -389,6 +390,7 @@ impl Server {
                     ready: queue.len() as u64,
                     deaths: &[],
                     subscribed: None,
+                    until: None,
                 };
                 self.connection.deliver(now, Delivery::Leased(&lease), &mut self.out);
                 if !consumer.settled {

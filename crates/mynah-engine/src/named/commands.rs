@@ -50,6 +50,7 @@ impl Engine {
             QueueCommand::Flow(flow) => self.ask_queue(now, id, Request::Flow(flow)),
             QueueCommand::Settle(settle) => self.ask_queue(now, id, Request::Settle(settle)),
             QueueCommand::Transact(transaction) => self.transact(now, id, *transaction),
+            QueueCommand::Hold(hold) => self.hold_leases(now, id, &hold),
         }
     }
 
@@ -220,6 +221,7 @@ impl Engine {
             | Request::EndExclusive { name } => {
                 return Some(self.owner_of(id, name));
             }
+            Request::Hold(_, wanting) => return Some(self.owner_of(id, &wanting.name)),
             Request::Bind(wish) => return Some(self.owner_of(id, &wish.name)),
             Request::NoteExchange(noting) => return Some(self.owner_of(id, &noting.name)),
             Request::Consume(consumer, _)
@@ -248,7 +250,7 @@ impl Engine {
             Reply::Consuming { consumer, result: Err(_) } | Reply::ConsumerEnded { consumer, .. } => {
                 Some(*consumer)
             }
-            Reply::Cancelled(consumer) => Some(*consumer),
+            Reply::Cancelled(consumer) | Reply::Held { taken_by: Some(consumer), .. } => Some(*consumer),
             _ => None,
         };
         let taps = self.lane.connections.get_mut(id).and_then(|connection| connection.taps.as_deref_mut());

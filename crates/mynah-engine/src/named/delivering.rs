@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mynah_core::selector::Selector;
 use mynah_core::{ConsumerKey, DropReason, Handout, History, SessionRef};
-use mynah_model::{Instant, LeaseSettlement, Message};
+use mynah_model::{Instant, LeaseSettlement, Message, WallTime};
 use mynah_stack::{ConsumerId, Delivery, FrameKind, Lease, SettleLeases, Subscribed};
 
 use super::addresses::stands_for_queue;
@@ -39,6 +39,8 @@ pub(crate) struct Lent {
     ready: u64,
     /// Whether it is held until it is settled.
     is_held: bool,
+    /// Until when it lasts, if no connection holds it.
+    until: Option<WallTime>,
 }
 
 impl Lent {
@@ -105,6 +107,9 @@ impl Engine {
         if self.lane.queues.get_mut(queue).is_some_and(|owned| core::mem::take(&mut owned.shows)) {
             self.note_queue(queue);
         }
+        if self.lane.holders.is_served() {
+            self.answer_takers(now);
+        }
         self.end_if_over(now, queue);
         self.watch_queue(queue);
         more
@@ -127,10 +132,13 @@ impl Engine {
         owned.shows |= is_stored && is_held && sequence > owned.shown;
         owned.shown = if is_stored { owned.shown.max(sequence) } else { owned.shown };
         let (asker, consumer) = Asker::of(key, owned.tenant);
-        let lent = Lent { consumer, lease, sequence, message, history, acquired, failed, ready, is_held };
+        let until = self.note_held(now, key, lease);
+        let lent =
+            Lent { consumer, lease, sequence, message, history, acquired, failed, ready, is_held, until };
         if asker.worker == self.worker {
             return self.deliver_lent(now, asker.connection, &lent);
         }
+        let Some(owned) = self.lane.queues.get_mut(queue) else { return };
         *owned.lent.entry(key).or_default() += lent.cost();
         let word = Word(Said::Lend(asker.connection, Box::new(lent)));
         self.outboxes[usize::from(asker.worker.0)].push(Parcel::Queue(Box::new(word)));
@@ -204,6 +212,7 @@ impl Engine {
                 ready: lent.ready,
                 deaths: history.map_or(&[], |history| &history.deaths),
                 subscribed,
+                until: lent.until,
             };
             connection.stack.deliver(now, Delivery::Leased(&lease), &mut connection.outbound)
         });

@@ -4,6 +4,7 @@
 //! queue's worker, and what comes back. `serving`: what the queue's worker does about it. `delivering`: what a queue hands
 //! out, here or to another worker, as long as there is room. `publishing`: what comes in under a queue's own name.
 //! `dead`: what leaves a queue without having been accepted. `keeping`: what is stored of queues. `transacting`: several things together. `ending`: of consumers with their connections, and of queues. `table`: the queues of a worker.
+//! `held`: leases that no connection holds.
 //! `subscribed`: sessions that consume because they have subscribed to a queue's topic.
 //! `exchanging`: exchanges and bindings come and go. `routing`: where exchanges lead. `linked`: what is stored of them.
 //!
@@ -16,6 +17,7 @@ mod dead;
 mod delivering;
 mod ending;
 mod exchanging;
+mod held;
 mod keeping;
 mod linked;
 mod publishing;
@@ -28,6 +30,7 @@ mod transacting;
 
 pub(crate) use addresses::{address, queue_of, stands_for_others};
 pub(crate) use exchanging::Noted;
+pub(crate) use held::Holders;
 pub(crate) use keeping::QueueNote;
 pub use keeping::{QueueChange, QueueName, RestoredEntry, RestoredQueue};
 pub(crate) use linked::ExchangeNote;

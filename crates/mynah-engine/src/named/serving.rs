@@ -79,7 +79,11 @@ impl Engine {
                 self.reply(now, asker, Reply::Cancelled(consumer));
                 self.forget_if_done(asker, consumer);
             }
-            Request::Leave { consumer, lost } => self.end_consumer(now, asker, consumer, false, lost),
+            Request::Leave { consumer, lost } => {
+                self.end_consumer(now, asker, consumer, false, lost);
+                self.forget_holder(asker.consumer(consumer));
+            }
+            Request::Hold(consumer, wanting) => self.serve_hold(now, asker, consumer, &wanting),
             Request::EndExclusive { name } => self.end_exclusive(now, asker, &name),
             Request::Flow(flow) => self.serve_flow(asker, flow),
             Request::Settle(settle) => self.serve_settle(now, asker, settle),

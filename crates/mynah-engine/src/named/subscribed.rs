@@ -56,6 +56,12 @@ pub(super) struct UnderWay {
 }
 
 impl UnderWay {
+    /// The number of another consumer that no stack chooses.
+    pub(super) const fn number(&mut self) -> u32 {
+        self.made = (self.made + 1) & !SUBSCRIBED;
+        self.made
+    }
+
     pub(super) fn waits(&self) -> bool {
         !self.waiting.is_empty()
     }
@@ -116,8 +122,7 @@ impl Engine {
         if taps.consumers.len() >= max {
             return Err(Reason::QuotaExceeded);
         }
-        let consumer = ConsumerId(SUBSCRIBED | taps.under_way.made);
-        taps.under_way.made = (taps.under_way.made + 1) & !SUBSCRIBED;
+        let consumer = ConsumerId(SUBSCRIBED | taps.under_way.number());
         let subscription = Subscription { filter: filter.as_bytes().into(), options, spent: 0 };
         taps.consumers
             .insert(consumer, Tap { subscribed: Some(Box::new(subscription)), ..Tap::new(name, worker) });

@@ -17,12 +17,14 @@ use crate::rules::rule;
 
 /// Brokers of one worker and of several: what is heard is the same. Behind the second listener lines are spoken.
 fn worlds() -> [World; 2] {
-    [1, 3].map(|workers| {
-        let mut settings = settings(workers, Limits::default());
-        settings.listeners[0].protocol = Arc::new(Mqtt::new(Config::new(Settings::default()).unwrap()));
-        settings.listeners[1].anonymous = true;
-        World(Broker::with(settings))
-    })
+    [1, 3].map(|workers| World(Broker::with(both(workers))))
+}
+
+fn both(workers: u16) -> mynah_engine::Settings {
+    let mut settings = settings(workers, Limits::default());
+    settings.listeners[0].protocol = Arc::new(Mqtt::new(Config::new(Settings::default()).unwrap()));
+    settings.listeners[1].anonymous = true;
+    settings
 }
 
 /// A peer that speaks lines.
@@ -272,5 +274,56 @@ fn a_full_queue_and_one_that_may_not_be_made_refuse() {
         let mut heard = world.say(publisher, &super::encoded(|out| subscribe.encode(out)));
         heard.sort();
         assert_eq!(heard, ["SUBACK 9 87 01 87 01", "q1 #1 $queue/jobs=fits"]);
+    }
+}
+
+#[test]
+fn a_durable_session_consumes_again_after_a_crash() {
+    for (workers, then) in [(1, 1), (3, 2)] {
+        let mut world = World(Broker::durable(workers).crash_into(both(workers)));
+        let peer = world.connect(&resume("s", 1_000));
+        world.subscribe(peer, 0, &[entry("$queue/jobs", 2)]);
+        let publisher = world.client("p");
+        for payload in ["a", "b"] {
+            world.say(publisher, &publish("$queue/jobs", 2, 1, payload));
+            assert_eq!(world.say(publisher, &pubrel(1)), ["PUBCOMP 1 00"]);
+        }
+        assert_eq!(world.hear(peer), ["q2 #1 $queue/jobs=a", "q2 #2 $queue/jobs=b"]);
+        assert_eq!(world.say(peer, &pubrec(1)), ["PUBREL 1 00"]);
+        let mut world = World(world.0.crash_into(both(then)));
+        let (peer, heard) = world.open(&resume("s", 1_000));
+        assert_eq!(heard.len(), 2, "{heard:?}");
+        assert!(heard[1].starts_with("q2 #") && heard[1].ends_with(" dup $queue/jobs=b"), "{heard:?}");
+        let id = heard[1][4..].split(' ').next().unwrap().parse().unwrap();
+        world.say(peer, &[pubrec(id), pubcomp(id)].concat());
+        let mut world = World(world.0.crash_into(both(workers)));
+        let (peer, heard) = world.open(&resume("s", 1_000));
+        assert_eq!(heard.len(), 1, "{heard:?}");
+        world.unsubscribe(peer, "$queue/jobs");
+        let lines = lines(&mut world);
+        assert_eq!(says(&mut world, lines, "present jobs"), "declared jobs 0 0\n");
+    }
+}
+
+#[test]
+fn a_client_that_does_not_read_holds_up_nobody() {
+    for mut world in worlds() {
+        let slow = world.subscriber("slow", &[entry("$queue/jobs", 0)]);
+        world.0.limit(slow, Some(0));
+        let quick = world.subscriber("quick", &[entry("$queue/jobs", 1)]);
+        let publisher = world.client("p");
+        let payload = "x".repeat(100_000);
+        for _ in 0..60 {
+            put(&mut world, publisher, &payload);
+        }
+        let mut heard = 0;
+        for id in 1..=60 {
+            heard += world.say(quick, &puback(id)).len();
+        }
+        assert!((30..=60).contains(&heard), "{heard}");
+        world.0.limit(slow, None);
+        world.0.settle();
+        heard += world.hear(slow).len();
+        assert_eq!(heard, 60);
     }
 }

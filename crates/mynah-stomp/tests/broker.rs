@@ -259,6 +259,7 @@ impl Server {
                 credit.bytes += more.bytes;
             }
             QueueCommand::Settle(settle) => self.settle(settle),
+            QueueCommand::Hold(_) => {}
             QueueCommand::Transact(transaction) => self.transact(now, *transaction),
             other => panic!("STOMP has no such words: {other:?}"),
         }
@@ -392,6 +393,8 @@ impl Server {
                     offset: consumer.lease,
                     ready: queue.len() as u64,
                     deaths: &[],
+                    subscribed: None,
+                    until: None,
                 };
                 self.connection.deliver(now, Delivery::Leased(&lease), &mut self.out);
                 if !consumer.settled {

@@ -20,6 +20,7 @@ mod mosquitto;
 mod one_door;
 mod paho;
 mod program;
+mod queues;
 mod reload;
 mod rumqttc;
 mod service;

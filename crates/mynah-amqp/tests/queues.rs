@@ -301,7 +301,7 @@ fn a_passive_declaration_asks_and_makes_nothing() {
         ..Default::default()
     };
     let mut server = server();
-    let both = [method(1, queue.clone()), method(1, exchange(true))].concat();
+    let both = [method(1, queue), method(1, exchange(true))].concat();
     assert_eq!(server.hear(&both), ["1 queue.declare-ok", "1 exchange.declare-ok"]);
     assert_eq!(asked(&mut server), ["declare queue q Passive", "declare exchange x Passive"]);
     for (refusal, input, words) in [

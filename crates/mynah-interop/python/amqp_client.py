@@ -210,6 +210,42 @@ def replies():
     connection.close()
 
 
+def retained():
+    """Who binds a queue may ask for the values that topics have; the binding is there when all of them are."""
+    connection = connect()
+    channel = connection.channel()
+    channel.confirm_delivery()
+    value = pika.BasicProperties(delivery_mode=2, headers={"x-mqtt-retain": True, "k": "v"})
+    for number in range(300):
+        channel.basic_publish("amq.topic", f"kept.{number}", str(number).encode(), value)
+    name = channel.queue_declare("values", durable=True).method.queue
+    count = lambda: channel.queue_declare(name, passive=True).method.message_count
+    bind = lambda key, handling: channel.queue_bind(
+        name, "amq.topic", key, {"x-mqtt-retain-handling": handling}
+    )
+    channel.queue_bind(name, "amq.topic", "kept.0")
+    bind("kept.1", 2)
+    assert count() == 0
+    bind("kept.#", 1)
+    assert count() == 300
+    bind("kept.#", 1)
+    assert count() == 300, "it was there"
+    bind("kept.7", 0)
+    bind("kept.7", 0)
+    bind("kept.elsewhere", 0)
+    assert count() == 302
+    found = [channel.basic_get(name, auto_ack=True) for _ in range(302)]
+    assert {int(body) for _, _, body in found} == set(range(300))
+    assert all(method.routing_key == f"kept.{body.decode()}" for method, _, body in found)
+    assert all(properties.headers["k"] == "v" for _, properties, _ in found)
+    channel.basic_publish("amq.topic", "kept.7", b"live", PERSISTENT)
+    assert channel.basic_get(name, auto_ack=True)[2] == b"live"
+    assert count() == 0
+    words = refused(406, lambda: bind("kept.8", 3))
+    assert "x-mqtt-retain-handling" in words, words
+    connection.close()
+
+
 def wrong():
     """What is refused has the code of the specification, and says why."""
     connection = connect()

@@ -13,6 +13,7 @@ use mynah_stack::{Bind, Declaration, Entity};
 
 use super::keeping::QueueNote;
 use super::linked::{Binding, ExchangeNote};
+use super::replaying::retain_handling;
 use super::request::{Asker, Fault, Noting, Reply, Request, Said, Wish, Word};
 use crate::connections::ConnectionId;
 use crate::engine::Engine;
@@ -202,7 +203,13 @@ impl Engine {
         let name = match destination {
             Entity::Queue(name) if source == TOPIC_SPACE => {
                 let (name, filter) = (name.into(), key.into());
-                let request = Request::Attach { receipt, name, filter, attached: bound };
+                let request = match retain_handling(&arguments) {
+                    _ if !bound => Request::Detach { receipt, name, filter },
+                    Ok(retained) => Request::Attach { receipt, name, filter, retained },
+                    Err(fault) => {
+                        return self.answer_queue(now, id, Reply::Bound { receipt, result: Err(fault) });
+                    }
+                };
                 return self.ask_queue(now, id, request);
             }
             Entity::Queue(name) | Entity::Exchange(name) => name,

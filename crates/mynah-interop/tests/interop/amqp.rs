@@ -20,6 +20,7 @@ on_one_and_two_workers!(
     transactions,
     dead_letters,
     replies,
+    retained,
     wrong,
     passwords,
     denied,
@@ -58,6 +59,10 @@ fn dead_letters(workers: u16) {
 
 fn replies(workers: u16) {
     run("replies", Setup::workers(workers));
+}
+
+fn retained(workers: u16) {
+    run("retained", Setup::workers(workers));
 }
 
 fn wrong(workers: u16) {

@@ -14,6 +14,7 @@ mod example;
 mod https;
 mod import;
 mod imported;
+mod lapin;
 mod logins;
 mod mosquitto;
 mod one_door;

@@ -5,8 +5,7 @@ use mynah_core::{Arrival, Counters, DropReason, SessionRef};
 use mynah_model::{Class, Instant, Message, MessageView, Reason, Topic};
 use mynah_stack::{Destination, Outcome, Publish};
 
-use super::address;
-use super::addresses::place;
+use super::addresses::{place, push_address};
 use super::dead::is_cycle;
 use super::keeping::{Entered, QueueNote};
 use super::request::{Asker, Request};
@@ -19,17 +18,30 @@ use crate::lane::Lane;
 impl Engine {
     /// A peer publishes elsewhere than to a topic: finds out what stands for that place in the topic space.
     pub(crate) fn publish_elsewhere(&mut self, now: Instant, id: ConnectionId, publish: &mut Publish<'_>) {
-        let address = place_of(publish);
+        let mut place = core::mem::take(&mut self.place);
+        let is_elsewhere = push_place(publish, &mut place);
+        self.publish_to(now, id, publish, is_elsewhere.then_some(&place));
+        place.clear();
+        self.place = place;
+    }
+
+    fn publish_to(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        publish: &mut Publish<'_>,
+        address: Option<&[u8]>,
+    ) {
         publish.header.retain &= address.is_none();
         if publish.delay.is_some_and(|delay| !delay.is_zero()) {
-            return self.publish_later(now, id, publish, address.as_deref());
+            return self.publish_later(now, id, publish, address);
         }
         let Some(address) = address else { return self.publish_as(now, id, publish, None) };
         let asker = self.asker(id);
         if queue_of(publish).is_some_and(|name| self.shared.is_refusing(asker.tenant, name)) {
-            return self.publish_carefully(now, id, publish, &address);
+            return self.publish_carefully(now, id, publish, address);
         }
-        self.publish_as(now, id, publish, Some(Topic::from_checked(&address)));
+        self.publish_as(now, id, publish, Some(Topic::from_checked(address)));
     }
 
     /// Publishes to a queue that may refuse: its worker says whether it does.
@@ -112,13 +124,20 @@ impl Lane {
 
 /// The topic that stands for where a publication goes, if it does not go to its own.
 pub(super) fn place_of(publish: &Publish<'_>) -> Option<Vec<u8>> {
+    let mut place = Vec::new();
+    push_place(publish, &mut place).then_some(place)
+}
+
+/// Appends the same. False, and nothing is appended, if it goes to its own.
+fn push_place(publish: &Publish<'_>, out: &mut Vec<u8>) -> bool {
     let key = publish.view().topic().as_bytes();
     match publish.to {
-        Destination::Topic => None,
-        Destination::Exchange(TOPIC_SPACE) if !key.is_empty() => None,
-        Destination::Queue => Some(address(key)),
-        Destination::Exchange(name) => Some(place(name, key)),
+        Destination::Topic => return false,
+        Destination::Exchange(TOPIC_SPACE) if !key.is_empty() => return false,
+        Destination::Queue => push_address(key, out),
+        Destination::Exchange(name) => out.extend(place(name, key)),
     }
+    true
 }
 
 /// The queue that a publication goes to by its name.

@@ -2,7 +2,7 @@
 
 use mynah_core::exchange::TOPIC_SPACE;
 use mynah_core::{Arrival, Counters, DropReason, SessionRef};
-use mynah_model::{Class, Instant, Message, MessageView, Reason, Topic};
+use mynah_model::{Class, Durability, Instant, Message, MessageView, Reason, Topic};
 use mynah_stack::{Destination, Outcome, Publish};
 
 use super::addresses::{place, push_address};
@@ -109,13 +109,19 @@ impl Lane {
         if history.as_ref().is_some_and(|history| is_cycle(&owned.name, &history.deaths)) {
             return false;
         }
-        let stored = owned.stored && item.view().header.class != Class::AtMostOnce;
+        let durability = owned.kernel.settings().durability;
+        let kept = owned.stored && durability != Durability::Memory;
+        let stored = kept && item.view().header.class != Class::AtMostOnce;
         let message = item.message().clone();
         let arrival = Arrival { history: history.clone(), ..Arrival::new(message.clone(), stored) };
         let (sequence, time) = owned.kernel.push(now, arrival);
         if stored {
             let entered = Entered { sequence, message, time, history };
-            self.journal.note(Note::Queue(QueueNote::Entry(queue, Box::new(entered))));
+            let note = Note::Queue(QueueNote::Entry(queue, Box::new(entered)));
+            match durability {
+                Durability::Interval => self.journal.note_aside(note),
+                _ => self.journal.note(note),
+            }
         }
         self.queues.list(queue);
         true

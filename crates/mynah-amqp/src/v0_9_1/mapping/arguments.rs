@@ -8,6 +8,8 @@ use alloc::string::String;
 use core::num::{NonZeroU8, NonZeroU32, NonZeroU64};
 use core::time::Duration;
 
+use mynah_model::Durability;
+
 use crate::v0_9_1::wire::{PropertyId, Table, Value};
 
 /// Milliseconds are less than this: RabbitMQ's bound.
@@ -42,6 +44,8 @@ pub struct QueueArguments {
     pub consumer_timeout: Option<Duration>,
     /// `x-max-age`
     pub max_age: Option<Duration>,
+    /// `x-durability`: of a durable queue.
+    pub durability: Durability,
 }
 
 /// What happens when a queue is full.
@@ -107,6 +111,7 @@ impl QueueArguments {
             }
             "x-single-active-consumer" => self.single_active_consumer = boolean(name, value)?,
             "x-queue-type" => self.queue_type = queue_type(name, value)?,
+            "x-durability" => self.durability = durability(name, value)?,
             "x-max-age" => self.max_age = Some(age(name, value)?),
             _ => {}
         }
@@ -354,6 +359,11 @@ fn queue_type(name: &str, value: Value<'_>) -> Result<QueueType, Unusable> {
         Some("stream") => Ok(QueueType::Stream),
         _ => Err(wrong(name, value, "classic, quorum or stream")),
     }
+}
+
+fn durability(name: &str, value: Value<'_>) -> Result<Durability, Unusable> {
+    let known = value.as_text().and_then(|text| Durability::from_name(text.as_bytes()));
+    known.ok_or_else(|| wrong(name, value, "sync, interval or memory"))
 }
 
 /// A number and a unit: Y, M, D, h, m or s.

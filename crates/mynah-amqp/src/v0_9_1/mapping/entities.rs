@@ -27,6 +27,7 @@ pub fn queue_settings(declare: &queue::Declare<'_>) -> Result<QueueSettings, Unu
         exclusive: declare.exclusive,
         auto_delete: declare.auto_delete,
         expires: said.expires,
+        durability: said.durability,
         message_ttl: said.message_ttl,
         length_max: said.max_length,
         bytes_max: said.max_length_bytes.filter(|_| !is_stream),

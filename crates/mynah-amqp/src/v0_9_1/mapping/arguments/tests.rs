@@ -25,6 +25,7 @@ fn every_argument_of_a_queue_is_read() {
         ("x-delivery-limit", Value::I32(3)),
         ("x-single-active-consumer", Value::Bool(true)),
         ("x-queue-type", Value::LongStr(b"quorum")),
+        ("x-durability", Value::LongStr(b"interval")),
         ("x-consumer-timeout", Value::I32(5)),
         ("x-unknown", Value::Void),
     ]);
@@ -42,6 +43,7 @@ fn every_argument_of_a_queue_is_read() {
         queue_type: QueueType::Quorum,
         consumer_timeout: Some(Duration::from_millis(5)),
         max_age: None,
+        durability: Durability::Interval,
     };
     assert_eq!(read, Ok(expected));
 }

@@ -3,8 +3,10 @@ expects, and `SCENARIO: ok` at the end."""
 
 import asyncio
 import queue
+import socket
 import ssl
 import sys
+import threading
 import time
 
 import aio_pika
@@ -12,6 +14,7 @@ import amqpstorm
 import paho.mqtt.client as mqtt
 import pika
 import stomp
+import websocket
 from pika.exceptions import (
     ChannelClosedByBroker,
     ConnectionClosedByBroker,
@@ -356,6 +359,33 @@ def by_tls():
     name = channel.queue_declare("", exclusive=True).method.queue
     channel.basic_publish("", name, b"x" * 100_000)
     assert channel.basic_get(name, auto_ack=True)[2] == b"x" * 100_000
+    connection.close()
+
+
+def by_websocket():
+    """pika, whose bytes go through WebSocket."""
+    web = websocket.create_connection(f"ws://127.0.0.1:{PORT}/ws", subprotocols=["amqp"])
+    assert web.getsubprotocol() == "amqp"
+    door = socket.create_server(("127.0.0.1", 0))
+
+    def carry():
+        peer = door.accept()[0]
+        threading.Thread(target=bring, args=[peer], daemon=True).start()
+        while piece := web.recv():
+            peer.sendall(piece)
+
+    def bring(peer):
+        while piece := peer.recv(30_000):
+            web.send_binary(piece)
+
+    threading.Thread(target=carry, daemon=True).start()
+    connection = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", door.getsockname()[1]))
+    channel = connection.channel()
+    channel.confirm_delivery()
+    name = channel.queue_declare("", exclusive=True).method.queue
+    for body in (b"", b"x" * 300_000):
+        channel.basic_publish("", name, body, PERSISTENT, mandatory=True)
+        assert channel.basic_get(name, auto_ack=True)[2] == body
     connection.close()
 
 

@@ -119,6 +119,8 @@ fn what_the_broker_refuses_has_the_code_of_the_specification() {
     // What is not there is as good as deleted.
     let delete = queue::Delete { queue: short("q"), ..Default::default() };
     assert_eq!(server.hear(&method(1, delete)), ["1 queue.delete-ok"]);
+    let unbind = queue::Unbind { queue: short("q"), exchange: short("x"), ..Default::default() };
+    assert_eq!(server.hear(&method(1, unbind)), ["1 queue.unbind-ok"]);
     let odd = exchange::Declare { exchange: short("x"), r#type: short("odd"), ..Default::default() };
     assert_eq!(server.hear(&method(1, odd)), ["0 connection.close 503 40.10"]);
 }
@@ -239,6 +241,10 @@ fn replies_come_by_a_queue_of_the_channels_own() {
         Some("amq.gen-1")
     );
     assert_eq!(published.payload(), b"ask");
+    // Whether it can be had clients ask by declaring it.
+    let declare =
+        queue::Declare { queue: short("amq.rabbitmq.reply-to"), passive: true, ..Default::default() };
+    assert_eq!(server.hear(&method(1, declare)), ["1 queue.declare-ok"]);
     server.hear(&method(1, channel::Close::default()));
     server.hear(&method(1, channel::Open {}));
     assert_eq!(server.hear(&publish("", "q", &wanted, b"ask")), ["1 channel.close 406 60.40"]);

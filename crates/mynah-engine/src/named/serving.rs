@@ -122,7 +122,10 @@ impl Engine {
                 let owned = self.lane.queues.get(queue);
                 let differs = owned.and_then(|owned| owned.kernel.differs_from(&settings));
                 if let Some(detail) = differs {
-                    return Err(Fault::new(Reason::PreconditionFailed, detail));
+                    let is_shared = owned.is_some_and(|owned| owned.exclusive.is_none());
+                    let agrees = is_shared != settings.exclusive;
+                    let reason = if agrees { Reason::PreconditionFailed } else { Reason::Locked };
+                    return Err(Fault::new(reason, detail));
                 }
                 queue
             }

@@ -3,7 +3,7 @@
 use core::ops::Range;
 use core::time::Duration;
 
-use mynah_model::{Class, Condition, Filter, Properties, Topic, ValueTag};
+use mynah_model::{Class, Condition, Filter, PRIORITY_DEFAULT, Properties, Topic, ValueTag};
 
 use super::{Fields, Kind, Malformed, properties, put_string};
 use crate::framing;
@@ -43,7 +43,7 @@ impl Method {
 /// A request without its body.
 ///
 /// ```text
-/// method u8 | class u8 | priority u8 | expiry u64 (microseconds; 0: none) |
+/// method u8 | class u8 | priority u8 (255: none) | expiry u64 (microseconds; 0: none) |
 /// count u8 | 0 present, 1 absent, 2 one of, 3 none of; for 2 and 3: count u16 | tag u64 ... ... |
 /// 0, or 1 and user (u16, bytes) password (u16, bytes) |
 /// 0, or 1 and host (u16, bytes) |
@@ -172,7 +172,9 @@ impl<'b> RequestHead<'b> {
         let target = Target::decode(&mut fields)?;
         fields.end()?;
         let is_message = method != Method::Get;
-        if priority > 9 || matches!(target, Target::Filters(_)) && is_message {
+        if (priority > 9 && priority != PRIORITY_DEFAULT)
+            || matches!(target, Target::Filters(_)) && is_message
+        {
             return Err(Malformed::Value);
         }
         let end = framing::HEADER_BYTES + body.len();

@@ -355,6 +355,7 @@ impl Engine {
         taking: &mut Taking,
     ) {
         let mut item = Item::shared(message);
+        item.set_again(taking.deed.as_ref().is_some_and(|deed| deed.again));
         self.lane.begin(self.lane.judge.is_looking().then(|| self.routes.passing_number()));
         for target in targets {
             if target.via.is_some() && self.goes_to_another(now, message, target, ask, taking) {

@@ -113,7 +113,8 @@ impl Lane {
         let kept = owned.stored && durability != Durability::Memory;
         let stored = kept && item.view().header.class != Class::AtMostOnce;
         let message = item.message().clone();
-        let arrival = Arrival { history: history.clone(), ..Arrival::new(message.clone(), stored) };
+        let (history, again) = (history, item.is_again());
+        let arrival = Arrival { history: history.clone(), again, ..Arrival::new(message.clone(), stored) };
         let (sequence, time) = owned.kernel.push(now, arrival);
         if stored {
             let entered = Entered { sequence, message, time, history };

@@ -21,7 +21,7 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use mynah_model::{DeathReason, Instant, Overflow, QueueSettings};
+use mynah_model::{DeathReason, Instant, Overflow, PRIORITY_DEFAULT, QueueSettings};
 
 pub use consumer::{ConsumerKey, StreamStart, Taking};
 pub use entry::{Arrival, Body, Dropped, History, Returned};
@@ -183,7 +183,7 @@ impl NamedQueue {
     fn level(&self, priority: u8) -> u8 {
         let max = self.settings.priority_max.filter(|_| !self.is_stream());
         let max = max.map_or(0, core::num::NonZeroU8::get);
-        max - priority.min(max)
+        max - if priority == PRIORITY_DEFAULT { 0 } else { priority.min(max) }
     }
 
     fn make_ready(&mut self, entry: NamedEntry) {

@@ -117,8 +117,16 @@ impl Level {
         }
     }
 
+    /// The slot of this number, or the next; mostly that is the first.
+    fn at(&self, sequence: u64) -> usize {
+        match self.slots.front() {
+            Some(first) if first.sequence >= sequence => 0,
+            _ => self.slots.partition_point(|slot| slot.sequence < sequence),
+        }
+    }
+
     fn take(&mut self, sequence: u64) -> Option<Body> {
-        let at = self.slots.partition_point(|slot| slot.sequence < sequence);
+        let at = self.at(sequence);
         let slot = self.slots.get_mut(at).filter(|slot| slot.sequence == sequence)?;
         let body = slot.body.take()?;
         self.live -= 1;
@@ -138,7 +146,7 @@ impl Level {
     }
 
     fn iter_from(&self, sequence: u64) -> impl Iterator<Item = (u64, &Body)> {
-        let from = self.slots.partition_point(|slot| slot.sequence < sequence);
+        let from = self.at(sequence);
         self.slots.range(from..).filter_map(|slot| Some((slot.sequence, slot.body.as_ref()?)))
     }
 

@@ -100,7 +100,7 @@ fn op() -> impl Strategy<Value = Op> {
     let delay = prop_oneof![4 => Just(0_u64), 1 => 1..30_u64];
     let change = || prop_oneof![credit().prop_map(CreditChange::Add), credit().prop_map(CreditChange::Set)];
     prop_oneof![
-        6 => (0..12_u8, 0..20_usize, lives, delay, 0..3_u64).prop_map(
+        6 => (prop_oneof![0..12_u8, Just(u8::MAX)], 0..20_usize, lives, delay, 0..3_u64).prop_map(
             |(priority, more, lives, delay, publisher)| Op::Push { priority, more, lives, delay, publisher }
         ),
         2 => (number(), taking(), credit())

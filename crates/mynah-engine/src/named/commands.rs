@@ -217,6 +217,7 @@ impl Engine {
             | Request::Delete { name, .. }
             | Request::Purge { name, .. }
             | Request::Attach { name, .. }
+            | Request::Detach { name, .. }
             | Request::Publish { name, .. }
             | Request::EndExclusive { name } => {
                 return Some(self.owner_of(id, name));

@@ -140,6 +140,7 @@ impl Engine {
         if let Some((key, _)) = owned.timer {
             self.timers.cancel(key);
         }
+        self.give_up_replays(now, owned.replays);
         self.shared.note_refusing(owned.tenant, &owned.name, false);
         self.publish_filter_of_queue(owned.tenant, &address(&owned.name), queue, false);
         self.forget_queue(owned.tenant, queue);

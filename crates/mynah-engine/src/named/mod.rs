@@ -3,6 +3,7 @@
 //! `commands`: what a connection asks for, checked where the connection is. `request`: the same as data, which goes to the
 //! queue's worker, and what comes back. `serving`: what the queue's worker does about it. `delivering`: what a queue hands
 //! out, here or to another worker, as long as there is room. `publishing`: what comes in under a queue's own name.
+//! `replaying`: retained values for a queue.
 //! `dead`: what leaves a queue without having been accepted. `keeping`: what is stored of queues. `transacting`: several things together. `ending`: of consumers with their connections, and of queues. `table`: the queues of a worker.
 //! `held`: leases that no connection holds.
 //! `subscribed`: sessions that consume because they have subscribed to a queue's topic.
@@ -21,6 +22,7 @@ mod held;
 mod keeping;
 mod linked;
 mod publishing;
+mod replaying;
 mod request;
 mod routing;
 mod serving;

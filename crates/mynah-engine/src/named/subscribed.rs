@@ -194,7 +194,7 @@ impl Engine {
     }
 
     /// A session subscribes to a queue's topic no more. What has been delivered may still be settled.
-    pub(crate) fn detach_from_queue(&mut self, now: Instant, id: ConnectionId, filter: Filter<'_>) {
+    pub(crate) fn unsubscribe_from_queue(&mut self, now: Instant, id: ConnectionId, filter: Filter<'_>) {
         let Some(connection) = self.lane.connections.get(id) else { return };
         let Some(taps) = connection.taps.as_deref() else { return };
         let is_it = |tap: &Tap| {

@@ -7,6 +7,7 @@ use mynah_core::selector::Selector;
 use mynah_core::{ConsumerKey, NamedQueue, SessionRef, WorkerId};
 use mynah_model::{Instant, TenantId};
 
+use super::replaying::Replay;
 use super::request::Asker;
 use crate::timer::TimerKey;
 
@@ -41,6 +42,8 @@ pub(crate) struct Owned {
     /// Which messages those consumers want that do not want all.
     pub(super) selectors: BTreeMap<ConsumerKey, Arc<Selector>>,
     pub(super) timer: Option<(TimerKey, Instant)>,
+    /// Retained values that it is to have.
+    pub(super) replays: Vec<Replay>,
     /// It is in the list of those that have something to do.
     is_listed: bool,
 }
@@ -116,6 +119,7 @@ impl Queues {
             lent: BTreeMap::new(),
             selectors: BTreeMap::new(),
             timer: None,
+            replays: Vec::new(),
             is_listed: false,
         }));
         reference

@@ -102,6 +102,7 @@ impl Engine {
         if self.lane.queues.get_mut(queue).is_some_and(|owned| core::mem::take(&mut owned.shows)) {
             self.note_queue(queue);
         }
+        self.page_queue(queue);
         self.end_if_over(now, queue);
         self.watch_queue(queue);
         more

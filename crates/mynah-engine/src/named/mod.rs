@@ -5,6 +5,7 @@
 //! out, here or to another worker, as long as there is room. `publishing`: what comes in under a queue's own name.
 //! `dead`: what leaves a queue without having been accepted. `keeping`: what is stored of queues. `transacting`: several things together. `ending`: of consumers with their connections, and of queues. `table`: the queues of a worker.
 //! `exchanging`: exchanges and bindings come and go. `routing`: where exchanges lead. `linked`: what is stored of them.
+//! `paging`: what of long queues the store alone holds.
 //!
 //! A queue is referred to like a session, in a range of slots of its own, so that a filter that is attached to it is one in the topic
 //! index like any other. Its own name is such a filter too, and a key of an exchange is a topic: see `addresses`.
@@ -17,6 +18,7 @@ mod ending;
 mod exchanging;
 mod keeping;
 mod linked;
+mod paging;
 mod publishing;
 mod request;
 mod routing;
@@ -30,6 +32,7 @@ pub(crate) use keeping::QueueNote;
 pub use keeping::{QueueChange, QueueName, RestoredEntry, RestoredQueue};
 pub(crate) use linked::ExchangeNote;
 pub use linked::{Binding, ExchangeChange, RestoredExchange};
+pub use paging::PageRequest;
 pub(crate) use request::Reply;
 pub use request::Word;
 pub(crate) use routing::Known;

@@ -329,6 +329,15 @@ impl Authenticator {
         self.conclude(now, &attempt, result)
     }
 
+    /// Hears of a peer that its transport has refused: it said that it is this user, and does not have the user's key.
+    pub fn refuse_key(&self, now: Instant, peer: &Peer, user: &str) {
+        let attempt = self.attempt(peer, Some(user), PRE_SHARED_KEY);
+        let knows = self.users().pre_shared_key(peer.door.tenant, user).is_some();
+        let refusal = if knows { Refusal::Key } else { Refusal::UnknownUser };
+        // It was told already.
+        let _ = self.conclude(now, &attempt, Err(refusal));
+    }
+
     fn judge_key(&self, peer: &Peer, owner: &str, user: Option<&str>) -> Result<Login, Refusal> {
         // Keys were looked for in the listener's tenant, before the peer could name another.
         if peer.door.is_named || user.is_some_and(|user| name(user) != owner) {

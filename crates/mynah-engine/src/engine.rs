@@ -182,6 +182,7 @@ impl Engine {
     /// Takes leave of every peer, in its protocol's way. New peers are refused from here on.
     pub fn handle_shutdown(&mut self, now: Instant) {
         self.stopping = true;
+        self.note_shown();
         for id in self.lane.connections.ids() {
             self.lane.lend(id.slot);
             if let Some(connection) = self.lane.connections.get_mut(id).filter(|c| !c.is_closing()) {

@@ -212,6 +212,13 @@ impl Journal {
         self.notes.push(note);
     }
 
+    /// Notes what the answer of the command that is being carried out does not wait for.
+    pub(crate) fn note_aside(&mut self, note: Note) {
+        let is_first = self.notes.len() == self.since.0;
+        self.note(note);
+        self.since.0 += usize::from(is_first);
+    }
+
     pub(crate) fn note_entry(&mut self, session: SessionRef, entry: &Entry, delivery: Option<DeliveryId>) {
         let Entry { class, retain, sequence, .. } = *entry;
         let (message, via) = (entry.message.clone(), entry.via.clone());

@@ -174,6 +174,7 @@ impl Engine {
     /// so, and elsewhere is completed whether or not the identifier is known.
     #[cold]
     fn refuse_publish(&mut self, reason: Reason) -> Result<Received, Reason> {
+        self.lane.journal.begin(); // the answer waits for nothing that others have asked
         self.count_dropped(DropReason::NotAuthorized, 1);
         Err(reason)
     }

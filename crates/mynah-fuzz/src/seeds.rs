@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::Target;
 use crate::corpus::{Corpus, Input, from_hex};
 use crate::mqtt_connection::MORE;
+use crate::{Target, amqp_seeds};
 
 /// The folders that inputs are kept in.
 #[derive(Clone, Debug)]
@@ -106,7 +106,10 @@ impl Folders {
             "coap_connection" => {
                 self.coap_cases()?.iter().flat_map(|(kind, bytes)| coap_scripts(*kind, bytes)).collect()
             }
+            "dtls" => dtls_seeds(),
             "websocket" => WEBSOCKET_SEEDS.iter().map(|seed| seed.to_vec()).collect(),
+            "amqp_wire" => amqp_seeds::frames(),
+            "amqp_connection" => amqp_seeds::connections(),
             _ => Vec::new(),
         })
     }
@@ -191,6 +194,25 @@ fn coap_seeds(kind: u8, bytes: &[u8]) -> Vec<Input> {
     if let Some(options) = bytes.get(4..).filter(|_| kind == 0) {
         seeds.extend([3, 4, 5, 6].map(|what| [&[what], options].concat()));
     }
+    seeds
+}
+
+/// A handshake by each suite that is done, and one in which each datagram is changed, cut or repeated.
+fn dtls_seeds() -> Vec<Input> {
+    let carried = |change: &[u8]| [&[1][..], change, &[2], change].concat();
+    let mut seeds = Vec::new();
+    for suite in 0..4 {
+        seeds.push([&[suite], &carried(&[7]).repeat(4)[..]].concat());
+        for change in [&[0][..], &[1, 0, 30, 1], &[2, 0, 60], &[3, 3, 22, 254, 253]] {
+            for place in 0..4 {
+                let ways: Vec<Vec<u8>> =
+                    (0..5).map(|at| carried(if at == place { change } else { &[7] })).collect();
+                seeds.push([&[suite], &ways.concat()[..], &[3, 12], &carried(&[7]).repeat(3)].concat());
+            }
+        }
+    }
+    // A stranger's hello, and what is none.
+    seeds.push([&[0, 0, 1, 20, 22, 254, 253][..], &[0; 17], &[3, 50]].concat());
     seeds
 }
 

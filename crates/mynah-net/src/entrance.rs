@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mynah_engine::websocket;
 
 use crate::address::{Network, Peer};
-use crate::tls::Tls;
+use crate::tls::{Dtls, Tls};
 
 /// The layers at a listener; without any the protocol is spoken on the bare socket.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +15,8 @@ pub struct Entrance {
     pub proxies: Vec<Network>,
     /// TLS, above it.
     pub tls: Option<Arc<Tls>>,
+    /// DTLS, where peers come by datagrams.
+    pub dtls: Option<Arc<Dtls>>,
     /// WebSocket, above that.
     pub websocket: Option<Arc<websocket::Settings>>,
 }

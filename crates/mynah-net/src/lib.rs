@@ -41,7 +41,7 @@ pub use rustls::pki_types::ServerName;
 pub use server::{Config, LocalAddress, Server, Socketed};
 pub use storage::{Keeping, Records, Recovered, Recovery, Storage, Wall};
 pub use tls::{
-    CertificateFiles, ClientCertificates, ClientTls, ClientTlsSettings, Secured, Tls, TlsError, TlsFile,
-    TlsSettings, TlsVersion,
+    CertificateFiles, ClientCertificates, ClientTls, ClientTlsSettings, Dtls, Secured, Tls, TlsError,
+    TlsFile, TlsSettings, TlsVersion,
 };
 pub use verifier::{Answer, Mechanism, Verify};

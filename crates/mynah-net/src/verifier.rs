@@ -52,6 +52,18 @@ pub trait Verify: Send + Sync {
         Err(Reason::BadCredentials)
     }
 
+    /// The key that is shared with the user of this name, who comes in at this listener. A verifier that does not say otherwise
+    /// knows none. Called by threads that serve connections: it must not take its time.
+    fn pre_shared_key(&self, listener: u16, user: &str) -> Option<Box<[u8]>> {
+        let _ = (listener, user);
+        None
+    }
+
+    /// Hears of a peer that has said it is this user, and does not have the key that is shared with the user.
+    fn unproved(&self, now: Instant, caller: &Caller, user: &str) {
+        let _ = (now, caller, user);
+    }
+
     /// How many threads verify, on a machine of `cores` cores. A verifier that waits for others wants more than one that
     /// only computes.
     fn threads(&self, cores: usize) -> usize {
@@ -129,6 +141,11 @@ impl Verifier {
     /// Lets the threads end.
     pub(crate) fn close(&self) {
         self.waiting.close();
+    }
+
+    /// Who knows keys.
+    pub(crate) const fn verify(&self) -> &Arc<dyn Verify> {
+        &self.verify
     }
 
     /// What can be said at once.

@@ -20,7 +20,7 @@ use crate::address::Peer;
 use crate::audit;
 use crate::buffers::Buffers;
 use crate::clock::Clock;
-use crate::datagrams::Ports;
+use crate::datagrams::{Gate, Ports};
 use crate::entrance::Entrance;
 use crate::lingering::{LINGERING_MAX, Lingering};
 use crate::mailbox::{Letter, Mailbox};
@@ -110,7 +110,14 @@ impl Worker {
         let Parts { verifier, recorder, clock, grace, .. } = parts;
         let mut ports = Ports::default();
         for (socket, listener) in datagrams {
-            ports.watch(poll.registry(), socket, listener, |place| Token(FIRST_PORT + place))?;
+            let dtls = entrances.get(usize::from(listener)).and_then(|entrance| entrance.dtls.as_ref());
+            let gate = dtls.map(|dtls| {
+                let verify = verifier.as_ref().map(|verifier| Arc::clone(verifier.verify()));
+                Gate::new(clock.now(), dtls, verify, listener)
+                    .ok_or_else(|| io::Error::other("the system has no randomness to give"))
+            });
+            let port = (listener, gate.transpose()?);
+            ports.watch(poll.registry(), socket, port, |place| Token(FIRST_PORT + place))?;
         }
         Ok(Self {
             engine,
@@ -198,7 +205,7 @@ impl Worker {
     /// How long the worker may sleep.
     fn patience(&mut self) -> Option<Duration> {
         let now = self.clock.now();
-        let own = [self.stop_at, self.acceptor.retry_at(), self.lingering.deadline()];
+        let own = [self.stop_at, self.acceptor.retry_at(), self.lingering.deadline(), self.ports.deadline()];
         let storing = self.recorder.as_mut().and_then(|recorder| recorder.deadline(&self.engine));
         let earliest = own.into_iter().chain([storing, self.engine.deadline()]).flatten().min()?;
         // The kernel counts in milliseconds and rounds down; waking too early would spin.
@@ -269,6 +276,7 @@ impl Worker {
         if !self.is_held_back() {
             self.read_ready(now);
             self.read_datagrams(now);
+            self.work_on_handshakes(now);
         }
         if self.engine.deadline().is_some_and(|deadline| deadline <= now) {
             self.engine.handle_time(now);
@@ -553,7 +561,7 @@ impl Worker {
     fn drop_connection(&mut self, now: Instant, id: ConnectionId, lingers: bool) {
         let Some(mut socket) = self.sockets.remove(id) else { return };
         if let Transport::Datagrams(place, peer) = socket.transport {
-            return self.ports.forget(place, peer);
+            return self.ports.forget(place, peer, id);
         }
         socket.unwatch(self.poll.registry());
         let code = if self.stop_at.is_some() { CloseCode::GOING_AWAY } else { CloseCode::NORMAL };

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::http::Extensions;
 use mynah_admin::{MetricsSource, Readiness, Snapshot, StoreCounts};
+use mynah_amqp::v0_9_1::Amqp;
 use mynah_coap::framing::Transport;
 use mynah_coap::{Coap, CoapConfig};
 use mynah_core::SHARDS;
@@ -21,7 +22,8 @@ use mynah_http::adapter::{Busy, Dial};
 use mynah_model::{Identity, TenantId, WallTime};
 use mynah_mqtt::Mqtt;
 use mynah_net::{
-    Address, CLOCK_PAST, ClientTls, Dialer, Link, Secured, Server, Socketed, StartError, Storage, Tls,
+    Address, CLOCK_PAST, ClientTls, Dialer, Dtls, Entrance, Link, Secured, Server, Socketed, StartError,
+    Storage, Tls, TlsError,
 };
 use mynah_stomp::Stomp;
 use mynah_store::{Status, Store};
@@ -54,7 +56,7 @@ pub(crate) struct Broker {
     ready: Readiness,
     sites: JoinSet<()>,
     /// The TLS of listeners, by their names.
-    tls: Vec<(String, Arc<Tls>)>,
+    tls: Vec<(String, Certified)>,
     /// The TLS of bridges, by their names.
     bridge_tls: Vec<(String, Arc<ClientTls>)>,
     /// The rules of the moment, for those who do not come to the workers.
@@ -271,11 +273,30 @@ fn place(listeners: &[Listener], index: usize) -> u16 {
     listeners[..index].iter().flat_map(Listener::protocols).count() as u16
 }
 
+/// What has certificates that can be read again.
+enum Certified {
+    Tls(Arc<Tls>),
+    Dtls(Arc<Dtls>),
+}
+
+impl Certified {
+    fn reload(&self) -> Result<(), TlsError> {
+        match self {
+            Self::Tls(tls) => tls.reload(),
+            Self::Dtls(dtls) => dtls.reload(),
+        }
+    }
+}
+
 /// The TLS of listeners, by their names.
-fn tls_of(listeners: &[Listener]) -> Vec<(String, Arc<Tls>)> {
-    let tls =
-        |listener: &Listener| Some((listener.name.clone(), Arc::clone(listener.entrance.tls.as_ref()?)));
-    listeners.iter().filter_map(tls).collect()
+fn tls_of(listeners: &[Listener]) -> Vec<(String, Certified)> {
+    let certified = |listener: &Listener| {
+        let Entrance { tls, dtls, .. } = &listener.entrance;
+        let tls = tls.as_ref().map(|tls| Certified::Tls(Arc::clone(tls)));
+        let dtls = dtls.as_ref().map(|dtls| Certified::Dtls(Arc::clone(dtls)));
+        Some((listener.name.clone(), tls.or(dtls)?))
+    };
+    listeners.iter().filter_map(certified).collect()
 }
 
 /// Opens the sockets of HTTP, with the listeners' places in the settings.
@@ -317,6 +338,7 @@ fn start_server(
     // The bounds were checked when the configuration was read.
     let http = Http::new(settings.http).map_err(|error| Complaint::Other(error.to_string()))?;
     let http: Arc<dyn mynah_stack::Protocol> = Arc::new(http);
+    let amqp: Arc<dyn mynah_stack::Protocol> = Arc::new(Amqp::new(settings.amqp091, epoch()));
     let stomp: Arc<dyn mynah_stack::Protocol> = Arc::new(Stomp::new(settings.stomp, epoch()));
     let coap = coap(settings.coap)?;
     let (mut listeners, mut sockets, mut served) = (Vec::new(), Vec::new(), Vec::new());
@@ -329,9 +351,9 @@ fn start_server(
                 Protocol::Mqtt => {
                     listener.profile.as_ref().and_then(|name| profiles.get(name)).unwrap_or(&mqtt)
                 }
+                Protocol::Amqp091 => &amqp,
                 Protocol::Stomp => &stomp,
-                Protocol::Coap if matches!(listener.address, Address::Datagrams(_)) => &coap[0],
-                Protocol::Coap => &coap[1],
+                Protocol::Coap => coap.of(listener),
                 Protocol::Http => &http,
                 Protocol::Management => continue,
             };
@@ -372,12 +394,37 @@ fn start_server(
     Ok((server, store))
 }
 
-/// CoAP over datagrams and over streams.
-fn coap(config: CoapConfig) -> Result<[Arc<dyn mynah_stack::Protocol>; 2], Complaint> {
+/// CoAP over datagrams, over those of peers whose addresses are their own, over streams, and by WebSocket.
+struct CoapStacks {
+    datagrams: Arc<dyn mynah_stack::Protocol>,
+    secure: Arc<dyn mynah_stack::Protocol>,
+    streams: Arc<dyn mynah_stack::Protocol>,
+    web: Arc<dyn mynah_stack::Protocol>,
+}
+
+impl CoapStacks {
+    /// What is spoken at a listener.
+    fn of(&self, listener: &Listener) -> &Arc<dyn mynah_stack::Protocol> {
+        match &listener.address {
+            Address::Datagrams(_) if listener.entrance.dtls.is_some() => &self.secure,
+            Address::Datagrams(_) => &self.datagrams,
+            _ if listener.entrance.websocket.is_some() => &self.web,
+            _ => &self.streams,
+        }
+    }
+}
+
+/// CoAP by everything that carries it.
+fn coap(config: CoapConfig) -> Result<CoapStacks, Complaint> {
     let datagrams = Coap::new(config, Transport::Datagram, [seed(), seed()])
         .map_err(|error| Complaint::Other(error.to_string()))?;
-    let streams = datagrams.over(Transport::Stream);
-    Ok([Arc::new(datagrams), Arc::new(streams)])
+    let by = |transport| Arc::new(datagrams.over(transport));
+    Ok(CoapStacks {
+        secure: Arc::new(datagrams.over(Transport::Datagram).with_verified_peers()),
+        streams: by(Transport::Stream),
+        web: by(Transport::WebSocket),
+        datagrams: Arc::new(datagrams),
+    })
 }
 
 /// The socket of a listener that has this place.

@@ -88,6 +88,17 @@ impl Verify for Doorkeeper {
         authenticated(login, None)
     }
 
+    fn pre_shared_key(&self, listener: u16, user: &str) -> Option<Box<[u8]>> {
+        let door = self.doors.get(usize::from(listener))?;
+        self.authenticator.users().pre_shared_key(door.tenant, user).map(Box::from)
+    }
+
+    fn unproved(&self, now: Instant, caller: &Caller, user: &str) {
+        if let Ok(peer) = self.peer(caller) {
+            self.authenticator.refuse_key(now, &peer, user);
+        }
+    }
+
     fn begin(&self, caller: &Caller, method: &str) -> Result<Box<dyn Mechanism>, Reason> {
         let peer = self.peer(caller)?;
         let begun = self.authenticator.begin(peer.clone(), method);

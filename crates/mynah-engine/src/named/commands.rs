@@ -263,6 +263,9 @@ impl Engine {
         }
         self.lane.tell(now, id, reply.outcome());
         // The stack may have waited for that.
+        if let Some(connection) = self.lane.connections.get_mut(id) {
+            connection.is_answered = true;
+        }
         self.lane.mark_pumping(id.slot);
     }
 

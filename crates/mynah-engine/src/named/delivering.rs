@@ -122,7 +122,7 @@ impl Engine {
         } = handout;
         let Some(owned) = self.lane.queues.get_mut(queue) else { return };
         let ready = owned.kernel.ready_len() as u64;
-        owned.shows |= is_stored && is_held && sequence > owned.shown;
+        owned.shows |= self.stopping && is_stored && is_held && sequence > owned.shown;
         owned.shown = if is_stored { owned.shown.max(sequence) } else { owned.shown };
         let (asker, consumer) = Asker::of(key, owned.tenant);
         let lent = Lent { consumer, lease, sequence, message, history, acquired, failed, ready, is_held };

@@ -135,7 +135,9 @@ impl Engine {
             QueueNote::There(queue) => {
                 let owned = of(queue)?;
                 let (settings, next_sequence) = (owned.kernel.settings(), owned.kernel.next_sequence());
-                (owned, QueueChange::There { settings, next_sequence, shown: owned.shown })
+                // What is handed out is on its way before it could be noted that it was.
+                let shown = if self.stopping { owned.shown } else { u64::MAX };
+                (owned, QueueChange::There { settings, next_sequence, shown })
             }
             QueueNote::Ended(tenant, ref name) => {
                 return Some(Change::Queue(self.queue_name(tenant, name), QueueChange::Ended));
@@ -210,19 +212,28 @@ impl Engine {
             self.shared.note_refusing(tenant, &name, true);
         }
         let Some(owned) = self.lane.queues.get_mut(queue) else { return };
-        (owned.stored, owned.shown) = (true, shown);
+        owned.stored = true;
         owned.filters.extend(filters);
         owned.entered.extend(entries.last().map(|last| (0, last.sequence)));
         for entry in entries {
-            restore_entry(owned, entry);
+            restore_entry(owned, entry, shown);
         }
+        owned.shown = shown.min(owned.kernel.next_sequence().saturating_sub(1));
         self.lane.queues.list(queue);
+        self.note_queue(queue);
+    }
+
+    /// The broker stops as it should: from here on it is known what was handed out.
+    pub(crate) fn note_shown(&mut self) {
+        for queue in self.lane.queues.references() {
+            self.note_queue(queue);
+        }
     }
 }
 
-fn restore_entry(owned: &mut Owned, entry: RestoredEntry) {
+fn restore_entry(owned: &mut Owned, entry: RestoredEntry, shown: u64) {
     let RestoredEntry { sequence, message, time, history, counts: (acquired, failed), until } = entry;
-    let acquired = if sequence <= owned.shown { acquired.max(1) } else { acquired };
+    let acquired = if sequence <= shown { acquired.max(1) } else { acquired };
     let (history, stored) = (history.map(Arc::new), true);
     let arrival = Arrival { message, stored, history, not_before: until };
     owned.kernel.restore(sequence, arrival, time, (acquired, failed));

@@ -2,7 +2,7 @@
 
 use mynah_core::exchange::TOPIC_SPACE;
 use mynah_core::{Arrival, Counters, DropReason, SessionRef};
-use mynah_model::{Class, Instant, Message, MessageView, Reason, Topic};
+use mynah_model::{Class, Durability, Instant, Message, MessageView, Reason, Topic};
 use mynah_stack::{Destination, Outcome, Publish};
 
 use super::address;
@@ -41,7 +41,10 @@ impl Engine {
             return self.tell(now, id, Outcome::Published { receipt, class, result: Err(reason) });
         }
         let name = publish.view().topic().as_bytes().into();
-        let publisher = self.lane.connections.get(id).and_then(|connection| connection.publisher);
+        let Some(connection) = self.lane.connections.get_mut(id) else { return };
+        // Its stack may have something to say once it is answered.
+        connection.taps.get_or_insert_default();
+        let publisher = connection.publisher;
         let header = mynah_model::Header { tenant: self.asker(id).tenant, publisher, ..publish.header };
         let message = MessageView { header: &header, native: &publish.native }.to_message();
         let receipt = (class.is_confirmed() || publish.confirm).then_some(receipt);
@@ -95,7 +98,9 @@ impl Lane {
         if history.as_ref().is_some_and(|history| is_cycle(&owned.name, &history.deaths)) {
             return false;
         }
-        let stored = owned.stored && item.view().header.class != Class::AtMostOnce;
+        let durability = owned.kernel.settings().durability;
+        let kept = owned.stored && durability != Durability::Memory;
+        let stored = kept && item.view().header.class != Class::AtMostOnce;
         let message = item.message().clone();
         let arrival = Arrival { history: history.clone(), ..Arrival::new(message.clone(), stored) };
         let (sequence, time) = owned.kernel.push(now, arrival);
@@ -107,7 +112,11 @@ impl Lane {
                 None => {}
             }
             let entered = Entered { sequence, message, time, history };
-            self.journal.note(Note::Queue(QueueNote::Entry(queue, Box::new(entered))));
+            let note = Note::Queue(QueueNote::Entry(queue, Box::new(entered)));
+            match durability {
+                Durability::Interval => self.journal.note_aside(note),
+                _ => self.journal.note(note),
+            }
         }
         self.queues.list(queue);
         true

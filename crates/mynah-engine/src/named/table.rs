@@ -31,9 +31,9 @@ pub(crate) struct Owned {
     pub(crate) filters: BTreeSet<Box<[u8]>>,
     /// Whether a store keeps it.
     pub(crate) stored: bool,
-    /// Entries with numbers up to this one may have been handed out.
+    /// Entries with numbers up to this one may have been handed out. Noted as the broker stops; until then, all may.
     pub(super) shown: u64,
-    /// That has changed and is not noted yet.
+    /// That has changed since it was noted.
     pub(super) shows: bool,
     /// The mark of the turn in which it was noted last that the queue is there.
     pub(super) noted_at: u64,
@@ -86,6 +86,17 @@ impl Queues {
 
     pub(crate) fn find(&self, tenant: TenantId, name: &[u8]) -> Option<SessionRef> {
         self.by_name.get(&tenant)?.get(name).copied()
+    }
+
+    /// All queues, in the order of their slots.
+    pub(super) fn references(&self) -> Vec<SessionRef> {
+        let slots = self.slots.iter().enumerate().filter(|(_, place)| place.owned.is_some());
+        let reference = |(slot, place): (usize, &Slot)| SessionRef {
+            worker: self.worker,
+            slot: slot as u32 | NAMED,
+            generation: place.generation,
+        };
+        slots.map(reference).collect()
     }
 
     pub(super) fn insert(&mut self, tenant: TenantId, name: Box<[u8]>, kernel: NamedQueue) -> SessionRef {

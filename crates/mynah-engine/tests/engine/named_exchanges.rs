@@ -307,7 +307,7 @@ fn durable_exchanges_and_bindings_are_there_after_a_crash() {
         }
         assert_eq!(
             says(&mut broker, a, "eat 1 q * settled"),
-            "eating 1\nlease 1 1 d one\nlease 1 2 a/1 two\n"
+            "eating 1\nlease 1 1 again 1 0 d one\nlease 1 2 again 1 0 a/1 two\n"
         );
         broker.say(b, "send x a/2 1 four\nsend x b/2 1 p=1\nsend x b/2 1 five\nsend gone - 1 six\nsend amq.direct d 1 seven");
         assert_eq!(broker.hear(a), "lease 1 3 a/2 four\nlease 1 4 b/2 p=1\nlease 1 5 d seven\n");

@@ -12,7 +12,8 @@
 use std::time::Duration;
 
 use mynah_model::{
-    Credit, CreditChange, DeadLetter, LeaseSettlement, Overflow, QueueSettings, StreamOffset, StreamSettings,
+    Credit, CreditChange, DeadLetter, Durability, LeaseSettlement, Overflow, QueueSettings, StreamOffset,
+    StreamSettings,
 };
 use mynah_stack::{
     Bind, Command, Consume, ConsumeOptions, ConsumerId, Declaration, Declare, Delete, Destination, Entity,
@@ -146,6 +147,7 @@ fn settings_of(text: &str) -> QueueSettings {
     for word in text.split(',') {
         match word.split_once('=').unwrap_or((word, "")) {
             ("durable", _) => settings.durable = true,
+            ("promise", name) => settings.durability = Durability::from_name(name.as_bytes()).unwrap(),
             ("exclusive", _) => settings.exclusive = true,
             ("auto", _) => settings.auto_delete = true,
             ("single", _) => settings.single_active_consumer = true,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 
 use mio::net::UdpSocket;
+use mynah_dtls::SecureDatagram;
 use mynah_stack::Outbound;
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg};
@@ -20,19 +21,21 @@ const KEPT_BYTES_MAX: usize = 256 << 10;
 
 /// Datagrams, in the order in which they leave.
 pub(super) struct Departures {
-    /// Datagrams with their lengths before them, one behind the other.
+    /// Datagrams one behind the other; lengths that stood before them may lie between.
     pub(super) bytes: Vec<u8>,
     /// Where each of them begins and ends, without the length, and for whom it is.
     pub(super) datagrams: Vec<(Option<SockaddrStorage>, usize, usize)>,
     /// How many of them have left.
     sent: usize,
+    /// Datagrams that are being sealed.
+    plain: Vec<u8>,
     headers: MultiHeaders<SockaddrStorage>,
 }
 
 impl Default for Departures {
     fn default() -> Self {
         let headers = MultiHeaders::preallocate(BATCH, None);
-        Self { bytes: Vec::new(), datagrams: Vec::new(), sent: 0, headers }
+        Self { bytes: Vec::new(), datagrams: Vec::new(), sent: 0, plain: Vec::new(), headers }
     }
 }
 
@@ -64,6 +67,51 @@ impl Departures {
             self.bytes.truncate(start);
         }
         dropped
+    }
+
+    /// Takes a peer's datagrams, and seals them. Returns how many there was no room for, or could not be sealed.
+    pub(super) fn take_sealed(
+        &mut self,
+        peer: SocketAddr,
+        outbound: &Outbound,
+        secure: &mut dyn SecureDatagram,
+    ) -> u64 {
+        let mut plain = std::mem::take(&mut self.plain);
+        plain.clear();
+        outbound.slices().for_each(|slice| plain.extend_from_slice(slice));
+        let (mut rest, mut dropped) = (&plain[..], 0);
+        while let Some((length, behind)) = rest.split_first_chunk::<LENGTH_BYTES>() {
+            let length = usize::from(u16::from_be_bytes(*length));
+            let Some((datagram, behind)) = behind.split_at_checked(length) else { break };
+            rest = behind;
+            let count = self.datagrams.len();
+            self.add(peer, |bytes| {
+                // One that cannot be sealed is not sent.
+                let _ = secure.seal(datagram, bytes);
+            });
+            dropped += u64::from(self.datagrams.len() == count);
+        }
+        plain.shrink_to(KEPT_BYTES_MAX);
+        self.plain = plain;
+        dropped
+    }
+
+    /// Takes one datagram that `write` appends; none if that is nothing, or there is no room.
+    pub(super) fn add(&mut self, peer: SocketAddr, write: impl FnOnce(&mut Vec<u8>)) {
+        let begin = self.bytes.len();
+        if begin > WAITING_BYTES_MAX {
+            return;
+        }
+        write(&mut self.bytes);
+        let end = self.bytes.len();
+        if end > begin {
+            self.datagrams.push((Some(SockaddrStorage::from(peer)), begin, end));
+        }
+    }
+
+    /// Takes one datagram.
+    pub(super) fn put(&mut self, peer: SocketAddr, datagram: &[u8]) {
+        self.add(peer, |bytes| bytes.extend_from_slice(datagram));
     }
 
     /// Sends what waits. Returns whether the kernel has no room at the moment, and how many it would not have: a peer that

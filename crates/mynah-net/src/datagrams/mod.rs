@@ -8,6 +8,7 @@
 
 mod arrivals;
 mod departures;
+mod gate;
 
 use std::collections::HashMap;
 use std::io;
@@ -15,15 +16,19 @@ use std::net::SocketAddr;
 
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
+use mynah_dtls::{Opened, SecureDatagram, Verdict};
 use mynah_engine::ConnectionId;
+use mynah_model::Instant;
 use mynah_stack::Outbound;
 use socket2::{Domain, Protocol, Socket, Type};
 
 pub(crate) use arrivals::Arrivals;
 use departures::Departures;
+pub(crate) use gate::Gate;
+use gate::{address_of, peer_at};
 
 /// Bytes of the length before each datagram.
-const LENGTH_BYTES: usize = 2;
+pub(crate) const LENGTH_BYTES: usize = 2;
 /// What the kernel may keep for a socket in each direction: a burst to, or of, a few thousand peers.
 const KERNEL_BYTES: usize = 4 << 20;
 
@@ -39,12 +44,21 @@ pub(crate) struct Ports {
 struct Port {
     socket: UdpSocket,
     listener: u16,
-    peers: HashMap<SocketAddr, ConnectionId>,
+    peers: HashMap<SocketAddr, Association>,
     departures: Departures,
+    /// By it peers come with DTLS.
+    gate: Option<Box<Gate>>,
     /// There may be datagrams to be read.
     ready: bool,
     /// The kernel takes no more at the moment.
     full: bool,
+}
+
+/// A peer that is known.
+struct Association {
+    connection: ConnectionId,
+    /// What seals and opens its datagrams.
+    secure: Option<Box<dyn SecureDatagram>>,
 }
 
 /// Opens a socket for datagrams at an address that other workers' sockets may have too.
@@ -67,14 +81,15 @@ impl Ports {
         &mut self,
         registry: &Registry,
         mut socket: UdpSocket,
-        listener: u16,
+        (listener, gate): (u16, Option<Gate>),
         token: impl Fn(usize) -> Token,
     ) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         registry.register(&mut socket, token(self.ports.len()), interest)?;
         self.arrivals.get_or_insert_with(Box::default);
         let (peers, departures) = (HashMap::new(), Departures::default());
-        self.ports.push(Port { socket, listener, peers, departures, ready: false, full: false });
+        let gate = gate.map(Box::new);
+        self.ports.push(Port { socket, listener, peers, departures, gate, ready: false, full: false });
         Ok(())
     }
 
@@ -92,7 +107,10 @@ impl Ports {
 
     /// Whether datagrams may be waiting, or can be sent.
     pub(crate) fn is_ready(&self) -> bool {
-        self.ports.iter().any(|port| port.ready || (!port.full && !port.departures.is_empty()))
+        self.ports.iter().any(|port| {
+            let is_asked = port.gate.as_ref().is_some_and(|gate| gate.demultiplexer.is_waiting());
+            port.ready || is_asked || (!port.full && !port.departures.is_empty())
+        })
     }
 
     /// Reads what a socket has, up to the room that there is. The memory goes back by [`Ports::give_back`].
@@ -114,17 +132,96 @@ impl Ports {
 
     /// The association of a peer.
     pub(crate) fn find(&self, place: usize, peer: SocketAddr) -> Option<ConnectionId> {
-        self.ports[place].peers.get(&peer).copied()
+        self.ports[place].peers.get(&peer).map(|association| association.connection)
     }
 
-    pub(crate) fn associate(&mut self, place: usize, peer: SocketAddr, connection: ConnectionId) {
-        self.ports[place].peers.insert(peer, connection);
+    /// A peer is known from now on.
+    pub(crate) fn associate(
+        &mut self,
+        place: usize,
+        peer: SocketAddr,
+        connection: ConnectionId,
+        secure: Option<Box<dyn SecureDatagram>>,
+    ) {
+        self.ports[place].peers.insert(peer, Association { connection, secure });
     }
 
-    /// A peer is known no more.
-    pub(crate) fn forget(&mut self, place: usize, peer: SocketAddr) {
-        if let Some(port) = self.ports.get_mut(place) {
-            port.peers.remove(&peer);
+    /// An association is over: the peer is told, and is known no more unless it has another one.
+    pub(crate) fn forget(&mut self, place: usize, peer: SocketAddr, connection: ConnectionId) {
+        let Some(port) = self.ports.get_mut(place) else { return };
+        if port.peers.get(&peer).is_none_or(|known| known.connection != connection) {
+            return;
+        }
+        if let Some(mut secure) = port.peers.remove(&peer).and_then(|association| association.secure) {
+            port.departures.add(peer, |bytes| secure.close(bytes));
+        }
+    }
+
+    /// Whether peers come with DTLS.
+    pub(crate) fn is_secure(&self, place: usize) -> bool {
+        self.ports[place].gate.is_some()
+    }
+
+    /// Hands a datagram to the handshakes, if it may have to do with one.
+    pub(crate) fn shake_hands(
+        &mut self,
+        now: Instant,
+        place: usize,
+        peer: SocketAddr,
+        datagram: &[u8],
+    ) -> Verdict {
+        let port = &mut self.ports[place];
+        let Some(gate) = &mut port.gate else { return Verdict::Ignored };
+        if port.peers.contains_key(&peer) && !gate.demultiplexer.concerns(address_of(peer), datagram) {
+            return Verdict::Ignored;
+        }
+        let verdict = gate.receive(now, peer, datagram);
+        gate.answers.iter().for_each(|answer| port.departures.put(peer, answer));
+        verdict
+    }
+
+    /// Lets one handshake go on that takes time. Returns whose it is, and what came of it.
+    pub(crate) fn work(&mut self, now: Instant, place: usize) -> Option<(SocketAddr, Verdict)> {
+        let port = &mut self.ports[place];
+        let gate = port.gate.as_mut()?;
+        gate.answers.clear();
+        let (address, verdict) = gate.demultiplexer.work(now, &mut gate.answers)?;
+        let peer = peer_at(address);
+        gate.answers.iter().for_each(|answer| port.departures.put(peer, answer));
+        Some((peer, verdict))
+    }
+
+    /// Opens a datagram of a peer that is known; what was in it is in [`Ports::plain`] then.
+    pub(crate) fn open(&mut self, place: usize, peer: SocketAddr, datagram: &[u8]) -> Option<Opened> {
+        let port = &mut self.ports[place];
+        let (gate, association) = (port.gate.as_mut()?, port.peers.get_mut(&peer)?);
+        gate.plain.clear();
+        gate.answers.clear();
+        let opened = association.secure.as_mut()?.open(datagram, &mut gate.plain, &mut gate.answers);
+        gate.answers.iter().for_each(|answer| port.departures.put(peer, answer));
+        Some(opened)
+    }
+
+    /// What was in the datagram that was opened last: datagrams with their lengths before them.
+    pub(crate) fn plain(&self, place: usize) -> &[u8] {
+        self.ports[place].gate.as_ref().map_or(&[], |gate| gate.plain.bytes())
+    }
+
+    /// When handshakes have something to do.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.ports.iter().filter_map(|port| port.gate.as_ref()?.demultiplexer.deadline()).min()
+    }
+
+    /// Time has passed, and files may have been read again: handshakes say again what was not answered, or are over.
+    pub(crate) fn handle_time(&mut self, now: Instant) {
+        for port in &mut self.ports {
+            let Some(gate) = &mut port.gate else { continue };
+            gate.refresh();
+            gate.answers.clear();
+            while let Some(address) = gate.demultiplexer.handle_time(now, &mut gate.answers) {
+                gate.answers.iter().for_each(|answer| port.departures.put(peer_at(address), answer));
+                gate.answers.clear();
+            }
         }
     }
 
@@ -132,7 +229,12 @@ impl Ports {
     /// how many datagrams there was no room for.
     pub(crate) fn take(&mut self, place: usize, peer: SocketAddr, outbound: &Outbound) -> (usize, u64) {
         let Some(port) = self.ports.get_mut(place) else { return (outbound.len(), 0) };
-        (outbound.len(), port.departures.take(peer, outbound))
+        let secure = port.peers.get_mut(&peer).and_then(|association| association.secure.as_mut());
+        let dropped = match secure {
+            Some(secure) => port.departures.take_sealed(peer, outbound, &mut **secure),
+            None => port.departures.take(peer, outbound),
+        };
+        (outbound.len(), dropped)
     }
 
     /// Hands the datagrams of this turn to the kernel. Returns how many it would not have.

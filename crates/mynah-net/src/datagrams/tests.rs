@@ -23,7 +23,7 @@ impl Bench {
         let socket = open("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = socket.local_addr().unwrap();
         let mut ports = Ports::default();
-        ports.watch(poll.registry(), socket, 3, Token).unwrap();
+        ports.watch(poll.registry(), socket, (3, None), Token).unwrap();
         Self { poll, ports, address }
     }
 
@@ -141,8 +141,10 @@ fn what_waits_for_the_kernel_is_bounded() {
 fn an_association_is_found_by_its_address_until_it_is_forgotten() {
     let mut bench = Bench::new();
     let peer = "192.0.2.1:5683".parse().unwrap();
-    bench.ports.associate(0, peer, connection(7));
+    bench.ports.associate(0, peer, connection(7), None);
     assert_eq!((bench.ports.find(0, peer), bench.ports.listener(0)), (Some(connection(7)), 3));
-    bench.ports.forget(0, peer);
+    bench.ports.forget(0, peer, connection(8));
+    assert_eq!(bench.ports.find(0, peer), Some(connection(7)), "another association is over");
+    bench.ports.forget(0, peer, connection(7));
     assert_eq!((bench.ports.find(0, peer), bench.ports.len()), (None, 1));
 }

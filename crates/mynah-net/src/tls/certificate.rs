@@ -8,6 +8,7 @@ use super::subject;
 pub(super) const SEQUENCE: u8 = 0x30;
 pub(super) const SET: u8 = 0x31;
 pub(super) const OBJECT_ID: u8 = 0x06;
+const BITS: u8 = 0x03;
 const OCTETS: u8 = 0x04;
 const UTF8_STRING: u8 = 0x0C;
 const PRINTABLE_STRING: u8 = 0x13;
@@ -39,6 +40,24 @@ pub(super) fn signature_algorithm(mut der: &[u8]) -> Option<&[u8]> {
     let mut certificate = expect(&mut der, SEQUENCE)?;
     expect(&mut certificate, SEQUENCE)?;
     expect(&mut expect(&mut certificate, SEQUENCE)?, OBJECT_ID)
+}
+
+/// The key of a certificate: its algorithm, and its bits.
+pub(super) fn public_key(mut der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut certificate = expect(&mut der, SEQUENCE)?;
+    let mut body = expect(&mut certificate, SEQUENCE)?;
+    if body.first() == Some(&VERSION) {
+        next(&mut body)?;
+    }
+    // Serial number, algorithm, issuer, validity, subject.
+    for _ in 0..5 {
+        next(&mut body)?;
+    }
+    let mut key = expect(&mut body, SEQUENCE)?;
+    let algorithm = expect(&mut key, SEQUENCE)?;
+    // No bits of the last byte are unused.
+    let bits = expect(&mut key, BITS)?.strip_prefix(&[0])?;
+    Some((algorithm, bits))
 }
 
 #[derive(Default)]

@@ -6,6 +6,7 @@ mod binding;
 mod certificate;
 mod certified;
 mod client;
+mod datagrams;
 mod error;
 #[cfg(feature = "tls-psk")]
 mod keyed;
@@ -31,6 +32,8 @@ use rustls::{RootCertStore, ServerConfig};
 pub(crate) use certificate::describe;
 use certified::Certified;
 pub use client::{ClientTls, ClientTlsSettings};
+pub use datagrams::Dtls;
+pub(crate) use datagrams::{Loaded, Proving};
 pub use error::{TlsError, TlsFile};
 use resolver::Resolver;
 pub use server::Secured;

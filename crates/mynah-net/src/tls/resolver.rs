@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mynah_engine::AlternativeName;
+use rustls::SignatureScheme;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
@@ -40,14 +41,29 @@ impl Resolver {
     }
 }
 
-impl ResolvesServerCert for Resolver {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+impl Resolver {
+    fn choose(&self, host: Option<&str>, schemes: &[SignatureScheme]) -> Option<&Choice> {
         let usable = || {
-            let known = |choice: &&Choice| choice.key.key.choose_scheme(hello.signature_schemes()).is_some();
+            let known = |choice: &&Choice| choice.key.key.choose_scheme(schemes).is_some();
             self.choices.iter().filter(known)
         };
-        let named = hello.server_name().and_then(|host| usable().find(|choice| choice.is_for(host)));
-        let choice = named.or_else(|| usable().next())?;
+        let named = host.and_then(|host| usable().find(|choice| choice.is_for(host)));
+        named.or_else(|| usable().next())
+    }
+
+    /// The certificate for a host whose key signs in this way.
+    pub(super) fn certified(
+        &self,
+        host: Option<&str>,
+        scheme: SignatureScheme,
+    ) -> Option<&Arc<CertifiedKey>> {
+        self.choose(host, &[scheme]).map(|choice| &choice.key)
+    }
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let choice = self.choose(hello.server_name(), hello.signature_schemes())?;
         note_hello(hello.server_name(), choice.end_point.as_ref());
         Some(Arc::clone(&choice.key))
     }

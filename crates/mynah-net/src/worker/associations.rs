@@ -1,17 +1,24 @@
 //! Associations: connections whose bytes come and go by a socket for datagrams that they share.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use mynah_core::DropReason;
-use mynah_engine::ConnectionId;
+use mynah_dtls::{Association, PeerIdentity, Refusal, SecureDatagram, Verdict};
+use mynah_engine::{ConnectionId, Proof};
 use mynah_model::Instant;
 
 use super::Worker;
-use crate::datagrams::Arrivals;
+use crate::address::Peer;
+use crate::caller::Caller;
+use crate::datagrams::{Arrivals, LENGTH_BYTES};
+use crate::tls;
 use crate::transport::Transport;
 
 /// Calls that read one socket in one turn.
 const BATCHES_PER_TURN: usize = 4;
+/// Steps of handshakes that take time, at one socket in one turn: each is a tenth of a millisecond, or less.
+const HANDSHAKES_PER_TURN: usize = 4;
 
 impl Worker {
     /// Reads what has come at the sockets for datagrams.
@@ -29,6 +36,10 @@ impl Worker {
         let mut dropped = arrivals.oversized;
         for number in 0..arrivals.len() {
             let (peer, bytes) = arrivals.get(number);
+            if self.ports.is_secure(place) {
+                dropped += u64::from(!self.take_in_secure(now, place, peer, &bytes[LENGTH_BYTES..]));
+                continue;
+            }
             match self.association(now, place, peer).filter(|id| self.engine.wants_bytes(*id)) {
                 Some(id) => self.engine.handle_bytes(now, id, bytes),
                 None => dropped += 1,
@@ -46,9 +57,96 @@ impl Worker {
             return None;
         }
         let id = self.engine.handle_accepted(now, self.ports.listener(place)).ok()?;
-        self.ports.associate(place, peer, id);
+        self.ports.associate(place, peer, id, None);
         self.install(now, id, Transport::Datagrams(place, peer));
         Some(id)
+    }
+
+    /// Takes in a datagram where peers come with DTLS. Returns whether it meant anything.
+    fn take_in_secure(&mut self, now: Instant, place: usize, peer: SocketAddr, datagram: &[u8]) -> bool {
+        match self.ports.shake_hands(now, place, peer, datagram) {
+            Verdict::Ignored => {}
+            verdict => {
+                self.judge(now, place, peer, verdict);
+                return true;
+            }
+        }
+        let Some(id) = self.ports.find(place, peer) else { return false };
+        let Some(opened) = self.ports.open(place, peer, datagram).filter(|opened| opened.is_genuine) else {
+            return false;
+        };
+        let plain = self.ports.plain(place);
+        let is_taken = plain.is_empty() || self.engine.wants_bytes(id);
+        if is_taken && !plain.is_empty() {
+            self.engine.handle_bytes(now, id, plain);
+        }
+        if opened.ended.is_some() {
+            self.peer_closed(now, id);
+        }
+        is_taken
+    }
+
+    /// Lets handshakes go on that take time, a few of them.
+    pub(super) fn work_on_handshakes(&mut self, now: Instant) {
+        for place in 0..self.ports.len() {
+            for _ in 0..HANDSHAKES_PER_TURN {
+                let Some((peer, verdict)) = self.ports.work(now, place) else { break };
+                self.judge(now, place, peer, verdict);
+            }
+        }
+        self.ports.handle_time(now);
+    }
+
+    fn judge(&mut self, now: Instant, place: usize, peer: SocketAddr, verdict: Verdict) {
+        match verdict {
+            Verdict::Ignored | Verdict::Taken => {}
+            Verdict::Established(association) => self.establish(now, place, peer, association),
+            Verdict::Refused(refusal) => self.refuse(now, place, peer, &refusal),
+        }
+    }
+
+    /// A handshake is done: its association takes the place of one that the peer had.
+    fn establish(&mut self, now: Instant, place: usize, peer: SocketAddr, association: Box<Association>) {
+        if let Some(former) = self.ports.find(place, peer) {
+            self.peer_closed(now, former);
+        }
+        if self.stop_at.is_some() {
+            return;
+        }
+        let proof = match association.identity() {
+            PeerIdentity::Certificate(der) => Some(Proof::Certificate(tls::describe(der))),
+            PeerIdentity::PreSharedKey(user) => {
+                str::from_utf8(user).ok().map(|user| Proof::PreSharedKey(user.into()))
+            }
+            PeerIdentity::Nobody => None,
+        };
+        match self.engine.handle_accepted(now, self.ports.listener(place)) {
+            Ok(id) => {
+                self.ports.associate(place, peer, id, Some(association));
+                if let Some(proof) = proof {
+                    self.engine.handle_proof(id, Arc::new(proof));
+                }
+                self.install(now, id, Transport::Datagrams(place, peer));
+            }
+            Err(reason) => tracing::debug!(%reason, %peer, "a peer was refused"),
+        }
+    }
+
+    fn refuse(&self, now: Instant, place: usize, peer: SocketAddr, refusal: &Refusal) {
+        let Refusal { alert, is_heard, identity } = refusal;
+        tracing::debug!(%alert, by_peer = is_heard, %peer, "a handshake has failed");
+        let (PeerIdentity::PreSharedKey(user), Some(verifier), false) = (identity, &self.verifier, is_heard)
+        else {
+            return;
+        };
+        let peer = Peer::Inet(peer);
+        let caller = Caller {
+            listener: self.ports.listener(place),
+            address: peer.ip(),
+            is_local: peer.is_local(),
+            ..Caller::default()
+        };
+        verifier.verify().unproved(now, &caller, &String::from_utf8_lossy(user));
     }
 
     /// Takes what an association has to say; it leaves at the end of the turn.

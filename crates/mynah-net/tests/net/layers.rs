@@ -86,6 +86,7 @@ impl Stage {
             proxies: way.proxy.map(|_| "127.0.0.0/8".parse().unwrap()).into_iter().collect(),
             tls: way.tls.then(|| Arc::new(Tls::load(tls).unwrap())),
             websocket: way.websocket.then(|| Arc::new(websocket)),
+            dtls: None,
         };
         if way.unix {
             socket.address = Address::Unix(folder.join("broker.sock"));

@@ -6,7 +6,7 @@ use mynah_model::TenantId;
 use mynah_net::{Address, Entrance};
 use toml::Spanned;
 
-use super::document::{self, AuthMode, Document};
+use super::document::{self, AuthMode, Document, Transport};
 use super::listeners::Protocol;
 use super::rules::no_tenant;
 use super::settings::Wrong;
@@ -114,7 +114,17 @@ fn mode(
         };
     }
     if protocol == Protocol::Coap {
-        return coap_mode(mode, (address, open), identity_from, wrong);
+        let shares =
+            written.transport.as_ref().is_some_and(|transport| *transport.get_ref() == Transport::Dtls);
+        let has_keys = shares && has_users;
+        if shares && !has_keys && written.tls.is_none() {
+            return wrong(
+                "DTLS needs keys or certificates: set users_file under [auth] (`mynah user add --psk` makes a key), or \
+                 listener.tls"
+                    .to_owned(),
+            );
+        }
+        return coap_mode(mode, (address, open), identity_from.is_some() || has_keys, wrong);
     }
     let default = match identity_from {
         _ if has_users => AuthMode::Password,
@@ -140,15 +150,15 @@ fn mode(
     }
 }
 
-/// CoAP has no words for passwords: peers are who their certificate says, or nobody in particular. That nobody has to say
+/// CoAP has no words for passwords: peers are who their certificate or their key says, or nobody in particular. That nobody has to say
 /// who they are at an address that the network reaches is written down.
 fn coap_mode(
     mode: Option<AuthMode>,
     (address, open): (&Address, bool),
-    identity_from: Option<IdentityFrom>,
+    can_prove: bool,
     wrong: impl FnOnce(String) -> Result<AuthMode, Wrong>,
 ) -> Result<AuthMode, Wrong> {
-    let default = if identity_from.is_some() { AuthMode::Certificate } else { AuthMode::Anonymous };
+    let default = if can_prove { AuthMode::Certificate } else { AuthMode::Anonymous };
     match mode.unwrap_or(default) {
         AuthMode::Anonymous if open => wrong(format!(
             "{address} is open to the network, and its peers say nothing of who they are: set auth = \"none\" if that is \
@@ -157,7 +167,7 @@ fn coap_mode(
         AuthMode::Password => {
             wrong("CoAP has no passwords: set auth = \"none\", or ask for certificates".to_owned())
         }
-        AuthMode::Certificate if identity_from.is_none() => wrong(
+        AuthMode::Certificate if !can_prove => wrong(
             "no certificate says who a peer is: set client_certificates, client_ca and identity_from under \
              listener.tls"
                 .to_owned(),

@@ -11,6 +11,7 @@ use mynah_model::Limits;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::amqp091::Amqp;
 use super::coap::Coap;
 use super::ldap::Directory;
 use super::mqtt::{Mqtt, Profile};
@@ -33,6 +34,7 @@ pub(super) struct Document {
     pub(super) limits: LimitsTable,
     pub(super) mqtt: Mqtt,
     pub(super) profile: BTreeMap<String, Profile>,
+    pub(super) amqp091: Amqp,
     pub(super) coap: Coap,
     pub(super) http: Http,
     pub(super) stomp: Stomp,
@@ -153,6 +155,7 @@ pub(super) enum Direction {
 pub(super) enum Transport {
     Tcp,
     Udp,
+    Dtls,
     WebSocket,
 }
 
@@ -169,7 +172,7 @@ pub(super) struct WebSocket {
 impl Default for WebSocket {
     fn default() -> Self {
         Self {
-            paths: vec![Spanned::new(0..0, "/mqtt".to_owned())],
+            paths: ["/mqtt", "/.well-known/coap"].map(|path| Spanned::new(0..0, path.to_owned())).into(),
             request_bytes_max: Spanned::new(0..0, 8_192),
             message_bytes_max: Spanned::new(0..0, 67_108_864),
         }
@@ -240,6 +243,7 @@ pub(super) enum TlsVersion {
 #[serde(rename_all = "lowercase")]
 pub(super) enum Protocol {
     Mqtt,
+    Amqp091,
     Stomp,
     Coap,
     Http,

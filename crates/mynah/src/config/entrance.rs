@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use mynah_engine::websocket;
 use mynah_net::{
-    Address, CertificateFiles, ClientCertificates, Entrance, Network, Tls, TlsError, TlsFile, TlsSettings,
-    TlsVersion,
+    Address, CertificateFiles, ClientCertificates, Dtls, Entrance, Network, Tls, TlsError, TlsFile,
+    TlsSettings, TlsVersion,
 };
 use toml::Spanned;
 
+use super::coap::Coap;
 use super::document::{self, Document, Transport};
 use super::listeners::Protocol;
 use super::settings::Wrong;
@@ -25,21 +26,27 @@ const MESSAGE_BYTES: std::ops::RangeInclusive<u64> = 1_024..=1 << 40;
 pub(super) fn entrance(
     written: &document::Listener,
     protocol: Protocol,
-    address: &Address,
-    folder: &Path,
+    (address, folder): (&Address, &Path),
+    coap: &Coap,
 ) -> Result<Entrance, Wrong> {
-    let websocket = websocket(written, protocol)?;
-    if let (Address::Datagrams(_), Some(tls)) = (address, &written.tls) {
-        return Err(Wrong::at(tls, "TLS is for transport = \"tcp\""));
+    let websocket = websocket(written, protocol, coap)?;
+    let by_dtls = written.transport.as_ref().is_some_and(|transport| *transport.get_ref() == Transport::Dtls);
+    if let (Address::Datagrams(_), Some(tls), false) = (address, &written.tls, by_dtls) {
+        let message = "TLS is for transport = \"tcp\"; over datagrams it is transport = \"dtls\"";
+        return Err(Wrong::at(tls, message));
+    }
+    if by_dtls {
+        let dtls = Some(dtls(written, folder)?);
+        return Ok(Entrance { proxies: proxies(written, protocol, address)?, dtls, ..Entrance::default() });
     }
     let alpn = match protocol {
-        Protocol::Mqtt | Protocol::Stomp | Protocol::Coap if websocket.is_none() => {
-            protocol.name().as_bytes()
-        }
-        Protocol::Mqtt | Protocol::Stomp | Protocol::Coap | Protocol::Http | Protocol::Management => HTTP,
+        _ if websocket.is_some() => HTTP,
+        Protocol::Mqtt | Protocol::Stomp | Protocol::Coap => protocol.name().as_bytes(),
+        Protocol::Amqp091 => b"amqp",
+        Protocol::Http | Protocol::Management => HTTP,
     };
     let tls = written.tls.as_ref().map(|tls| self::tls(tls, alpn, folder)).transpose()?;
-    Ok(Entrance { proxies: proxies(written, protocol, address)?, tls, websocket })
+    Ok(Entrance { proxies: proxies(written, protocol, address)?, tls, dtls: None, websocket })
 }
 
 fn proxies(
@@ -51,7 +58,7 @@ fn proxies(
     if !protocol.has_sockets() || address.inet().is_none() {
         return Err(Wrong::at(
             proxies,
-            "the PROXY protocol is for listeners of MQTT or STOMP with an IP address",
+            "the PROXY protocol is for listeners of MQTT, AMQP or STOMP with an IP address",
         ));
     }
     if proxies.get_ref().is_empty() {
@@ -65,6 +72,7 @@ fn proxies(
 fn websocket(
     written: &document::Listener,
     protocol: Protocol,
+    coap: &Coap,
 ) -> Result<Option<Arc<websocket::Settings>>, Wrong> {
     let transport = written.transport.as_ref().filter(|t| *t.get_ref() == Transport::WebSocket);
     let (transport, settings) = match (transport, &written.websocket) {
@@ -74,12 +82,13 @@ fn websocket(
         }
         (None, None) => return Ok(None),
     };
-    let mut protocols = protocol.sub_protocols();
+    let mut protocols = protocol.sub_protocols(coap);
     if protocols.is_empty() {
-        return Err(Wrong::at(transport, "WebSocket is for listeners of MQTT or STOMP"));
+        return Err(Wrong::at(transport, "WebSocket is for listeners of MQTT, AMQP, STOMP or CoAP"));
     }
-    let beside = protocol.beside().map(Protocol::sub_protocols).unwrap_or_default();
-    protocols.extend(beside.into_iter().map(|beside| beside.of_stack(1)));
+    for (stack, beside) in (1..).zip(protocol.beside()) {
+        protocols.extend(beside.sub_protocols(coap).into_iter().map(|beside| beside.of_stack(stack)));
+    }
     let default = document::WebSocket::default();
     let settings = settings.unwrap_or(&default);
     let mut paths: Vec<Box<str>> = Vec::new();
@@ -118,7 +127,7 @@ pub(super) fn tls_psk(
     let wrong = if !cfg!(feature = "tls-psk") {
         "this program has no TLS with pre-shared keys: build it with `--features tls-psk`"
     } else if !protocol.has_sockets() {
-        "TLS with pre-shared keys is for listeners of MQTT, STOMP or CoAP"
+        "TLS with pre-shared keys is for listeners of MQTT, AMQP, STOMP or CoAP"
     } else if matches!(address, Address::Datagrams(_)) {
         "TLS is for transport = \"tcp\""
     } else if written.tls.is_some() {
@@ -132,6 +141,26 @@ pub(super) fn tls_psk(
 }
 
 fn tls(spanned: &Spanned<document::Tls>, alpn: &[u8], folder: &Path) -> Result<Arc<Tls>, Wrong> {
+    let settings = tls_settings(spanned, alpn, folder)?;
+    Tls::load(settings).map(Arc::new).map_err(|error| wrong_file(spanned, &error))
+}
+
+/// DTLS has the files of TLS, if there are any; keys are those of users.
+fn dtls(written: &document::Listener, folder: &Path) -> Result<Arc<Dtls>, Wrong> {
+    let Some(spanned) = &written.tls else {
+        return Dtls::load(None)
+            .map(Arc::new)
+            .map_err(|error| Wrong::at(&written.address, error.to_string()));
+    };
+    let version = &spanned.get_ref().min_version;
+    if *version == document::TlsVersion::V1_3 {
+        return Err(Wrong::at(spanned, "DTLS is spoken in version 1.2: leave min_version out"));
+    }
+    let settings = tls_settings(spanned, b"coap", folder)?;
+    Dtls::load(Some(settings)).map(Arc::new).map_err(|error| wrong_file(spanned, &error))
+}
+
+fn tls_settings(spanned: &Spanned<document::Tls>, alpn: &[u8], folder: &Path) -> Result<TlsSettings, Wrong> {
     let written = spanned.get_ref();
     let file = |path: &Spanned<String>| folder.join(path.get_ref());
     let mut certificates =
@@ -161,7 +190,7 @@ fn tls(spanned: &Spanned<document::Tls>, alpn: &[u8], folder: &Path) -> Result<A
         }
         _ => {}
     }
-    let settings = TlsSettings {
+    Ok(TlsSettings {
         certificates,
         client_certificates,
         client_ca: written.client_ca.as_ref().map(file),
@@ -171,8 +200,7 @@ fn tls(spanned: &Spanned<document::Tls>, alpn: &[u8], folder: &Path) -> Result<A
             document::TlsVersion::V1_3 => TlsVersion::V1_3,
         },
         alpn: vec![alpn.to_vec()],
-    };
-    Tls::load(settings).map(Arc::new).map_err(|error| wrong_file(spanned, &error))
+    })
 }
 
 /// What is wrong with a file, at the key that names it.

@@ -1,0 +1,73 @@
+//! DTLS at a socket: handshakes in front, and what seals and opens the datagrams of those who are known.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::sync::Arc;
+
+use mynah_dtls::{Datagrams, Demultiplexer, PeerAddress, Verdict};
+use mynah_model::Instant;
+use ring::rand::SystemRandom;
+
+use crate::tls::{Dtls, Loaded, Proving};
+use crate::verifier::Verify;
+
+/// What stands at a socket by which peers come with DTLS.
+pub(crate) struct Gate {
+    pub(super) demultiplexer: Demultiplexer,
+    dtls: Arc<Dtls>,
+    loaded: Arc<Loaded>,
+    verify: Option<Arc<dyn Verify>>,
+    listener: u16,
+    /// What was in a datagram, and what is answered to it.
+    pub(super) plain: Datagrams,
+    pub(super) answers: Datagrams,
+}
+
+impl Gate {
+    /// None if the system has no randomness.
+    pub(crate) fn new(
+        now: Instant,
+        dtls: &Arc<Dtls>,
+        verify: Option<Arc<dyn Verify>>,
+        listener: u16,
+    ) -> Option<Self> {
+        let loaded = dtls.current();
+        let proof = Proving { loaded: Arc::clone(&loaded), verify: verify.clone(), listener };
+        let demultiplexer = Demultiplexer::new(now, Arc::new(proof), Box::new(SystemRandom::new()))?;
+        let (plain, answers) = (Datagrams::default(), Datagrams::default());
+        Some(Self { demultiplexer, dtls: Arc::clone(dtls), loaded, verify, listener, plain, answers })
+    }
+
+    /// Looks whether the files were read again: new handshakes are about what is in them now.
+    pub(super) fn refresh(&mut self) {
+        let current = self.dtls.current();
+        if !Arc::ptr_eq(&current, &self.loaded) {
+            let (verify, listener) = (self.verify.clone(), self.listener);
+            let proof = Proving { loaded: Arc::clone(&current), verify, listener };
+            self.demultiplexer.replace_credentials(Arc::new(proof));
+            self.loaded = current;
+        }
+    }
+
+    /// Hands a datagram to the handshakes; what they answer is in `answers` then.
+    pub(super) fn receive(&mut self, now: Instant, peer: SocketAddr, datagram: &[u8]) -> Verdict {
+        self.answers.clear();
+        self.demultiplexer.receive(now, address_of(peer), datagram, &mut self.answers)
+    }
+}
+
+pub(super) fn address_of(peer: SocketAddr) -> PeerAddress {
+    let (ip, scope) = match peer {
+        SocketAddr::V4(peer) => (peer.ip().to_ipv6_mapped(), 0),
+        SocketAddr::V6(peer) => (*peer.ip(), peer.scope_id()),
+    };
+    PeerAddress { ip: ip.octets(), port: peer.port(), scope }
+}
+
+/// The peer at an address. A socket takes no peers of the other family, so that no mapped address is one of IPv6.
+pub(super) fn peer_at(address: PeerAddress) -> SocketAddr {
+    let ip = Ipv6Addr::from(address.ip);
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.into(), address.port),
+        IpAddr::V6(ip) => SocketAddrV6::new(ip, address.port, 0, address.scope).into(),
+    }
+}

@@ -71,6 +71,8 @@ pub struct NamedQueue {
     gone_unread: Option<(u64, u64)>,
     /// A page was asked for.
     is_paging: bool,
+    /// Somebody may have had the entries before this number, in an earlier run.
+    shown_to: u64,
     /// Not everything was looked at.
     is_busy: bool,
     /// Memory for entries that are being settled.
@@ -125,6 +127,7 @@ impl NamedQueue {
             drained: Vec::new(),
             gone_unread: None,
             is_paging: false,
+            shown_to: 0,
             is_busy: false,
             settling: Vec::new(),
             tally: Tally {

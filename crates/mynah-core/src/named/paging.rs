@@ -34,8 +34,11 @@ impl NamedQueue {
     /// Lets go of entries that are not at the front, up to the number `stored`: the store has them.
     pub fn let_go(&mut self, stored: u64) {
         if self.is_plain() && self.ready.in_memory() >= FRONT + WORTH {
-            let is_kept = |body: &Body| {
-                body.stored && body.time == NEVER && body.acquired == 0 && body.history.is_none()
+            // One that waits for its time comes back between those of the earlier run.
+            let shown_to = if self.delayed.is_empty() { self.shown_to } else { 0 };
+            let is_kept = |sequence: u64, body: &Body| {
+                let is_new = body.acquired == u32::from(sequence < shown_to) && body.failed == 0;
+                body.stored && body.time == NEVER && is_new && body.history.is_none()
             };
             self.ready.let_go(FRONT, stored, is_kept);
         }
@@ -65,13 +68,20 @@ impl NamedQueue {
                 continue;
             };
             let Arrival { message, stored, history, .. } = Arrival::new(message, true);
-            let body = Body { message, history, time: NEVER, acquired: 0, failed: 0, stored, level: 0 };
+            let acquired = u32::from(sequence < self.shown_to);
+            let body = Body { message, history, time: NEVER, acquired, failed: 0, stored, level: 0 };
             self.ready.take_paged(sequence, body);
         }
         // What is missing is lost.
         if is_last || self.ready.paged_from().is_none_or(|next| next == from) {
             self.ready.end_paged();
         }
+    }
+
+    /// The entries before the number `end` are of an earlier run, in which somebody may have had them: each counts as acquired
+    /// once at least, as [`NamedQueue::restore`] is told.
+    pub const fn assume_shown(&mut self, end: u64) {
+        self.shown_to = end;
     }
 
     /// The page that was asked for could not be read: it is asked for again.

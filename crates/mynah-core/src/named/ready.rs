@@ -124,10 +124,12 @@ impl Ready {
 
     /// Lets go of entries of the highest priority: those after `front` of them, up to the number `to`, as long as they are `kept`
     /// elsewhere.
-    pub(super) fn let_go(&mut self, front: usize, to: u64, is_kept: impl Fn(&Body) -> bool) {
+    pub(super) fn let_go(&mut self, front: usize, to: u64, is_kept: impl Fn(u64, &Body) -> bool) {
         let first = if self.paged.len > 0 { self.front_len() } else { front };
         let Some(level) = self.levels.first_mut() else { return };
-        let is_kept = |slot: &Slot| slot.sequence <= to && slot.body.as_ref().is_some_and(&is_kept);
+        let is_kept = |slot: &Slot| {
+            slot.sequence <= to && slot.body.as_ref().is_some_and(|body| is_kept(slot.sequence, body))
+        };
         let count = level.slots.iter().skip(first).take_while(|slot| is_kept(slot)).count();
         let Some(last) = count.checked_sub(1).and_then(|last| level.slots.get(first + last)) else { return };
         let to = last.sequence + 1;

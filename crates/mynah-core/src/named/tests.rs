@@ -345,6 +345,29 @@ fn a_long_queue_keeps_its_front_and_what_is_not_stored_in_memory() {
 }
 
 #[test]
+fn what_may_have_been_had_in_an_earlier_run_says_so_when_it_is_read_back() {
+    let mut queue = plain();
+    let stored: BTreeMap<u64, Message> = (0..20).map(|id| (id, message(id, 4, 0, None, 0))).collect();
+    for (sequence, message) in &stored {
+        let acquired = u32::from(*sequence < 15);
+        queue.restore(*sequence, Arrival::new(message.clone(), true), None, (acquired, 0));
+    }
+    queue.assume_shown(15);
+    queue.let_go(u64::MAX);
+    assert_eq!((queue.in_memory(), queue.ready_len()), (4, 20));
+    queue.consume(at(0), key(0), Taking::default(), Credit::UNLIMITED).unwrap();
+    let mut acquired = Vec::new();
+    loop {
+        while let Some(handout) = queue.hand_out(at(0), |_| true, |_, _| true) {
+            acquired.push((handout.sequence, handout.acquired));
+        }
+        let Some(from) = queue.wants_page() else { break };
+        read_page(&mut queue, &stored, from);
+    }
+    assert_eq!(acquired, (0..20).map(|number| (number, u32::from(number < 15))).collect::<Vec<_>>());
+}
+
+#[test]
 fn what_a_store_has_lost_holds_up_nothing() {
     let mut queue = plain();
     fill(&mut queue, 20);

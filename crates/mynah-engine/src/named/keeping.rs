@@ -219,6 +219,7 @@ impl Engine {
             restore_entry(owned, entry, shown);
         }
         owned.shown = shown.min(owned.kernel.next_sequence().saturating_sub(1));
+        owned.kernel.assume_shown(owned.shown + 1);
         self.lane.queues.list(queue);
         self.note_queue(queue);
     }

@@ -16,6 +16,8 @@ mod reference;
 mod serving;
 mod settling;
 #[cfg(test)]
+mod stream_tests;
+#[cfg(test)]
 mod tests;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};

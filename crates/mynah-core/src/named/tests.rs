@@ -16,16 +16,22 @@ use super::reference::{Item, Reference, State, selects};
 use super::*;
 use crate::WorkerId;
 
-fn key(number: u32) -> ConsumerKey {
+pub(super) fn key(number: u32) -> ConsumerKey {
     ConsumerKey { worker: WorkerId(0), slot: 1, generation: 0, number }
 }
 
-fn at(millis: u64) -> Instant {
+pub(super) fn at(millis: u64) -> Instant {
     Instant::from_micros(millis * 1_000)
 }
 
 /// A message whose payload says which one it is, followed by some bytes.
-fn message(id: u64, priority: u8, more: usize, deadline: Option<Instant>, publisher: u64) -> Message {
+pub(super) fn message(
+    id: u64,
+    priority: u8,
+    more: usize,
+    deadline: Option<Instant>,
+    publisher: u64,
+) -> Message {
     let mut native = vec![b't'];
     native.extend_from_slice(&id.to_be_bytes());
     native.resize(native.len() + more, b'.');
@@ -43,7 +49,7 @@ fn message(id: u64, priority: u8, more: usize, deadline: Option<Instant>, publis
     MessageView { header: &header, native: &native }.to_message()
 }
 
-fn id_of(message: &Message) -> u64 {
+pub(super) fn id_of(message: &Message) -> u64 {
     u64::from_be_bytes(message.payload()[..8].try_into().unwrap())
 }
 

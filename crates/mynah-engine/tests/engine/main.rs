@@ -18,6 +18,8 @@ mod named;
 mod named_durable;
 mod named_exchanges;
 mod named_later;
+mod named_order;
+mod named_times;
 mod once;
 mod presence;
 mod queues;

@@ -68,6 +68,7 @@ impl NamedQueue {
         let cursor = Place { level: 0, sequence: self.start(taking.offset) };
         let consumer = Consumer::new(taking, credit, cursor);
         self.looking += usize::from(consumer.looks());
+        self.has_looked |= consumer.looks();
         if consumer.counts() {
             self.counted += 1;
             self.had_consumer = true;
@@ -223,6 +224,9 @@ impl NamedQueue {
                 }
             }
             after = Some(priority);
+        }
+        if self.waits_for_page() {
+            return None;
         }
         self.finish_draining();
         None

@@ -108,6 +108,7 @@ impl Engine {
         if self.lane.queues.get_mut(queue).is_some_and(|owned| core::mem::take(&mut owned.shows)) {
             self.note_queue(queue);
         }
+        self.page_queue(queue);
         if self.lane.holders.is_served() {
             self.answer_takers(now);
         }

@@ -8,6 +8,7 @@
 //! `held`: leases that no connection holds.
 //! `subscribed`: sessions that consume because they have subscribed to a queue's topic.
 //! `exchanging`: exchanges and bindings come and go. `routing`: where exchanges lead. `linked`: what is stored of them.
+//! `paging`: what of long queues the store alone holds.
 //!
 //! A queue is referred to like a session, in a range of slots of its own, so that a filter that is attached to it is one in the topic
 //! index like any other. Its own name is such a filter too, and a key of an exchange is a topic: see `addresses`.
@@ -21,6 +22,7 @@ mod exchanging;
 mod held;
 mod keeping;
 mod linked;
+mod paging;
 mod publishing;
 mod replaying;
 mod request;
@@ -37,6 +39,7 @@ pub(crate) use keeping::QueueNote;
 pub use keeping::{QueueChange, QueueName, RestoredEntry, RestoredQueue};
 pub(crate) use linked::ExchangeNote;
 pub use linked::{Binding, ExchangeChange, RestoredExchange};
+pub use paging::PageRequest;
 pub(crate) use request::Reply;
 pub use request::Word;
 pub(crate) use routing::Known;

@@ -151,6 +151,7 @@ impl Lane {
 
     /// Returns whether the queue is there, and is none that a dead letter has come back to by itself.
     pub(super) fn enqueue_named(&mut self, now: Instant, queue: SessionRef, item: &mut Item<'_>) -> bool {
+        let is_paged = self.queues.is_paged;
         let Some(owned) = self.queues.get_mut(queue) else { return false };
         let history = self.history.clone();
         if history.as_ref().is_some_and(|history| is_cycle(&owned.name, &history.deaths)) {
@@ -164,6 +165,12 @@ impl Lane {
         let arrival = Arrival { history: history.clone(), again, ..Arrival::new(message.clone(), stored) };
         let (sequence, time) = owned.kernel.push(now, arrival);
         if stored {
+            let mark = self.journal.mark();
+            match owned.entered.back_mut().filter(|(last, _)| *last == mark) {
+                Some((_, last)) => *last = sequence,
+                None if is_paged => owned.entered.push_back((mark, sequence)),
+                None => {}
+            }
             let entered = Entered { sequence, message, time, history };
             let note = Note::Queue(QueueNote::Entry(queue, Box::new(entered)));
             match durability {

@@ -163,13 +163,14 @@ impl Engine {
         name: &[u8],
         settings: QueueSettings,
     ) -> Found {
-        if self.lane.queues.len() >= self.shared.limits.sessions_max {
-            return Err(Fault::from(Reason::QuotaExceeded));
-        }
         let tenant = asker.tenant;
+        if !self.shared.count_queue(tenant) {
+            return Err(Fault::new(Reason::QuotaExceeded, "there are too many queues"));
+        }
         let (is_durable, is_exclusive) = (settings.durable, settings.exclusive);
         let refuses = settings.overflow != mynah_model::Overflow::DropHead;
-        let kernel = NamedQueue::new(settings, self.first_sequence, now);
+        let mut kernel = NamedQueue::new(settings, self.first_sequence, now);
+        kernel.bound(self.shared.limits.queue_messages_max, self.shared.limits.queue_bytes_max);
         let queue = self.lane.queues.insert(tenant, name.into(), kernel);
         if let Some(owned) = self.lane.queues.get_mut(queue) {
             owned.exclusive = is_exclusive.then_some(asker);

@@ -19,6 +19,8 @@ mod named_durable;
 mod named_exchanges;
 mod named_held;
 mod named_later;
+mod named_order;
+mod named_times;
 mod once;
 mod presence;
 mod queues;

@@ -17,6 +17,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("sslscan", "sslscan"),
     ("slapd", "slapd"),
     ("coap-client-notls", "libcoap3-bin"),
+    ("amqp-publish", "amqp-tools"),
     // DTLSSocket is built from source.
     ("autoreconf", "autoconf"),
     ("aclocal", "automake"),
@@ -25,8 +26,16 @@ const PROGRAMS: &[(&str, &str)] = &[
 ];
 
 /// Python packages, pinned: a client that changes by itself is no yardstick.
-const PYTHON_PACKAGES: &[&str] =
-    &["paho-mqtt==2.1.0", "kosoku==0.1.0", "stomp.py==9.0.0", "aiocoap==0.4.17", "DTLSSocket==0.2.3"];
+const PYTHON_PACKAGES: &[&str] = &[
+    "paho-mqtt==2.1.0",
+    "kosoku==0.1.0",
+    "stomp.py==9.0.0",
+    "pika==1.3.2",
+    "aio-pika==10.2.1",
+    "amqpstorm==3.1.4",
+    "aiocoap[ws]==0.4.17",
+    "DTLSSocket==0.2.3",
+];
 
 /// Sees to it that all programs are there. Returns the Python that has the packages.
 pub(crate) fn set_up(target: &Path) -> Result<PathBuf, String> {

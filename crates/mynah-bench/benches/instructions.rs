@@ -6,9 +6,10 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use gungraun::{library_benchmark, library_benchmark_group, main};
+use mynah_amqp::v0_9_1::connection::ServerConnection as AmqpConnection;
 use mynah_bench::coap::{Association, GET, OBSERVE, PUT};
 use mynah_bench::filters::{index, topic};
-use mynah_bench::{Broker, puback, publish, subscribe, v5};
+use mynah_bench::{Broker, amqp, puback, publish, subscribe, v5};
 use mynah_coap::wire::Message;
 use mynah_core::rules::{Action, Reach, Rule, RuleFilter, Rules};
 use mynah_core::{Match, TopicIndex};
@@ -162,6 +163,28 @@ fn turn_of_25(mut pair: OneToOne) -> OneToOne {
     pair
 }
 
+/// A connection that has heard as much before, and what it hears in the turn that counts.
+fn amqp_publisher(persistent: bool) -> (AmqpConnection, Outbound, Vec<u8>) {
+    let (mut connection, mut out) = amqp::open_connection();
+    let messages: Vec<u8> = (0..BATCH).flat_map(|_| amqp::publish("a.b.c", persistent, &PAYLOAD)).collect();
+    for _ in 0..WARM_TURNS {
+        amqp::run(&mut connection, &messages, &mut out);
+        out.advance(out.len());
+    }
+    (connection, out, messages)
+}
+
+// 25 publications with confirms: from bytes to commands, and the answers.
+#[library_benchmark]
+#[bench::transient(amqp_publisher(false))]
+#[bench::persistent(amqp_publisher(true))]
+fn amqp_publish_25(
+    (mut connection, mut out, messages): (AmqpConnection, Outbound, Vec<u8>),
+) -> (AmqpConnection, Outbound) {
+    amqp::run(&mut connection, black_box(&messages), &mut out);
+    (connection, out)
+}
+
 /// An open connection of STOMP, and a SEND for it.
 struct Sender {
     connection: ServerConnection,
@@ -238,7 +261,8 @@ library_benchmark_group!(
     name = codec,
     benchmarks = [decode_publish, encode_publish, stomp_send, decode_coap]
 );
+library_benchmark_group!(name = stacks, benchmarks = amqp_publish_25);
 library_benchmark_group!(name = matching, benchmarks = index_match);
 library_benchmark_group!(name = engine, benchmarks = turn_of_25);
 library_benchmark_group!(name = coap, benchmarks = [coap_request, coap_notify]);
-main!(library_benchmark_groups = [codec, matching, engine, coap]);
+main!(library_benchmark_groups = [codec, matching, engine, stacks, coap]);

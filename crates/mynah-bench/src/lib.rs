@@ -3,6 +3,7 @@
 //! The programs are stages of `cargo xtask long`: `hostile` drives the real broker, under attack, `index` measures
 //! a topic index of a million filters, and `rules` what rules cost.
 
+pub mod amqp;
 mod broker;
 pub mod coap;
 pub mod filters;

@@ -61,6 +61,13 @@ impl Generations {
         counter.fetch_add(1, Ordering::Release);
     }
 
+    /// Notes that anything may have changed, in all tenants.
+    pub fn bump_all(&self) {
+        for counter in self.by_first_segment.iter().chain([&self.leading_wildcard]) {
+            counter.fetch_add(1, Ordering::Release);
+        }
+    }
+
     /// The stamp of everything that can match `topic` in this instant.
     #[must_use]
     pub fn stamp(&self, tenant: TenantId, topic: Topic<'_>) -> Stamp {

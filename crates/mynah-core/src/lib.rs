@@ -29,6 +29,7 @@ mod hash;
 mod index;
 mod named;
 mod packed;
+mod patterns;
 mod queue;
 mod refs;
 mod retained;
@@ -48,7 +49,7 @@ pub use counters::{Counters, DropReason};
 pub use generation::{Generations, Stamp};
 pub use index::{Match, TopicIndex};
 pub use named::{
-    Arrival, Body, ConsumerKey, Dropped, Handout, History, NamedQueue, StreamStart, Taking, Tally,
+    Arrival, Body, ConsumerKey, Dropped, Handout, History, NamedQueue, Returned, StreamStart, Taking, Tally,
 };
 pub use queue::{Entry, Kept, LeaseState, Leased, Queue, QueueBounds, Withdrawal};
 pub use refs::{SessionRef, WorkerId};

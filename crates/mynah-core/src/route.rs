@@ -29,6 +29,8 @@ pub struct Found {
     pub matches: Vec<Match>,
     /// Groups, of which one member gets each message.
     pub groups: Vec<Arc<Members>>,
+    /// Whether the next message on the topic may go elsewhere: then this is not remembered.
+    pub varies: bool,
     /// Targets while they are gathered.
     targets: Vec<Target>,
 }
@@ -150,8 +152,8 @@ pub struct RouteCache {
     window: Window,
     /// How many topics wanted to come in when there was no room.
     applicants: u32,
-    /// The last answer about a topic that was not let in, if it was too large for the window or nobody
-    /// has ever wanted it.
+    /// The last answer about a topic that was not let in, if it was too large for the window, held for one message only,
+    /// or nobody has ever wanted it.
     passing: Route,
     scratch: Found,
 }
@@ -232,8 +234,8 @@ impl RouteCache {
         };
         let remembered = self.slots[known as usize].stamp;
         let stamp = generations.again(remembered);
-        if stamp != remembered {
-            self.find_again(known, stamp, find);
+        if stamp != remembered && !self.find_again(known, stamp, find) {
+            return &self.passing;
         }
         self.last = known;
         let slot = &mut self.slots[known as usize];
@@ -295,8 +297,11 @@ impl RouteCache {
             let is_current = stamp == recent.stamp;
             if self.table.len() < self.capacity {
                 let remembered = recent.take().1;
-                let route = if is_current { remembered } else { self.find_route(find) };
-                return self.admit(hash, tenant, topic, stamp, route);
+                let (route, varies) = if is_current { (remembered, false) } else { self.find_route(find) };
+                return match varies {
+                    true => self.pass_by(route),
+                    false => self.admit(hash, tenant, topic, stamp, route),
+                };
             }
             if is_current {
                 return &self.window.at(hash).route;
@@ -308,13 +313,15 @@ impl RouteCache {
             return &self.passing;
         }
         let is_let_in = self.doorkeeper.knows(hash) && self.has_room();
-        let route = self.find_route(find);
+        let (route, varies) = self.find_route(find);
+        if varies {
+            return self.pass_by(route);
+        }
         if is_let_in {
             return self.admit(hash, tenant, topic, stamp, route);
         }
         if route.len() > Self::TARGETS_PER_TOPIC {
-            self.passing = route;
-            return &self.passing;
+            return self.pass_by(route);
         }
         self.window.at(hash).fill(hash, tenant, topic, stamp, route)
     }
@@ -345,19 +352,35 @@ impl RouteCache {
         self.evict_at(at)
     }
 
+    /// Returns whether the route is remembered.
     #[cold]
-    fn find_again(&mut self, at: u32, stamp: Stamp, find: impl FnOnce(&mut Found)) {
-        let route = self.find_route(find);
+    fn find_again(&mut self, at: u32, stamp: Stamp, find: impl FnOnce(&mut Found)) -> bool {
+        let (route, varies) = self.find_route(find);
+        if varies {
+            self.slots[at as usize].uses = 0;
+            self.evict_at(at as usize);
+            self.passing = route;
+            return false;
+        }
         self.targets -= self.slots[at as usize].route.len();
         self.fill(at, stamp, route);
+        true
     }
 
-    fn find_route(&mut self, find: impl FnOnce(&mut Found)) -> Route {
+    /// An answer that is not remembered.
+    fn pass_by(&mut self, route: Route) -> &Route {
+        self.passing = route;
+        &self.passing
+    }
+
+    /// Returns the route, and whether it holds for this message only.
+    fn find_route(&mut self, find: impl FnOnce(&mut Found)) -> (Route, bool) {
+        self.scratch.varies = false;
         find(&mut self.scratch);
         let route = Route::new(&mut self.scratch, self.local);
         self.scratch.matches.shrink_to(Self::SCRATCH_MATCHES_MAX);
         self.scratch.groups.shrink_to(Self::SCRATCH_MATCHES_MAX);
-        route
+        (route, self.scratch.varies)
     }
 
     /// Puts a route into an occupied slot, and evicts others until the targets fit.

@@ -6,6 +6,7 @@ mod connection;
 mod consumer;
 mod http;
 mod producer;
+mod queues;
 mod shared;
 
 pub mod ledger;

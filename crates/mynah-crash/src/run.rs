@@ -15,12 +15,15 @@ use crate::consumer::{Consumer, Wish};
 use crate::http::Http;
 use crate::ledger::{Totals, Violation};
 use crate::producer::{self, HttpProducer, Producer};
+use crate::queues::{DONE, Manner, QUEUES, Sender, Taker};
 use crate::random::Random;
 use crate::shared::{Phase, Shared};
 use crate::undo::{Loss, Lost, Undo};
 
 const PRODUCERS: u16 = 3;
 const HTTP_PRODUCERS: u16 = 2;
+/// Producers to queues.
+const SENDERS: u16 = 3;
 
 /// What consumers subscribe to. Filters of one session do not overlap.
 const CONSUMERS: &[(&str, &[Wish])] = &[
@@ -30,6 +33,16 @@ const CONSUMERS: &[(&str, &[Wish])] = &[
     ("one-producer", &[("event/0/#", Class::ExactlyOnce, false)]),
     ("changing", &[("value/+/0", Class::AtLeastOnce, false), ("event/+/2", Class::ExactlyOnce, true)]),
     ("at-least-once", &[("event/#", Class::AtLeastOnce, false)]),
+];
+
+/// Who takes from queues: name, how it acknowledges, and what it takes from.
+const TAKERS: &[(&str, Manner, &[&str])] = &[
+    ("taker-0", Manner::Individual, &[QUEUES[0], QUEUES[1]]),
+    ("taker-1", Manner::Individual, &[QUEUES[1]]),
+    ("up-to", Manner::Cumulative, &[QUEUES[2], QUEUES[0]]),
+    ("mover", Manner::SendsOn, &[QUEUES[3]]),
+    ("other-mover", Manner::SendsOn, &[QUEUES[3], QUEUES[2]]),
+    ("done", Manner::Individual, &[DONE]),
 ];
 
 /// Without an event for so long, what is outstanding does not come any more.
@@ -135,7 +148,10 @@ impl<'o> Run<'o> {
         let producers = (0..PRODUCERS).map(|number| format!("producer-{number}"));
         let by_http = (0..HTTP_PRODUCERS).map(|number| format!("http-{number}"));
         let consumers = CONSUMERS.iter().map(|(name, _)| (*name).to_owned());
-        let shared = Arc::new(Shared::new(producers.chain(by_http).chain(consumers).collect()));
+        let senders = (0..SENDERS).map(|number| format!("sender-{number}"));
+        let takers = TAKERS.iter().map(|(name, ..)| (*name).to_owned());
+        let publishing = producers.chain(by_http).chain(consumers);
+        let shared = Arc::new(Shared::new(publishing.chain(senders).chain(takers).collect()));
         Ok(Self {
             options,
             setup,
@@ -170,6 +186,16 @@ impl<'o> Run<'o> {
         for (name, wishes) in CONSUMERS {
             let (shared, random) = (self.shared.clone(), self.random.fork());
             let client = Consumer::new(shared, number(), name, random, wishes).map_err(Error::other)?;
+            clients.push(thread::spawn(move || client.run()));
+        }
+        for _ in 0..SENDERS {
+            let client = Sender::new(self.shared.clone(), number(), self.random.fork());
+            let client = client.map_err(Error::other)?;
+            clients.push(thread::spawn(move || client.run()));
+        }
+        for taker in TAKERS {
+            let client = Taker::new(self.shared.clone(), number(), *taker, self.random.fork());
+            let client = client.map_err(Error::other)?;
             clients.push(thread::spawn(move || client.run()));
         }
         Ok(clients)
@@ -295,12 +321,17 @@ impl<'o> Run<'o> {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { cycles, kills, early_kills, totals, lost, violations } = self;
-        let Totals { attempted, acknowledged, arrivals, again, values } = totals;
+        let Totals { attempted, acknowledged, arrivals, again, values, .. } = totals;
+        let Totals { sent, taken, retaken, confirmed, .. } = totals;
         writeln!(f, "{cycles} cycles, {kills} kills, {early_kills} of them before the broker was ready")?;
         writeln!(
             f,
             "{attempted} messages, {acknowledged} acknowledged; {arrivals} arrivals, {again} of them again; \
              {values} retained values looked at"
+        )?;
+        writeln!(
+            f,
+            "{sent} messages sent to queues, {taken} taken, {retaken} of them marked; {confirmed} confirmations"
         )?;
         if *lost != Lost::default() {
             writeln!(f, "lost at the kills: {lost}")?;

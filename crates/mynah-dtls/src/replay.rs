@@ -38,7 +38,7 @@ impl Replay {
 mod tests {
     use super::*;
 
-    //= rfc6347 [4.1.2.6-1]
+    // RFC 6347, section 4.1.2.6.
     #[test]
     fn a_number_comes_once_and_not_long_after_later_ones() {
         let mut replay = Replay::default();

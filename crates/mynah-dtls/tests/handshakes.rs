@@ -61,7 +61,7 @@ fn a_handshake_is_done_over_a_path_that_loses_every_third_datagram() {
     }
 }
 
-//= rfc6347 [4.2.1-1]
+// RFC 6347, section 4.2.1.
 #[test]
 fn nothing_long_is_said_before_a_cookie_came_back() {
     let mut path = Path::new(settings(&[Suite::PskCcm8]), None, Wallet::new(true, Certification::None));

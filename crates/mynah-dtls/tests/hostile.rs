@@ -177,7 +177,7 @@ fn a_stranger_who_says_no_hello_gets_no_answer_and_nothing_is_kept() {
     }
 }
 
-//= rfc6347 [4.2.1-1]
+// RFC 6347, section 4.2.1.
 #[test]
 fn a_cookie_is_good_for_one_address_one_hello_and_a_while() {
     let minute = Duration::from_secs(61);

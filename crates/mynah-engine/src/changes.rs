@@ -10,7 +10,7 @@ use mynah_model::{
 use crate::deeds::Deed;
 use crate::engine::Engine;
 use crate::journal::{Attached, Mark, Note, Promise};
-use crate::named::{QueueChange, QueueName};
+use crate::named::{ExchangeChange, QueueChange, QueueName};
 use crate::passing::Rest;
 
 /// The name of a session, and the shard that it is in.
@@ -156,8 +156,32 @@ pub enum Change<'c> {
         /// The number of the errand.
         number: u64,
     },
+    /// A message is to be published later.
+    Delayed {
+        /// The partition of durable state.
+        shard: u16,
+        /// Its number.
+        number: u64,
+        /// The message.
+        message: &'c Message,
+        /// When.
+        due: Instant,
+        /// The topic that it goes to, if that is not its own.
+        address: Option<&'c [u8]>,
+    },
+    /// A message was published that waited for its time.
+    DelayedDone {
+        /// The tenant.
+        tenant: TenantId,
+        /// The partition of durable state.
+        shard: u16,
+        /// Its number.
+        number: u64,
+    },
     /// A queue has changed.
     Queue(QueueName<'c>, QueueChange<'c>),
+    /// An exchange has changed.
+    Exchange(QueueName<'c>, ExchangeChange<'c>),
     /// A message is the value of its topic.
     Retained {
         /// The partition of durable state.
@@ -296,6 +320,9 @@ impl Engine {
                 Change::Cleared { tenant, shard: self.shard(tenant, topic), topic }
             }
             Note::Queue(ref note) => return self.change_of_queue(note),
+            Note::Exchange(ref note) => self.change_of_exchange(note),
+            Note::Delayed(ref note) => note.change(),
+            Note::DelayedDone(tenant, shard, number) => Change::DelayedDone { tenant, shard, number },
             Note::Part(..) | Note::PartGone(..) | Note::Errand(..) | Note::ErrandDone(_) => {
                 return change_of_deed(note);
             }

@@ -102,8 +102,8 @@ pub(crate) struct Connection {
     pub(crate) restraint: Option<Box<Restraint>>,
     /// The peer has published more than it may: until then nothing is taken from it.
     pub(crate) paused: Option<Instant>,
-    /// The peer has asked for no session: it has a connection for each thing that it asks for.
-    pub(crate) is_brief: bool,
+    /// What it publishes counts with what all others do who are the same, and is refused where it is too much.
+    pub(crate) shares_rates: bool,
     /// The connection counts as one of its identity's.
     pub(crate) counted: bool,
     pub(crate) proving: Proving,
@@ -128,6 +128,8 @@ pub(crate) struct Connection {
     pub(crate) blocked: bool,
     /// The connection is in the list of those with deliveries to be made.
     pub(crate) pumping: bool,
+    /// A queue has answered, and the stack may have something to say of it.
+    pub(crate) is_answered: bool,
     /// What it has to do with queues.
     pub(crate) taps: Option<Box<Taps>>,
 }
@@ -223,7 +225,7 @@ impl Connections {
             permitted: Vec::new(),
             restraint: None,
             paused: None,
-            is_brief: false,
+            shares_rates: false,
             counted: false,
             proving: Proving::No,
             publisher: None,
@@ -239,6 +241,7 @@ impl Connections {
             is_slow: false,
             blocked: false,
             pumping: false,
+            is_answered: false,
             taps: None,
         }));
         self.count += 1;

@@ -18,6 +18,7 @@ pub(crate) enum Timer {
     Connection(ConnectionId),
     Session(SessionRef),
     Queue(SessionRef),
+    Delayed,
     Sys,
     Retained,
     Audit(AuditKind),
@@ -38,12 +39,16 @@ impl Engine {
             if let Timer::Queue(queue) = *timer {
                 self.lane.queues.timer_fired(queue);
             }
+            if matches!(timer, Timer::Delayed) {
+                self.delayed_timer_fired();
+            }
         }
         for timer in due.drain(..) {
             match timer {
                 Timer::Connection(id) => self.connection_due(now, id),
                 Timer::Session(session) => self.session_due(now, session),
                 Timer::Queue(queue) => self.queue_due(now, queue),
+                Timer::Delayed => self.delayed_due(now),
                 Timer::Sys => self.sys_due(now),
                 Timer::Retained => self.expire_retained(now),
                 Timer::Audit(kind) => self.tell_left_out(now, kind),

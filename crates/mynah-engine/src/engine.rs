@@ -11,9 +11,11 @@ use crate::audit::Audited;
 use crate::authenticate::Attempt;
 use crate::connections::ConnectionId;
 use crate::deeds::{Parts, RestoredErrand};
+use crate::delayed::Delayed;
 use crate::due::Timer;
 use crate::inbox::{Handover, Parcel};
 use crate::lane::Lane;
+use crate::named::{Binding, Known, Noted};
 use crate::random::Random;
 use crate::rules::Judge;
 use crate::shared::Shared;
@@ -57,6 +59,14 @@ pub struct Engine {
     pub(crate) presence_reads: Vec<(ConnectionId, Box<[u8]>)>,
     /// Filters of queues that are gone, which are still in the index.
     pub(crate) unbinding: VecDeque<(TenantId, Box<[u8]>, SessionRef)>,
+    /// There may be bindings of queues and exchanges that are gone.
+    pub(crate) forgets: bool,
+    /// Durable exchanges that were declared in this run, with their numbers and the marks of what was noted of them.
+    pub(crate) declared: Noted,
+    /// What the exchanges of an earlier run were bound to.
+    pub(crate) links: Vec<(TenantId, Box<[u8]>, Binding)>,
+    pub(crate) known: Known,
+    pub(crate) delayed: Delayed,
     pub(crate) due: Vec<Timer>,
     /// When this worker looks for retained values that have expired.
     pub(crate) retained_due: Option<(TimerKey, Instant)>,
@@ -128,6 +138,11 @@ impl Engine {
             count: None,
             presence_reads: Vec::new(),
             unbinding: VecDeque::new(),
+            forgets: false,
+            declared: BTreeMap::new(),
+            links: Vec::new(),
+            known: Known::default(),
+            delayed: Delayed::default(),
             due: Vec::new(),
             retained_due: None,
             shared,
@@ -167,6 +182,7 @@ impl Engine {
     /// Takes leave of every peer, in its protocol's way. New peers are refused from here on.
     pub fn handle_shutdown(&mut self, now: Instant) {
         self.stopping = true;
+        self.note_shown();
         for id in self.lane.connections.ids() {
             self.lane.lend(id.slot);
             if let Some(connection) = self.lane.connections.get_mut(id).filter(|c| !c.is_closing()) {

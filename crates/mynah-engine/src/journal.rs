@@ -12,8 +12,9 @@ use mynah_model::{Class, DeliveryId, Message, SubscriptionOptions, TenantId, Wil
 
 use crate::connections::ConnectionId;
 use crate::deeds::{Deed, Part};
+use crate::delayed::DelayedNote;
 use crate::inbox::Parcel;
-use crate::named::QueueNote;
+use crate::named::{ExchangeNote, QueueNote};
 use crate::passing::Passing;
 
 /// Memory for so many notes is kept.
@@ -52,6 +53,10 @@ pub(crate) enum Note {
     /// The entries with numbers from the first up to the second are gone.
     Settled(SessionRef, u64, u64),
     Queue(QueueNote),
+    Exchange(ExchangeNote),
+    /// A message waits for its time, or does not any more.
+    Delayed(Box<DelayedNote>),
+    DelayedDone(TenantId, u16, u64),
     Retained(Message),
     Cleared(TenantId, Box<[u8]>),
     /// What this worker has done of something, and who got the message.
@@ -70,6 +75,7 @@ impl Note {
             | Self::Retained(message)
             | Self::Errand(_, message, _) => message,
             Self::Will(_, Some(will)) => &will.message,
+            Self::Delayed(note) => note.message(),
             _ => return 0,
         };
         message.view().native.len()
@@ -204,6 +210,13 @@ impl Journal {
     pub(crate) fn note(&mut self, note: Note) {
         self.bytes += note.message_bytes();
         self.notes.push(note);
+    }
+
+    /// Notes what the answer of the command that is being carried out does not wait for.
+    pub(crate) fn note_aside(&mut self, note: Note) {
+        let is_first = self.notes.len() == self.since.0;
+        self.note(note);
+        self.since.0 += usize::from(is_first);
     }
 
     pub(crate) fn note_entry(&mut self, session: SessionRef, entry: &Entry, delivery: Option<DeliveryId>) {

@@ -5,7 +5,8 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use mynah_core::{
-    Counters, DropReason, Entry, LeaseState, Session, SessionRef, SessionTable, Target, Via, WorkerId,
+    Counters, DropReason, Entry, History, LeaseState, Session, SessionRef, SessionTable, Target, Via,
+    WorkerId,
 };
 use mynah_model::{Class, DeliveryId, Instant, SubscriptionId};
 use mynah_stack::{Delivery, FrameKind, Outbound, Outcome};
@@ -43,6 +44,8 @@ pub(crate) struct Lane {
     pub(crate) hits: Vec<(SessionRef, Limit)>,
     pub(crate) spare: Vec<Vec<u8>>,
     pub(crate) queues: Queues,
+    /// How the message has become a dead letter that is being delivered, if it is one.
+    pub(crate) history: Option<Arc<History>>,
 }
 
 /// How one message is delivered to one session.
@@ -84,6 +87,7 @@ impl Lane {
             hits: Vec::new(),
             spare: Vec::new(),
             queues: Queues::new(worker),
+            history: None,
         }
     }
 

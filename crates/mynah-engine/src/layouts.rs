@@ -36,9 +36,13 @@ impl Layouts {
 
     /// The properties of a message, read by the codec of its layout, with what remains of its time at `now`.
     pub(crate) fn properties<'m>(&self, message: MessageView<'m>, now: Instant) -> Properties<'m> {
+        Properties { remaining: message.header.remaining(now), ..self.read(message) }
+    }
+
+    /// The same without what remains of its time.
+    pub(crate) fn read<'m>(&self, message: MessageView<'m>) -> Properties<'m> {
         let codec = self.codec(message.header.layout);
-        let read = codec.map_or(Properties::EMPTY, |codec| codec.properties(message));
-        Properties { remaining: message.header.remaining(now), ..read }
+        codec.map_or(Properties::EMPTY, |codec| codec.properties(message))
     }
 }
 

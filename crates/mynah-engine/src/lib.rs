@@ -24,6 +24,7 @@ mod changes;
 mod close;
 mod connections;
 mod deeds;
+mod delayed;
 mod due;
 mod engine;
 mod inbox;
@@ -60,10 +61,13 @@ pub use authenticate::{Attempt, Authenticated};
 pub use changes::{Change, SessionName};
 pub use connections::ConnectionId;
 pub use deeds::{Parts, RestoredErrand};
+pub use delayed::RestoredDelayed;
 pub use engine::{Engine, Event};
 pub use inbox::{Handover, Parcel};
 pub use journal::{Mark, Promise};
-pub use named::{QueueChange, QueueName, RestoredEntry, RestoredQueue, Word};
+pub use named::{
+    Binding, ExchangeChange, QueueChange, QueueName, RestoredEntry, RestoredExchange, RestoredQueue, Word,
+};
 pub use proof::{AlternativeName, PeerCertificate, Proof};
 pub use restore::{Restored, RestoredSubscription};
 pub use shared::{BRIDGE_PREFIX, Listener, Settings, Shared, Sizes};

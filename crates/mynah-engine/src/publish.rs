@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use mynah_core::{DropReason, Reader, Received, SessionRef, Target};
+use mynah_core::{DropReason, Found, Reader, Received, SessionRef, Target};
 use mynah_model::{Class, Instant, Limits, Message, MessageView, Reason, Topic};
 use mynah_stack::{Destination, Outcome, Publish, PublishIf};
 
 use crate::connections::{Connection, ConnectionId};
 use crate::deeds::{Taking, VALUE};
 use crate::engine::Engine;
-use crate::inbox::{Ask, Parcel};
+use crate::inbox::Ask;
 use crate::item::Item;
 use crate::journal::Note;
-use crate::named::{is_named, stands_for_queues};
+use crate::named::{is_named, stands_for_others};
 use crate::spread::{Source, may_be_stored};
 use crate::waiting::Held;
 
@@ -39,7 +39,7 @@ impl Engine {
         publish.header.publisher = connection.publisher;
         let (from, class) = (connection.session(), publish.header.class);
         self.shared.counters(self.worker).messages_received(class).add(1);
-        if publish.header.retain && stands_for_queues(publish.view().topic().as_bytes()) {
+        if publish.header.retain && stands_for_others(publish.view().topic().as_bytes()) {
             publish.header.retain = false; // a queue holds no value
         }
         let topic = address.unwrap_or_else(|| publish.view().topic());
@@ -98,7 +98,7 @@ impl Engine {
     }
 
     /// A peer repeats an exactly-once publication that is under way: it is not told before what it said first is stored.
-    fn confirm_again(&mut self, now: Instant, id: ConnectionId, receipt: u16) {
+    pub(crate) fn confirm_again(&mut self, now: Instant, id: ConnectionId, receipt: u16) {
         let (class, result) = (Class::ExactlyOnce, Ok(true));
         let after = self.lane.journal.after_all();
         if !self.lane.waits(id) || self.lane.journal.is_past(after) {
@@ -109,7 +109,13 @@ impl Engine {
 
     /// A refused identifier is free for another publication.
     #[cold]
-    fn count_refused(&mut self, now: Instant, id: ConnectionId, publish: &Publish<'_>, reason: Reason) {
+    pub(crate) fn count_refused(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        publish: &Publish<'_>,
+        reason: Reason,
+    ) {
         self.counters().publications_refused.add(1);
         self.audit_publish(now, id, publish, reason);
         let from = self.lane.connections.get(id).and_then(Connection::session);
@@ -157,10 +163,8 @@ impl Engine {
             return false;
         }
         let tenant = view.header.tenant;
-        let route = self.routes.route(tenant, topic, &shared.generations, |found| {
-            shared.read_index().matches(tenant, topic, &mut found.matches);
-            shared.read_shares().matches(tenant, topic, &mut found.groups);
-        });
+        let find = |found: &mut Found| shared.find(view, topic, found);
+        let route = self.routes.route(tenant, topic, &shared.generations, find);
         let wanted = view.header.class.is_confirmed() && may_be_stored(&self.lane, shared, route);
         // What takes a value away makes room.
         wanted || (view.header.retain && !view.payload().is_empty())
@@ -170,6 +174,7 @@ impl Engine {
     /// so, and elsewhere is completed whether or not the identifier is known.
     #[cold]
     fn refuse_publish(&mut self, reason: Reason) -> Result<Received, Reason> {
+        self.lane.journal.begin(); // the answer waits for nothing that others have asked
         self.count_dropped(DropReason::NotAuthorized, 1);
         Err(reason)
     }
@@ -193,8 +198,8 @@ impl Engine {
         if exceeds(topic.as_bytes(), &self.shared.limits) {
             return Err(Reason::TopicInvalid);
         }
-        if topic.is_broker_owned() {
-            return Err(Reason::NotAuthorized);
+        if topic.is_dollar() {
+            self.may_name(view.header.tenant, topic)?;
         }
         if self.lane.judge.is_idle() { Ok(()) } else { self.may_publish_by_rules(now, id, view, topic) }
     }
@@ -280,10 +285,8 @@ impl Engine {
         let shared = &*self.shared;
         // Nobody asks for it where no delivery is looked at.
         let number = self.lane.judge.is_looking().then(|| self.routes.number(tenant, topic));
-        let route = self.routes.route(tenant, topic, &shared.generations, |found| {
-            shared.read_index().matches(tenant, topic, &mut found.matches);
-            shared.read_shares().matches(tenant, topic, &mut found.groups);
-        });
+        let find = |found: &mut Found| shared.find(view, topic, found);
+        let route = self.routes.route(tenant, topic, &shared.generations, find);
         let counters = shared.counters(self.worker);
         if let Some((id, receipt)) = told {
             let (class, result) = (Class::ExactlyOnce, Ok(!route.is_empty()));
@@ -297,7 +300,7 @@ impl Engine {
         }
         for (worker, targets) in route.remote() {
             let (message, targets) = (item.message().clone(), Arc::clone(targets));
-            self.outboxes[usize::from(worker.0)].push(Parcel::Deliver { message, targets, ask: None });
+            self.outboxes[usize::from(worker.0)].push(self.lane.parcel(message, targets, None));
         }
         for members in route.groups() {
             let may_see = |reader: &Reader| reader.may_see(item.view().topic());
@@ -308,11 +311,8 @@ impl Engine {
                 self.lane.deliver_apart(shared, counters, now, target, item);
             } else {
                 let (message, targets) = (item.message().clone(), Arc::clone(member.targets()));
-                self.outboxes[usize::from(target.session.worker.0)].push(Parcel::Deliver {
-                    message,
-                    targets,
-                    ask: None,
-                });
+                let parcel = self.lane.parcel(message, targets, None);
+                self.outboxes[usize::from(target.session.worker.0)].push(parcel);
             }
         }
         !route.is_empty()
@@ -355,6 +355,7 @@ impl Engine {
         taking: &mut Taking,
     ) {
         let mut item = Item::shared(message);
+        item.set_again(taking.deed.as_ref().is_some_and(|deed| deed.again));
         self.lane.begin(self.lane.judge.is_looking().then(|| self.routes.passing_number()));
         for target in targets {
             if target.via.is_some() && self.goes_to_another(now, message, target, ask, taking) {

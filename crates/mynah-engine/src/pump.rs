@@ -41,11 +41,11 @@ impl Engine {
             let Some(slot) = self.lane.pumps.pop_front() else { break };
             let Some(connection) = self.lane.connections.at(slot) else { continue };
             connection.pumping = false;
-            let is_timed = connection.is_timed;
+            let (is_timed, is_answered) = (connection.is_timed, core::mem::take(&mut connection.is_answered));
             let id = ConnectionId { slot, generation: connection.generation };
             let waits_for_room = connection.taps.as_ref().is_some_and(|taps| taps.waits_for_room());
             // A stack may have waited for what a queue has answered.
-            if !connection.inbound.is_empty() || connection.taps.is_some() {
+            if !connection.inbound.is_empty() || is_answered || connection.taps.is_some() {
                 self.resume_input(now, id);
             }
             if waits_for_room {

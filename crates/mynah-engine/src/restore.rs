@@ -61,8 +61,10 @@ impl Engine {
     /// Everything that an earlier run left was handed over, to all workers: does what is due of it, before the first peer
     /// comes.
     pub fn begin(&mut self, now: Instant) {
+        self.restore_links();
         // What was owed is older than what is due only now.
         self.run_errands(now);
+        self.note_overdue(now);
         for session_ref in core::mem::take(&mut self.restored) {
             self.session_due(now, session_ref);
         }

@@ -264,7 +264,7 @@ impl Engine {
         judge.renew(&self.shared, connection).ok_or(Reason::Disconnected)?;
         if let Some(restraint) = &mut connection.restraint {
             let bytes = view.header.payload_range().len();
-            match connection.identity.as_ref().filter(|_| connection.is_brief) {
+            match connection.identity.as_ref().filter(|_| connection.shares_rates) {
                 Some(identity) => restraint.charge_one(now, bytes, identity, &self.shared.pace)?,
                 None => connection.paused = restraint.charge(now, bytes)?,
             }
@@ -322,7 +322,7 @@ impl Engine {
         let Lane { judge, connections, sessions, .. } = &mut self.lane;
         let connection = connections.get_mut(id).ok_or(Reason::Disconnected)?;
         connection.identity = Some(identity.clone());
-        connection.is_brief = open.session.is_none();
+        connection.shares_rates = open.shares_rates;
         (connection.groups, connection.rights) = (groups.clone(), None);
         connection.mandate.clone_from(mandate);
         judge.note_mandate(mandate.as_deref());

@@ -1,10 +1,11 @@
 //! What all workers of a broker share: the topic index, retained values, rules, layouts, counters.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+use mynah_core::exchange::{ExchangeBounds, Exchanges};
 use mynah_core::rules::Rules;
 use mynah_core::{Counters, Generations, RetainedStore, Shares, TopicIndex, WorkerId};
 use mynah_model::{DateTime, Identity, Instant, Limits, TenantId, WallTime};
@@ -18,6 +19,9 @@ use crate::restraint::{Crowd, Pace};
 
 /// How client identifiers begin that belong to connections that the broker itself has made; nobody else is given one.
 pub const BRIDGE_PREFIX: &str = "$bridge/";
+
+/// Exchanges and bindings of all tenants.
+const EXCHANGES: ExchangeBounds = ExchangeBounds { exchanges_max: 1 << 20, bindings_max: 10_000_000 };
 
 /// A place where peers come in: which protocol they speak, and who they are when they do not say.
 pub struct Listener {
@@ -63,6 +67,13 @@ pub struct Shared {
     pub(crate) index: RwLock<TopicIndex>,
     pub(crate) shares: RwLock<Shares>,
     pub(crate) generations: Generations,
+    exchanges: RwLock<Exchanges>,
+    /// The number of the next exchange of this run.
+    pub(crate) exchange_numbers: AtomicU64,
+    /// How many exchanges have come or gone.
+    pub(crate) exchange_changes: AtomicU64,
+    /// Whether other exchanges were ever bound to a topic space.
+    pub(crate) leads_beyond: AtomicBool,
     pub(crate) retained: RwLock<RetainedStore>,
     pub(crate) presence: Presence,
     pub(crate) rules: Arc<Rules>,
@@ -128,10 +139,16 @@ impl Shared {
             tenant: l.tenant,
             name: l.name,
         };
+        let of_listeners = listeners.iter().map(|l| l.tenant);
+        let exchanges = first_exchanges(seed, tenants.values().copied().chain(of_listeners));
         Arc::new(Self {
             index: RwLock::new(TopicIndex::new(seed)),
             shares: RwLock::new(Shares::new(seed)),
             generations: Generations::new(seed),
+            exchanges: RwLock::new(exchanges),
+            exchange_numbers: AtomicU64::new(1),
+            exchange_changes: AtomicU64::new(0),
+            leads_beyond: AtomicBool::new(false),
             retained: RwLock::new(RetainedStore::new(&limits, seed)),
             presence: Presence::new(usize::from(workers.max(1)), &limits, seed),
             rules,
@@ -282,6 +299,19 @@ impl Shared {
         self.shares.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn read_exchanges(&self) -> RwLockReadGuard<'_, Exchanges> {
+        self.exchanges.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn write_exchanges(&self) -> RwLockWriteGuard<'_, Exchanges> {
+        self.exchanges.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An exchange has come or gone.
+    pub(crate) fn count_exchanges(&self) {
+        self.exchange_changes.fetch_add(1, Ordering::Release);
+    }
+
     pub(crate) fn read_retained(&self) -> RwLockReadGuard<'_, RetainedStore> {
         self.retained.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -289,6 +319,16 @@ impl Shared {
     pub(crate) fn write_retained(&self) -> RwLockWriteGuard<'_, RetainedStore> {
         self.retained.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The exchanges that tenants have from the start.
+fn first_exchanges(seed: u64, tenants: impl Iterator<Item = TenantId>) -> Exchanges {
+    let mut exchanges = Exchanges::new(seed, EXCHANGES);
+    for tenant in tenants.chain([TenantId::DEFAULT]) {
+        // There are fewer tenants than exchanges fit.
+        let _ = exchanges.predeclare(tenant);
+    }
+    exchanges
 }
 
 /// How much the shared parts hold.

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use mynah_core::{GroupKey, Reader, Route, SessionRef, Target};
+use mynah_core::{Found, GroupKey, Reader, Route, SessionRef, Target};
 use mynah_model::{Class, Instant, Message, Topic};
 use mynah_stack::Outcome;
 
 use crate::connections::ConnectionId;
 use crate::deeds::{ADDRESSED, Asking, Deed, Taking, VALUE};
 use crate::engine::Engine;
-use crate::inbox::Parcel;
 use crate::item::Item;
 use crate::journal::Note;
 use crate::lane::Lane;
@@ -38,14 +37,13 @@ impl Engine {
         retained: bool,
     ) -> Spread {
         let deed = self.deed(item, from, &source, retained);
+        item.set_again(item.is_again() || deed.as_ref().is_some_and(|deed| deed.again));
         let (view, waits) = (item.view(), self.lane.journal.waits());
         let (tenant, topic, class) = (view.header.tenant, item.topic(), view.header.class);
         let shared = &*self.shared;
         let number = self.lane.judge.is_looking().then(|| self.routes.number(tenant, topic));
-        let route = self.routes.route(tenant, topic, &shared.generations, |found| {
-            shared.read_index().matches(tenant, topic, &mut found.matches);
-            shared.read_shares().matches(tenant, topic, &mut found.groups);
-        });
+        let find = |found: &mut Found| shared.find(view, topic, found);
+        let route = self.routes.route(tenant, topic, &shared.generations, find);
         let (counters, wanted) = (shared.counters(self.worker), !route.is_empty());
         let mut told = false;
         if let Source::Peer(Origin { connection, receipt, word: Word::First }) = source
@@ -67,7 +65,7 @@ impl Engine {
         for (worker, targets) in route.remote() {
             let ask = (asks && shared.stores(*worker)).then(|| asking.ask(&mut self.lane.journal));
             let (message, targets) = (item.message().clone(), Arc::clone(targets));
-            self.outboxes[usize::from(worker.0)].push(Parcel::Deliver { message, targets, ask });
+            self.outboxes[usize::from(worker.0)].push(self.lane.parcel(message, targets, ask));
         }
         for members in route.groups() {
             let may_see = |reader: &Reader| reader.may_see(item.view().topic());
@@ -79,7 +77,7 @@ impl Engine {
             } else if !taking.has(|| self.lane.receiver(shared, target)) {
                 let ask = (asks && shared.stores(worker)).then(|| asking.ask(&mut self.lane.journal));
                 let (message, targets) = (item.message().clone(), Arc::clone(member.targets()));
-                self.outboxes[usize::from(worker.0)].push(Parcel::Deliver { message, targets, ask });
+                self.outboxes[usize::from(worker.0)].push(self.lane.parcel(message, targets, ask));
             }
         }
         if retained && self.note_value(item.message(), Some(&mut asking)) {
@@ -115,10 +113,8 @@ impl Engine {
             return None;
         }
         let (tenant, topic, shared) = (view.header.tenant, item.topic(), &*self.shared);
-        let route = self.routes.route(tenant, topic, &shared.generations, |found| {
-            shared.read_index().matches(tenant, topic, &mut found.matches);
-            shared.read_shares().matches(tenant, topic, &mut found.groups);
-        });
+        let find = |found: &mut Found| shared.find(view, topic, found);
+        let route = self.routes.route(tenant, topic, &shared.generations, find);
         let is_remote = route.remote().iter().any(|(worker, _)| shared.stores(*worker));
         let spreads = view.header.class.is_confirmed() && (is_remote || !route.groups().is_empty());
         match publication {

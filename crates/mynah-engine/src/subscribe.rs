@@ -8,7 +8,7 @@ use mynah_stack::{Outcome, Subscribe, SubscribeRequest, SubscribeResult, Unsubsc
 use crate::connections::ConnectionId;
 use crate::engine::Engine;
 use crate::journal::{Attached, Note};
-use crate::named::stands_for_queues;
+use crate::named::stands_for_others;
 use crate::presence::concerns;
 use crate::publish::exceeds;
 use crate::rules::is_local;
@@ -59,7 +59,7 @@ impl Engine {
         if share.is_some_and(|group| group.len() > self.shared.limits.topic_bytes_max) {
             return Err(Reason::FilterInvalid);
         }
-        if stands_for_queues(filter.as_bytes()) {
+        if stands_for_others(filter.as_bytes()) {
             return Err(Reason::FilterInvalid);
         }
         let grant = self.may_subscribe(id, filter)?;

@@ -4,6 +4,9 @@
 // A body has to stop at the first thing that is not as it says.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod amqp_connection;
+mod amqp_seeds;
+mod amqp_wire;
 mod coap_connection;
 mod coap_wire;
 mod corpus;
@@ -19,6 +22,8 @@ pub mod seeds;
 mod stomp;
 mod websocket;
 
+pub use amqp_connection::amqp_connection;
+pub use amqp_wire::amqp_wire;
 pub use coap_connection::coap_connection;
 pub use coap_wire::coap_wire;
 pub use corpus::{Corpus, Input};
@@ -42,7 +47,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 13] = [
     Target { name: "mqtt_wire", body: mqtt_wire },
     Target { name: "mqtt_connection", body: mqtt_connection },
     Target { name: "mqtt_client", body: mqtt_client },
@@ -51,6 +56,8 @@ pub const TARGETS: [Target; 11] = [
     Target { name: "http_paths", body: http_paths },
     Target { name: "stomp", body: stomp },
     Target { name: "websocket", body: websocket },
+    Target { name: "amqp_wire", body: amqp_wire },
+    Target { name: "amqp_connection", body: amqp_connection },
     Target { name: "coap_wire", body: coap_wire },
     Target { name: "coap_connection", body: coap_connection },
     Target { name: "dtls", body: dtls },

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::Target;
 use crate::corpus::{Corpus, Input, from_hex};
 use crate::mqtt_connection::MORE;
+use crate::{Target, amqp_seeds};
 
 /// The folders that inputs are kept in.
 #[derive(Clone, Debug)]
@@ -108,6 +108,8 @@ impl Folders {
             }
             "dtls" => dtls_seeds(),
             "websocket" => WEBSOCKET_SEEDS.iter().map(|seed| seed.to_vec()).collect(),
+            "amqp_wire" => amqp_seeds::frames(),
+            "amqp_connection" => amqp_seeds::connections(),
             _ => Vec::new(),
         })
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use mynah_model::{Class, Expiry, Instant, WallTime};
 use mynah_stack::{
-    Command, Connection, Declared, Delivery, Frame, FrameKind, LayoutCodec, Lease, Opened, Outbound, Outcome,
-    QueueCommand, QueueOutcome, Step,
+    Command, Connection, Declared, Delivery, Entity, Frame, FrameKind, LayoutCodec, Lease, Opened, Outbound,
+    Outcome, QueueCommand, QueueOutcome, Step,
 };
 use mynah_stomp::connection::ServerConnection;
 use mynah_stomp::framing::{FrameLimits, Framing};
@@ -133,7 +133,12 @@ impl Server {
     fn queue(&mut self, command: QueueCommand<'_>) {
         let outcome = match command {
             QueueCommand::Declare(declare) => {
-                let declared = Declared { name: b"q", messages: 0, consumers: 0 };
+                let name = match declare.entity {
+                    Entity::Queue(b"") => b"q",
+                    Entity::Queue(name) => name,
+                    Entity::Exchange(_) => panic!("STOMP declares no exchanges"),
+                };
+                let declared = Declared { name, messages: 0, consumers: 0 };
                 QueueOutcome::Declared { receipt: declare.receipt, result: Ok(declared) }
             }
             QueueCommand::Bind(bind) => QueueOutcome::Bound { receipt: bind.receipt, result: Ok(()) },

@@ -49,7 +49,7 @@ fn fresh() -> WebSocket {
         paths: vec!["/mqtt".into()],
         protocols: vec![
             SubProtocol::binary("mqtt"),
-            SubProtocol { name: "text".into(), text: Some(true), stack: 0 },
+            SubProtocol { name: "text".into(), text: Some(true), stack: 0, unit_bytes_max: None },
         ],
         request_bytes_max: REQUEST_BYTES_MAX,
         message_bytes_max: MESSAGE_BYTES_MAX,

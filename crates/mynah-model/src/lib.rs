@@ -35,7 +35,8 @@ pub use message::{Header, Layout, Message, MessageView, PRIORITY_DEFAULT};
 pub use properties::{Properties, ReadPair, UserProperties};
 pub use property_value::{Argument, PropertyValue, ShowCompound};
 pub use queue::{
-    DeadLetter, ExchangeKind, ExchangeSettings, HashOn, Overflow, QueueSettings, StreamOffset, StreamSettings,
+    DeadLetter, Durability, ExchangeKind, ExchangeSettings, HashOn, Overflow, QueueSettings, StreamOffset,
+    StreamSettings,
 };
 pub use reason::Reason;
 pub use session::{DeliveryId, Expiry, RetainHandling, SubscriptionId, SubscriptionOptions, Will};

@@ -29,6 +29,10 @@ pub struct Limits {
     pub retained_bytes_max: usize,
     /// Bytes of one retained value.
     pub retained_message_bytes_max: usize,
+    /// Messages that wait for the time when they are published, on one worker.
+    pub delayed_messages_max: usize,
+    /// Bytes of these messages.
+    pub delayed_bytes_max: usize,
     /// Bytes that wait to be written to one connection before deliveries to it stop.
     pub outbound_bytes_max: usize,
     /// Connections that have not yet opened a session, on one worker.
@@ -66,6 +70,8 @@ impl Default for Limits {
             retained_messages_max: 1_000_000,
             retained_bytes_max: 1 << 30,
             retained_message_bytes_max: 1 << 20,
+            delayed_messages_max: 1_000_000,
+            delayed_bytes_max: 256 << 20,
             outbound_bytes_max: 1 << 20,
             half_open_max: 4_096,
             connections_max: 1_000_000,

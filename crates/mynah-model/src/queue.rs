@@ -9,6 +9,8 @@ use core::time::Duration;
 pub struct QueueSettings {
     /// Whether it, and the confirmed messages in it, outlive the broker's run.
     pub durable: bool,
+    /// What it promises of messages that are confirmed, if it is durable.
+    pub durability: Durability,
     /// Whether only the connection that declared it may use it, with which it ends.
     pub exclusive: bool,
     /// Whether it ends when its last consumer has gone, once it had one.
@@ -41,6 +43,7 @@ impl QueueSettings {
     /// A durable queue without bounds of its own, as it is made for a name that is used first.
     pub const DURABLE: Self = Self {
         durable: true,
+        durability: Durability::Sync,
         exclusive: false,
         auto_delete: false,
         expires: None,
@@ -55,6 +58,41 @@ impl QueueSettings {
         lease_max: None,
         stream: None,
     };
+}
+
+/// What a durable queue promises of messages that it takes. Never more than the store and the listener do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Who publishes is answered when the message is on the disk.
+    #[default]
+    Sync,
+    /// Who publishes is answered at once; the message is stored with what is stored next.
+    Interval,
+    /// The queue is stored, what is in it is not.
+    Memory,
+}
+
+impl Durability {
+    /// The one of this name.
+    #[must_use]
+    pub const fn from_name(name: &[u8]) -> Option<Self> {
+        match name {
+            b"sync" => Some(Self::Sync),
+            b"interval" => Some(Self::Interval),
+            b"memory" => Some(Self::Memory),
+            _ => None,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sync => "sync",
+            Self::Interval => "interval",
+            Self::Memory => "memory",
+        }
+    }
 }
 
 /// What happens when a queue is full.

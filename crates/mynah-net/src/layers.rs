@@ -23,6 +23,8 @@ const SEAL_BYTES_MAX: usize = 64 << 10;
 const WRITE_BYTES_MAX: usize = 256 << 10;
 /// Answers to a peer that does not read what was sent to it.
 const ANSWERS_BYTES_MAX: usize = 4 << 10;
+/// Bytes of the length before a unit of WebSocket.
+const UNIT_LENGTH_BYTES: usize = 4;
 /// What a peer may send of one flight of its handshake: a chain of certificates is the longest.
 const HANDSHAKE_BYTES_MAX: usize = 24 << 10;
 
@@ -142,18 +144,24 @@ impl Layered {
             ended = self.open(start..end, buffers)?;
         }
         let Buffers { scratch, plain, answers, .. } = &mut *buffers;
-        let bytes = if self.tls.is_some() { &mut plain[..] } else { &mut scratch[start..end] };
+        let mut is_plain = self.tls.is_some();
+        let bytes = if is_plain { &mut plain[..] } else { &mut scratch[start..end] };
         let mut payload = 0..bytes.len();
         if let Some(websocket) = &mut self.websocket {
             answers.clear();
             let received = websocket.receive(bytes, answers);
             payload = received.payload;
             ended |= received.ended;
+            if websocket.has_units() {
+                plain.clear();
+                websocket.take_units(plain);
+                (is_plain, payload) = (true, 0..plain.len());
+            }
             self.answer(answers)?;
         }
         self.flush(buffers)?;
         let Buffers { scratch, plain, .. } = buffers;
-        let bytes = if self.tls.is_some() { &plain[..] } else { &scratch[start..end] };
+        let bytes = if is_plain { &plain[..] } else { &scratch[start..end] };
         Ok(Input { bytes: &bytes[payload], more, ended })
     }
 
@@ -266,8 +274,8 @@ impl Layered {
 
     /// Seals some of the bytes behind `skip`, as one frame if there is WebSocket. Returns how many.
     fn seal(&mut self, outbound: &Outbound, skip: usize, buffers: &mut Buffers) -> io::Result<usize> {
-        let Some(tls) = &mut self.tls else { return Ok(0) };
-        let len = (outbound.len() - skip).min(SEAL_BYTES_MAX);
+        let begun = skip;
+        let (skip, len) = self.next_frame(outbound, skip, SEAL_BYTES_MAX);
         if self.ready.capacity() == 0 {
             self.ready = buffers.take();
         }
@@ -287,8 +295,31 @@ impl Layered {
             }
             &buffers.plain[..]
         };
+        let Some(tls) = &mut self.tls else { return Ok(0) };
         tls.seal(&mut self.pending, plain, &mut self.ready).map_err(io::Error::other)?;
-        Ok(len)
+        Ok(skip + len - begun)
+    }
+
+    /// Where the bytes begin that are behind `skip` and sent next as one frame, and how many they are: a unit, which has
+    /// its length before it, or what there is up to `max`.
+    fn next_frame(&self, outbound: &Outbound, skip: usize, max: usize) -> (usize, usize) {
+        let left = outbound.len() - skip;
+        if !self.websocket.as_ref().is_some_and(|websocket| websocket.has_units()) {
+            return (skip, left.min(max));
+        }
+        let (mut length, mut found, mut before) = ([0; UNIT_LENGTH_BYTES], 0, skip);
+        for slice in outbound.slices() {
+            let rest = slice.get(before..).unwrap_or_default();
+            before = before.saturating_sub(slice.len());
+            let take = rest.len().min(UNIT_LENGTH_BYTES - found);
+            length[found..found + take].copy_from_slice(&rest[..take]);
+            found += take;
+            if found == UNIT_LENGTH_BYTES {
+                break;
+            }
+        }
+        let len = u32::from_be_bytes(length) as usize;
+        (skip + found, len.min(left - found))
     }
 
     /// Writes frames of WebSocket: all that waits is one frame, and its payload is not copied.
@@ -305,10 +336,12 @@ impl Layered {
                 if self.ready.capacity() == 0 {
                     self.ready = buffers.take();
                 }
-                if let Some(header) = self.websocket.as_ref().and_then(|websocket| websocket.header(left)) {
+                let len;
+                (count, len) = self.next_frame(outbound, count, usize::MAX);
+                if let Some(header) = self.websocket.as_ref().and_then(|websocket| websocket.header(len)) {
                     self.ready.extend_from_slice(header.as_bytes());
                 }
-                self.frame_left = left;
+                self.frame_left = len;
             }
             let mut memory = [IoSlice::new(&[]); SLICES_MAX];
             let own = &self.ready[self.sent..];

@@ -70,6 +70,9 @@ pub struct Open {
     pub session: Option<SessionRequest>,
     /// How many unconfirmed deliveries the peer takes at a time.
     pub receive_max: u16,
+    /// Whether what the peer publishes counts together with what all others do who are the same, and is refused where it is
+    /// too much: of a peer that cannot be read more slowly, or soon ends and comes again.
+    pub shares_rates: bool,
     /// Published when the connection ends without a good-bye.
     pub will: Option<Will>,
 }
@@ -78,7 +81,15 @@ impl Open {
     /// A request without credentials, session and will.
     #[must_use]
     pub const fn new(receive_max: u16) -> Self {
-        Self { credentials: None, tenant: None, exchange: None, session: None, receive_max, will: None }
+        Self {
+            credentials: None,
+            tenant: None,
+            exchange: None,
+            session: None,
+            receive_max,
+            shares_rates: false,
+            will: None,
+        }
     }
 }
 

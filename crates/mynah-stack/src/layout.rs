@@ -120,6 +120,15 @@ impl Frame {
         self.write_body(out);
     }
 
+    /// Appends a part of the shared payload, if there is one: for a stack that divides it. The part lies within it.
+    #[inline]
+    pub fn write_body_part(&self, part: Range<usize>, out: &mut Outbound) {
+        if let Some((message, range)) = &self.body {
+            debug_assert!(part.end <= range.len());
+            out.append_shared(message, range.start + part.start..range.start + part.end);
+        }
+    }
+
     /// Appends the shared payload, if there is one: for a stack that writes a head of its own for one receiver.
     #[inline]
     pub fn write_body(&self, out: &mut Outbound) {

@@ -144,6 +144,7 @@ fn describe(key: &Key<'_>) -> String {
         let kind = match owner.kind {
             OwnerKind::Session => "session",
             OwnerKind::Queue => "queue",
+            OwnerKind::Exchange => "exchange",
         };
         format!("{kind} `{}`", owner.name.escape_ascii())
     };

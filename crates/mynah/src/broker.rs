@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::http::Extensions;
 use mynah_admin::{MetricsSource, Readiness, Snapshot, StoreCounts};
+use mynah_amqp::v0_9_1::Amqp;
 use mynah_coap::framing::Transport;
 use mynah_coap::{Coap, CoapConfig};
 use mynah_core::SHARDS;
@@ -337,6 +338,7 @@ fn start_server(
     // The bounds were checked when the configuration was read.
     let http = Http::new(settings.http).map_err(|error| Complaint::Other(error.to_string()))?;
     let http: Arc<dyn mynah_stack::Protocol> = Arc::new(http);
+    let amqp: Arc<dyn mynah_stack::Protocol> = Arc::new(Amqp::new(settings.amqp091, epoch()));
     let stomp: Arc<dyn mynah_stack::Protocol> = Arc::new(Stomp::new(settings.stomp, epoch()));
     let coap = coap(settings.coap)?;
     let (mut listeners, mut sockets, mut served) = (Vec::new(), Vec::new(), Vec::new());
@@ -349,10 +351,9 @@ fn start_server(
                 Protocol::Mqtt => {
                     listener.profile.as_ref().and_then(|name| profiles.get(name)).unwrap_or(&mqtt)
                 }
+                Protocol::Amqp091 => &amqp,
                 Protocol::Stomp => &stomp,
-                Protocol::Coap if listener.entrance.dtls.is_some() => &coap[2],
-                Protocol::Coap if matches!(listener.address, Address::Datagrams(_)) => &coap[0],
-                Protocol::Coap => &coap[1],
+                Protocol::Coap => coap.of(listener),
                 Protocol::Http => &http,
                 Protocol::Management => continue,
             };
@@ -393,13 +394,37 @@ fn start_server(
     Ok((server, store))
 }
 
-/// CoAP over datagrams, over streams, and over datagrams of peers whose addresses are their own.
-fn coap(config: CoapConfig) -> Result<[Arc<dyn mynah_stack::Protocol>; 3], Complaint> {
+/// CoAP over datagrams, over those of peers whose addresses are their own, over streams, and by WebSocket.
+struct CoapStacks {
+    datagrams: Arc<dyn mynah_stack::Protocol>,
+    secure: Arc<dyn mynah_stack::Protocol>,
+    streams: Arc<dyn mynah_stack::Protocol>,
+    web: Arc<dyn mynah_stack::Protocol>,
+}
+
+impl CoapStacks {
+    /// What is spoken at a listener.
+    fn of(&self, listener: &Listener) -> &Arc<dyn mynah_stack::Protocol> {
+        match &listener.address {
+            Address::Datagrams(_) if listener.entrance.dtls.is_some() => &self.secure,
+            Address::Datagrams(_) => &self.datagrams,
+            _ if listener.entrance.websocket.is_some() => &self.web,
+            _ => &self.streams,
+        }
+    }
+}
+
+/// CoAP by everything that carries it.
+fn coap(config: CoapConfig) -> Result<CoapStacks, Complaint> {
     let datagrams = Coap::new(config, Transport::Datagram, [seed(), seed()])
         .map_err(|error| Complaint::Other(error.to_string()))?;
-    let streams = datagrams.over(Transport::Stream);
-    let secure = datagrams.over(Transport::Datagram).with_verified_peers();
-    Ok([Arc::new(datagrams), Arc::new(streams), Arc::new(secure)])
+    let by = |transport| Arc::new(datagrams.over(transport));
+    Ok(CoapStacks {
+        secure: Arc::new(datagrams.over(Transport::Datagram).with_verified_peers()),
+        streams: by(Transport::Stream),
+        web: by(Transport::WebSocket),
+        datagrams: Arc::new(datagrams),
+    })
 }
 
 /// The socket of a listener that has this place.

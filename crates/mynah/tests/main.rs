@@ -66,6 +66,8 @@ struct Broker {
     mqtt: SocketAddr,
     http: SocketAddr,
     management: SocketAddr,
+    /// The address of the listener of each protocol.
+    listeners: BTreeMap<String, SocketAddr>,
     /// Everything that it has said.
     log: Arc<Mutex<String>>,
 }
@@ -110,7 +112,7 @@ impl Broker {
                 Some(line.split_once(&format!("\"{name}\":\""))?.1.split_once('"')?.0.to_owned())
             };
             if let (Some(protocol), Some(address)) = (said("protocol"), said("address")) {
-                addresses.insert(protocol, address.parse().unwrap());
+                addresses.insert(protocol, address.trim_start_matches("udp:").parse().unwrap());
             }
         }
         let (mqtt, http, management) = (addresses["mqtt"], addresses["http"], addresses["management"]);
@@ -122,7 +124,7 @@ impl Broker {
                 hearing.lock().unwrap().push_str(&std::mem::take(&mut line));
             }
         });
-        Self { child, mqtt, http, management, log: heard }
+        Self { child, mqtt, http, management, listeners: addresses, log: heard }
     }
 
     fn url(&self) -> String {

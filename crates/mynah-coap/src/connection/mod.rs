@@ -171,7 +171,9 @@ impl ServerConnection {
 
     fn open<'b>(&mut self) -> Step<'b> {
         self.state = State::Opening;
-        Step::Command(Command::Open(Box::new(Open::new(self.stack.config.receive_max))))
+        let shares_rates = matches!(self.link, Link::Datagram(_));
+        let open = Open { shares_rates, ..Open::new(self.stack.config.receive_max) };
+        Step::Command(Command::Open(Box::new(open)))
     }
 
     /// Reads one unit. None if there is no whole one.

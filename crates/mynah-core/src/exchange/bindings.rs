@@ -13,6 +13,8 @@ use super::{BindingTerms, Endpoint, ExchangeRef, Exchanges, headers, ring};
 /// That somebody wants messages of an exchange.
 #[derive(Debug)]
 pub(super) struct Binding {
+    /// Of tenant and key.
+    hash: u64,
     pub(super) source: ExchangeRef,
     pub(super) destination: Endpoint,
     pub(super) key: Box<[u8]>,
@@ -70,6 +72,7 @@ impl Exchanges {
         let of_endpoint = self.of_endpoint.entry(destination).or_default();
         of_endpoint.push(at);
         let binding = Binding {
+            hash,
             source,
             destination,
             key: terms.key.into(),
@@ -84,12 +87,8 @@ impl Exchanges {
             self.bindings[at as usize] = Some(binding);
         }
         let bindings = &self.bindings;
-        let slots = &self.slots;
-        self.by_terms.insert_unique(hash, at, |&at| {
-            let binding = bindings[at as usize].as_ref();
-            let exchange = binding.and_then(|b| slots[b.source.slot as usize].exchange.as_ref());
-            binding.zip(exchange).map_or(0, |(b, exchange)| hashes.text(exchange.tenant, &b.key))
-        });
+        let hash_of = |&at: &u32| bindings[at as usize].as_ref().map_or(0, |binding| binding.hash);
+        self.by_terms.insert_unique(hash, at, hash_of);
         Ok(true)
     }
 
@@ -104,15 +103,34 @@ impl Exchanges {
         true
     }
 
+    /// Whether a destination is bound in just this way.
+    #[must_use]
+    pub fn is_bound(&self, source: ExchangeRef, destination: Endpoint, terms: &BindingTerms<'_>) -> bool {
+        let Some(exchange) = self.get(source) else { return false };
+        let hash = self.hash.text(exchange.tenant, terms.key);
+        let same = |&at: &u32| self.binding(at).is_some_and(|binding| binding.is(source, destination, terms));
+        self.by_terms.find(hash, same).is_some()
+    }
+
     /// A destination is gone: nothing is routed to it from here on. Its bindings go by [`Exchanges::forget_some`].
     pub fn forget(&mut self, destination: Endpoint) {
-        if self.of_endpoint.contains_key(&destination) && !self.forgotten.contains(&destination) {
-            self.forgotten.push(destination);
+        if self.of_endpoint.contains_key(&destination) {
+            self.forgotten.insert(destination);
         }
     }
 
-    /// Takes away up to `count` bindings of destinations that are gone. Returns whether there are more.
+    /// Takes away up to `count` bindings of exchanges and of destinations that are gone. Returns whether there are more.
     pub fn forget_some(&mut self, mut count: usize) -> bool {
+        while let Some(bound) = self.orphans.last_mut() {
+            if count == 0 {
+                return true;
+            }
+            count -= 1;
+            match bound.pop() {
+                Some(at) => self.discard(at),
+                None => drop(self.orphans.pop()),
+            }
+        }
         while let Some(&destination) = self.forgotten.last() {
             while let Some(&at) = self.of_endpoint.get(&destination).and_then(|bindings| bindings.last()) {
                 if count == 0 {
@@ -125,9 +143,15 @@ impl Exchanges {
                     self.end_if_deserted(source);
                 }
             }
-            self.forgotten.retain(|other| *other != destination);
+            self.forgotten.remove(&destination);
         }
-        false
+        !self.orphans.is_empty()
+    }
+
+    /// How many bindings lead to a destination.
+    #[must_use]
+    pub fn bindings_len(&self, destination: Endpoint) -> usize {
+        self.of_endpoint.get(&destination).map_or(0, Vec::len)
     }
 
     /// What a destination is bound to: exchange, key and arguments.
@@ -136,7 +160,8 @@ impl Exchanges {
         destination: Endpoint,
     ) -> impl Iterator<Item = (ExchangeRef, BindingTerms<'_>)> {
         let numbers = self.of_endpoint.get(&destination).map_or(&[][..], Vec::as_slice);
-        numbers.iter().filter_map(|&at| self.binding(at)).map(|binding| {
+        let bindings = numbers.iter().filter_map(|&at| self.binding(at));
+        bindings.filter(|binding| self.get(binding.source).is_some()).map(|binding| {
             (binding.source, BindingTerms { key: &binding.key, arguments: &binding.arguments })
         })
     }
@@ -153,52 +178,57 @@ impl Exchanges {
         self.bindings.get(at as usize)?.as_ref()
     }
 
-    /// Takes away everything that is bound to an exchange.
-    pub(super) fn clear(&mut self, source: ExchangeRef) {
-        let bound = self.get(source).map_or_else(Vec::new, |exchange| exchange.places.all());
-        for at in bound {
-            self.remove(at);
-        }
-    }
-
     fn remove(&mut self, at: u32) {
-        let Some(binding) = self.bindings.get_mut(at as usize).and_then(Option::take) else { return };
-        self.vacant_bindings.push(at);
-        if let Some(exchange) = self.get_mut(binding.source) {
-            let tenant = exchange.tenant;
-            let moved = exchange.places.remove(&binding.key, binding.place, binding.at_place);
+        let Some(binding) = self.binding(at) else { return };
+        let (source, place, at_place) = (binding.source, binding.place, binding.at_place);
+        if self.get(source).is_none() {
+            // It is among those of an exchange that is gone, which go by themselves.
+            return self.leave_endpoint(at);
+        }
+        let key = self.bindings[at as usize].as_mut().map(|binding| core::mem::take(&mut binding.key));
+        if let (Some(exchange), Some(key)) = (self.get_mut(source), key) {
+            let moved = exchange.places.remove(&key, place, at_place);
             if let Places::ConsistentHash(_, ring) = &mut exchange.places {
                 ring.remove(at);
             }
             if let Some(moved) = moved.and_then(|moved| self.bindings[moved as usize].as_mut()) {
-                moved.at_place = binding.at_place;
-            }
-            let hash = self.hash.text(tenant, &binding.key);
-            if let Ok(entry) = self.by_terms.find_entry(hash, |&other| other == at) {
-                entry.remove();
+                moved.at_place = at_place;
             }
         }
-        if let Some(of_endpoint) = self.of_endpoint.get_mut(&binding.destination) {
-            of_endpoint.swap_remove(binding.at_endpoint as usize);
-            let moved = of_endpoint.get(binding.at_endpoint as usize).copied();
-            if of_endpoint.is_empty() {
-                self.of_endpoint.remove(&binding.destination);
-            }
-            if let Some(moved) = moved.and_then(|moved| self.bindings[moved as usize].as_mut()) {
-                moved.at_endpoint = binding.at_endpoint;
-            }
+        self.discard(at);
+    }
+
+    /// Takes away a binding that stands in no list of an exchange any more.
+    fn discard(&mut self, at: u32) {
+        self.leave_endpoint(at);
+        let Some(binding) = self.bindings.get_mut(at as usize).and_then(Option::take) else { return };
+        self.vacant_bindings.push(at);
+        if let Ok(entry) = self.by_terms.find_entry(binding.hash, |&other| other == at) {
+            entry.remove();
         }
     }
 
-    fn end_if_deserted(&mut self, exchange: ExchangeRef) {
-        let is_deserted = |exchange: &super::Exchange| {
-            exchange.settings.auto_delete && exchange.was_used && exchange.places.is_empty()
-        };
-        if self.get(exchange).is_some_and(is_deserted) {
-            self.end(exchange);
+    /// Takes a binding out of the list of its destination, if it stands there.
+    fn leave_endpoint(&mut self, at: u32) {
+        let Some(binding) = self.bindings[at as usize].as_mut() else { return };
+        let place = core::mem::replace(&mut binding.at_endpoint, NOWHERE);
+        let Some(of_endpoint) = self.of_endpoint.get_mut(&binding.destination) else { return };
+        if place == NOWHERE {
+            return;
+        }
+        of_endpoint.swap_remove(place as usize);
+        let moved = of_endpoint.get(place as usize).copied();
+        if of_endpoint.is_empty() {
+            self.of_endpoint.remove(&binding.destination);
+        }
+        if let Some(moved) = moved.and_then(|moved| self.bindings[moved as usize].as_mut()) {
+            moved.at_endpoint = place;
         }
     }
 }
+
+/// The place of a binding in the list of its destination, once it stands there no more.
+const NOWHERE: u32 = u32::MAX;
 
 /// Whether an exchange of this kind can go by the terms. Returns the weight, of those that have one.
 fn demand_readable(kind: ExchangeKind, terms: &BindingTerms<'_>) -> Result<u32, ExchangeError> {

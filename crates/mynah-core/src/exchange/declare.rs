@@ -1,7 +1,9 @@
 //! Exchanges come and go.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 use mynah_model::{ExchangeKind, ExchangeSettings, Reason, TenantId};
@@ -21,6 +23,19 @@ const PREDECLARED: [(&[u8], ExchangeKind); 5] = [
     (b"amq.headers", ExchangeKind::Headers),
     (b"amq.match", ExchangeKind::Headers),
 ];
+
+/// An exchange that went of itself, because nothing is bound to it any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Whose it was.
+    pub tenant: TenantId,
+    /// Its name.
+    pub name: Box<[u8]>,
+    /// The number that it was declared with.
+    pub number: u64,
+    /// Whether it was declared as durable.
+    pub durable: bool,
+}
 
 /// Why something about exchanges cannot be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,11 +67,12 @@ impl Exchanges {
     /// [`Reason::QuotaExceeded`].
     pub fn predeclare(&mut self, tenant: TenantId) -> Result<(), ExchangeError> {
         PREDECLARED.iter().try_for_each(|(name, kind)| {
-            self.declare_any(tenant, name, ExchangeSettings::durable(*kind)).map(drop)
+            self.declare_any(tenant, name, ExchangeSettings::durable(*kind), 0).map(drop)
         })
     }
 
-    /// Makes an exchange, or finds the one that is there. Also returns whether it is new.
+    /// Makes an exchange, or finds the one that is there. Also returns whether it is new. `number` is to tell it from others
+    /// that had the name; those that are there from the start have 0.
     ///
     /// # Errors
     /// [`Reason::PreconditionFailed`] if it is there and other than was said; [`Reason::NotAuthorized`] for a new one whose
@@ -66,11 +82,12 @@ impl Exchanges {
         tenant: TenantId,
         name: &[u8],
         settings: ExchangeSettings,
+        number: u64,
     ) -> Result<(ExchangeRef, bool), ExchangeError> {
         if self.find(tenant, name).is_none() {
             Self::demand_free(name)?;
         }
-        self.declare_any(tenant, name, settings)
+        self.declare_any(tenant, name, settings, number)
     }
 
     fn declare_any(
@@ -78,6 +95,7 @@ impl Exchanges {
         tenant: TenantId,
         name: &[u8],
         settings: ExchangeSettings,
+        number: u64,
     ) -> Result<(ExchangeRef, bool), ExchangeError> {
         if let Some(found) = self.find(tenant, name) {
             let there = self.settings(found).map_or(Ok(()), |there| equivalent(name, there, &settings));
@@ -93,7 +111,7 @@ impl Exchanges {
         }
         let places = Places::new(settings.kind, self.hash.seed());
         let at = &mut self.slots[slot as usize];
-        at.exchange = Some(Exchange { tenant, name: name.into(), settings, places, was_used: false });
+        at.exchange = Some(Exchange { tenant, name: name.into(), settings, number, places, was_used: false });
         let made = ExchangeRef { slot, generation: at.generation };
         let (keyed, slots) = (&self.hash, &self.slots);
         self.by_name.insert_unique(keyed.text(tenant, name), slot, |&slot| {
@@ -103,7 +121,7 @@ impl Exchanges {
         Ok((made, true))
     }
 
-    /// Deletes an exchange with all that is bound to it; what it was bound to forgets it bit by bit, see
+    /// Deletes an exchange: nothing is routed by it from here on. What was bound to it, and it to others, goes bit by bit, see
     /// [`Exchanges::forget_some`]. Returns whether it was there.
     ///
     /// # Errors
@@ -123,7 +141,6 @@ impl Exchanges {
 
     /// An exchange goes, from whatever cause.
     pub(super) fn end(&mut self, exchange: ExchangeRef) {
-        self.clear(exchange);
         let Some(at) = self.slots.get_mut(exchange.slot as usize) else { return };
         let Some(gone) = at.exchange.take() else { return };
         at.generation = at.generation.wrapping_add(1);
@@ -132,7 +149,28 @@ impl Exchanges {
         if let Ok(entry) = self.by_name.find_entry(hash, |&slot| slot == exchange.slot) {
             entry.remove();
         }
+        let bound = gone.places.all();
+        if !bound.is_empty() {
+            self.orphans.push(bound);
+        }
         self.forget(Endpoint::Exchange(exchange));
+    }
+
+    /// An exchange goes that goes when nothing is bound to it any more, if that is the case.
+    pub(super) fn end_if_deserted(&mut self, exchange: ExchangeRef) {
+        let Some(found) = self.get(exchange) else { return };
+        if !(found.settings.auto_delete && found.was_used && found.places.is_empty()) {
+            return;
+        }
+        let Exchange { tenant, ref name, number, ref settings, .. } = *found;
+        let ended = Ended { tenant, name: name.clone(), number, durable: settings.durable };
+        self.ended.push(ended);
+        self.end(exchange);
+    }
+
+    /// The exchanges that went of themselves since this was asked last.
+    pub fn take_ended(&mut self) -> Vec<Ended> {
+        core::mem::take(&mut self.ended)
     }
 
     /// Names that begin with `amq.`, and the empty one, are the broker's (AMQP 0-9-1, `exchange.declare`, rule "reserved").
@@ -167,7 +205,7 @@ fn equivalent(name: &[u8], there: &ExchangeSettings, said: &ExchangeSettings) ->
             return differs(what, &said, &there);
         }
     }
-    let shown = |alternate: &Option<alloc::boxed::Box<[u8]>>| {
+    let shown = |alternate: &Option<Box<[u8]>>| {
         alternate.as_ref().map_or_else(|| "none".into(), |name| format!("{}", name.escape_ascii()))
     };
     if there.alternate != said.alternate {

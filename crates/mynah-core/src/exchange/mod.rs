@@ -10,7 +10,6 @@
 mod bindings;
 mod declare;
 mod headers;
-mod patterns;
 mod places;
 mod ring;
 mod route;
@@ -18,7 +17,7 @@ mod route;
 mod tests;
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use hashbrown::HashTable;
@@ -27,7 +26,7 @@ use mynah_model::{Argument, ExchangeSettings, TenantId};
 use crate::SessionRef;
 use crate::hash::KeyedHash;
 use bindings::Binding;
-pub use declare::{ExchangeError, TOPIC_SPACE};
+pub use declare::{Ended, ExchangeError, TOPIC_SPACE};
 use places::Places;
 pub use route::{Routed, Routing};
 
@@ -79,7 +78,11 @@ pub struct Exchanges {
     /// The bindings of each destination.
     of_endpoint: BTreeMap<Endpoint, Vec<u32>>,
     /// Destinations that are gone while some of their bindings are not.
-    forgotten: Vec<Endpoint>,
+    forgotten: BTreeSet<Endpoint>,
+    /// Bindings whose exchanges are gone.
+    orphans: Vec<Vec<u32>>,
+    /// Exchanges that went of themselves since this was asked last.
+    ended: Vec<Ended>,
 }
 
 #[derive(Debug, Default)]
@@ -93,6 +96,8 @@ struct Exchange {
     tenant: TenantId,
     name: Box<[u8]>,
     settings: ExchangeSettings,
+    /// Tells it from others that had the name.
+    number: u64,
     places: Places,
     /// Whether something was bound to it: from then on it may go of itself.
     was_used: bool,
@@ -112,7 +117,9 @@ impl Exchanges {
             vacant_bindings: Vec::new(),
             by_terms: HashTable::new(),
             of_endpoint: BTreeMap::new(),
-            forgotten: Vec::new(),
+            forgotten: BTreeSet::new(),
+            orphans: Vec::new(),
+            ended: Vec::new(),
         }
     }
 
@@ -134,6 +141,12 @@ impl Exchanges {
     #[must_use]
     pub fn name(&self, exchange: ExchangeRef) -> Option<&[u8]> {
         Some(&self.get(exchange)?.name)
+    }
+
+    /// The number that an exchange was declared with.
+    #[must_use]
+    pub fn number(&self, exchange: ExchangeRef) -> Option<u64> {
+        Some(self.get(exchange)?.number)
     }
 
     /// The exchanges of a tenant, in the order of their names.

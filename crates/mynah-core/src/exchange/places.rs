@@ -7,11 +7,8 @@ use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 use mynah_model::ExchangeKind;
 
-use super::patterns::Patterns;
 use super::ring::Ring;
-
-/// Bindings by their numbers, each of which knows its position in its list.
-pub(super) type List = Vec<u32>;
+use crate::patterns::{List, Patterns};
 
 #[derive(Debug)]
 pub(super) enum Places {
@@ -38,7 +35,7 @@ impl Places {
         match kind {
             ExchangeKind::Direct => Self::Direct(HashMap::with_hasher(FixedState::with_seed(seed))),
             ExchangeKind::Fanout | ExchangeKind::Headers => Self::All(List::new()),
-            ExchangeKind::Topic => Self::Topic(Patterns::default()),
+            ExchangeKind::Topic => Self::Topic(Patterns::new(seed)),
             ExchangeKind::ConsistentHash => Self::ConsistentHash(List::new(), Ring::default()),
         }
     }

@@ -7,6 +7,7 @@ use mynah_model::{ExchangeKind, HashOn, Properties, PropertyValue};
 use super::places::Places;
 use super::{Endpoint, Exchange, ExchangeRef, Exchanges, TOPIC_SPACE, headers};
 use crate::SessionRef;
+use crate::patterns::Space;
 
 /// What an exchange has to know of a message.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +25,8 @@ pub struct Routed {
     pub queues: Vec<SessionRef>,
     /// Whether it goes to those too who want its key as a topic.
     pub topic_space: bool,
+    /// Whether another message with the same key may go elsewhere.
+    pub varies: bool,
     /// The exchanges on the way: those from `next` on were not asked yet.
     visited: Vec<ExchangeRef>,
     next: usize,
@@ -38,7 +41,7 @@ impl Routed {
     }
 
     fn begin(&mut self, exchange: ExchangeRef) {
-        (self.topic_space, self.next) = (false, 0);
+        (self.topic_space, self.varies, self.next) = (false, false, 0);
         self.queues.clear();
         self.visited.clear();
         self.visited.push(exchange);
@@ -83,13 +86,18 @@ impl Exchanges {
     fn pass(&self, exchange: &Exchange, message: &Routing<'_>, routed: &mut Routed) {
         let is_topic_space = *exchange.name == *TOPIC_SPACE;
         routed.topic_space |= is_topic_space;
+        routed.varies |= match exchange.settings.kind {
+            ExchangeKind::Headers => true,
+            ExchangeKind::ConsistentHash => exchange.settings.hash_on != HashOn::Key,
+            ExchangeKind::Direct | ExchangeKind::Fanout | ExchangeKind::Topic => false,
+        };
         let mut selected = core::mem::take(&mut routed.selected);
         selected.clear();
         self.select(exchange, message, &mut selected);
         let mut found = false;
         for &at in &selected {
             let Some(destination) = self.binding(at).map(|binding| binding.destination) else { continue };
-            if !self.forgotten.is_empty() && self.forgotten.contains(&destination) {
+            if self.forgotten.contains(&destination) {
                 continue;
             }
             found = true;
@@ -122,7 +130,10 @@ impl Exchanges {
                 selected.extend(list.iter().filter(is_met));
             }
             Places::All(list) => selected.extend_from_slice(list),
-            Places::Topic(patterns) => patterns.select(message.key, selected),
+            Places::Topic(patterns) => {
+                let space = if *exchange.name == *TOPIC_SPACE { Space::Topics } else { Space::Own };
+                patterns.select(message.key, space, selected);
+            }
             Places::ConsistentHash(_, ring) => {
                 let with = |bytes: &[u8]| ring.select(&self.hash, bytes);
                 selected.extend(hashed(&exchange.settings.hash_on, message, with));

@@ -29,7 +29,7 @@ fn exchanges() -> Exchanges {
 }
 
 fn declare(exchanges: &mut Exchanges, name: &str, kind: ExchangeKind) -> ExchangeRef {
-    exchanges.declare(TENANT, name.as_bytes(), ExchangeSettings::durable(kind)).unwrap().0
+    exchanges.declare(TENANT, name.as_bytes(), ExchangeSettings::durable(kind), 0).unwrap().0
 }
 
 fn terms(key: &str) -> BindingTerms<'_> {
@@ -92,6 +92,26 @@ fn a_topic_exchange_takes_hash_anywhere_and_dollar_for_a_letter() {
     }
     let error = exchanges.bind(topic, Endpoint::Queue(queue(9)), b"", &terms("a/b+")).unwrap_err();
     assert_eq!(error.reason, Reason::FilterInvalid);
+}
+
+#[test]
+fn beyond_the_topic_space_no_leading_wildcard_selects_a_dollar_topic() {
+    let mut exchanges = exchanges();
+    let space = exchanges.find(TENANT, TOPIC_SPACE).unwrap();
+    let beyond = declare(&mut exchanges, "beyond", ExchangeKind::Topic);
+    bind(&mut exchanges, beyond, 1, "+/x");
+    for filter in ["#", "+/x", "$SYS/x"] {
+        assert!(exchanges.bind(space, Endpoint::Exchange(beyond), b"", &terms(filter)).unwrap());
+    }
+    let found = |exchanges: &Exchanges, key: &str| {
+        let mut found = Routed::default();
+        let message = Routing { key: key.as_bytes(), properties: &Properties::EMPTY };
+        exchanges.route_beyond(space, &message, &mut found);
+        (found.queues.len(), found.topic_space)
+    };
+    assert_eq!(["a/x", "$SYS/x", "$SYS/y", "$other/x"].map(|key| found(&exchanges, key).0), [1, 1, 0, 0]);
+    assert!(exchanges.unbind(space, Endpoint::Exchange(beyond), &terms("$SYS/x")));
+    assert_eq!(found(&exchanges, "$SYS/x"), (0, false));
 }
 
 #[test]
@@ -188,7 +208,7 @@ fn a_ring_goes_by_what_it_was_told() {
         hash_on: HashOn::Property("kind".into()),
         ..ExchangeSettings::durable(ExchangeKind::ConsistentHash)
     };
-    let ring = exchanges.declare(TENANT, b"r", settings).unwrap().0;
+    let ring = exchanges.declare(TENANT, b"r", settings, 0).unwrap().0;
     for to in 0..8 {
         bind(&mut exchanges, ring, to, "1");
     }
@@ -218,9 +238,9 @@ fn an_alternate_gets_what_nobody_is_bound_for() {
         alternate: Some(alternate.as_bytes().into()),
         ..ExchangeSettings::durable(ExchangeKind::Direct)
     };
-    let main = exchanges.declare(TENANT, b"main", with("spare")).unwrap().0;
+    let main = exchanges.declare(TENANT, b"main", with("spare"), 0).unwrap().0;
     assert_eq!(plain(&exchanges, main, "a"), [], "the alternate is not there");
-    let spare = exchanges.declare(TENANT, b"spare", with("main")).unwrap().0;
+    let spare = exchanges.declare(TENANT, b"spare", with("main"), 0).unwrap().0;
     bind(&mut exchanges, main, 1, "a");
     bind(&mut exchanges, spare, 2, "b");
     assert_eq!(plain(&exchanges, main, "a"), [1]);
@@ -253,9 +273,9 @@ fn the_topic_space_leads_on_to_exchanges_and_can_be_led_to() {
 fn another_declaration_is_refused_with_both_values() {
     let mut exchanges = exchanges();
     let plain = ExchangeSettings::durable(ExchangeKind::Direct);
-    let (first, is_new) = exchanges.declare(TENANT, b"x", plain.clone()).unwrap();
+    let (first, is_new) = exchanges.declare(TENANT, b"x", plain.clone(), 0).unwrap();
     assert!(is_new);
-    assert_eq!(exchanges.declare(TENANT, b"x", plain.clone()), Ok((first, false)));
+    assert_eq!(exchanges.declare(TENANT, b"x", plain.clone(), 0), Ok((first, false)));
     for (settings, detail) in [
         (
             ExchangeSettings { kind: ExchangeKind::Fanout, ..plain.clone() },
@@ -277,15 +297,18 @@ fn another_declaration_is_refused_with_both_values() {
             "received 'MessageId' but current is 'Key'",
         ),
     ] {
-        let error = exchanges.declare(TENANT, b"x", settings).unwrap_err();
+        let error = exchanges.declare(TENANT, b"x", settings, 0).unwrap_err();
         assert_eq!(error.reason, Reason::PreconditionFailed);
         assert!(error.detail.contains(detail), "{error}");
     }
     for name in [&b"amq.mine"[..], b""] {
-        assert_eq!(exchanges.declare(TENANT, name, plain.clone()).unwrap_err().reason, Reason::NotAuthorized);
+        assert_eq!(
+            exchanges.declare(TENANT, name, plain.clone(), 0).unwrap_err().reason,
+            Reason::NotAuthorized
+        );
         assert_eq!(exchanges.delete(TENANT, name, false).unwrap_err().reason, Reason::NotAuthorized);
     }
-    assert_eq!(exchanges.declare(TENANT, b"amq.direct", plain).map(|(_, is_new)| is_new), Ok(false));
+    assert_eq!(exchanges.declare(TENANT, b"amq.direct", plain, 0).map(|(_, is_new)| is_new), Ok(false));
 }
 
 #[test]
@@ -293,9 +316,9 @@ fn what_is_unused_goes_and_what_is_full_says_so() {
     let mut exchanges = Exchanges::new(7, ExchangeBounds { exchanges_max: 2, bindings_max: 2 });
     let passing = ExchangeSettings { auto_delete: true, ..ExchangeSettings::durable(ExchangeKind::Fanout) };
     let kept = declare(&mut exchanges, "kept", ExchangeKind::Direct);
-    let (gone, _) = exchanges.declare(TENANT, b"passing", passing.clone()).unwrap();
+    let (gone, _) = exchanges.declare(TENANT, b"passing", passing.clone(), 0).unwrap();
     assert_eq!(
-        exchanges.declare(TENANT, b"third", passing.clone()).unwrap_err().reason,
+        exchanges.declare(TENANT, b"third", passing.clone(), 0).unwrap_err().reason,
         Reason::QuotaExceeded
     );
     bind(&mut exchanges, gone, 1, "");
@@ -305,7 +328,7 @@ fn what_is_unused_goes_and_what_is_full_says_so() {
     assert_eq!(exchanges.delete(TENANT, b"kept", true).unwrap_err().reason, Reason::PreconditionFailed);
     assert!(exchanges.unbind(gone, Endpoint::Queue(queue(1)), &terms("")));
     assert_eq!(exchanges.find(TENANT, b"passing"), None, "nobody is left");
-    let (again, is_new) = exchanges.declare(TENANT, b"passing", passing).unwrap();
+    let (again, is_new) = exchanges.declare(TENANT, b"passing", passing, 0).unwrap();
     assert!(is_new && again != gone && exchanges.settings(gone).is_none());
     assert_eq!(exchanges.delete(TENANT, b"kept", false), Ok(true));
     assert_eq!(exchanges.delete(TENANT, b"kept", false), Ok(false));

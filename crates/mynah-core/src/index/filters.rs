@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use mynah_model::{Filter, TenantId, Topic};
+use mynah_model::{Filter, TenantId};
 
 use super::Match;
 use crate::packed::Packed;
@@ -175,11 +175,6 @@ impl Filters {
     /// Whether the slot holds exactly this text.
     pub(super) fn is(&self, at: u32, tenant: TenantId, text: &[u8]) -> bool {
         self.tenant(at) == tenant && self.filter(at).as_bytes() == text
-    }
-
-    /// Whether the slot's filter selects `topic`.
-    pub(super) fn selects(&self, at: u32, tenant: TenantId, topic: Topic<'_>) -> bool {
-        self.tenant(at) == tenant && self.filter(at).matches(topic)
     }
 
     pub(super) fn subscriptions(&self) -> usize {

@@ -4,7 +4,7 @@
 //! that is keyed by a rolling hash of the path: a prefix that one filter alone has leads to that filter, a prefix of
 //! several to a node; a match walks the topic's segments and probes only where a node says that something is below. A
 //! hash that hits proves nothing: every hit is verified against the filter's text. Filters with `#` elsewhere stand in
-//! a list.
+//! a tree for each tenant.
 
 mod filters;
 mod nodes;
@@ -12,12 +12,14 @@ mod nodes;
 mod tests;
 mod verify;
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use hashbrown::HashTable;
 use mynah_model::{Filter, SubscriptionOptions, TenantId, Topic};
 
 use crate::hash::KeyedHash;
+use crate::patterns::{Patterns, Space};
 use crate::{SessionRef, Text};
 use filters::Filters;
 use nodes::{Nodes, Texts};
@@ -40,8 +42,8 @@ pub struct TopicIndex {
     exact: HashTable<u32>,
     /// What leads to the filters with wildcards.
     nodes: Nodes,
-    /// Filters with a `#` that is not at the end.
-    many: Vec<u32>,
+    /// Filters with a `#` that is not at the end, by their slots.
+    many: BTreeMap<TenantId, Patterns>,
 }
 
 /// Which part of the index a filter belongs to.
@@ -73,7 +75,7 @@ impl TopicIndex {
             filters: Filters::default(),
             exact: HashTable::new(),
             nodes: Nodes::default(),
-            many: Vec::new(),
+            many: BTreeMap::new(),
         }
     }
 
@@ -118,7 +120,11 @@ impl TopicIndex {
                 self.exact.insert_unique(keyed.text(tenant, filter.as_bytes()), at, text_hash);
             }
             Room::Wildcard => self.nodes.add(Texts { hash: keyed, filters }, at),
-            Room::Many => self.many.push(at),
+            Room::Many => {
+                let many = self.many.entry(tenant).or_insert_with(|| Patterns::new(keyed.seed()));
+                let node = many.grow(filter.as_bytes());
+                many.list_mut(node).push(at);
+            }
         }
         false
     }
@@ -140,7 +146,7 @@ impl TopicIndex {
                 }
             }
             Room::Wildcard => self.nodes.remove(Texts { hash: &self.hash, filters: &self.filters }, at),
-            Room::Many => self.many.retain(|&other| other != at),
+            Room::Many => self.remove_many(tenant, filter),
         }
         self.filters.discard(at);
         true
@@ -157,10 +163,10 @@ impl TopicIndex {
             }
         }
         self.nodes.walk(self.texts(), tenant, topic, |at| self.filters.subscribers(at, found));
-        for &at in &self.many {
-            if self.filters.selects(at, tenant, topic) {
-                self.filters.subscribers(at, found);
-            }
+        if let Some(many) = self.many.get(&tenant) {
+            let mut selected = Vec::new();
+            many.select(topic.as_bytes(), Space::Topics, &mut selected);
+            selected.into_iter().for_each(|at| self.filters.subscribers(at, found));
         }
     }
 
@@ -183,7 +189,7 @@ impl TopicIndex {
             + self.filters.memory_bytes()
             + self.exact.allocation_size()
             + self.nodes.memory_bytes()
-            + self.many.capacity() * size_of::<u32>()
+            + self.many.values().map(Patterns::memory_bytes).sum::<usize>()
     }
 
     /// Where a filter is kept.
@@ -192,9 +198,20 @@ impl TopicIndex {
         match Room::of(filter) {
             Room::Exact => self.exact.find(self.hash.text(tenant, filter.as_bytes()), same).copied(),
             Room::Wildcard => self.nodes.find(self.texts(), tenant, filter),
-            Room::Many => self.many.iter().find(|at| same(at)).copied(),
+            Room::Many => self.many.get(&tenant)?.find(filter.as_bytes())?.1.first().copied(),
         }
     }
+
+    fn remove_many(&mut self, tenant: TenantId, filter: Filter<'_>) {
+        let Some(many) = self.many.get_mut(&tenant) else { return };
+        let Some((node, _)) = many.find(filter.as_bytes()) else { return };
+        many.list_mut(node).clear();
+        many.prune(node);
+        if many.is_empty() {
+            self.many.remove(&tenant);
+        }
+    }
+
     fn texts(&self) -> Texts<'_> {
         Texts { hash: &self.hash, filters: &self.filters }
     }

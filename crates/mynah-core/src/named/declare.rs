@@ -15,6 +15,7 @@ impl NamedQueue {
     pub fn differs_from(&self, said: &QueueSettings) -> Option<String> {
         let is = &self.settings;
         differs("durable", &is.durable, &said.durable)
+            .or_else(|| differs("durability", &is.durability.name(), &said.durability.name()))
             .or_else(|| differs("exclusive", &is.exclusive, &said.exclusive))
             .or_else(|| differs("auto-delete", &is.auto_delete, &said.auto_delete))
             .or_else(|| times("expires", is.expires, said.expires))

@@ -28,13 +28,15 @@ pub struct Arrival {
     pub history: Option<Arc<History>>,
     /// Nobody gets it before this time; absent: it is ready at once.
     pub not_before: Option<Instant>,
+    /// Whether somebody may have got it before a crash.
+    pub again: bool,
 }
 
 impl Arrival {
     /// A message that is ready at once.
     #[must_use]
     pub const fn new(message: Message, stored: bool) -> Self {
-        Self { message, stored, history: None, not_before: None }
+        Self { message, stored, history: None, not_before: None, again: false }
     }
 }
 
@@ -55,6 +57,19 @@ pub struct Body {
     pub stored: bool,
     /// 0 for the highest priority.
     pub(super) level: u8,
+}
+
+/// What was counted of an entry that was given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Returned {
+    /// Its number.
+    pub sequence: u64,
+    /// How often it was acquired.
+    pub acquired: u32,
+    /// How often it has failed.
+    pub failed: u32,
+    /// Nobody gets it before this time; absent: it is ready.
+    pub until: Option<Instant>,
 }
 
 /// The time that never comes.

@@ -24,7 +24,7 @@ use core::cmp::Reverse;
 use mynah_model::{DeathReason, Instant, Overflow, QueueSettings};
 
 pub use consumer::{ConsumerKey, StreamStart, Taking};
-pub use entry::{Arrival, Body, Dropped, History};
+pub use entry::{Arrival, Body, Dropped, History, Returned};
 pub use serving::Handout;
 
 use consumer::Consumer;
@@ -59,7 +59,7 @@ pub struct NamedQueue {
     used_at: Instant,
     dropped: Vec<Dropped>,
     gone: Vec<u64>,
-    returned: Vec<(u64, u32, u32)>,
+    returned: Vec<Returned>,
     drained: Vec<ConsumerKey>,
     /// Not everything was looked at.
     is_busy: bool,
@@ -134,7 +134,7 @@ impl NamedQueue {
     /// Takes in a message. Returns its number, and when it is wanted no longer by what was said of the queue, or, in a
     /// stream, that it came now. See [`NamedQueue::enforce`].
     pub fn push(&mut self, now: Instant, arrival: Arrival) -> (u64, Option<Instant>) {
-        let Arrival { message, stored, history, not_before } = arrival;
+        let Arrival { message, stored, history, not_before, again } = arrival;
         let begins = not_before.map_or(now, |not_before| not_before.max(now));
         let header = message.header();
         let (deadline, level) = (header.deadline.unwrap_or(NEVER), self.level(header.priority));
@@ -144,7 +144,7 @@ impl NamedQueue {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         self.tally.came += 1;
-        let body = Body { message, history, time, acquired: 0, failed: 0, stored, level };
+        let body = Body { message, history, time, acquired: again.into(), failed: 0, stored, level };
         if begins > now {
             self.delayed.insert((begins, sequence), body);
         } else {
@@ -163,12 +163,15 @@ impl NamedQueue {
         (acquired, failed): (u32, u32),
     ) {
         self.next_sequence = self.next_sequence.max(sequence + 1);
-        let Arrival { message, stored, history, .. } = arrival;
+        let Arrival { message, stored, history, not_before, .. } = arrival;
         let deadline = message.header().deadline.filter(|_| !self.is_stream());
         let time = [deadline, time].into_iter().flatten().min().unwrap_or(NEVER);
         let level = self.level(message.header().priority);
         let body = Body { message, history, time, acquired, failed, stored, level };
-        self.make_ready(NamedEntry { sequence, body });
+        match not_before {
+            Some(not_before) => drop(self.delayed.insert((not_before, sequence), body)),
+            None => self.make_ready(NamedEntry { sequence, body }),
+        }
     }
 
     /// The number that the next entry gets.
@@ -344,9 +347,8 @@ impl NamedQueue {
             || !self.drained.is_empty()
     }
 
-    /// The numbers of stored entries that were given back since the last call, with how often they were acquired and have
-    /// failed.
-    pub fn take_returned(&mut self) -> Vec<(u64, u32, u32)> {
+    /// What is to be stored of entries that were given back since the last call.
+    pub fn take_returned(&mut self) -> Vec<Returned> {
         core::mem::take(&mut self.returned)
     }
 

@@ -7,7 +7,7 @@ use mynah_model::{DeathReason, Instant, LeaseSettlement};
 
 use super::NamedQueue;
 use super::consumer::{Consumer, ConsumerKey};
-use super::entry::NamedEntry;
+use super::entry::{Body, NamedEntry, Returned};
 
 impl NamedQueue {
     /// Settles the leases of a consumer from one number to another, those that it holds.
@@ -60,13 +60,14 @@ impl NamedQueue {
         if failed && body.failed > limit {
             return self.drop_entry(entry, DeathReason::DeliveryLimit);
         }
+        let until = (!after.is_zero()).then(|| now + after);
         if body.stored {
-            self.returned.push((entry.sequence, body.acquired, body.failed));
+            let NamedEntry { sequence, body: Body { acquired, failed, .. } } = entry;
+            self.returned.push(Returned { sequence, acquired, failed, until });
         }
-        if after.is_zero() {
-            self.make_ready(entry);
-        } else {
-            self.delayed.insert((now + after, entry.sequence), entry.body);
+        match until {
+            Some(until) => drop(self.delayed.insert((until, entry.sequence), entry.body)),
+            None => self.make_ready(entry),
         }
     }
 

@@ -223,3 +223,22 @@ fn large_routes_push_others_out() {
         assert!(cache.targets <= 8 * RouteCache::TARGETS_PER_TOPIC || cache.table.len() == 1);
     }
 }
+
+#[test]
+fn what_holds_for_one_message_is_asked_for_each_and_remembered_for_none() {
+    let (mut cache, generations) = (RouteCache::new(1, 8, WorkerId(0)), touched());
+    let mut ask = |generations: &Generations, slot: u32, varies: bool| {
+        let route = cache.route(TenantId::DEFAULT, topic("a"), generations, |found| {
+            let m = Match { session: at(0, slot), options: options(Class::AtMostOnce, false) };
+            found.matches.push(m);
+            found.varies = varies;
+        });
+        route.local()[0].session.slot
+    };
+    assert_eq!([1, 2, 3].map(|slot| ask(&generations, slot, true)), [1, 2, 3]);
+    assert_eq!([4, 5, 6].map(|slot| ask(&generations, slot, false)), [4; 3]);
+    // What was remembered is not any more once it varies.
+    generations.bump_all();
+    assert_eq!([7, 8].map(|slot| ask(&generations, slot, true)), [7, 8]);
+    assert_eq!([9, 10].map(|slot| ask(&generations, slot, false)), [9; 2]);
+}

@@ -9,6 +9,7 @@
 //! * nothing comes that was not published, nor where it was not subscribed to;
 //! * a session that was confirmed is there, and a retained value is the last acknowledged or one attempted later.
 
+mod queues;
 mod retained;
 mod session;
 #[cfg(test)]
@@ -20,9 +21,11 @@ use std::sync::Arc;
 
 use mynah_model::Class;
 
+pub use queues::{GroupId, Taken};
 pub use violation::{Kind, Violation};
 
 use crate::payload::{self, MessageId};
+use queues::{Finding, Queues};
 use retained::Writes;
 use session::Session;
 use violation::{Entry, Happening, history};
@@ -70,6 +73,14 @@ pub struct Totals {
     pub again: u64,
     /// Retained values that were looked at.
     pub values: u64,
+    /// Messages that were sent to queues.
+    pub sent: u64,
+    /// Messages that came from queues.
+    pub taken: u64,
+    /// Those of them that were marked as handed out before.
+    pub retaken: u64,
+    /// What was confirmed of queues: messages and acknowledgements alone, and transactions.
+    pub confirmed: u64,
 }
 
 /// What is known of a message.
@@ -99,6 +110,7 @@ pub struct Ledger {
     /// Messages of which something is still expected.
     open: BTreeSet<MessageId>,
     retained: BTreeMap<Arc<str>, Writes>,
+    queues: Queues,
     violations: Vec<Violation>,
     totals: Totals,
 }
@@ -116,6 +128,7 @@ impl Ledger {
             messages: BTreeMap::new(),
             open: BTreeSet::new(),
             retained: BTreeMap::new(),
+            queues: Queues::default(),
             violations: Vec::new(),
             totals: Totals::default(),
         }
@@ -339,7 +352,7 @@ impl Ledger {
         self.open.retain(|id| {
             messages.get(id).is_some_and(|m| !m.is_acknowledged || !lacking(m, sessions).is_empty())
         });
-        self.open.len()
+        self.open.len() + self.queues.outstanding()
     }
 
     /// Everything had time to come: what is outstanding is lost.
@@ -355,6 +368,59 @@ impl Ledger {
             for peer in lacking(message, &self.sessions) {
                 self.accuse(Kind::Missing, peer, id, "did not come");
             }
+        }
+        let findings = self.queues.judge();
+        self.find(findings);
+    }
+
+    /// Messages and acknowledgements are about to be sent together, at once or when they are committed.
+    pub fn begin_group(&mut self, is_held: bool) -> GroupId {
+        self.now += 1;
+        self.queues.begin(is_held)
+    }
+
+    /// A message of the group is about to be sent to a queue.
+    pub fn send(&mut self, group: GroupId, id: MessageId, queue: &str) {
+        self.totals.sent += 1;
+        self.queues.send(group, id, queue);
+    }
+
+    /// The acknowledgement of a message of a queue is about to be sent.
+    pub fn settle_message(&mut self, group: GroupId, id: MessageId) {
+        self.queues.settle(group, id);
+    }
+
+    /// A group that is held is about to be committed.
+    pub fn commit_group(&mut self, group: GroupId) {
+        self.queues.commit(group);
+    }
+
+    /// All of a group is done.
+    pub fn confirm_group(&mut self, group: GroupId) {
+        self.now += 1;
+        self.totals.confirmed += 1;
+        let finding = self.queues.confirm(group);
+        self.find(finding);
+    }
+
+    /// Nobody will know what came of a group.
+    pub fn give_up_group(&mut self, group: GroupId) {
+        self.queues.give_up(group);
+    }
+
+    /// A message came from a queue to a consumer. Returns which.
+    pub fn take(&mut self, peer: usize, taken: Taken<'_>) -> Option<MessageId> {
+        self.now += 1;
+        self.totals.taken += 1;
+        self.totals.retaken += u64::from(taken.redelivered);
+        let (id, finding) = self.queues.take(peer, &self.peers[peer], taken);
+        self.find(finding);
+        id
+    }
+
+    fn find(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        for (kind, line) in findings {
+            self.report(kind, line);
         }
     }
 

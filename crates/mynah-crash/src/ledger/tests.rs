@@ -120,7 +120,8 @@ fn changed(wanted: fn(&Event) -> bool, to: &[Event]) -> Vec<Event> {
 fn a_good_history_has_no_violation() {
     let ledger = told(&good());
     assert_eq!(ledger.violations(), []);
-    let totals = Totals { attempted: 4, acknowledged: 4, arrivals: 11, again: 3, values: 2 };
+    let totals =
+        Totals { attempted: 4, acknowledged: 4, arrivals: 11, again: 3, values: 2, ..Totals::default() };
     assert_eq!(ledger.totals(), totals);
 }
 

@@ -17,7 +17,7 @@ pub enum Kind {
     Missing,
     /// A publication was not acknowledged although there was time.
     Unanswered,
-    /// A message came again where that is not allowed.
+    /// A message came again where that is not allowed, or without the mark that says so.
     Duplicate,
     /// Something came that nobody had published, that was damaged, or that the session had not subscribed to.
     Unpublished,
@@ -27,6 +27,10 @@ pub enum Kind {
     WrongClass,
     /// The retained value is older than the last that was acknowledged, or none that was ever set.
     Retained,
+    /// A message came from a queue after its acknowledgement was confirmed.
+    Undone,
+    /// A transaction was done in part.
+    Torn,
 }
 
 impl fmt::Display for Kind {
@@ -41,6 +45,8 @@ impl fmt::Display for Kind {
             Self::OutOfOrder => "out of order",
             Self::WrongClass => "wrong class",
             Self::Retained => "retained",
+            Self::Undone => "undone",
+            Self::Torn => "torn",
         })
     }
 }

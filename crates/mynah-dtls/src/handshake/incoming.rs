@@ -125,7 +125,7 @@ mod tests {
         Fragment { kind: 11, length, sequence, offset, body }
     }
 
-    //= rfc6347 [4.2.3-1]
+    // RFC 6347, section 4.2.3.
     #[test]
     fn pieces_come_in_any_order_and_overlap() {
         let mut incoming = Incoming::from(1);

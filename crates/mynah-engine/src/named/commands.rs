@@ -1,23 +1,24 @@
 //! What a connection asks about queues: whether it may, and who has to hear it.
 
-use mynah_core::rules::{Action, Grant, Object};
-use mynah_core::{Taking, owner};
-use mynah_model::{Filter, Instant, Reason, TenantId, Topic};
+use std::sync::Arc;
+
+use mynah_core::rules::{Action, Object};
+use mynah_core::selector::Selector;
+use mynah_core::{Taking, WorkerId, owner};
+use mynah_model::{DeadLetter, Instant, Reason, TenantId, Topic};
 use mynah_stack::{
-    Bind, Consume, ConsumeOptions, ConsumerId, Declaration, Declare, Delete, Entity, Flow, QueueCommand,
+    Consume, ConsumeOptions, ConsumerId, Declaration, Declare, Delete, Entity, Flow, QueueCommand,
     SettleLeases,
 };
 
 use super::Tap;
+use super::addresses::place;
 use super::request::{Asker, Consuming, Fault, Reply, Request, Said, Wanted, Word};
 use crate::connections::{Connection, ConnectionId};
 use crate::engine::Engine;
 use crate::inbox::Parcel;
 use crate::publish::exceeds;
 use crate::waiting::Held;
-
-/// The exchange that is the topic space.
-const TOPIC_SPACE: &[u8] = b"amq.topic";
 
 impl Engine {
     /// Carries out what a connection asks about queues.
@@ -52,7 +53,13 @@ impl Engine {
     }
 
     /// Whether a peer has a right to a queue.
-    fn may(&mut self, now: Instant, id: ConnectionId, action: Action, name: &[u8]) -> Result<(), Fault> {
+    pub(super) fn may(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        action: Action,
+        name: &[u8],
+    ) -> Result<(), Fault> {
         if exceeds(name, &self.shared.limits) {
             return Err(Fault::new(Reason::QuotaExceeded, "the name is longer than it may be"));
         }
@@ -67,11 +74,22 @@ impl Engine {
         }
     }
 
+    /// Whether a peer may say where the dead letters of a queue go: they are published there in nobody's name.
+    fn may_bury(&mut self, now: Instant, id: ConnectionId, letter: Option<&DeadLetter>) -> Result<(), Fault> {
+        let Some(DeadLetter { exchange, key }) = letter else { return Ok(()) };
+        match key {
+            Some(key) => self.may(now, id, Action::Publish, &place(exchange, key)),
+            // To the queue that they were published to in the first place.
+            None if exchange.is_empty() => Ok(()),
+            None => self.may(now, id, Action::Configure, exchange),
+        }
+    }
+
     fn declare(&mut self, now: Instant, id: ConnectionId, declare: Declare<'_>) {
         let Declare { receipt, entity, declaration } = declare;
         let given = match entity {
             Entity::Queue(name) => name,
-            Entity::Exchange(name) => return self.declare_exchange(now, id, receipt, name, &declaration),
+            Entity::Exchange(name) => return self.declare_exchange(now, id, receipt, name, declaration),
         };
         let name: Box<[u8]> = if given.is_empty() { self.random_name() } else { given.into() };
         let wanted = match declaration {
@@ -83,7 +101,10 @@ impl Engine {
         let allowed = match wanted {
             // Whether it is there anybody may ask.
             Wanted::Passive => Ok(()),
-            _ => self.may(now, id, Action::Configure, &name),
+            Wanted::OnFirstUse => self.may(now, id, Action::Configure, &name),
+            Wanted::Settings(ref settings) => self
+                .may(now, id, Action::Configure, &name)
+                .and_then(|()| self.may_bury(now, id, settings.dead_letter.as_ref())),
         };
         if let Err(fault) = allowed {
             return self.answer_queue(now, id, Reply::Declared { receipt, name, result: Err(fault) });
@@ -98,72 +119,26 @@ impl Engine {
         self.ask_queue(now, id, Request::Declare { receipt, name, wanted });
     }
 
-    /// Exchanges other than the topic space are declared here.
-    fn declare_exchange(
-        &mut self,
-        now: Instant,
-        id: ConnectionId,
-        receipt: u32,
-        name: &[u8],
-        declaration: &Declaration,
-    ) {
-        let result = match (name, declaration) {
-            (TOPIC_SPACE, _) => Ok((0, 0)),
-            _ => Err(Fault::new(Reason::NotFound, "the only exchange is amq.topic")),
-        };
-        self.answer_queue(now, id, Reply::Declared { receipt, name: name.into(), result });
-    }
-
     fn delete(&mut self, now: Instant, id: ConnectionId, delete: Delete<'_>) {
         let Delete { receipt, entity, if_unused, if_empty } = delete;
-        let allowed = match entity {
-            Entity::Queue(name) => self.may(now, id, Action::Configure, name).map(|()| name),
-            Entity::Exchange(_) => Err(Fault::new(Reason::NotAuthorized, "the exchange is the broker's own")),
-        };
-        match allowed {
-            Ok(name) => {
-                let name = name.into();
-                self.ask_queue(now, id, Request::Delete { receipt, name, if_unused, if_empty });
-            }
-            Err(fault) => self.answer_queue(now, id, Reply::Deleted { receipt, result: Err(fault) }),
+        let (Entity::Queue(name) | Entity::Exchange(name)) = entity;
+        if let Err(fault) = self.may(now, id, Action::Configure, name) {
+            return self.answer_queue(now, id, Reply::Deleted { receipt, result: Err(fault) });
         }
-    }
-
-    /// Binds a queue to an exchange, or undoes that. A binding to the topic space is a filter that is attached to the queue.
-    fn bind(&mut self, now: Instant, id: ConnectionId, bind: Bind<'_>, attached: bool) {
-        let Bind { receipt, source, destination, key, .. } = bind;
-        let allowed = match (source, destination) {
-            (TOPIC_SPACE, Entity::Queue(name)) => self.may_attach(now, id, name, key).map(|()| name),
-            _ => Err(Fault::new(Reason::NotFound, "the only exchange is amq.topic")),
-        };
-        match allowed {
-            Ok(name) => {
-                let (name, filter) = (name.into(), key.into());
-                self.ask_queue(now, id, Request::Attach { receipt, name, filter, attached });
-            }
-            Err(fault) => self.answer_queue(now, id, Reply::Bound { receipt, result: Err(fault) }),
+        if let Entity::Exchange(name) = entity {
+            return self.delete_exchange(now, id, receipt, name, if_unused);
         }
-    }
-
-    /// Whether a peer may have what a filter selects in a queue: each consumer of the queue sees all of it.
-    fn may_attach(&mut self, now: Instant, id: ConnectionId, name: &[u8], key: &[u8]) -> Result<(), Fault> {
-        let filter =
-            Filter::new(key).map_err(|error| Fault::new(Reason::FilterInvalid, error.to_string()))?;
-        self.may(now, id, Action::Configure, name)?;
-        match self.may_subscribe(id, filter) {
-            Ok(Grant::Whole) => Ok(()),
-            Ok(Grant::Partly | Grant::Refused) | Err(Reason::NotAuthorized) => {
-                self.audit_look(now, id, Object::Filter(filter));
-                Err(Fault::from(Reason::NotAuthorized))
-            }
-            Err(reason) => Err(Fault::from(reason)),
-        }
+        self.ask_queue(now, id, Request::Delete { receipt, name: name.into(), if_unused, if_empty });
     }
 
     fn consume(&mut self, now: Instant, id: ConnectionId, consume: Consume<'_>) {
         let Consume { consumer, queue, options, credit } = consume;
-        let to = owner(self.tenant_of(id), queue, self.shared.workers(), self.shared.seed);
+        let to = self.owner_of(id, queue);
+        let selector = options.selector.map(|text| Selector::parse(text).map(Arc::new)).transpose();
         let allowed = self.may(now, id, Action::Consume, queue).and_then(|()| {
+            if let Err(error) = &selector {
+                return Err(Fault::new(Reason::SelectorInvalid, error.to_string()));
+            }
             let max = self.shared.limits.subscriptions_per_session_max;
             let connection = self.lane.connections.get_mut(id).ok_or(Reason::Disconnected)?;
             let taps = connection.taps.get_or_insert_default();
@@ -184,11 +159,11 @@ impl Engine {
                 return self.lane.tell(now, id, reply.outcome());
             }
         };
-        let ConsumeOptions { settled, exclusive, polls, priority, no_local, selector, offset } = options;
+        let ConsumeOptions { settled, exclusive, polls, priority, no_local, offset, .. } = options;
         let spares = publisher.filter(|_| no_local);
+        let selector = selector.ok().flatten();
         let selects = selector.is_some();
         let taking = Taking { settled, exclusive, polls, priority, spares, selects, offset: None };
-        let selector = selector.map(Box::from);
         let consuming = Consuming { name: queue.into(), taking, offset, selector, credit };
         self.ask_queue(now, id, Request::Consume(consumer, Box::new(consuming)));
     }
@@ -235,7 +210,7 @@ impl Engine {
     }
 
     /// The worker that a request goes to; none if it is about a consumer that is not there.
-    pub(super) fn worker_of(&mut self, id: ConnectionId, request: &Request) -> Option<mynah_core::WorkerId> {
+    pub(super) fn worker_of(&mut self, id: ConnectionId, request: &Request) -> Option<WorkerId> {
         let consumer = match request {
             Request::Declare { name, .. }
             | Request::Delete { name, .. }
@@ -243,8 +218,10 @@ impl Engine {
             | Request::Attach { name, .. }
             | Request::Publish { name, .. }
             | Request::EndExclusive { name } => {
-                return Some(owner(self.tenant_of(id), name, self.shared.workers(), self.shared.seed));
+                return Some(self.owner_of(id, name));
             }
+            Request::Bind(wish) => return Some(self.owner_of(id, &wish.name)),
+            Request::NoteExchange(noting) => return Some(self.owner_of(id, &noting.name)),
             Request::Consume(consumer, _)
             | Request::Cancel { consumer, .. }
             | Request::Leave { consumer, .. } => consumer,
@@ -253,6 +230,10 @@ impl Engine {
         };
         let taps = self.lane.connections.get(id)?.taps.as_deref()?;
         taps.consumers.get(consumer).map(|tap| tap.worker)
+    }
+
+    fn owner_of(&self, id: ConnectionId, name: &[u8]) -> WorkerId {
+        owner(self.tenant_of(id), name, self.shared.workers(), self.shared.seed)
     }
 
     /// A connection of this worker hears what became of a request.
@@ -282,6 +263,9 @@ impl Engine {
         }
         self.lane.tell(now, id, reply.outcome());
         // The stack may have waited for that.
+        if let Some(connection) = self.lane.connections.get_mut(id) {
+            connection.is_answered = true;
+        }
         self.lane.mark_pumping(id.slot);
     }
 

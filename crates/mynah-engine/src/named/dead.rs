@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use mynah_core::{Arrival, Body, DropReason, Dropped, History, SessionRef, WorkerId, owner};
+use mynah_core::{Body, DropReason, Dropped, History, SessionRef, Target, WorkerId, owner};
 use mynah_model::{DeadLetter, Death, DeathReason, Header, Instant, Message, MessageView, TenantId, Topic};
 
 use super::QueueNote;
-use super::keeping::Entered;
+use super::addresses::place;
 use super::request::{Said, Word};
 use super::serving::reason_of;
 use crate::engine::Engine;
-use crate::inbox::Parcel;
+use crate::inbox::{Ask, Parcel};
 use crate::item::Item;
 use crate::journal::{Note, Then};
+use crate::lane::Lane;
 
 /// A dead letter on its way into a queue.
 #[derive(Clone, Debug)]
@@ -23,6 +24,24 @@ pub(crate) struct Letter {
     history: Arc<History>,
     /// Who wants to hear when it is stored.
     token: Option<(WorkerId, u64)>,
+}
+
+/// Dead letters on their way to receivers of another worker.
+#[derive(Clone, Debug)]
+pub(crate) struct Letters {
+    pub(super) message: Message,
+    targets: Arc<[Target]>,
+    ask: Option<Ask>,
+    history: Arc<History>,
+}
+
+impl Lane {
+    /// The message for receivers of another worker.
+    pub(crate) fn parcel(&self, message: Message, targets: Arc<[Target]>, ask: Option<Ask>) -> Parcel {
+        let Some(history) = self.history.clone() else { return Parcel::Deliver { message, targets, ask } };
+        let letters = Letters { message, targets, ask, history };
+        Parcel::Queue(Box::new(Word(Said::BuryAll(Box::new(letters)))))
+    }
 }
 
 impl Engine {
@@ -36,19 +55,16 @@ impl Engine {
         let Some(letter) = owned.kernel.settings().dead_letter.clone() else { return self.note_dead(stored) };
         let history = self.history_after(now, &owned.name, &letter, &body, reason);
         let message = without_deadline(body.message);
-        match &*letter.exchange {
-            b"" => {
-                let (name, history) = (history.key.clone(), Arc::new(history));
-                self.send_letter(now, Letter { tenant, name, message, history, token: None }, stored);
-            }
-            b"amq.topic" => {
-                self.note_dead(stored);
-                let address = Some(Topic::from_checked(&history.key));
-                self.distribute(now, &mut Item::addressed(message.view(), address), None);
-            }
-            // There is no such exchange.
-            _ => self.note_dead(stored),
+        if letter.exchange.is_empty() {
+            let (name, history) = (history.key.clone(), Arc::new(history));
+            return self.send_letter(now, Letter { tenant, name, message, history, token: None }, stored);
         }
+        self.note_dead(stored);
+        let address = place(&letter.exchange, &history.key);
+        self.lane.history = Some(Arc::new(history));
+        let address = Some(Topic::from_checked(&address));
+        self.distribute(now, &mut Item::addressed(message.view(), address), None);
+        self.lane.history = None;
     }
 
     /// What happened to a message that becomes a dead letter: its deaths, the last one first, each queue and reason once.
@@ -110,27 +126,23 @@ impl Engine {
     pub(super) fn take_letter(&mut self, now: Instant, letter: Letter) {
         let Letter { tenant, name, message, history, token } = letter;
         let found = self.lane.queues.find(tenant, &name);
-        match found.filter(|_| !is_cycle(&name, &history.deaths)) {
-            Some(queue) => self.enqueue_letter(now, queue, message, history),
-            None => self.count_dropped(DropReason::Offline, 1),
+        self.lane.history = Some(history);
+        if !found.is_some_and(|queue| self.lane.enqueue_named(now, queue, &mut Item::shared(&message))) {
+            self.count_dropped(DropReason::Offline, 1);
         }
+        self.lane.history = None;
         if let Some((from, token)) = token {
             let parcel = self.lane.journal.postpone(from, Parcel::Stored { token });
             self.outboxes[usize::from(from.0)].extend(parcel);
         }
     }
 
-    fn enqueue_letter(&mut self, now: Instant, queue: SessionRef, message: Message, history: Arc<History>) {
-        let Some(owned) = self.lane.queues.get_mut(queue) else { return };
-        let stored = owned.stored && message.header().class.is_confirmed();
-        let arrival =
-            Arrival { history: Some(Arc::clone(&history)), ..Arrival::new(message.clone(), stored) };
-        let (sequence, time) = owned.kernel.push(now, arrival);
-        if stored {
-            let entered = Entered { sequence, message, time, history: Some(history) };
-            self.lane.journal.note(Note::Queue(QueueNote::Entry(queue, Box::new(entered))));
-        }
-        self.lane.queues.list(queue);
+    /// Dead letters have come by an exchange.
+    pub(super) fn take_letters(&mut self, now: Instant, letters: Letters) {
+        let Letters { message, targets, ask, history } = letters;
+        self.lane.history = Some(history);
+        self.deliver_parcel(now, &message, &targets, ask);
+        self.lane.history = None;
     }
 
     /// An entry of a stored queue is gone.
@@ -142,16 +154,16 @@ impl Engine {
 }
 
 /// Whether a dead letter has come back to a queue without anybody having rejected it on the way.
-fn is_cycle(queue: &[u8], deaths: &[Death]) -> bool {
+pub(super) fn is_cycle(queue: &[u8], deaths: &[Death]) -> bool {
     let came_back = deaths.iter().position(|death| *death.queue == *queue);
     came_back.is_some_and(|at| deaths[..=at].iter().all(|death| death.reason != DeathReason::Rejected))
 }
 
-/// The message as one that is wanted without end: it does not die of the same again.
+/// The message as one that is wanted without end, so that it does not die of the same again, and is no topic's value.
 fn without_deadline(message: Message) -> Message {
     let MessageView { header, native } = message.view();
-    if header.deadline.is_none() {
+    if header.deadline.is_none() && !header.retain {
         return message;
     }
-    MessageView { header: &Header { deadline: None, ..*header }, native }.to_message()
+    MessageView { header: &Header { deadline: None, retain: false, ..*header }, native }.to_message()
 }

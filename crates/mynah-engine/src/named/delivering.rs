@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mynah_core::selector::Selector;
 use mynah_core::{ConsumerKey, DropReason, Handout, History, SessionRef};
 use mynah_model::{Instant, LeaseSettlement, Message};
 use mynah_stack::{ConsumerId, Delivery, FrameKind, Lease, SettleLeases};
@@ -74,12 +75,18 @@ impl Engine {
         for _ in 0..budget {
             let (worker, connections) = (self.worker, &mut self.lane.connections);
             let Some(owned) = self.lane.queues.get_mut(queue) else { return false };
-            let lent = &owned.lent;
+            let (lent, selectors, layouts) = (&owned.lent, &owned.selectors, &self.shared.layouts);
             let has_room = |key: ConsumerKey| match key.worker == worker {
                 true => has_room(connections, key, outbound_max),
                 false => lent.get(&key).is_none_or(|bytes| *bytes < LENT_BYTES_MAX),
             };
-            let Some(handout) = owned.kernel.hand_out(now, has_room, |_, _| true) else {
+            let wants = |key: ConsumerKey, message: &Message| {
+                let view = message.view();
+                let selects =
+                    |selector: &Arc<Selector>| selector.selects(view.header, &layouts.properties(view, now));
+                selectors.get(&key).is_none_or(selects)
+            };
+            let Some(handout) = owned.kernel.hand_out(now, has_room, wants) else {
                 more = owned.kernel.is_busy();
                 break;
             };
@@ -114,7 +121,7 @@ impl Engine {
         } = handout;
         let Some(owned) = self.lane.queues.get_mut(queue) else { return };
         let ready = owned.kernel.ready_len() as u64;
-        owned.shows |= is_stored && is_held && sequence > owned.shown;
+        owned.shows |= self.stopping && is_stored && is_held && sequence > owned.shown;
         owned.shown = if is_stored { owned.shown.max(sequence) } else { owned.shown };
         let (asker, consumer) = Asker::of(key, owned.tenant);
         let lent = Lent { consumer, lease, sequence, message, history, acquired, failed, ready, is_held };

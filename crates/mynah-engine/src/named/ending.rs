@@ -69,6 +69,7 @@ impl Engine {
         let Some(owned) = self.lane.queues.get_mut(queue) else { return };
         owned.kernel.cancel(now, key, keep, failed);
         owned.lent.remove(&key);
+        owned.selectors.remove(&key);
         if !keep {
             self.lane.queues.consumers.remove(&key);
         }
@@ -141,6 +142,7 @@ impl Engine {
         }
         self.shared.note_refusing(owned.tenant, &owned.name, false);
         self.publish_filter_of_queue(owned.tenant, &address(&owned.name), queue, false);
+        self.forget_queue(owned.tenant, queue);
         // Nothing is delivered by the others any more; they go bit by bit.
         self.unbinding.extend(owned.filters.into_iter().map(|filter| (owned.tenant, filter, queue)));
         for (key, consumes) in owned.kernel.consumer_keys() {
@@ -160,13 +162,13 @@ impl Engine {
         ready
     }
 
-    /// Removes some of the filters of queues that are gone. Returns whether there are more.
+    /// Removes some of the filters and bindings of queues that are gone. Returns whether there are more.
     pub(crate) fn unbind_some(&mut self) -> bool {
         for _ in 0..FILTERS.min(self.unbinding.len()) {
             if let Some((tenant, filter, queue)) = self.unbinding.pop_front() {
                 self.publish_filter_of_queue(tenant, &filter, queue, false);
             }
         }
-        !self.unbinding.is_empty()
+        self.forget_bindings() | !self.unbinding.is_empty()
     }
 }

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use mynah_core::{Arrival, History, NamedQueue, SessionRef, shard};
+use mynah_core::exchange::Endpoint;
+use mynah_core::{Arrival, History, NamedQueue, Returned, SessionRef, shard};
 use mynah_model::{Instant, Message, QueueSettings, TenantId};
 
 use super::address;
+use super::linked::Binding;
 use super::table::Owned;
 use crate::changes::Change;
 use crate::engine::Engine;
 use crate::journal::Note;
 
-/// The name of a queue, and the shard that it is in.
+/// The name of a queue or an exchange, and the shard that it is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueName<'c> {
     /// The tenant.
@@ -38,6 +40,8 @@ pub enum QueueChange<'c> {
     Ended,
     /// A filter of the topic space is attached to it, or is not any more.
     Filter(&'c [u8], bool),
+    /// It is bound to an exchange, or is not any more.
+    Binding(&'c Binding, bool),
     /// A message is in it.
     Entry {
         /// Its number.
@@ -57,6 +61,8 @@ pub enum QueueChange<'c> {
         acquired: u32,
         /// How often it has failed.
         failed: u32,
+        /// Nobody gets it before this time.
+        until: Option<Instant>,
     },
     /// Entries are gone, from the first number up to the second, which is not among them.
     Settled(u64, u64),
@@ -69,8 +75,9 @@ pub(crate) enum QueueNote {
     There(SessionRef),
     Ended(TenantId, Box<[u8]>),
     Filter(SessionRef, Box<[u8]>, bool),
+    Binding(SessionRef, Box<Binding>, bool),
     Entry(SessionRef, Box<Entered>),
-    Counts(SessionRef, u64, u32, u32),
+    Counts(SessionRef, Returned),
     Settled(SessionRef, u64, u64),
 }
 
@@ -93,6 +100,8 @@ pub struct RestoredQueue {
     pub settings: QueueSettings,
     /// The filters of the topic space that are attached to it.
     pub filters: Vec<Box<[u8]>>,
+    /// What it is bound to.
+    pub bindings: Vec<Binding>,
     /// What is in it.
     pub entries: Vec<RestoredEntry>,
     /// The number that the next entry gets at least.
@@ -114,6 +123,8 @@ pub struct RestoredEntry {
     pub history: Option<History>,
     /// How often it was acquired, and has failed.
     pub counts: (u32, u32),
+    /// Nobody gets it before this time.
+    pub until: Option<Instant>,
 }
 
 impl Engine {
@@ -124,7 +135,9 @@ impl Engine {
             QueueNote::There(queue) => {
                 let owned = of(queue)?;
                 let (settings, next_sequence) = (owned.kernel.settings(), owned.kernel.next_sequence());
-                (owned, QueueChange::There { settings, next_sequence, shown: owned.shown })
+                // What is handed out is on its way before it could be noted that it was.
+                let shown = if self.stopping { owned.shown } else { u64::MAX };
+                (owned, QueueChange::There { settings, next_sequence, shown })
             }
             QueueNote::Ended(tenant, ref name) => {
                 return Some(Change::Queue(self.queue_name(tenant, name), QueueChange::Ended));
@@ -132,12 +145,15 @@ impl Engine {
             QueueNote::Filter(queue, ref filter, attached) => {
                 (of(queue)?, QueueChange::Filter(filter, attached))
             }
+            QueueNote::Binding(queue, ref binding, bound) => {
+                (of(queue)?, QueueChange::Binding(binding, bound))
+            }
             QueueNote::Entry(queue, ref entered) => {
                 let Entered { sequence, ref message, time, ref history } = **entered;
                 (of(queue)?, QueueChange::Entry { sequence, message, time, history: history.as_deref() })
             }
-            QueueNote::Counts(queue, sequence, acquired, failed) => {
-                (of(queue)?, QueueChange::Counts { sequence, acquired, failed })
+            QueueNote::Counts(queue, Returned { sequence, acquired, failed, until }) => {
+                (of(queue)?, QueueChange::Counts { sequence, acquired, failed, until })
             }
             QueueNote::Settled(queue, from, to) => (of(queue)?, QueueChange::Settled(from, to)),
         };
@@ -161,8 +177,8 @@ impl Engine {
     /// Notes which entries of a stored queue are gone, and which were given back.
     pub(super) fn note_gone(&mut self, queue: SessionRef) {
         let Some(owned) = self.lane.queues.get_mut(queue) else { return };
-        for (sequence, acquired, failed) in owned.kernel.take_returned() {
-            self.lane.journal.note(Note::Queue(QueueNote::Counts(queue, sequence, acquired, failed)));
+        for returned in owned.kernel.take_returned() {
+            self.lane.journal.note(Note::Queue(QueueNote::Counts(queue, returned)));
         }
         for gone in owned.kernel.take_gone().chunk_by(|a, b| a + 1 == *b) {
             let (from, to) = (gone[0], gone[gone.len() - 1] + 1);
@@ -172,7 +188,8 @@ impl Engine {
 
     /// Takes in a queue that this worker owns (see [`mynah_core::owner`]), before the first peer comes.
     pub fn restore_queue(&mut self, now: Instant, restored: RestoredQueue) {
-        let RestoredQueue { tenant, name, settings, filters, entries, next_sequence, shown } = restored;
+        let RestoredQueue { tenant, name, settings, filters, bindings, entries, next_sequence, shown } =
+            restored;
         let refuses = settings.overflow != mynah_model::Overflow::DropHead;
         let kernel = NamedQueue::new(settings, next_sequence.max(self.first_sequence), now);
         let queue = self.lane.queues.insert(tenant, name.clone(), kernel);
@@ -181,22 +198,37 @@ impl Engine {
         for filter in &filters {
             self.publish_filter_of_queue(tenant, filter, queue, true);
         }
+        for binding in bindings {
+            if !self.restore_binding(tenant, Endpoint::Queue(queue), &name, &binding) {
+                self.lane.journal.note(Note::Queue(QueueNote::Binding(queue, Box::new(binding), false)));
+            }
+        }
         if refuses {
             self.shared.note_refusing(tenant, &name, true);
         }
         let Some(owned) = self.lane.queues.get_mut(queue) else { return };
-        (owned.stored, owned.shown) = (true, shown);
+        owned.stored = true;
         owned.filters.extend(filters);
         for entry in entries {
-            restore_entry(owned, entry);
+            restore_entry(owned, entry, shown);
         }
+        owned.shown = shown.min(owned.kernel.next_sequence().saturating_sub(1));
         self.lane.queues.list(queue);
+        self.note_queue(queue);
+    }
+
+    /// The broker stops as it should: from here on it is known what was handed out.
+    pub(crate) fn note_shown(&mut self) {
+        for queue in self.lane.queues.references() {
+            self.note_queue(queue);
+        }
     }
 }
 
-fn restore_entry(owned: &mut Owned, entry: RestoredEntry) {
-    let RestoredEntry { sequence, message, time, history, counts: (acquired, failed) } = entry;
-    let acquired = if sequence <= owned.shown { acquired.max(1) } else { acquired };
-    let arrival = Arrival { history: history.map(Arc::new), ..Arrival::new(message, true) };
+fn restore_entry(owned: &mut Owned, entry: RestoredEntry, shown: u64) {
+    let RestoredEntry { sequence, message, time, history, counts: (acquired, failed), until } = entry;
+    let acquired = if sequence <= shown { acquired.max(1) } else { acquired };
+    let (history, stored) = (history.map(Arc::new), true);
+    let arrival = Arrival { history, not_before: until, ..Arrival::new(message, stored) };
     owned.kernel.restore(sequence, arrival, time, (acquired, failed));
 }

@@ -1,13 +1,15 @@
 //! What is published to a queue by its name.
 
-use mynah_core::{Counters, DropReason, SessionRef};
-use mynah_model::{Class, Instant, Message, MessageView, Reason, Topic};
+use mynah_core::exchange::TOPIC_SPACE;
+use mynah_core::{Arrival, Counters, DropReason, SessionRef};
+use mynah_model::{Class, Durability, Instant, Message, MessageView, Reason, Topic};
 use mynah_stack::{Destination, Outcome, Publish};
 
+use super::address;
+use super::addresses::place;
+use super::dead::is_cycle;
 use super::keeping::{Entered, QueueNote};
 use super::request::{Asker, Request};
-use super::serving::arrival;
-use super::{PREFIX, address};
 use crate::connections::ConnectionId;
 use crate::engine::Engine;
 use crate::item::Item;
@@ -17,17 +19,14 @@ use crate::lane::Lane;
 impl Engine {
     /// A peer publishes elsewhere than to a topic: finds out what stands for that place in the topic space.
     pub(crate) fn publish_elsewhere(&mut self, now: Instant, id: ConnectionId, publish: &mut Publish<'_>) {
-        let address = match place_of(publish) {
-            Ok(address) => address,
-            Err(reason) => {
-                let (receipt, class) = (publish.receipt, publish.header.class);
-                return self.tell(now, id, Outcome::Published { receipt, class, result: Err(reason) });
-            }
-        };
+        let address = place_of(publish);
         publish.header.retain &= address.is_none();
+        if publish.delay.is_some_and(|delay| !delay.is_zero()) {
+            return self.publish_later(now, id, publish, address.as_deref());
+        }
         let Some(address) = address else { return self.publish_as(now, id, publish, None) };
         let asker = self.asker(id);
-        if self.shared.is_refusing(asker.tenant, publish.view().topic().as_bytes()) {
+        if queue_of(publish).is_some_and(|name| self.shared.is_refusing(asker.tenant, name)) {
             return self.publish_carefully(now, id, publish, &address);
         }
         self.publish_as(now, id, publish, Some(Topic::from_checked(&address)));
@@ -42,7 +41,10 @@ impl Engine {
             return self.tell(now, id, Outcome::Published { receipt, class, result: Err(reason) });
         }
         let name = publish.view().topic().as_bytes().into();
-        let publisher = self.lane.connections.get(id).and_then(|connection| connection.publisher);
+        let Some(connection) = self.lane.connections.get_mut(id) else { return };
+        // Its stack may have something to say once it is answered.
+        connection.taps.get_or_insert_default();
+        let publisher = connection.publisher;
         let header = mynah_model::Header { tenant: self.asker(id).tenant, publisher, ..publish.header };
         let message = MessageView { header: &header, native: &publish.native }.to_message();
         let receipt = (class.is_confirmed() || publish.confirm).then_some(receipt);
@@ -88,36 +90,46 @@ impl Lane {
         }
     }
 
-    /// Returns whether the queue is there.
+    /// Returns whether the queue is there, and is none that a dead letter has come back to by itself.
     pub(super) fn enqueue_named(&mut self, now: Instant, queue: SessionRef, item: &mut Item<'_>) -> bool {
         let Some(owned) = self.queues.get_mut(queue) else { return false };
-        let stored = owned.stored && item.view().header.class != Class::AtMostOnce;
+        let history = self.history.clone();
+        if history.as_ref().is_some_and(|history| is_cycle(&owned.name, &history.deaths)) {
+            return false;
+        }
+        let durability = owned.kernel.settings().durability;
+        let kept = owned.stored && durability != Durability::Memory;
+        let stored = kept && item.view().header.class != Class::AtMostOnce;
         let message = item.message().clone();
-        let (sequence, time) = owned.kernel.push(now, arrival(message.clone(), stored));
+        let (history, again) = (history, item.is_again());
+        let arrival = Arrival { history: history.clone(), again, ..Arrival::new(message.clone(), stored) };
+        let (sequence, time) = owned.kernel.push(now, arrival);
         if stored {
-            let entered = Entered { sequence, message, time, history: None };
-            self.journal.note(Note::Queue(QueueNote::Entry(queue, Box::new(entered))));
+            let entered = Entered { sequence, message, time, history };
+            let note = Note::Queue(QueueNote::Entry(queue, Box::new(entered)));
+            match durability {
+                Durability::Interval => self.journal.note_aside(note),
+                _ => self.journal.note(note),
+            }
         }
         self.queues.list(queue);
         true
     }
 }
 
-/// The topic that stands for where a publication goes, if it does not go to its own. Exchanges other than the topic space
-/// have their place here.
-///
-/// # Errors
-/// There is no such exchange; or the message is to be kept before anybody gets it, which is not done.
-pub(super) fn place_of(publish: &Publish<'_>) -> Result<Option<Vec<u8>>, Reason> {
+/// The topic that stands for where a publication goes, if it does not go to its own.
+pub(super) fn place_of(publish: &Publish<'_>) -> Option<Vec<u8>> {
+    let key = publish.view().topic().as_bytes();
     match publish.to {
-        _ if publish.delay.is_some() => Err(Reason::PreconditionFailed),
-        Destination::Topic | Destination::Exchange(b"amq.topic") => Ok(None),
-        Destination::Queue => Ok(Some(address(publish.view().topic().as_bytes()))),
-        Destination::Exchange(_) => Err(Reason::NotFound),
+        Destination::Topic => None,
+        Destination::Exchange(TOPIC_SPACE) if !key.is_empty() => None,
+        Destination::Queue => Some(address(key)),
+        Destination::Exchange(name) => Some(place(name, key)),
     }
 }
 
-/// Whether a topic or filter is in the part of the topic space that stands for queues.
-pub(crate) fn stands_for_queues(topic_or_filter: &[u8]) -> bool {
-    topic_or_filter.starts_with(PREFIX) || topic_or_filter == &PREFIX[..PREFIX.len() - 1]
+/// The queue that a publication goes to by its name.
+fn queue_of<'p>(publish: &'p Publish<'_>) -> Option<&'p [u8]> {
+    let is_direct = matches!(publish.to, Destination::Queue | Destination::Exchange(b""));
+    is_direct.then(|| publish.view().topic().as_bytes())
 }

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use mynah_core::selector::Selector;
 use mynah_core::{ConsumerKey, SessionRef, Taking, WorkerId};
 use mynah_model::{Class, Credit, Message, QueueSettings, Reason, StreamOffset, TenantId};
 use mynah_stack::{ConsumerId, Declared, Flow, Outcome, QueueOutcome, Refusal, SettleLeases};
 
-use super::dead::Letter;
+use super::dead::{Letter, Letters};
 use super::delivering::Lent;
+use super::linked::Binding;
 use crate::connections::ConnectionId;
 
 /// The connection that asks for something.
@@ -44,6 +46,7 @@ impl Word {
             Said::Ask(_, Request::Publish { message, .. }) => message.cost_bytes(),
             Said::Bury(letter) => letter.message.cost_bytes(),
             Said::Lend(_, lent) => lent.message.cost_bytes(),
+            Said::BuryAll(letters) => letters.message.cost_bytes(),
             _ => 0,
         }
     }
@@ -63,6 +66,10 @@ pub(crate) enum Said {
     Confirm(WorkerId, u64),
     /// To the worker of a queue: a dead letter.
     Bury(Box<Letter>),
+    /// To the worker of an exchange: it has gone of itself.
+    ExchangeEnded(TenantId, Box<[u8]>),
+    /// To the worker of queues: dead letters that have come by an exchange.
+    BuryAll(Box<Letters>),
     /// To the queue's worker: there is room for so many more bytes.
     Room(ConsumerKey, u64),
 }
@@ -92,6 +99,10 @@ pub(crate) enum Request {
         filter: Box<[u8]>,
         attached: bool,
     },
+    /// Note how the tables stand about an exchange, then answer.
+    NoteExchange(Box<Noting>),
+    /// Bind a queue.
+    Bind(Box<Wish>),
     Consume(ConsumerId, Box<Consuming>),
     Cancel {
         consumer: ConsumerId,
@@ -124,13 +135,32 @@ pub(crate) enum Wanted {
     OnFirstUse,
 }
 
+/// What somebody wants a queue to be bound to, or wants no longer.
+#[derive(Clone, Debug)]
+pub(crate) struct Wish {
+    pub(crate) receipt: u32,
+    pub(crate) name: Box<[u8]>,
+    pub(crate) binding: Binding,
+    pub(crate) bound: bool,
+}
+
+/// That something has changed about an exchange.
+#[derive(Clone, Debug)]
+pub(crate) struct Noting {
+    pub(crate) name: Box<[u8]>,
+    /// What it is bound to or is not any more; absent: whether it is there.
+    pub(crate) binding: Option<Binding>,
+    /// What the asker hears when that is stored.
+    pub(crate) reply: Reply,
+}
+
 /// How somebody begins to consume.
 #[derive(Clone, Debug)]
 pub(crate) struct Consuming {
     pub(crate) name: Box<[u8]>,
     pub(crate) taking: Taking,
     pub(crate) offset: Option<StreamOffset>,
-    pub(crate) selector: Option<Box<str>>,
+    pub(crate) selector: Option<Arc<Selector>>,
     pub(crate) credit: Credit,
 }
 

@@ -1,6 +1,8 @@
 //! What the worker of a queue does about what connections ask.
 
-use mynah_core::{Arrival, ConsumerKey, DropReason, NamedQueue, SessionRef, StreamStart, Taking};
+use std::sync::Arc;
+
+use mynah_core::{ConsumerKey, DropReason, NamedQueue, SessionRef, StreamStart, Taking};
 use mynah_model::{
     Class, Filter, Instant, LeaseSettlement, QueueSettings, Reason, StreamOffset, SubscriptionOptions,
     TenantId,
@@ -29,6 +31,8 @@ impl Engine {
             Said::Forget(connection, consumer) => self.forget_tap(connection, consumer),
             Said::Confirm(from, token) => self.confirm_all(from, token),
             Said::Bury(letter) => self.take_letter(now, *letter),
+            Said::BuryAll(letters) => self.take_letters(now, *letters),
+            Said::ExchangeEnded(tenant, name) => self.exchange_ended(tenant, name),
             Said::Room(key, bytes) => self.give_room(key, bytes),
         }
     }
@@ -51,6 +55,12 @@ impl Engine {
             Request::Attach { receipt, name, filter, attached } => {
                 let result = self.find_for(asker, &name);
                 let result = result.and_then(|queue| self.attach_to_queue(queue, &filter, attached));
+                self.reply(now, asker, Reply::Bound { receipt, result });
+            }
+            Request::NoteExchange(noting) => self.serve_noting(now, asker, *noting),
+            Request::Bind(wish) => {
+                let receipt = wish.receipt;
+                let result = self.serve_bind(asker, *wish);
                 self.reply(now, asker, Reply::Bound { receipt, result });
             }
             Request::Consume(consumer, consuming) => {
@@ -216,14 +226,12 @@ impl Engine {
         consuming: &Consuming,
     ) -> Result<(), Fault> {
         let queue = self.find_for(asker, &consuming.name)?;
-        if consuming.selector.is_some() {
-            return Err(Fault::new(Reason::SelectorInvalid, "selectors are not served"));
-        }
         let offset = consuming.offset.map(|offset| self.start_of(offset));
         let taking = Taking { offset, ..consuming.taking };
         let key = asker.consumer(consumer);
         let owned = self.lane.queues.get_mut(queue).ok_or(Reason::NotFound)?;
         owned.kernel.consume(now, key, taking, consuming.credit)?;
+        owned.selectors.extend(consuming.selector.iter().map(|selector| (key, Arc::clone(selector))));
         self.lane.queues.consumers.insert(key, queue);
         self.lane.queues.list(queue);
         Ok(())
@@ -320,9 +328,4 @@ pub(super) const fn reason_of(reason: mynah_model::DeathReason) -> DropReason {
         mynah_model::DeathReason::Expired => DropReason::Expired,
         mynah_model::DeathReason::MaxLength => DropReason::BacklogFull,
     }
-}
-
-/// A message as it comes into a queue.
-pub(super) fn arrival(message: mynah_model::Message, stored: bool) -> Arrival {
-    Arrival::new(message, stored)
 }

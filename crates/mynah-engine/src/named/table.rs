@@ -1,7 +1,9 @@
 //! The named queues of one worker.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
+use mynah_core::selector::Selector;
 use mynah_core::{ConsumerKey, NamedQueue, SessionRef, WorkerId};
 use mynah_model::{Instant, TenantId};
 
@@ -28,14 +30,16 @@ pub(crate) struct Owned {
     pub(crate) filters: BTreeSet<Box<[u8]>>,
     /// Whether a store keeps it.
     pub(crate) stored: bool,
-    /// Entries with numbers up to this one may have been handed out.
+    /// Entries with numbers up to this one may have been handed out. Noted as the broker stops; until then, all may.
     pub(super) shown: u64,
-    /// That has changed and is not noted yet.
+    /// That has changed since it was noted.
     pub(super) shows: bool,
     /// The mark of the turn in which it was noted last that the queue is there.
     pub(super) noted_at: u64,
     /// Bytes on their way to consumers of other workers.
     pub(super) lent: BTreeMap<ConsumerKey, u64>,
+    /// Which messages those consumers want that do not want all.
+    pub(super) selectors: BTreeMap<ConsumerKey, Arc<Selector>>,
     pub(super) timer: Option<(TimerKey, Instant)>,
     /// It is in the list of those that have something to do.
     is_listed: bool,
@@ -76,6 +80,17 @@ impl Queues {
         self.by_name.get(&tenant)?.get(name).copied()
     }
 
+    /// All queues, in the order of their slots.
+    pub(super) fn references(&self) -> Vec<SessionRef> {
+        let slots = self.slots.iter().enumerate().filter(|(_, place)| place.owned.is_some());
+        let reference = |(slot, place): (usize, &Slot)| SessionRef {
+            worker: self.worker,
+            slot: slot as u32 | NAMED,
+            generation: place.generation,
+        };
+        slots.map(reference).collect()
+    }
+
     pub(crate) const fn len(&self) -> usize {
         self.slots.len() - self.vacant.len()
     }
@@ -99,6 +114,7 @@ impl Queues {
             shows: false,
             noted_at: 0,
             lent: BTreeMap::new(),
+            selectors: BTreeMap::new(),
             timer: None,
             is_listed: false,
         }));

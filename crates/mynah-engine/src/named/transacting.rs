@@ -31,6 +31,10 @@ impl Engine {
         self.lane.journal.begin();
         let from = self.lane.connections.get(id).and_then(Connection::session);
         for (publish, address) in &accepted {
+            if publish.delay.is_some() {
+                self.keep_for_later(now, publish, address.as_deref());
+                continue;
+            }
             let topic = address.as_deref().map(Topic::from_checked);
             self.distribute(now, &mut Item::addressed(publish.view(), topic), from);
         }
@@ -53,12 +57,15 @@ impl Engine {
         id: ConnectionId,
         publish: &mut Publish<'_>,
     ) -> Result<Option<Vec<u8>>, Reason> {
-        let address = place_of(publish)?;
+        let address = place_of(publish);
         publish.header.retain &= address.is_none();
         let connection = self.lane.connections.get(id).ok_or(Reason::Disconnected)?;
         (publish.header.tenant, publish.header.publisher) = (connection.tenant, connection.publisher);
         let topic = address.as_deref().map_or_else(|| publish.view().topic(), Topic::from_checked);
         self.shared.counters(self.worker).messages_received(publish.header.class).add(1);
+        if publish.delay.is_some() {
+            self.has_room_for_later(publish)?;
+        }
         self.accept_publish(now, id, publish, topic).inspect_err(|reason| {
             self.counters().publications_refused.add(1);
             self.audit_publish(now, id, publish, *reason);

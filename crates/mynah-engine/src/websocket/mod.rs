@@ -5,6 +5,7 @@
 mod decoder;
 mod frame;
 mod handshake;
+mod units;
 mod utf8;
 
 use core::ops::Range;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 pub use decoder::{Decoder, Unit};
 pub use frame::{CloseCode, Header, OpCode};
 pub use handshake::{Accepted, Handshake, Refused};
+use units::Units;
 
 /// What a server takes at one place.
 #[derive(Clone, Debug)]
@@ -38,19 +40,29 @@ pub struct SubProtocol {
     /// Whose protocol it is: 0, that of the listener where its peers come in; else that of the listener so many places behind
     /// it.
     pub stack: u16,
+    /// Longest message, in bytes, of a sub-protocol whose messages are units: each goes to the stack when it is whole, and
+    /// comes from it, with its length before it, four bytes, big-endian. Absent: where a message begins and ends means
+    /// nothing.
+    pub unit_bytes_max: Option<u32>,
 }
 
 impl SubProtocol {
     /// A sub-protocol of binary messages.
     #[must_use]
     pub fn binary(name: &str) -> Self {
-        Self { name: name.into(), text: Some(false), stack: 0 }
+        Self { name: name.into(), text: Some(false), stack: 0, unit_bytes_max: None }
     }
 
     /// A sub-protocol whose clients send binary messages or text as they like, and get binary ones.
     #[must_use]
     pub fn either(name: &str) -> Self {
-        Self { name: name.into(), text: None, stack: 0 }
+        Self { name: name.into(), text: None, stack: 0, unit_bytes_max: None }
+    }
+
+    /// A sub-protocol of binary messages that are units.
+    #[must_use]
+    pub fn units(name: &str, bytes_max: u32) -> Self {
+        Self { unit_bytes_max: Some(bytes_max), ..Self::binary(name) }
     }
 
     /// The same, as the protocol of the listener so many places behind the one where its peers come in.
@@ -60,13 +72,14 @@ impl SubProtocol {
     }
 }
 
-/// The server's side of one connection, which carries a stream of bytes: where a message begins and ends means nothing.
+/// The server's side of one connection, which carries a stream of bytes, or units (see [`SubProtocol::unit_bytes_max`]).
 #[derive(Debug)]
 pub struct WebSocket {
     settings: Arc<Settings>,
     phase: Phase,
     /// See [`SubProtocol::stack`].
     stack: u16,
+    units: Option<Units>,
 }
 
 #[derive(Debug)]
@@ -90,7 +103,7 @@ impl WebSocket {
     /// The server's side of a connection that has just been accepted.
     #[must_use]
     pub const fn new(settings: Arc<Settings>) -> Self {
-        Self { settings, phase: Phase::Opening(Handshake::new()), stack: 0 }
+        Self { settings, phase: Phase::Opening(Handshake::new()), stack: 0, units: None }
     }
 
     /// Whether the handshake is done, so that frames can be sent.
@@ -105,7 +118,20 @@ impl WebSocket {
         self.stack
     }
 
-    /// Takes in all of `bytes`. What has to be answered is appended to `answers`: a response, pongs, a close frame.
+    /// Whether messages are units.
+    #[must_use]
+    pub const fn has_units(&self) -> bool {
+        self.units.is_some()
+    }
+
+    /// Appends the units that are whole, each with its length before it.
+    pub fn take_units(&mut self, out: &mut Vec<u8>) {
+        if let Some(units) = &mut self.units {
+            units.take(out);
+        }
+    }
+
+    /// Takes in all of `bytes`; units are there to be taken then, and no payload is returned. What has to be answered is appended to `answers`: a response, pongs, a close frame.
     pub fn receive(&mut self, bytes: &mut [u8], answers: &mut Vec<u8>) -> Received {
         let mut at = 0;
         if let Phase::Opening(handshake) = &mut self.phase {
@@ -117,7 +143,11 @@ impl WebSocket {
                     let chosen = protocol.and_then(|place| self.settings.protocols.get(place));
                     let text = chosen.and_then(|protocol| protocol.text);
                     self.stack = chosen.map_or(0, |protocol| protocol.stack);
-                    self.phase = Phase::Open(Decoder::new(text, self.settings.message_bytes_max));
+                    let unit_max = chosen.and_then(|protocol| protocol.unit_bytes_max);
+                    self.units = unit_max.map(|_| Units::default());
+                    let bytes_max = self.settings.message_bytes_max;
+                    let bytes_max = unit_max.map_or(bytes_max, |max| bytes_max.min(max.into()));
+                    self.phase = Phase::Open(Decoder::new(text, bytes_max));
                 }
             }
         }
@@ -128,6 +158,11 @@ impl WebSocket {
         let code = loop {
             match decoder.decode(bytes, &mut at) {
                 Ok(None) => return Received { payload, ended: false },
+                Ok(Some(Unit::Data { range, ends, .. })) if self.units.is_some() => {
+                    if let Some(units) = &mut self.units {
+                        units.push(&bytes[range], ends);
+                    }
+                }
                 // The first piece stays where it is, the others move up to it.
                 Ok(Some(Unit::Data { range, .. })) if payload.is_empty() => payload = range,
                 Ok(Some(Unit::Data { range, .. })) => {

@@ -14,7 +14,7 @@ fn settings() -> Arc<Settings> {
         paths: vec!["/mqtt".into(), "/".into()],
         protocols: vec![
             SubProtocol::binary("mqtt"),
-            SubProtocol { name: "v12.stomp".into(), text: Some(true), stack: 0 },
+            SubProtocol { name: "v12.stomp".into(), text: Some(true), stack: 0, unit_bytes_max: None },
         ],
         request_bytes_max: 1_024,
         message_bytes_max: 100_000,

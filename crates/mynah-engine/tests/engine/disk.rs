@@ -6,15 +6,18 @@ use std::sync::Arc;
 
 use mynah_core::{Cursor, Entry, GroupKey, Kept, SHARDS, SessionKey, WorkerId, owner};
 use mynah_engine::{
-    Change, Engine, Mark, Parts, Promise, Restored, RestoredErrand, RestoredSubscription, SessionName,
+    Change, Engine, Mark, Parts, Promise, Restored, RestoredDelayed, RestoredErrand, RestoredSubscription,
+    SessionName,
 };
 use mynah_model::{DeliveryId, Expiry, Identity, Instant, Message, SubscriptionOptions, TenantId, Will};
 
-use crate::disk_queues::{StoredQueue, fact_of_queue};
+use crate::disk_queues::{StoredExchange, StoredQueue, fact_of_exchange, fact_of_queue};
 
 pub(crate) type Fact = Box<dyn FnOnce(&mut State)>;
 /// A message, and the group that it goes to.
 type Errand = (Message, Option<Arc<GroupKey>>);
+/// A message that is published later, when, and to which topic.
+type Waiting = (Message, Instant, Option<Box<[u8]>>);
 /// Group and filter.
 type Attached = (Option<Box<[u8]>>, Box<[u8]>);
 
@@ -39,7 +42,10 @@ pub(crate) struct State {
     /// By the client, what they are parts of and their numbers.
     pub(crate) parts: BTreeMap<(Vec<u8>, u64, u64), Vec<u64>>,
     pub(crate) errands: BTreeMap<(u16, u64), Errand>,
+    /// By shard and number: message, time and address.
+    pub(crate) delayed: BTreeMap<(u16, u64), Waiting>,
     pub(crate) queues: BTreeMap<Vec<u8>, StoredQueue>,
+    pub(crate) exchanges: BTreeMap<Vec<u8>, StoredExchange>,
 }
 
 pub(crate) struct StoredSession {
@@ -87,9 +93,18 @@ impl Disk {
             let errand = RestoredErrand { shard: *shard, number: *number, message, group, parts };
             engines[usize::from(shard % workers)].restore_errand(errand);
         }
+        for (name, exchange) in &self.state.exchanges {
+            let owner = owner(TenantId::DEFAULT, name, workers, seed);
+            engines[usize::from(owner.0)].restore_exchange(exchange.restored(name));
+        }
         for (name, queue) in &self.state.queues {
             let owner = owner(TenantId::DEFAULT, name, workers, seed);
             engines[usize::from(owner.0)].restore_queue(now, queue.restored(name));
+        }
+        for (&(shard, number), (message, due, address)) in &self.state.delayed {
+            let (message, due, address) = (message.clone(), *due, address.clone());
+            let restored = RestoredDelayed { shard, number, message, due, address };
+            engines[usize::from(shard % workers)].restore_delayed(restored);
         }
         for engine in engines {
             engine.begin(now);
@@ -246,8 +261,26 @@ fn fact(change: Change<'_>) -> Fact {
         Change::ErrandDone { shard, number, .. } => {
             Box::new(move |state| drop(state.errands.remove(&(shard, number))))
         }
+        Change::Delayed { .. } | Change::DelayedDone { .. } => fact_of_delayed(change),
         Change::Queue(queue, change) => fact_of_queue(queue.name.to_vec(), change),
+        Change::Exchange(exchange, change) => fact_of_exchange(exchange.name.to_vec(), change),
         change => fact_of_session(change),
+    }
+}
+
+fn fact_of_delayed(change: Change<'_>) -> Fact {
+    match change {
+        Change::Delayed { shard, number, message, due, address } => {
+            let waiting = (message.clone(), due, address.map(Box::from));
+            Box::new(move |state| {
+                let before = state.delayed.insert((shard, number), waiting);
+                assert!(before.is_none(), "a number is given once");
+            })
+        }
+        Change::DelayedDone { shard, number, .. } => {
+            Box::new(move |state| drop(state.delayed.remove(&(shard, number))))
+        }
+        other => panic!("nothing is delayed: {other:?}"),
     }
 }
 

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::queues;
+use crate::{exchange_lines, queues};
 use mynah_model::{
     Class, Condition, DeliveryId, Expiry, Filter, Header, Instant, Layout, MessageView, PRIORITY_DEFAULT,
     Properties, Reason, RetainHandling, SubscriptionId, SubscriptionOptions, TenantId, Topic, ValueTag, Will,
@@ -51,8 +51,8 @@ impl LayoutCodec for LineCodec {
         &[LAYOUT]
     }
 
-    fn properties<'m>(&self, _: MessageView<'m>) -> Properties<'m> {
-        Properties::default()
+    fn properties<'m>(&self, message: MessageView<'m>) -> Properties<'m> {
+        Properties { user: exchange_lines::properties(message.payload()), ..Properties::default() }
     }
 
     fn encode(
@@ -162,7 +162,8 @@ impl LineConnection {
                 None
             }
             _ => {
-                if let Some(command) = queues::command(line, receipt) {
+                let command = exchange_lines::command(line, receipt);
+                if let Some(command) = command.or_else(|| queues::command(line, receipt)) {
                     return Some(command);
                 }
                 self.close = Some(Close::new(Reason::ProtocolViolation, true));

@@ -321,6 +321,28 @@ fn a_queue_is_published_to_by_its_topic_too_and_holds_no_value() {
 }
 
 #[test]
+fn a_consumer_gets_what_its_selector_selects_and_leaves_the_rest() {
+    for mut broker in brokers() {
+        let [a, b, d] = peers(&mut broker);
+        says(&mut broker, a, "declare q -");
+        assert_eq!(says(&mut broker, b, "eat 1 q * where=size='big'"), "eating 1\n");
+        assert_eq!(says(&mut broker, d, "eat 1 q * where=size<>'big'"), "eating 1\n");
+        let puts = "put q 1 size=big one\nput q 0 size=small two\nput q 1 three\nput q 1 size=big four";
+        says(&mut broker, a, puts);
+        assert_eq!(broker.hear(b), "lease 1 1 q size=big one\nlease 1 2 q size=big four\n");
+        assert_eq!(broker.hear(d), "lease 1 1 q size=small two\n");
+        assert_eq!(says(&mut broker, a, "present q"), "declared q 1 2\n", "unknown is not true");
+        // What one gives back, and what one leaves, another may want.
+        assert_eq!(says(&mut broker, b, "back 1 2 2"), "lease 1 3 again 1 0 q size=big four\n");
+        assert_eq!(says(&mut broker, b, "stop 1"), "stopped 1\n");
+        assert_eq!(says(&mut broker, a, "eat 5 q *").lines().count(), 4);
+        let wrong = says(&mut broker, b, "eat 2 q * where=size=");
+        assert!(wrong.starts_with("refused ") && wrong.contains("at byte 5: expected a value"), "{wrong}");
+        assert_eq!(says(&mut broker, b, "eat 2 q 0"), "eating 2\n");
+    }
+}
+
+#[test]
 fn rules_say_who_may_configure_publish_to_and_consume_from_a_queue() {
     for workers in [1, 3] {
         let rules = vec![

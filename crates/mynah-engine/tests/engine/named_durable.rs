@@ -40,6 +40,34 @@ fn nothing_is_confirmed_before_it_is_stored() {
 }
 
 #[test]
+fn a_queue_can_promise_less_than_the_store_does() {
+    for workers in [1, 3] {
+        let mut broker = Broker::durable(workers);
+        let (a, b) = (broker.open(0, "open a go"), broker.open(0, "open b go"));
+        says(&mut broker, a, "declare soon durable,promise=interval\ndeclare never durable,promise=memory");
+        says(&mut broker, a, "declare sure durable\nbind soon t\nbind sure t");
+        assert_eq!(
+            says(&mut broker, a, "declare soon durable"),
+            "refused does not fit what is there: durability is 'interval', not 'sync'\n"
+        );
+        broker.hold(true);
+        assert_eq!(says(&mut broker, b, "put soon 1 one"), "published 2\n");
+        assert_eq!(says(&mut broker, b, "put never 1 two"), "published 3\n");
+        // Whoever else gets it is owed what it was promised.
+        assert_eq!(says(&mut broker, b, "pub t 1 - three"), "");
+        broker.store_all();
+        assert_eq!(broker.hear(b), "published 4\n");
+        let mut broker = broker.crash(workers);
+        let a = broker.open(0, "open a go");
+        assert_eq!(says(&mut broker, a, "declare never durable,promise=memory"), "declared never 0 0\n");
+        assert_eq!(
+            says(&mut broker, a, "eat 1 soon *"),
+            "eating 1\nlease 1 1 again 1 0 soon one\nlease 1 2 again 1 0 t three\n"
+        );
+    }
+}
+
+#[test]
 fn what_was_confirmed_is_there_after_a_crash_and_what_was_settled_is_not() {
     for (workers, then) in [(1, 1), (3, 3), (3, 1)] {
         let mut broker = Broker::durable(workers);
@@ -56,8 +84,7 @@ fn what_was_confirmed_is_there_after_a_crash_and_what_was_settled_is_not() {
         assert_eq!(says(&mut broker, a, "declare q durable,limit=3"), "declared q 3 0\n");
         let b = broker.open(0, "open b go");
         assert_eq!(says(&mut broker, b, "pub u 1 - x\npub t/y 1 - 6"), "published 2 unwanted\npublished 3\n");
-        let eaten =
-            "eating 1\nlease 1 1 again 1 1 q 2\nlease 1 2 again 1 0 q 3\nlease 1 3 q 5\nlease 1 4 t/y 6\n";
+        let eaten = "eating 1\nlease 1 1 again 1 1 q 2\nlease 1 2 again 1 0 q 3\nlease 1 3 again 1 0 q 5\nlease 1 4 t/y 6\n";
         assert_eq!(says(&mut broker, a, "eat 1 q *"), eaten);
         says(&mut broker, a, "yes! 1 1 9");
         let mut broker = broker.crash(workers);
@@ -78,7 +105,34 @@ fn what_was_not_confirmed_may_be_lost_and_the_queue_goes_on_after_it() {
         let mut broker = broker.crash(workers);
         let a = broker.open(0, "open a go");
         assert_eq!(says(&mut broker, a, "put q 1 3"), "published 2\n");
-        assert_eq!(says(&mut broker, a, "eat 1 q *"), "eating 1\nlease 1 1 q 1\nlease 1 2 q 3\n");
+        assert_eq!(says(&mut broker, a, "eat 1 q *"), "eating 1\nlease 1 1 again 1 0 q 1\nlease 1 2 q 3\n");
+    }
+}
+
+#[test]
+fn what_was_handed_out_is_marked_after_a_stop_and_what_may_have_been_after_a_crash() {
+    for workers in [1, 3] {
+        let mut broker = Broker::durable(workers);
+        let a = broker.open(0, "open a go");
+        says(&mut broker, a, "declare q durable");
+        says(&mut broker, a, "put q 1 1\nput q 1 2");
+        broker.hold(true);
+        // This is on its way before a record of it could be stored.
+        assert_eq!(says(&mut broker, a, "eat 1 q 1"), "eating 1\nlease 1 1 q 1\n");
+        let mut broker = broker.crash(workers);
+        let a = broker.open(0, "open a go");
+        assert_eq!(
+            says(&mut broker, a, "eat 1 q 2"),
+            "eating 1\nlease 1 1 again 1 0 q 1\nlease 1 2 again 1 0 q 2\n"
+        );
+        assert_eq!(says(&mut broker, a, "put q 1 3"), "published 3\n");
+        assert_eq!(says(&mut broker, a, "yes! 1 1 2"), "settled 4\n");
+        let now = broker.now;
+        broker.engines.iter_mut().for_each(|engine| engine.handle_shutdown(now));
+        broker.settle();
+        let mut broker = broker.crash(workers);
+        let a = broker.open(0, "open a go");
+        assert_eq!(says(&mut broker, a, "eat 1 q *"), "eating 1\nlease 1 1 q 3\n");
     }
 }
 
@@ -93,7 +147,7 @@ fn times_are_kept_over_a_crash() {
     let mut broker = broker.crash(1);
     broker.advance(Duration::from_millis(400));
     let a = broker.open(0, "open a go");
-    assert_eq!(says(&mut broker, a, "eat 1 q *"), "eating 1\nlease 1 1 q 2\n");
+    assert_eq!(says(&mut broker, a, "eat 1 q *"), "eating 1\nlease 1 1 again 1 0 q 2\n");
     assert!(broker.disk().state.queues.values().all(|queue| queue.entries.len() == 1));
 }
 
@@ -149,7 +203,7 @@ fn a_dead_letter_is_in_one_queue_or_the_other_whenever_the_broker_crashes() {
             if steps == 5 {
                 assert_eq!(counts, ["declared q 0 0\n", "declared morgue 1 0\n"]);
                 let eaten = says(&mut broker, a, "eat 1 morgue *");
-                assert_eq!(eaten, "eating 1\nlease 1 1 dead q rejected 1 q x\n");
+                assert_eq!(eaten, "eating 1\nlease 1 1 again 1 0 dead q rejected 1 q x\n");
             }
         }
     }
@@ -177,6 +231,37 @@ fn what_was_published_in_one_transaction_is_there_as_a_whole_or_not_at_all() {
             both[usize::from(count == 3)] += 1;
         }
         assert!(both[0] > 0 && both[1] > 0);
+    }
+}
+
+#[test]
+fn what_was_handed_out_before_a_crash_never_comes_again_without_a_mark() {
+    for (workers, then) in [(1, 1), (3, 3), (3, 1)] {
+        for steps in 0..8 {
+            let mut broker = Broker::durable(workers);
+            let (a, p) = (broker.open(0, "open a go"), broker.open(0, "open p stay"));
+            says(&mut broker, a, "declare q durable\ndeclare r durable\ndeclare s durable");
+            says(&mut broker, a, "bind q t\nbind r t\nbind s t");
+            says(&mut broker, a, "eat 1 q *\neat 2 r *\neat 3 s *");
+            broker.hold(true);
+            broker.say(a, "commit put q 1 x;put r 1 x;put s 1 x");
+            broker.say(p, "pub t 2 - y");
+            for _ in 0..steps {
+                broker.store_next();
+            }
+            assert_eq!(broker.hear(a).matches("lease").count(), 6);
+            let mut broker = broker.crash(then);
+            let (a, p) = (broker.open(0, "open a go"), broker.open(0, "open p stay"));
+            // The client did not hear that it has arrived.
+            assert_eq!(says(&mut broker, p, "pub t 2 - y"), "published 2\n");
+            let heard = says(&mut broker, a, "eat 1 q *\neat 2 r *\neat 3 s *");
+            let is_marked = |line: &str| line.contains(" again 1 0 ");
+            let fresh: Vec<&str> =
+                heard.lines().filter(|line| line.starts_with("lease") && !is_marked(line)).collect();
+            // What nothing was stored of is published as if for the first time.
+            assert!(matches!(fresh.len(), 0 | 3), "{steps}: {heard}");
+            assert!(fresh.iter().all(|line| line.ends_with(" t y")), "{steps}: {heard}");
+        }
     }
 }
 

@@ -6,19 +6,21 @@
 //! `commit` before several of the last two kinds with `;` between.
 //!
 //! Settings are a `-` or words with commas between: `durable`, `exclusive`, `auto`, `single`, `stream`, `reject`, and
-//! `expires=MS`, `ttl=MS`, `lease=MS`, `len=N`, `limit=N`, `prio=N`, `dead=QUEUE`. A credit is a number of messages or `*`.
-//! Options of a consumer: `settled`, `exclusive`, `polls`, `nolocal`, `first`, `prio=N`.
+//! `expires=MS`, `ttl=MS`, `lease=MS`, `len=N`, `limit=N`, `prio=N`, `dead=QUEUE`, `deadx=EXCHANGE/KEY`. A credit is a number of messages or `*`.
+//! Options of a consumer: `settled`, `exclusive`, `polls`, `nolocal`, `first`, `prio=N`, `where=CONDITION` without a space.
 
 use std::time::Duration;
 
 use mynah_model::{
-    Credit, CreditChange, DeadLetter, LeaseSettlement, Overflow, QueueSettings, StreamOffset, StreamSettings,
+    Credit, CreditChange, DeadLetter, Durability, LeaseSettlement, Overflow, QueueSettings, StreamOffset,
+    StreamSettings,
 };
 use mynah_stack::{
     Bind, Command, Consume, ConsumeOptions, ConsumerId, Declaration, Declare, Delete, Destination, Entity,
     Flow, Lease, Outbound, Publish, Purge, QueueCommand, QueueOutcome, Refusal, SettleLeases, Transaction,
 };
 
+use crate::exchange_lines;
 use crate::lines::{class_of, header};
 
 pub(crate) fn command(line: &str, receipt: u16) -> Option<Command<'_>> {
@@ -82,12 +84,8 @@ fn transaction(parts: &str, receipt: u16) -> Transaction<'_> {
     let mut transaction =
         Transaction { receipt: receipt.into(), publications: Vec::new(), settlements: Vec::new() };
     for part in parts.split(';') {
-        match command(part, receipt) {
-            Some(Command::Publish(Publish { header, native, receipt, confirm, .. })) => {
-                let to = Destination::Queue;
-                let publish = Publish { to, confirm, ..Publish::new(header, native, receipt) };
-                transaction.publications.push(publish);
-            }
+        match exchange_lines::command(part, receipt).or_else(|| command(part, receipt)) {
+            Some(Command::Publish(publish)) => transaction.publications.push(publish),
             Some(Command::Queue(QueueCommand::Settle(settle))) => transaction.settlements.push(settle),
             other => panic!("nothing to do together: {other:?}"),
         }
@@ -137,6 +135,7 @@ fn options_of(text: &str) -> ConsumeOptions<'_> {
             ("nolocal", _) => options.no_local = true,
             ("first", _) => options.offset = Some(StreamOffset::First),
             ("prio", number) => options.priority = number.parse().unwrap(),
+            ("where", condition) => options.selector = Some(condition),
             _ => {}
         }
     }
@@ -148,6 +147,7 @@ fn settings_of(text: &str) -> QueueSettings {
     for word in text.split(',') {
         match word.split_once('=').unwrap_or((word, "")) {
             ("durable", _) => settings.durable = true,
+            ("promise", name) => settings.durability = Durability::from_name(name.as_bytes()).unwrap(),
             ("exclusive", _) => settings.exclusive = true,
             ("auto", _) => settings.auto_delete = true,
             ("single", _) => settings.single_active_consumer = true,
@@ -162,6 +162,11 @@ fn settings_of(text: &str) -> QueueSettings {
             ("dead", queue) => {
                 let key = Some(queue.as_bytes().into());
                 settings.dead_letter = Some(DeadLetter { exchange: Box::default(), key });
+            }
+            ("deadx", place) => {
+                let (exchange, key) = place.rsplit_once('/').unwrap();
+                let key = (key != "-").then(|| key.as_bytes().into());
+                settings.dead_letter = Some(DeadLetter { exchange: exchange.as_bytes().into(), key });
             }
             _ => {}
         }

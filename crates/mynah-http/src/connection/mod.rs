@@ -87,7 +87,7 @@ impl HttpConnection {
             .credentials
             .map(|c| mynah_stack::Credentials { user: c.user.into(), password: Some(c.password.into()) });
         self.state = State::Opening(head.method);
-        let open = Open { credentials, tenant: head.host.map(Box::from), ..Open::new(0) };
+        let open = Open { credentials, tenant: head.host.map(Box::from), shares_rates: true, ..Open::new(0) };
         Ok(Step::Command(Command::Open(Box::new(open))))
     }
 

@@ -2,6 +2,8 @@
 //! on one worker and on two, where sessions live on different cores and messages cross between them.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot set its stage has failed")]
 
+mod aiocoap;
+mod amqp;
 mod bridge;
 mod coap;
 mod crossing;

@@ -23,36 +23,43 @@ action = \"subscribe\"
 deny = [\"secret/#\"]
 ";
 
-/// Where MQTT comes in, STOMP, and HTTP.
-const LISTENERS: [(&str, &str); 4] = [
+/// Where MQTT comes in, AMQP, STOMP, and HTTP.
+const LISTENERS: [(&str, &str); 5] = [
     ("mqtts", "protocol = \"mqtt\""),
     ("wss", "protocol = \"mqtt\"\ntransport = \"websocket\""),
+    ("amqps", "protocol = \"amqp091\""),
     ("stomps", "protocol = \"stomp\""),
     ("https", "protocol = \"http\""),
 ];
 
-/// Stands for a version of MQTT where stomp.py is the client.
+/// Stand for a version of MQTT where stomp.py and pika are the clients.
 const STOMP: &str = "stomp";
+const AMQP: &str = "amqp";
 
 /// The scripts that ask, each for the clients of one library.
-const SCRIPTS: [&str; 2] = ["one_door.py", "one_door_stomp.py"];
+const SCRIPTS: [&str; 3] = ["one_door.py", "one_door_stomp.py", "one_door_amqp.py"];
 
-/// A way in: its name in the table, the listener, and version and transport of paho-mqtt; of stomp.py they only say which
+/// A way in: its name in the table, the listener, and version and transport of paho-mqtt; of others they only say which
 /// client it is.
 type Way = (&'static str, &'static str, Option<(&'static str, &'static str)>);
 
-const WAYS: [Way; 6] = [
+const WAYS: [Way; 7] = [
     ("MQTT 3.1.1", "mqtts", Some(("3.1.1", "tcp"))),
     ("MQTT 5.0", "mqtts", Some(("5.0", "tcp"))),
     ("MQTT 3.1.1 by WebSocket", "wss", Some(("3.1.1", "websockets"))),
     ("MQTT 5.0 by WebSocket", "wss", Some(("5.0", "websockets"))),
+    ("AMQP 0-9-1", "amqps", Some((AMQP, "tcp"))),
     ("STOMP 1.2", "stomps", Some((STOMP, "tcp"))),
     ("HTTP", "https", None),
 ];
 
 /// Which of the scripts asks by a way; none by HTTP.
 fn script(place: usize) -> Option<usize> {
-    WAYS[place].2.map(|(version, _)| usize::from(version == STOMP))
+    WAYS[place].2.map(|(version, _)| match version {
+        STOMP => 1,
+        AMQP => 2,
+        _ => 0,
+    })
 }
 
 /// What a client says who it is by.
@@ -93,6 +100,7 @@ impl Stage {
              key_file = \"{}\"\n",
             keys.display()
         );
+        tables.push_str("[amqp091]\nmechanisms = [\"PLAIN\", \"EXTERNAL\"]\n");
         for (name, keys) in LISTENERS {
             let tls = tls(&certificates, &asks);
             let listener = format!("name = \"{name}\"\naddress = \"127.0.0.1:0\"\n{keys}\n{tls}");

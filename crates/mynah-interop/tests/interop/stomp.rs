@@ -21,7 +21,8 @@ on_one_and_two_workers!(
     wrong,
     passwords,
     denied,
-    crosses_with_mqtt
+    crosses_with_mqtt,
+    queues_wherever_they_are
 );
 
 fn run(scenario: &str, setup: Setup) {
@@ -110,4 +111,25 @@ fn crosses_with_mqtt(workers: u16) {
     assert!(heard.contains("\ndestination:/topic/a%2Eb.c\n"), "{heard}");
     stomp.say("SEND\ndestination:/topic/b.x%2Ey\n\nhi\0");
     mqtt.hear(b"\x30\x09\0\x05b/x.yhi");
+}
+
+/// Whichever worker owns a queue: the first message finds it, and who subscribes to it need not say more to be answered.
+fn queues_wherever_they_are(workers: u16) {
+    let broker = Setup::workers(workers).first("[store]\npath = \"store\"\n").more(LISTENER).start();
+    let open = || {
+        let mut client = Client::new(&broker, "the-stomp");
+        client.say("CONNECT\naccept-version:1.2\nhost:h\n\n\0");
+        client.hear(b"\0");
+        client
+    };
+    let mut producer = open();
+    for number in 0..8 {
+        let destination = format!("destination:/queue/jobs-{number}");
+        producer.say(format!("SEND\n{destination}\npersistent:true\nreceipt:{number}\n\nhi\0"));
+        producer.hear(format!("receipt-id:{number}\n\n\0").as_bytes());
+        let mut consumer = open();
+        consumer.say(format!("SUBSCRIBE\nid:0\n{destination}\nreceipt:s\n\n\0"));
+        consumer.hear(b"RECEIPT\nreceipt-id:s\n\n\0");
+        consumer.hear(b"\n\nhi\0");
+    }
 }

@@ -1,5 +1,6 @@
 //! The store of a broker: opened before the first peer comes, written by each worker between its turns.
 
+mod exchanges;
 mod queues;
 mod recorder;
 mod records;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use mynah_core::History;
 use mynah_model::{
-    DeadLetter, Death, DeathReason, Expiry, Instant, Overflow, QueueSettings, StreamSettings, WallTime,
+    DeadLetter, Death, DeathReason, Durability, Expiry, Instant, Overflow, QueueSettings, StreamSettings,
+    WallTime,
 };
 use mynah_store::{Options, OptionsBuf, OwnerValue};
 
@@ -31,6 +32,8 @@ mod option {
 
 const AUTO_DELETE: u64 = 1;
 const SINGLE_ACTIVE_CONSUMER: u64 = 2;
+const DURABILITY_INTERVAL: u64 = 4;
+const DURABILITY_MEMORY: u64 = 8;
 
 /// Options of an entry of a queue, beside those of entries of sessions.
 pub(super) mod entry {
@@ -46,6 +49,8 @@ pub(super) mod entry {
 
 /// The option of a lease of a queue's entry that says how often it has failed.
 pub(super) const FAILED: u8 = 1;
+/// The one that says before which time nobody gets it.
+pub(super) const UNTIL: u8 = 2;
 
 /// What is kept of a queue.
 pub(super) fn value<'o>(
@@ -61,7 +66,12 @@ pub(super) fn value<'o>(
         }
     };
     let flags = u64::from(settings.auto_delete) * AUTO_DELETE
-        + u64::from(settings.single_active_consumer) * SINGLE_ACTIVE_CONSUMER;
+        + u64::from(settings.single_active_consumer) * SINGLE_ACTIVE_CONSUMER
+        + match settings.durability {
+            Durability::Sync => 0,
+            Durability::Interval => DURABILITY_INTERVAL,
+            Durability::Memory => DURABILITY_MEMORY,
+        };
     number(option::SHOWN, Some(shown));
     number(option::FLAGS, Some(flags));
     number(option::EXPIRES, settings.expires.map(millis));
@@ -110,6 +120,11 @@ pub(super) fn settings(options: Options<'_>) -> (QueueSettings, u64) {
     let narrow = |option: u8| number(option).and_then(|number| u32::try_from(number).ok());
     let settings = QueueSettings {
         durable: true,
+        durability: match flags & (DURABILITY_INTERVAL | DURABILITY_MEMORY) {
+            DURABILITY_INTERVAL => Durability::Interval,
+            DURABILITY_MEMORY => Durability::Memory,
+            _ => Durability::Sync,
+        },
         exclusive: false,
         auto_delete: flags & AUTO_DELETE != 0,
         expires: time(option::EXPIRES),
@@ -236,7 +251,9 @@ mod tests {
             }),
             ..plain.clone()
         };
-        for said in [plain, all] {
+        let interval = QueueSettings { durability: Durability::Interval, ..plain.clone() };
+        let memory = QueueSettings { durability: Durability::Memory, ..plain.clone() };
+        for said in [plain, all, interval, memory] {
             let mut options = OptionsBuf::new();
             let value = value(&mut options, &said, 10, 11);
             assert_eq!((settings(value.options), value.head), ((said, 11), 10));

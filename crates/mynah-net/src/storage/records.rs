@@ -1,14 +1,14 @@
 //! Changes as records of the store. `recovery` reads what this writes.
 
 use mynah_core::{GroupKey, Via};
-use mynah_engine::{Change, QueueChange, QueueName, SessionName};
+use mynah_engine::{Binding, Change, ExchangeChange, QueueChange, QueueName, SessionName};
 use mynah_model::{Class, Message, SubscriptionOptions, TenantId, WallTime};
 use mynah_store::{
-    Batch, BatchError, EntryValue, Key, LeaseValue, Options, OptionsBuf, Owner, OwnerKind, OwnerValue,
-    PayloadId, StoredMessage, SubscriptionValue, Value, WillValue,
+    Batch, BatchError, DelayedValue, EntryValue, Key, LeaseValue, Options, OptionsBuf, Owner, OwnerKind,
+    OwnerValue, PayloadId, StoredMessage, SubscriptionValue, Value, WillValue,
 };
 
-use super::{Wall, queues};
+use super::{Wall, exchanges, queues};
 
 /// Options of an entry.
 pub(super) mod entry {
@@ -24,6 +24,12 @@ pub(super) mod entry {
 pub(super) mod session {
     /// Parts with lower numbers are not its own.
     pub(crate) const SINCE: u8 = 1;
+}
+
+/// Options of a message that is published later.
+pub(super) mod delayed {
+    /// The topic that it goes to, if that is not its own.
+    pub(crate) const ADDRESS: u8 = 1;
 }
 
 /// Options of a subscription.
@@ -126,12 +132,9 @@ impl Records {
             }
             Change::Settled { session, from, to } => batch.truncate(owner(session), from..to),
             Change::Queue(queue, change) => self.queue(batch, ids, queue, change),
-            Change::Retained { shard, message } => {
-                let payload = self.payload(batch, ids, shard, message);
-                let (tenant, topic) = (message.header().tenant, message.topic());
-                let key = Key::Retained { tenant, shard, topic: topic.as_bytes() };
-                batch.put(&key, &Value::Retained(payload))
-            }
+            Change::Exchange(exchange, change) => self.exchange(batch, exchange, change),
+            Change::Delayed { .. } | Change::DelayedDone { .. } => self.delayed(batch, ids, change),
+            Change::Retained { shard, message } => self.retained(batch, ids, shard, message),
             Change::Cleared { tenant, shard, topic } => batch.delete(&Key::Retained { tenant, shard, topic }),
         }
     }
@@ -157,6 +160,43 @@ impl Records {
         batch.put(&Key::Entry(owner(session), sequence), &Value::Entry(value))
     }
 
+    fn retained(
+        &mut self,
+        batch: &mut Batch,
+        ids: &mut dyn FnMut() -> PayloadId,
+        shard: u16,
+        message: &Message,
+    ) -> Result<(), BatchError> {
+        let payload = self.payload(batch, ids, shard, message);
+        let (tenant, topic) = (message.header().tenant, message.topic());
+        let key = Key::Retained { tenant, shard, topic: topic.as_bytes() };
+        batch.put(&key, &Value::Retained(payload))
+    }
+
+    fn delayed(
+        &mut self,
+        batch: &mut Batch,
+        ids: &mut dyn FnMut() -> PayloadId,
+        change: &Change<'_>,
+    ) -> Result<(), BatchError> {
+        match *change {
+            Change::Delayed { shard, number, message, due, address } => {
+                let payload = self.payload(batch, ids, shard, message);
+                self.options = OptionsBuf::new();
+                if let Some(address) = address {
+                    self.options.push(delayed::ADDRESS, address);
+                }
+                let (due, options) = (self.wall.time(due), self.options.as_options());
+                let key = Key::Delayed { tenant: message.header().tenant, shard, id: number };
+                batch.put(&key, &Value::Delayed(DelayedValue { payload, due, options }))
+            }
+            Change::DelayedDone { tenant, shard, number } => {
+                batch.delete(&Key::Delayed { tenant, shard, id: number })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn queue(
         &mut self,
         batch: &mut Batch,
@@ -178,6 +218,7 @@ impl Records {
                 batch.put(&Key::Subscription(owner, filter), &Value::Subscription(value))
             }
             QueueChange::Filter(filter, false) => batch.delete(&Key::Subscription(owner, filter)),
+            QueueChange::Binding(binding, bound) => self.binding(batch, owner, binding, bound),
             QueueChange::Entry { sequence, message, time, history } => {
                 let payload = self.payload(batch, ids, shard, message);
                 self.options = OptionsBuf::new();
@@ -186,15 +227,56 @@ impl Records {
                 let value = EntryValue { payload, class, retain, options: self.options.as_options() };
                 batch.put(&Key::Entry(owner, sequence), &Value::Entry(value))
             }
-            QueueChange::Counts { sequence, acquired, failed } => {
+            QueueChange::Counts { sequence, acquired, failed, until } => {
                 self.options = OptionsBuf::new();
                 self.options.push(queues::FAILED, &failed.to_le_bytes());
+                if let Some(until) = until {
+                    let until = self.wall.time(until).as_unix_millis();
+                    self.options.push(queues::UNTIL, &until.to_le_bytes());
+                }
                 let options = self.options.as_options();
                 let value = LeaseValue { delivery: 0, received: false, count: acquired, options };
                 batch.put(&Key::Lease(owner, sequence), &Value::Lease(value))
             }
             QueueChange::Settled(from, to) => batch.truncate(owner, from..to),
         }
+    }
+
+    fn exchange(
+        &mut self,
+        batch: &mut Batch,
+        exchange: QueueName<'_>,
+        change: ExchangeChange<'_>,
+    ) -> Result<(), BatchError> {
+        let QueueName { tenant, shard, name } = exchange;
+        let owner = Owner { tenant, shard, kind: OwnerKind::Exchange, name };
+        match change {
+            ExchangeChange::There { settings, number } => {
+                let value = exchanges::value(&mut self.options, settings, number);
+                batch.put(&Key::Owner(owner), &Value::Owner(value))
+            }
+            ExchangeChange::Ended => batch.remove(owner),
+            ExchangeChange::Binding(binding, bound) => self.binding(batch, owner, binding, bound),
+        }
+    }
+
+    fn binding(
+        &mut self,
+        batch: &mut Batch,
+        destination: Owner<'_>,
+        binding: &Binding,
+        bound: bool,
+    ) -> Result<(), BatchError> {
+        let key = exchanges::binding_key(binding);
+        let key = Key::Subscription(destination, &key);
+        if !bound {
+            return batch.delete(&key);
+        }
+        self.options = OptionsBuf::new();
+        self.options.push(exchanges::NUMBER, &binding.number.to_le_bytes());
+        let options = SubscriptionOptions::new(Class::ExactlyOnce);
+        let value = SubscriptionValue { options, more: self.options.as_options() };
+        batch.put(&key, &Value::Subscription(value))
     }
 
     fn push_via(&mut self, via: &Via) {

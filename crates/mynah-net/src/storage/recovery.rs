@@ -6,16 +6,17 @@ use std::sync::Arc;
 
 use mynah_core::{Cursor, Entry, GroupKey, Kept, SessionKey, Via, owner};
 use mynah_engine::{
-    Engine, Parts, Restored, RestoredEntry, RestoredErrand, RestoredQueue, RestoredSubscription, SessionName,
+    Engine, Parts, Restored, RestoredDelayed, RestoredEntry, RestoredErrand, RestoredExchange, RestoredQueue,
+    RestoredSubscription, SessionName,
 };
-use mynah_model::{DeliveryId, Identity, Instant, Message, SubscriptionId, TenantId, Will};
+use mynah_model::{DeliveryId, Identity, Instant, Message, SubscriptionId, TenantId, WallTime, Will};
 use mynah_store::{
-    EntryValue, Key, LeaseValue, Options, Owner, OwnerKind, OwnerValue, PayloadId, Recovered as Item,
-    SubscriptionValue, Value, WillValue,
+    DelayedValue, EntryValue, Key, LeaseValue, Options, Owner, OwnerKind, OwnerValue, PayloadId,
+    Recovered as Item, SubscriptionValue, Value, WillValue,
 };
 
-use super::records::{entry, session, subscription};
-use super::{Wall, queues};
+use super::records::{delayed, entry, session, subscription};
+use super::{Wall, exchanges, queues};
 
 /// How much was read from a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,8 +37,10 @@ pub struct Recovery {
     sessions: BTreeMap<(TenantId, Box<[u8]>), Reading>,
     values: Vec<Message>,
     queues: BTreeMap<(TenantId, Box<[u8]>), ReadingQueue>,
+    exchanges: BTreeMap<(TenantId, Box<[u8]>), RestoredExchange>,
     /// What the broker owes, by shard and number.
     errands: BTreeMap<(TenantId, u16, u64), RestoredErrand>,
+    delayed: Vec<RestoredDelayed>,
     stale: Vec<Stale>,
     setting: Option<(u64, u64)>,
     entries: usize,
@@ -53,12 +56,15 @@ struct Reading {
     since: u64,
 }
 
+/// How often an entry was acquired and has failed, and before which time nobody gets it.
+type Counts = (u32, u32, Option<Instant>);
+
 /// A queue as far as it was read.
 #[derive(Debug)]
 struct ReadingQueue {
     restored: RestoredQueue,
     /// How often entries were acquired and have failed, by their numbers.
-    counts: BTreeMap<u64, (u32, u32)>,
+    counts: BTreeMap<u64, Counts>,
 }
 
 /// A part that is left of something that is over.
@@ -77,8 +83,21 @@ impl Recovery {
     pub fn new(wall: Wall) -> Self {
         let (messages, sessions, values, errands) =
             (HashMap::new(), BTreeMap::new(), Vec::new(), BTreeMap::new());
-        let (stale, queues) = (Vec::new(), BTreeMap::new());
-        Self { wall, messages, sessions, values, queues, errands, stale, setting: None, entries: 0 }
+        let (stale, queues, exchanges) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+        let (delayed, setting, entries) = (Vec::new(), None, 0);
+        Self {
+            wall,
+            messages,
+            sessions,
+            values,
+            queues,
+            exchanges,
+            errands,
+            delayed,
+            stale,
+            setting,
+            entries,
+        }
     }
 
     /// The seed and the number of the last run.
@@ -118,6 +137,11 @@ impl Recovery {
         {
             return self.queue_item(owner, key, &value);
         }
+        if let Key::Owner(owner) | Key::Subscription(owner, _) = key
+            && owner.kind == OwnerKind::Exchange
+        {
+            return self.exchange_item(owner, key, &value);
+        }
         match (key, value) {
             (Key::Setting { name: b"broker", .. }, Value::Bytes(bytes)) => {
                 let (seed, rest) = bytes.split_first_chunk()?;
@@ -150,10 +174,38 @@ impl Recovery {
                 self.errand(owner, sequence, &value)?;
             }
             (Key::Entry(owner, sequence), Value::Entry(value)) => self.entry(owner, sequence, &value)?,
+            (Key::Delayed { shard, id, .. }, Value::Delayed(DelayedValue { payload, due, options })) => {
+                let message = self.messages.get(&payload)?.clone();
+                let (due, address) = (self.wall.instant(due), options.get(delayed::ADDRESS).map(Box::from));
+                self.delayed.push(RestoredDelayed { shard, number: id, message, due, address });
+            }
             (Key::Part(owner, of, number), Value::Bytes(bytes)) => self.part(owner, of, number, bytes),
             (Key::Retained { .. }, Value::Retained(payload)) => {
                 let message = self.messages.get(&payload)?.clone();
                 self.values.push(message);
+            }
+            _ => {}
+        }
+        Some(())
+    }
+
+    /// One that is there from the start is stored only by what it is bound to.
+    fn exchange_item(&mut self, owner: Owner<'_>, key: Key<'_>, value: &Value<'_>) -> Option<()> {
+        let Owner { tenant, name, .. } = owner;
+        let reading = self.exchanges.entry((tenant, name.into())).or_insert_with(|| RestoredExchange {
+            tenant,
+            name: name.into(),
+            settings: None,
+            number: 0,
+            bindings: Vec::new(),
+        });
+        match (key, value) {
+            (Key::Owner(_), Value::Owner(value)) => {
+                let (settings, number) = exchanges::settings(value.options)?;
+                (reading.settings, reading.number) = (Some(settings), number);
+            }
+            (Key::Subscription(_, key), Value::Subscription(value)) => {
+                reading.bindings.push(exchanges::binding_of(key, value.more)?);
             }
             _ => {}
         }
@@ -165,25 +217,40 @@ impl Recovery {
         if let Value::Owner(value) = value {
             let (tenant, name, (settings, shown)) =
                 (owner.tenant, owner.name.into(), queues::settings(value.options));
-            let (filters, entries, next_sequence) = (Vec::new(), Vec::new(), value.head);
-            let restored = RestoredQueue { tenant, name, settings, filters, entries, next_sequence, shown };
+            let restored = RestoredQueue {
+                tenant,
+                name,
+                settings,
+                filters: Vec::new(),
+                bindings: Vec::new(),
+                entries: Vec::new(),
+                next_sequence: value.head,
+                shown,
+            };
             let reading = ReadingQueue { restored, counts: BTreeMap::new() };
             self.queues.insert((tenant, owner.name.into()), reading);
             return Some(());
         }
         let reading = self.queues.get_mut(&(owner.tenant, owner.name.into()))?;
         match (key, value) {
+            (Key::Subscription(_, key @ [0, ..]), Value::Subscription(value)) => {
+                reading.restored.bindings.push(exchanges::binding_of(key, value.more)?);
+            }
             (Key::Subscription(_, filter), _) => reading.restored.filters.push(filter.into()),
             (Key::Lease(_, sequence), Value::Lease(LeaseValue { count, options, .. })) => {
                 let failed = options.get(queues::FAILED).and_then(|bytes| bytes.first_chunk());
                 let failed = failed.map_or(0, |bytes| u32::from_le_bytes(*bytes));
-                reading.counts.insert(sequence, (*count, failed));
+                let until = options.get(queues::UNTIL).and_then(|bytes| bytes.first_chunk());
+                let until = until.map(|bytes| WallTime::from_unix_millis(u64::from_le_bytes(*bytes)));
+                reading.counts.insert(sequence, (*count, failed, until.map(|until| wall.instant(until))));
             }
             (Key::Entry(_, sequence), Value::Entry(value)) => {
                 let message = self.messages.get(&value.payload)?.clone();
                 let (time, history) = queues::entry_of(value.options, wall);
-                let counts = reading.counts.remove(&sequence).unwrap_or_default();
-                reading.restored.entries.push(RestoredEntry { sequence, message, time, history, counts });
+                let (acquired, failed, until) = reading.counts.remove(&sequence).unwrap_or_default();
+                let counts = (acquired, failed);
+                let entry = RestoredEntry { sequence, message, time, history, counts, until };
+                reading.restored.entries.push(entry);
                 self.entries += 1;
             }
             _ => {}
@@ -290,6 +357,10 @@ impl Recovery {
                 tracing::error!(%reason, %client_id, "a session does not fit; it stays in the store");
             }
         }
+        for ((tenant, name), restored) in core::mem::take(&mut self.exchanges) {
+            let to = owner(tenant, &name, workers, seed);
+            engines[usize::from(to.0)].restore_exchange(restored);
+        }
         for ((tenant, name), reading) in core::mem::take(&mut self.queues) {
             let to = owner(tenant, &name, workers, seed);
             engines[usize::from(to.0)].restore_queue(now, reading.restored);
@@ -306,6 +377,10 @@ impl Recovery {
         for errand in core::mem::take(&mut self.errands).into_values() {
             let worker = usize::from(errand.shard) % engines.len();
             engines[worker].restore_errand(errand);
+        }
+        for delayed in core::mem::take(&mut self.delayed) {
+            let worker = usize::from(delayed.shard) % engines.len();
+            engines[worker].restore_delayed(delayed);
         }
         for engine in engines {
             engine.begin(now);
@@ -329,8 +404,10 @@ fn via(tenant: TenantId, options: Options<'_>) -> Option<Arc<Via>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mynah_engine::{Change, QueueChange, QueueName};
-    use mynah_model::{Class, Header, Layout, MessageView, PRIORITY_DEFAULT, QueueSettings};
+    use mynah_engine::{Binding, Change, ExchangeChange, QueueChange, QueueName};
+    use mynah_model::{
+        Class, ExchangeKind, ExchangeSettings, Header, Layout, MessageView, PRIORITY_DEFAULT, QueueSettings,
+    };
     use mynah_store::{Durability, Store, StoreOptions};
     use std::time::Duration;
 
@@ -354,14 +431,18 @@ mod tests {
 
     /// Stores changes of the queue `q` and closes the store.
     fn store(folder: &std::path::Path, wall: Wall, changes: &[QueueChange<'_>]) {
+        let queue = QueueName { tenant: TenantId::DEFAULT, shard: 5, name: b"q" };
+        let changes: Vec<_> = changes.iter().map(|change| Change::Queue(queue, *change)).collect();
+        store_all(folder, wall, &changes);
+    }
+
+    fn store_all(folder: &std::path::Path, wall: Wall, changes: &[Change<'_>]) {
         let (store, _) = Store::open(StoreOptions::new(folder), &mut |_| ControlFlow::Continue(())).unwrap();
         let producer = store.producer(Box::new(|| ()));
         let mut batch = producer.batch();
         let mut records = Records::new(wall);
-        let queue = QueueName { tenant: TenantId::DEFAULT, shard: 5, name: b"q" };
         for change in changes {
-            let change = Change::Queue(queue, *change);
-            records.add(&mut batch, &mut || store.new_payload_id(), &change).unwrap();
+            records.add(&mut batch, &mut || store.new_payload_id(), change).unwrap();
         }
         let ticket = producer.submit(&mut batch, Durability::Sync).unwrap();
         while producer.synced() < ticket {
@@ -391,7 +472,7 @@ mod tests {
             history: None,
         };
         let filters = [QueueChange::Filter(b"a/#", true), QueueChange::Filter(b"b", true)];
-        let counts = QueueChange::Counts { sequence: 42, acquired: 3, failed: 2 };
+        let counts = QueueChange::Counts { sequence: 42, acquired: 3, failed: 2, until: None };
         store(
             &folder,
             wall,
@@ -408,6 +489,41 @@ mod tests {
         assert_eq!(entries, [(42, b"c".to_vec(), (3, 2)), (43, b"d".to_vec(), (0, 0))]);
         store(&folder, wall, &[QueueChange::Ended]);
         assert!(read(&folder, wall).queues.is_empty());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn exchanges_and_what_is_bound_to_them_are_read_as_they_were_left() {
+        let folder = std::env::temp_dir().join(format!("mynah-exchange-{}", std::process::id()));
+        let wall = Wall::now(Clock::start());
+        let binding = |source: &[u8], key: &[u8]| Binding {
+            source: source.into(),
+            number: 3,
+            key: key.into(),
+            arguments: Box::default(),
+        };
+        let [kept, undone, link] = [binding(b"x", b"a/#"), binding(b"x", b"b"), binding(b"x", b"")];
+        let settings = QueueSettings::DURABLE;
+        let there = QueueChange::There { settings: &settings, next_sequence: 1, shown: 0 };
+        let queue = [there, QueueChange::Filter(b"f", true), QueueChange::Binding(&kept, true)];
+        let undoing = [QueueChange::Binding(&undone, true), QueueChange::Binding(&undone, false)];
+        store(&folder, wall, &[queue, [there, undoing[0], undoing[1]]].concat());
+        let settings = ExchangeSettings::durable(ExchangeKind::Topic);
+        let there = ExchangeChange::There { settings: &settings, number: 3 };
+        let of =
+            |name, change| Change::Exchange(QueueName { tenant: TenantId::DEFAULT, shard: 5, name }, change);
+        store_all(&folder, wall, &[of(b"x", there), of(b"gone", there), of(b"gone", ExchangeChange::Ended)]);
+        store_all(&folder, wall, &[of(b"amq.fanout", ExchangeChange::Binding(&link, true))]);
+        let recovery = read(&folder, wall);
+        let queue = &recovery.queues[&(TenantId::DEFAULT, (*b"q").into())].restored;
+        assert_eq!((&queue.filters[..], &queue.bindings[..]), (&[Box::from(*b"f")][..], &[kept][..]));
+        let exchange = |name: &[u8]| &recovery.exchanges[&(TenantId::DEFAULT, name.into())];
+        assert_eq!((&exchange(b"x").settings, exchange(b"x").number), (&Some(settings), 3));
+        assert_eq!(
+            (&exchange(b"amq.fanout").settings, &exchange(b"amq.fanout").bindings),
+            (&None, &vec![link])
+        );
+        assert_eq!(recovery.exchanges.len(), 2);
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -76,12 +76,6 @@ impl ServerConnection {
 
     fn handle_queue_outcome(&mut self, outcome: QueueOutcome<'_>, out: &mut Outbound) {
         match outcome {
-            // A queue that was named first in SEND; nobody waits for it.
-            QueueOutcome::Declared { receipt: 0, result } => {
-                if let Err(refusal) = result {
-                    self.refuse(refusal.reason, refusal.detail, None, out);
-                }
-            }
             QueueOutcome::Declared { result, .. } => match result {
                 Ok(declared) => self.go_on_with(declared.name, out),
                 Err(refusal) => self.go_on(Err(refusal), out),

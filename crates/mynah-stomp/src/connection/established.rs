@@ -136,7 +136,8 @@ impl ServerConnection {
         if let Target::Queue { name, is_made: true } = &target
             && !self.session.made.contains(name.as_slice())
         {
-            self.make_on_first_use(name, send)?;
+            let settings = mapping::queue_settings(send.headers, QueueSettings::DURABLE)?;
+            self.make_on_first_use(name, settings);
             return Ok(None);
         }
         Ok(Some((target, reply_to)))
@@ -182,17 +183,6 @@ impl ServerConnection {
         };
         let publish = Publish { delay: send.delay, ..prepared::command(header, native, number, to) };
         Ok(Received::Command(Command::Publish(publish)))
-    }
-
-    /// Has a queue made, if it is not there, before the first message goes to it.
-    fn make_on_first_use(&mut self, name: &[u8], send: &Send<'_>) -> Result<(), Error> {
-        let settings = mapping::queue_settings(send.headers, QueueSettings::DURABLE)?;
-        if self.session.made.len() >= self.config.settings().queues_max {
-            self.session.made.clear();
-        }
-        self.session.made.insert(name.into());
-        self.session.todo.push_back(Todo::Declare { receipt: 0, queue: name.into(), settings });
-        Ok(())
     }
 }
 

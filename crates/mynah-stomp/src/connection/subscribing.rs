@@ -27,6 +27,8 @@ pub(super) enum Job {
     Unsubscribing { delete: Option<Box<[u8]>>, receipt: Option<Box<str>> },
     /// A temporary queue is made; `subscribes` if the client is to get its messages without asking.
     MakingTemporary { name: Box<str>, subscribes: bool },
+    /// A queue is made that SEND names, unless it is there.
+    MakingQueue(Box<[u8]>),
 }
 
 #[derive(Debug, Default)]
@@ -262,6 +264,13 @@ impl ServerConnection {
         Ok(())
     }
 
+    /// Has a queue made, if it is not there, before the first message goes to it: the frame is read again then. A message
+    /// that goes out before all workers see the queue goes nowhere.
+    pub(super) fn make_on_first_use(&mut self, name: &[u8], settings: Option<QueueSettings>) {
+        self.session.todo.push_back(Todo::Declare { receipt: u32::from(JOB), queue: name.into(), settings });
+        self.session.job = Some(Job::MakingQueue(name.into()));
+    }
+
     /// Goes on with what several commands were needed for, now that a queue has its name.
     pub(super) fn go_on_with(&mut self, queue: &[u8], out: &mut Outbound) {
         match self.session.job.take() {
@@ -270,6 +279,12 @@ impl ServerConnection {
                 if subscribes {
                     self.subscribe_to_replies(&name, queue);
                 }
+            }
+            Some(Job::MakingQueue(queue)) => {
+                if self.session.made.len() >= self.config.settings().queues_max {
+                    self.session.made.clear();
+                }
+                self.session.made.insert(queue);
             }
             Some(Job::Subscribing(mut subscribing)) => {
                 if let Some(consumer) = &mut subscribing.consumer {
@@ -329,7 +344,7 @@ impl ServerConnection {
             }
             Some(Job::Subscribing(subscribing)) => subscribing.receipt,
             Some(Job::Unsubscribing { receipt, .. }) => receipt,
-            Some(Job::MakingTemporary { .. }) => None,
+            Some(Job::MakingTemporary { .. } | Job::MakingQueue(_)) => None,
         };
         match result {
             Ok(()) => self.say_receipt(receipt.as_deref(), out),

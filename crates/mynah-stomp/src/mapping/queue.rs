@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use core::num::{NonZeroU8, NonZeroU32, NonZeroU64};
 use core::time::Duration;
 
-use mynah_model::{DeadLetter, Overflow, QueueSettings, StreamSettings};
+use mynah_model::{DeadLetter, Durability, Overflow, QueueSettings, StreamSettings};
 
 use crate::Violation;
 use crate::wire::Headers;
@@ -41,6 +41,10 @@ pub(crate) fn settings(
             "x-consumer-timeout" => settings.lease_max = Some(millis("x-consumer-timeout")?),
             "x-dead-letter-exchange" => dead_letter_exchange = Some(Box::from(value.as_bytes())),
             "x-dead-letter-routing-key" => dead_letter_key = Some(Box::from(value.as_bytes())),
+            "x-durability" => {
+                let known = Durability::from_name(value.as_bytes());
+                settings.durability = known.ok_or(Violation::HeaderValue("x-durability"))?;
+            }
             "x-queue-type" => is_stream = queue_type(&value)?,
             "x-max-age" => stream.age_max = Some(age(&value)?),
             _ => continue,
@@ -121,11 +125,12 @@ mod tests {
     fn headers_of_queues_are_read_as_rabbitmq_does() {
         assert_eq!(read("id:1\ndestination:/queue/a\n"), Ok(None));
         let settings = read(
-            "durable:false\nauto-delete:true\nx-message-ttl:1500\nx-max-length:10\nx-overflow:reject-publish\n\
+            "durable:false\nx-durability:memory\nauto-delete:true\nx-message-ttl:1500\nx-max-length:10\nx-overflow:reject-publish\n\
              x-max-priority:5\nx-dead-letter-exchange:dlx\nx-dead-letter-routing-key:k\nx-delivery-limit:3\n",
         );
         let expected = QueueSettings {
             durable: false,
+            durability: Durability::Memory,
             auto_delete: true,
             message_ttl: Some(Duration::from_millis(1_500)),
             length_max: Some(10),
@@ -152,6 +157,7 @@ mod tests {
             ("x-max-priority:256\n", "x-max-priority"),
             ("x-overflow:explode\n", "x-overflow"),
             ("x-queue-type:lazy\n", "x-queue-type"),
+            ("x-durability:disk\n", "x-durability"),
             ("x-max-age:2\n", "x-max-age"),
             ("x-max-age:s\n", "x-max-age"),
             ("x-max-age:ä\n", "x-max-age"),

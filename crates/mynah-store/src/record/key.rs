@@ -15,18 +15,20 @@ pub enum OwnerKind {
     Session = 0,
     /// A named queue.
     Queue = 1,
+    /// An exchange.
+    Exchange = 2,
 }
 
-/// A session or a named queue, and the shard that it is in.
+/// A session, a named queue or an exchange, and the shard that it is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Owner<'k> {
     /// The tenant.
     pub tenant: TenantId,
     /// The partition of durable state.
     pub shard: u16,
-    /// Which of the two.
+    /// Which of them.
     pub kind: OwnerKind,
-    /// The client identifier, or the name of the queue.
+    /// The client identifier, or the name of the queue or the exchange.
     pub name: &'k [u8],
 }
 
@@ -40,9 +42,9 @@ pub enum Key<'k> {
         /// Its name.
         name: &'k [u8],
     },
-    /// That a session or a queue is there.
+    /// That a session, a queue or an exchange is there.
     Owner(Owner<'k>),
-    /// A filter of a session or a queue.
+    /// A filter of a session or a queue, or what a queue or an exchange is bound to.
     Subscription(Owner<'k>, &'k [u8]),
     /// The identifier of an exactly-once publication of a session that is not complete.
     Received(Owner<'k>, u16),
@@ -237,6 +239,7 @@ fn owner<'k>(tenant: TenantId, shard: u16, fields: &mut Fields<'k>) -> Option<Ow
     let kind = match fields.u8()? {
         0 => OwnerKind::Session,
         1 => OwnerKind::Queue,
+        2 => OwnerKind::Exchange,
         _ => return None,
     };
     let length = fields.u16_ordered()?;
@@ -294,10 +297,10 @@ mod tests {
     proptest! {
         #[test]
         fn a_key_is_read_as_it_was_written(
-            (tenant, shard, queue) in any::<(u16, u16, bool)>(),
+            (tenant, shard) in any::<(u16, u16)>(), kind in 0..3_usize,
             name in vec(any::<u8>(), 0..20), text in vec(any::<u8>(), 0..20), number in any::<u64>(),
         ) {
-            let kind = if queue { OwnerKind::Queue } else { OwnerKind::Session };
+            let kind = [OwnerKind::Session, OwnerKind::Queue, OwnerKind::Exchange][kind];
             let owner = Owner { tenant: TenantId::new(tenant), shard, kind, name: &name };
             for key in keys(owner, &text, number) {
                 let mut bytes = Vec::new();

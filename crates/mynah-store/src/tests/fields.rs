@@ -76,6 +76,7 @@ pub(super) fn write(batch: &mut Batch) {
     let value = SubscriptionValue { options: subscription, more: more.as_options() };
     put(batch, Key::Subscription(session, b"halls/+/#"), Value::Subscription(value));
     batch.end_group();
+    exchange(batch, queue);
     put(batch, Key::Received(session, 65_535), Value::Received);
     put(batch, Key::Part(session, 65_535, 1 << 40), Value::Bytes(&7u64.to_le_bytes()));
     let (id, more) = (message(batch, 1, Class::ExactlyOnce), options(&[(9, b"x")]));
@@ -100,6 +101,26 @@ pub(super) fn write(batch: &mut Batch) {
     batch.remove(gone).unwrap();
     put(batch, Key::Received(session, 2), Value::Received);
     batch.delete(&Key::Received(session, 2)).unwrap();
+}
+
+/// An exchange, and a queue that is bound to it.
+fn exchange(batch: &mut Batch, queue: Owner<'_>) {
+    let more = options(&[(1, &3u64.to_le_bytes()), (3, &2u64.to_le_bytes()), (4, b"spare")]);
+    let value = OwnerValue {
+        identity: b"",
+        anonymous: false,
+        expiry: Expiry::Never,
+        receive_max: 0,
+        detached_at: None,
+        head: 0,
+        options: more.as_options(),
+    };
+    batch.put(&Key::Owner(owner(OwnerKind::Exchange, b"events")), &Value::Owner(value)).unwrap();
+    let more = options(&[(2, &3u64.to_le_bytes())]);
+    let value =
+        SubscriptionValue { options: SubscriptionOptions::new(Class::ExactlyOnce), more: more.as_options() };
+    let key = Key::Subscription(queue, b"\0\x06\0events\x07\0halls/#");
+    batch.put(&key, &Value::Subscription(value)).unwrap();
 }
 
 /// Entries with leases: one message for both queues, and one that is truncated again.

@@ -93,6 +93,7 @@ fn every_kind_of_record_is_in_an_image() {
         "setting",
         "session",
         "queue",
+        "exchange",
         "subscription",
         "received",
         "part",

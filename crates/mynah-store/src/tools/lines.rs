@@ -20,7 +20,8 @@ pub(super) fn kind(key: &Key<'_>) -> &'static str {
     match key {
         Key::Setting { .. } => "setting",
         Key::Owner(Owner { kind: OwnerKind::Session, .. }) => "session",
-        Key::Owner(_) => "queue",
+        Key::Owner(Owner { kind: OwnerKind::Queue, .. }) => "queue",
+        Key::Owner(Owner { kind: OwnerKind::Exchange, .. }) => "exchange",
         Key::Subscription(..) => "subscription",
         Key::Received(..) => "received",
         Key::Part(..) => "part",
@@ -101,6 +102,9 @@ fn set_key(object: &mut Map<String, Json>, key: &Key<'_>) {
         | Key::Lease(owner, _)
         | Key::Entry(owner, _) => {
             object.insert("of_queue".to_owned(), (owner.kind == OwnerKind::Queue).into());
+            if owner.kind == OwnerKind::Exchange {
+                object.insert("of_exchange".to_owned(), true.into());
+            }
             set(object, "name", owner.name);
         }
     }
@@ -281,12 +285,16 @@ impl Line<'_> {
         let (name, filter) = (self.maybe_bytes("name")?.unwrap_or_default(), self.maybe_bytes("filter")?);
         let (topic, filter) = (self.maybe_bytes("topic")?.unwrap_or_default(), filter.unwrap_or_default());
         let (tenant, shard) = (self.tenant()?, self.number("shard")?);
-        let of_queue = self.0.get("of_queue").and_then(Json::as_bool).unwrap_or(false);
-        let owner_kind = if of_queue { OwnerKind::Queue } else { OwnerKind::Session };
+        let is = |name: &str| self.0.get(name).and_then(Json::as_bool).unwrap_or(false);
+        let owner_kind = match (is("of_exchange"), is("of_queue")) {
+            (true, _) => OwnerKind::Exchange,
+            (_, true) => OwnerKind::Queue,
+            _ => OwnerKind::Session,
+        };
         let owner = Owner { tenant, shard, kind: owner_kind, name: &name };
         let key = match kind {
             "setting" => Key::Setting { tenant, name: &name },
-            "session" | "queue" => Key::Owner(owner),
+            "session" | "queue" | "exchange" => Key::Owner(owner),
             "subscription" => Key::Subscription(owner, &filter),
             "received" => Key::Received(owner, self.number("id")?),
             "part" => Key::Part(owner, self.number("of")?, self.number("number")?),
@@ -320,7 +328,7 @@ impl Line<'_> {
         let Parts { options, bytes, identity, payload } = parts;
         Ok(match kind {
             "setting" | "bridge" | "part" => Value::Bytes(bytes),
-            "session" | "queue" => Value::Owner(OwnerValue {
+            "session" | "queue" | "exchange" => Value::Owner(OwnerValue {
                 identity,
                 anonymous: self.flag("anonymous")?,
                 expiry: expiry(self.number("expiry")?),

@@ -11,6 +11,7 @@ use mynah_model::Limits;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::amqp091::Amqp;
 use super::coap::Coap;
 use super::ldap::Directory;
 use super::mqtt::{Mqtt, Profile};
@@ -33,6 +34,7 @@ pub(super) struct Document {
     pub(super) limits: LimitsTable,
     pub(super) mqtt: Mqtt,
     pub(super) profile: BTreeMap<String, Profile>,
+    pub(super) amqp091: Amqp,
     pub(super) coap: Coap,
     pub(super) http: Http,
     pub(super) stomp: Stomp,
@@ -170,7 +172,7 @@ pub(super) struct WebSocket {
 impl Default for WebSocket {
     fn default() -> Self {
         Self {
-            paths: vec![Spanned::new(0..0, "/mqtt".to_owned())],
+            paths: ["/mqtt", "/.well-known/coap"].map(|path| Spanned::new(0..0, path.to_owned())).into(),
             request_bytes_max: Spanned::new(0..0, 8_192),
             message_bytes_max: Spanned::new(0..0, 67_108_864),
         }
@@ -241,6 +243,7 @@ pub(super) enum TlsVersion {
 #[serde(rename_all = "lowercase")]
 pub(super) enum Protocol {
     Mqtt,
+    Amqp091,
     Stomp,
     Coap,
     Http,
@@ -443,6 +446,8 @@ pub(super) struct LimitsTable {
     pub(super) retained_messages_max: NonZeroUsize,
     pub(super) retained_bytes_max: NonZeroUsize,
     pub(super) retained_message_bytes_max: NonZeroUsize,
+    pub(super) delayed_messages_max: NonZeroUsize,
+    pub(super) delayed_bytes_max: NonZeroUsize,
     pub(super) outbound_bytes_max: NonZeroUsize,
     pub(super) half_open_max: NonZeroUsize,
     pub(super) connections_max: NonZeroUsize,
@@ -477,6 +482,8 @@ impl Default for LimitsTable {
             retained_messages_max: size(limits.retained_messages_max),
             retained_bytes_max: size(limits.retained_bytes_max),
             retained_message_bytes_max: size(limits.retained_message_bytes_max),
+            delayed_messages_max: size(limits.delayed_messages_max),
+            delayed_bytes_max: size(limits.delayed_bytes_max),
             outbound_bytes_max: size(limits.outbound_bytes_max),
             half_open_max: size(limits.half_open_max),
             connections_max: size(limits.connections_max),
@@ -503,6 +510,8 @@ impl From<&LimitsTable> for Limits {
             retained_messages_max: table.retained_messages_max.get(),
             retained_bytes_max: table.retained_bytes_max.get(),
             retained_message_bytes_max: table.retained_message_bytes_max.get(),
+            delayed_messages_max: table.delayed_messages_max.get(),
+            delayed_bytes_max: table.delayed_bytes_max.get(),
             outbound_bytes_max: table.outbound_bytes_max.get(),
             half_open_max: table.half_open_max.get(),
             connections_max: table.connections_max.get(),

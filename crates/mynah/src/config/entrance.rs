@@ -11,6 +11,7 @@ use mynah_net::{
 };
 use toml::Spanned;
 
+use super::coap::Coap;
 use super::document::{self, Document, Transport};
 use super::listeners::Protocol;
 use super::settings::Wrong;
@@ -25,10 +26,10 @@ const MESSAGE_BYTES: std::ops::RangeInclusive<u64> = 1_024..=1 << 40;
 pub(super) fn entrance(
     written: &document::Listener,
     protocol: Protocol,
-    address: &Address,
-    folder: &Path,
+    (address, folder): (&Address, &Path),
+    coap: &Coap,
 ) -> Result<Entrance, Wrong> {
-    let websocket = websocket(written, protocol)?;
+    let websocket = websocket(written, protocol, coap)?;
     let by_dtls = written.transport.as_ref().is_some_and(|transport| *transport.get_ref() == Transport::Dtls);
     if let (Address::Datagrams(_), Some(tls), false) = (address, &written.tls, by_dtls) {
         let message = "TLS is for transport = \"tcp\"; over datagrams it is transport = \"dtls\"";
@@ -39,10 +40,10 @@ pub(super) fn entrance(
         return Ok(Entrance { proxies: proxies(written, protocol, address)?, dtls, ..Entrance::default() });
     }
     let alpn = match protocol {
-        Protocol::Mqtt | Protocol::Stomp | Protocol::Coap if websocket.is_none() => {
-            protocol.name().as_bytes()
-        }
-        Protocol::Mqtt | Protocol::Stomp | Protocol::Coap | Protocol::Http | Protocol::Management => HTTP,
+        _ if websocket.is_some() => HTTP,
+        Protocol::Mqtt | Protocol::Stomp | Protocol::Coap => protocol.name().as_bytes(),
+        Protocol::Amqp091 => b"amqp",
+        Protocol::Http | Protocol::Management => HTTP,
     };
     let tls = written.tls.as_ref().map(|tls| self::tls(tls, alpn, folder)).transpose()?;
     Ok(Entrance { proxies: proxies(written, protocol, address)?, tls, dtls: None, websocket })
@@ -57,7 +58,7 @@ fn proxies(
     if !protocol.has_sockets() || address.inet().is_none() {
         return Err(Wrong::at(
             proxies,
-            "the PROXY protocol is for listeners of MQTT or STOMP with an IP address",
+            "the PROXY protocol is for listeners of MQTT, AMQP or STOMP with an IP address",
         ));
     }
     if proxies.get_ref().is_empty() {
@@ -71,6 +72,7 @@ fn proxies(
 fn websocket(
     written: &document::Listener,
     protocol: Protocol,
+    coap: &Coap,
 ) -> Result<Option<Arc<websocket::Settings>>, Wrong> {
     let transport = written.transport.as_ref().filter(|t| *t.get_ref() == Transport::WebSocket);
     let (transport, settings) = match (transport, &written.websocket) {
@@ -80,12 +82,13 @@ fn websocket(
         }
         (None, None) => return Ok(None),
     };
-    let mut protocols = protocol.sub_protocols();
+    let mut protocols = protocol.sub_protocols(coap);
     if protocols.is_empty() {
-        return Err(Wrong::at(transport, "WebSocket is for listeners of MQTT or STOMP"));
+        return Err(Wrong::at(transport, "WebSocket is for listeners of MQTT, AMQP, STOMP or CoAP"));
     }
-    let beside = protocol.beside().map(Protocol::sub_protocols).unwrap_or_default();
-    protocols.extend(beside.into_iter().map(|beside| beside.of_stack(1)));
+    for (stack, beside) in (1..).zip(protocol.beside()) {
+        protocols.extend(beside.sub_protocols(coap).into_iter().map(|beside| beside.of_stack(stack)));
+    }
     let default = document::WebSocket::default();
     let settings = settings.unwrap_or(&default);
     let mut paths: Vec<Box<str>> = Vec::new();
@@ -124,7 +127,7 @@ pub(super) fn tls_psk(
     let wrong = if !cfg!(feature = "tls-psk") {
         "this program has no TLS with pre-shared keys: build it with `--features tls-psk`"
     } else if !protocol.has_sockets() {
-        "TLS with pre-shared keys is for listeners of MQTT, STOMP or CoAP"
+        "TLS with pre-shared keys is for listeners of MQTT, AMQP, STOMP or CoAP"
     } else if matches!(address, Address::Datagrams(_)) {
         "TLS is for transport = \"tcp\""
     } else if written.tls.is_some() {

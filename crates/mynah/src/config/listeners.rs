@@ -38,6 +38,7 @@ pub(crate) struct Listener {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Mqtt,
+    Amqp091,
     Stomp,
     Coap,
     Http,
@@ -47,19 +48,22 @@ pub(crate) enum Protocol {
 impl Listener {
     /// What is spoken here: by WebSocket, all that can be. The engine has a listener for each.
     pub(crate) fn protocols(&self) -> impl Iterator<Item = Protocol> {
-        let beside = self.entrance.websocket.as_ref().and_then(|_| self.protocol.beside());
+        let is_web = self.entrance.websocket.is_some();
+        let beside = self.protocol.beside().filter(move |_| is_web);
         let own = (self.protocol != Protocol::Management).then_some(self.protocol);
         own.into_iter().chain(beside)
     }
 }
 
 impl Protocol {
-    pub(super) const ALL: [Self; 5] = [Self::Mqtt, Self::Stomp, Self::Coap, Self::Http, Self::Management];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Mqtt, Self::Amqp091, Self::Stomp, Self::Coap, Self::Http, Self::Management];
 
     /// The protocol's name in the configuration.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Mqtt => "mqtt",
+            Self::Amqp091 => "amqp091",
             Self::Stomp => "stomp",
             Self::Coap => "coap",
             Self::Http => "http",
@@ -71,6 +75,7 @@ impl Protocol {
     const fn port(self) -> u16 {
         match self {
             Self::Mqtt => 1883,
+            Self::Amqp091 => 5672,
             Self::Stomp => 61613,
             Self::Coap => 5683,
             Self::Http => 8080,
@@ -82,32 +87,33 @@ impl Protocol {
     const fn at(self, address: SocketAddr) -> Address {
         match self {
             Self::Coap => Address::Datagrams(address),
-            Self::Mqtt | Self::Stomp | Self::Http | Self::Management => Address::Inet(address),
+            Self::Mqtt | Self::Amqp091 | Self::Stomp | Self::Http | Self::Management => {
+                Address::Inet(address)
+            }
         }
     }
 
     /// The sub-protocols of WebSocket that it is, if it can be one.
-    pub(super) fn sub_protocols(self) -> Vec<SubProtocol> {
+    pub(super) fn sub_protocols(self, coap: &super::coap::Coap) -> Vec<SubProtocol> {
         match self {
             Self::Mqtt => vec![SubProtocol::binary("mqtt")],
+            Self::Amqp091 => vec![SubProtocol::binary("amqp")],
             // Browsers send text.
             Self::Stomp => ["v12.stomp", "v11.stomp", "v10.stomp"].map(SubProtocol::either).into(),
-            Self::Coap | Self::Http | Self::Management => Vec::new(),
+            Self::Coap => vec![SubProtocol::units("coap", *coap.message_bytes_max.get_ref())],
+            Self::Http | Self::Management => Vec::new(),
         }
     }
 
-    /// The other protocol that is spoken at its listeners of WebSocket.
-    pub(crate) const fn beside(self) -> Option<Self> {
-        match self {
-            Self::Mqtt => Some(Self::Stomp),
-            Self::Stomp => Some(Self::Mqtt),
-            Self::Coap | Self::Http | Self::Management => None,
-        }
+    /// The other protocols that are spoken at its listeners of WebSocket.
+    pub(crate) fn beside(self) -> impl Iterator<Item = Self> {
+        const WEB: [Protocol; 4] = [Protocol::Mqtt, Protocol::Amqp091, Protocol::Stomp, Protocol::Coap];
+        WEB.into_iter().filter(move |other| WEB.contains(&self) && *other != self)
     }
 
     /// Whether its connections are sockets of the workers; the others are links of the web server.
     pub(crate) const fn has_sockets(self) -> bool {
-        matches!(self, Self::Mqtt | Self::Stomp | Self::Coap)
+        matches!(self, Self::Mqtt | Self::Amqp091 | Self::Stomp | Self::Coap)
     }
 }
 
@@ -155,6 +161,7 @@ fn listener(
     }
     let protocol = match written.protocol {
         document::Protocol::Mqtt => Protocol::Mqtt,
+        document::Protocol::Amqp091 => Protocol::Amqp091,
         document::Protocol::Stomp => Protocol::Stomp,
         document::Protocol::Coap => Protocol::Coap,
         document::Protocol::Http => Protocol::Http,
@@ -167,7 +174,7 @@ fn listener(
         return Err(Wrong::at(&written.address, message));
     }
     let mode = mode(written, &address)?;
-    let entrance = entrance(written, protocol, &address, folder)?;
+    let entrance = entrance(written, protocol, (&address, folder), &document.coap)?;
     let admittance = admittance(written, protocol, (&address, &entrance), document)?;
     let profile = profile(written, protocol, document)?;
     let waits = durability(written, protocol, document)? == Durability::Sync;
@@ -213,8 +220,7 @@ fn address(written: &document::Listener, protocol: Protocol, folder: &Path) -> R
     let text = written.address.get_ref();
     if let Some(path) = text.strip_prefix("unix:") {
         if path.is_empty() || !protocol.has_sockets() {
-            let message =
-                "a Unix socket is for MQTT or STOMP, and has a path, such as \"unix:/run/mynah/mqtt.sock\"";
+            let message = "a Unix socket is for MQTT, AMQP or STOMP, and has a path, such as \"unix:/run/mynah/mqtt.sock\"";
             return Err(Wrong::at(&written.address, message));
         }
         return Ok(Address::Unix(folder.join(path)));

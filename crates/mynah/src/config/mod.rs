@@ -1,6 +1,7 @@
 //! The configuration: TOML as it is written ([`document`]), checked and turned into what the crates take
 //! ([`settings`]). What is wrong is told with its place, the line itself and a suggestion ([`problem`]).
 
+mod amqp091;
 mod auth;
 mod bridges;
 mod coap;

@@ -44,6 +44,7 @@ pub(crate) struct Settings {
     pub(crate) mqtt: mynah_mqtt::Config,
     /// What is spoken otherwise at listeners that name one.
     pub(crate) profiles: Profiles,
+    pub(crate) amqp091: mynah_amqp::v0_9_1::Config,
     pub(crate) coap: CoapConfig,
     pub(crate) http: HttpConfig,
     pub(crate) stomp: mynah_stomp::Config,
@@ -112,9 +113,11 @@ pub(super) fn settle(document: Document, rules: RuleSet, path: &Path) -> Result<
     let bridges = bridges(&document.bridge, mqtt.settings().packet_bytes_max, folder, &mut wrongs);
     let others = others(&document.auth, folder, &mut wrongs);
     let http = http(&document.http).map_err(|wrong| wrongs.push(wrong));
+    let amqp091 = document.amqp091.settle(document.tenants.keys()).map_err(|wrong| wrongs.push(wrong));
     let stomp = document.stomp.settle().map_err(|wrong| wrongs.push(wrong));
     let coap = document.coap.settle().map_err(|wrong| wrongs.push(wrong));
-    let (Ok(http), Ok(stomp), Ok(coap), true) = (http, stomp, coap, wrongs.is_empty()) else {
+    let (Ok(http), Ok(amqp091), Ok(stomp), Ok(coap), true) = (http, amqp091, stomp, coap, wrongs.is_empty())
+    else {
         return Err(wrongs);
     };
     // Bridges are as the store is: they have no listener that says otherwise.
@@ -134,6 +137,7 @@ pub(super) fn settle(document: Document, rules: RuleSet, path: &Path) -> Result<
         limits: Limits::from(&document.limits),
         mqtt,
         profiles,
+        amqp091,
         coap,
         http,
         stomp,

@@ -38,7 +38,7 @@ fn an_unknown_key_is_shown_with_what_was_meant() {
     );
     check(
         "colour = 4",
-        "mynah.toml:1:1: unknown key `colour`; there are: workers, listener, bridge, auth, tenants, rules_file, rule, limits, mqtt, profile, coap, http, stomp, log, sys, \
+        "mynah.toml:1:1: unknown key `colour`; there are: workers, listener, bridge, auth, tenants, rules_file, rule, limits, mqtt, profile, amqp091, coap, http, stomp, log, sys, \
          store, shutdown\n  1 | colour = 4\n    | ^^^^^^",
     );
     check(
@@ -146,7 +146,7 @@ fn management_stays_on_this_machine() {
             .anonymous
     );
     let shown: Vec<_> = settings(passwords).listeners.iter().map(|l| l.admittance.anonymous).collect();
-    assert_eq!(shown, [false, false, false, true]);
+    assert_eq!(shown, [false, false, false, false, true]);
 }
 
 #[test]
@@ -259,7 +259,9 @@ fn what_stands_before_a_protocol_is_checked_where_it_is_written() {
         let text = listener("127.0.0.1:80", more).replace("\"mqtt\"", "\"http\"");
         problems(&text).remove(0).to_string()
     };
-    assert!(http("transport = \"websocket\"").contains("WebSocket is for listeners of MQTT or STOMP"));
+    assert!(
+        http("transport = \"websocket\"").contains("WebSocket is for listeners of MQTT, AMQP, STOMP or CoAP")
+    );
     assert!(http("tls = { certificate = \"\", key = \"\" }").contains("certificate"));
 }
 
@@ -306,6 +308,7 @@ fn without_a_file_the_broker_serves_this_machine_only() {
         shown,
         [
             ("mqtt", "127.0.0.1:1883".to_owned(), true),
+            ("amqp091", "127.0.0.1:5672".to_owned(), true),
             ("stomp", "127.0.0.1:61613".to_owned(), true),
             ("coap", "udp:127.0.0.1:5683".to_owned(), true),
             ("http", "127.0.0.1:8080".to_owned(), true),
@@ -314,6 +317,7 @@ fn without_a_file_the_broker_serves_this_machine_only() {
     );
     assert_eq!(settings.limits, Limits::default());
     assert_eq!(settings.mqtt, mynah_mqtt::Config::default());
+    assert_eq!(settings.amqp091, mynah_amqp::v0_9_1::Config::default());
     assert_eq!(settings.coap, mynah_coap::CoapConfig::default());
     assert_eq!(settings.http, mynah_http::HttpConfig::default());
     assert_eq!(settings.stomp, mynah_stomp::Config::default());
@@ -333,6 +337,10 @@ fn keys(table: &str, value: &Value, found: &mut BTreeMap<String, String>) {
     let join = |key: &str| if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") };
     match value {
         Value::Object(entries) => entries.iter().for_each(|(key, value)| keys(&join(key), value, found)),
+        Value::Array(entries) if entries.iter().all(Value::is_string) => {
+            let texts: Vec<_> = entries.iter().map(ToString::to_string).collect();
+            found.insert(table.to_owned(), format!("[{}]", texts.join(", ")));
+        }
         Value::Array(entries) => entries.iter().for_each(|value| keys(table, value, found)),
         Value::String(text) => drop(found.insert(table.to_owned(), format!("\"{text}\""))),
         Value::Null => drop(found.insert(table.to_owned(), "none".to_owned())),
@@ -462,6 +470,26 @@ fn keys_of_stomp_are_checked_at_their_places() {
         ("transaction_bytes_max = 1", "transaction_bytes_max must be 1024 to 1073741824"),
     ] {
         let problem = problems(&format!("[stomp]\n{line}\n")).remove(0);
+        assert!(problem.contains(words) && problem.contains("mynah.toml:2:"), "{problem}");
+    }
+}
+
+#[test]
+fn keys_of_amqp_are_checked_at_their_places() {
+    let chosen =
+        settings("[tenants]\nacme = 1\n[amqp091]\nheartbeat_s = 7\nmechanisms = [\"EXTERNAL\"]\n").amqp091;
+    assert_eq!((chosen.settings().heartbeat, chosen.settings().mechanisms.len()), (7, 1));
+    assert_eq!(chosen.settings().tenants, [Box::from("acme")]);
+    for (line, words) in [
+        ("frame_bytes_max = 1", "frame_bytes_max must be 4096 to 16777216 bytes"),
+        ("virtual_hosts = []", "virtual_hosts needs at least one name"),
+        (
+            "mechanisms = [\"X\"]",
+            "unknown mechanism `X`; there are: PLAIN, AMQPLAIN, SCRAM-SHA-256, EXTERNAL",
+        ),
+        ("contents_bytes_max = 1", "contents_bytes_max must not be less than body_bytes_max"),
+    ] {
+        let problem = problems(&format!("[amqp091]\n{line}\n")).remove(0);
         assert!(problem.contains(words) && problem.contains("mynah.toml:2:"), "{problem}");
     }
 }

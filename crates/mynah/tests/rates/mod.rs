@@ -1,7 +1,7 @@
 //! Rates that rules set, from outside: what each protocol sees of them.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpStream, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -65,5 +65,62 @@ fn mqtt_is_read_no_faster_and_nothing_is_refused() {
         // Three come at once, half a second is for each of the others.
         assert!(took > Duration::from_millis(1_200) && took < Duration::from_secs(10), "{took:?}");
     }
+    assert!(broker.stop());
+}
+
+/// Listeners of protocols that have one connection each, as HTTP's have not.
+const MORE: &str = r#"
+[[listener]]
+name = "s"
+protocol = "stomp"
+address = "127.0.0.1:0"
+[[listener]]
+name = "c"
+protocol = "coap"
+address = "127.0.0.1:0"
+"#;
+
+#[test]
+fn stomp_is_read_no_faster_and_nothing_is_refused() {
+    let folder = Folder::new("rates-stomp");
+    let broker = Broker::start(&folder.write("mynah.toml", &format!("{LISTENERS}{MORE}{RULES}")));
+    let mut stream = TcpStream::connect(broker.listeners["stomp"]).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let frames: String =
+        (1..=6).map(|id| format!("SEND\ndestination:/topic/t\nreceipt:{id}\n\nx\0")).collect();
+    let began = Instant::now();
+    stream.write_all(format!("CONNECT\naccept-version:1.2\nhost:/\n\n\0{frames}").as_bytes()).unwrap();
+    let mut heard = String::new();
+    while heard.matches('\0').count() < 7 {
+        let mut some = [0; 512];
+        let octets = stream.read(&mut some).unwrap();
+        assert!(octets > 0, "{heard}");
+        heard.push_str(&String::from_utf8_lossy(&some[..octets]));
+    }
+    assert_eq!(heard.matches("RECEIPT\n").count(), 6, "{heard}");
+    let took = began.elapsed();
+    assert!(took > Duration::from_millis(1_200) && took < Duration::from_secs(10), "{took:?}");
+    assert!(broker.stop());
+}
+
+#[test]
+fn coap_hears_that_it_is_too_early_whatever_its_address() {
+    let folder = Folder::new("rates-coap");
+    let broker = Broker::start(&folder.write("mynah.toml", &format!("{LISTENERS}{MORE}{RULES}")));
+    let codes: Vec<u8> = (0..8)
+        .map(|id| {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            // A confirmable PUT to /t/t.
+            let put = [&[0x40, 3, 0, id, 0xB1, b't', 0x01, b't', 0xFF][..], b"x"].concat();
+            socket.send_to(&put, broker.listeners["coap"]).unwrap();
+            let mut answer = [0; 64];
+            socket.recv(&mut answer).unwrap();
+            answer[1]
+        })
+        .collect();
+    let (created, changed, too_many) = (0x41, 0x44, 0x9D);
+    let refused = codes.iter().position(|code| ![created, changed].contains(code)).unwrap();
+    assert!(refused >= 2 && codes[refused] == too_many, "{codes:02x?}");
     assert!(broker.stop());
 }

@@ -1,0 +1,254 @@
+//! What a server makes of methods about queues: commands, deliveries, settlements, transactions, replies.
+
+use mynah_amqp::v0_9_1::mapping::push_lead;
+use mynah_amqp::v0_9_1::wire::{
+    ContentHeader, PropertiesBuilder, PropertyId, ShortStr, TableBuilder, Value, basic, channel, confirm,
+    exchange, queue, tx,
+};
+use mynah_amqp::v0_9_1::{Config, mapping};
+use mynah_model::{Instant, Message, MessageView, Reason};
+use mynah_stack::{ConsumerId, QueueOutcome};
+
+use crate::broker::{Server, frame, method, short};
+
+fn server() -> Server {
+    Server::with_channel(&Config::default())
+}
+
+fn publish(exchange: &str, key: &str, properties: &PropertiesBuilder, body: &[u8]) -> Vec<u8> {
+    let publish = basic::Publish { exchange: short(exchange), routing_key: short(key), ..Default::default() };
+    let mut out = method(1, publish);
+    ContentHeader { body_size: body.len() as u64, properties: properties.as_properties() }
+        .encode(1, &mut out);
+    out.extend(frame(3, 1, body));
+    out
+}
+
+/// A message that was published to a queue.
+fn message(key: &str, body: &[u8]) -> Message {
+    let mut native = Vec::new();
+    let len = push_lead(ShortStr::EMPTY, short(key), &mut native, |out| out.extend(key.as_bytes()));
+    native.extend([0, 0]);
+    let at = (native.len(), native.len() + body.len());
+    native.extend(body);
+    let delivered = mapping::delivered(Default::default()).unwrap();
+    let header = mapping::header(&delivered, len, at, Instant::ZERO);
+    MessageView { header: &header, native: &native }.to_message()
+}
+
+fn consume(queue: &str, tag: &str, no_ack: bool) -> Vec<u8> {
+    let consume =
+        basic::Consume { queue: short(queue), consumer_tag: short(tag), no_ack, ..basic::Consume::default() };
+    method(1, consume)
+}
+
+fn asked(server: &mut Server) -> Vec<String> {
+    std::mem::take(&mut server.asked)
+}
+
+/// A server with a consumer that acknowledges, which has been lent some messages.
+fn lent(prefetch_count: u16, count: u64) -> Server {
+    let mut server = server();
+    let qos = method(1, basic::Qos { prefetch_count, ..Default::default() });
+    assert_eq!(
+        server.hear(&[qos, consume("q", "c", false)].concat()),
+        ["1 basic.qos-ok", "1 basic.consume-ok"]
+    );
+    for lease in 1..=count {
+        assert!(server.lend(1, lease, &message("q", b"hi"), &[]));
+    }
+    assert_eq!(server.hear(b"").len() as u64, 3 * count);
+    asked(&mut server);
+    server
+}
+
+#[test]
+fn methods_of_queues_and_exchanges_are_commands_and_are_answered() {
+    let mut server = server();
+    let declare = queue::Declare { queue: short("q"), durable: true, ..Default::default() };
+    assert_eq!(server.hear(&method(1, declare)), ["1 queue.declare-ok"]);
+    assert!(asked(&mut server)[0].starts_with("declare queue q Queue(QueueSettings { durable: true"));
+    // An empty name is that of the queue that was declared last, and an empty key then too.
+    let bind = queue::Bind { exchange: short("amq.direct"), ..Default::default() };
+    assert_eq!(server.hear(&method(1, bind)), ["1 queue.bind-ok"]);
+    let unbind = queue::Unbind { exchange: short("x"), routing_key: short("a.*.#"), ..Default::default() };
+    assert_eq!(server.hear(&method(1, unbind)), ["1 queue.unbind-ok"]);
+    assert_eq!(server.hear(&method(1, queue::Purge::default())), ["1 queue.purge-ok"]);
+    let delete = queue::Delete { if_empty: true, ..Default::default() };
+    assert_eq!(server.hear(&method(1, delete)), ["1 queue.delete-ok"]);
+    let expected = [
+        "bind queue q to amq.direct by q []",
+        "unbind queue q to x by a/+/# []",
+        "purge q",
+        "delete queue q (false, true)",
+    ];
+    assert_eq!(asked(&mut server), expected);
+    let fanout = exchange::Declare { exchange: short("x"), r#type: short("fanout"), ..Default::default() };
+    let bind = exchange::Bind { destination: short("x"), source: short("y"), ..Default::default() };
+    let delete = exchange::Delete { exchange: short("x"), ..Default::default() };
+    let all = [method(1, fanout), method(1, bind), method(1, delete)].concat();
+    assert_eq!(server.hear(&all), ["1 exchange.declare-ok", "1 exchange.bind-ok", "1 exchange.delete-ok"]);
+    // Without an answer the command is given all the same.
+    let declare = queue::Declare { queue: short("q"), no_wait: true, ..Default::default() };
+    asked(&mut server);
+    assert_eq!(server.hear(&method(1, declare)), [""; 0]);
+    assert_eq!(asked(&mut server).len(), 1);
+}
+
+#[test]
+fn what_the_broker_refuses_has_the_code_of_the_specification() {
+    let declare = || method(1, queue::Declare { queue: short("q"), ..Default::default() });
+    let reserved = || method(1, queue::Declare { queue: short("amq.q"), ..Default::default() });
+    for (refusal, input, words) in [
+        ((Reason::PreconditionFailed, "durable is 'true'"), declare(), "1 channel.close 406 50.10"),
+        ((Reason::Locked, "another's"), declare(), "1 channel.close 405 50.10"),
+        ((Reason::NotAuthorized, ""), declare(), "1 channel.close 403 50.10"),
+        ((Reason::NotFound, ""), reserved(), "1 channel.close 403 50.10"),
+        ((Reason::NotFound, ""), consume("q", "", true), "1 channel.close 404 60.20"),
+        ((Reason::Locked, ""), consume("q", "", true), "1 channel.close 403 60.20"),
+        ((Reason::SelectorInvalid, "x"), consume("q", "", true), "1 channel.close 406 60.20"),
+    ] {
+        let mut server = server();
+        server.refuse_queue = Some(refusal);
+        assert_eq!(server.hear(&input), [words], "{refusal:?}");
+    }
+    let mut server = server();
+    server.refuse_queue = Some((Reason::NotFound, ""));
+    // What is not there is as good as deleted.
+    let delete = queue::Delete { queue: short("q"), ..Default::default() };
+    assert_eq!(server.hear(&method(1, delete)), ["1 queue.delete-ok"]);
+    let odd = exchange::Declare { exchange: short("x"), r#type: short("odd"), ..Default::default() };
+    assert_eq!(server.hear(&method(1, odd)), ["0 connection.close 503 40.10"]);
+}
+
+#[test]
+fn a_consumer_gets_what_its_bound_allows_and_settles_it() {
+    let mut server = lent(2, 2);
+    assert_eq!(server.hear(&method(1, basic::Ack { delivery_tag: 1, multiple: false })), [""; 0]);
+    let add = "flow 1 Add(Credit { messages: 1, bytes: 18446744073709551615 })";
+    assert_eq!(asked(&mut server), ["settle 1 (1, 1, Accepted)", add]);
+    let nack = basic::Nack { delivery_tag: 0, multiple: true, requeue: true };
+    assert_eq!(server.hear(&method(1, nack)), [""; 0]);
+    assert_eq!(asked(&mut server), ["settle 1 (2, 2, Released { after: 0ns })", add]);
+    let again = method(1, basic::Ack { delivery_tag: 1, multiple: false });
+    assert_eq!(server.hear(&again), ["1 channel.close 406 60.80"]);
+    assert_eq!(asked(&mut server), ["cancel 1 false"]);
+}
+
+#[test]
+fn a_row_is_settled_at_once_and_what_waits_is_given_back_when_asked() {
+    let mut server = lent(0, 5);
+    server.hear(&method(1, basic::Ack { delivery_tag: 3, multiple: true }));
+    server.hear(&method(1, basic::Reject { delivery_tag: 4, requeue: false }));
+    assert_eq!(asked(&mut server), ["settle 1 (1, 3, Accepted)", "settle 1 (4, 4, Rejected)"]);
+    assert_eq!(server.hear(&method(1, basic::Recover { requeue: true })), ["1 basic.recover-ok"]);
+    assert_eq!(asked(&mut server), ["settle 1 (5, 5, Released { after: 0ns })"]);
+}
+
+#[test]
+fn a_cancelled_consumers_deliveries_are_settled_still_and_go_back_with_the_channel() {
+    let mut server = lent(0, 2);
+    let cancel = method(1, basic::Cancel { consumer_tag: short("c"), no_wait: false });
+    assert_eq!(server.hear(&cancel), ["1 basic.cancel-ok"]);
+    assert_eq!(server.hear(&cancel), ["1 basic.cancel-ok"]);
+    server.hear(&method(1, basic::Ack { delivery_tag: 1, multiple: false }));
+    assert_eq!(server.hear(&method(1, channel::Close::default())), ["1 channel.close-ok"]);
+    let expected = ["cancel 1 true", "settle 1 (1, 1, Accepted)", "settle 1 (2, 2, Released { after: 0ns })"];
+    assert_eq!(asked(&mut server), expected);
+    // A delivery that was on its way is nobody's.
+    assert!(server.lend(1, 3, &message("q", b"hi"), &[]));
+    assert_eq!(server.hear(b""), [""; 0]);
+}
+
+#[test]
+fn a_client_is_told_that_its_consumer_has_ended() {
+    let mut server = lent(0, 1);
+    let ended = QueueOutcome::ConsumerEnded { consumer: ConsumerId(1), reason: Reason::NotFound };
+    assert_eq!(server.tell(ended), ["1 basic.cancel"]);
+    assert_eq!(server.hear(&method(1, basic::Ack { delivery_tag: 1, multiple: false })), [""; 0]);
+}
+
+#[test]
+fn a_message_is_asked_for_one_at_a_time() {
+    let mut server = server();
+    let get = |no_ack| method(1, basic::Get { queue: short("q"), no_ack });
+    assert_eq!(server.hear(&get(false)), ["1 basic.get-empty"]);
+    let poll = "flow 1 Set(Credit { messages: 1, bytes: 18446744073709551615 })";
+    assert_eq!(asked(&mut server), ["consume 1 q 0", poll]);
+    assert_eq!(server.hear(&get(false)), ["1 basic.get-empty"]);
+    assert_eq!(asked(&mut server), [poll]);
+    assert_eq!(server.hear(&get(true)), ["1 basic.get-empty"]);
+    assert_eq!(asked(&mut server)[..2], ["cancel 1 true", "consume 2 q 0"]);
+}
+
+#[test]
+fn a_publication_goes_where_its_exchange_says() {
+    let mut server = server();
+    let plain = PropertiesBuilder::new();
+    for (exchange, key) in [("", "a.b"), ("amq.topic", "a.b"), ("x", "a.b"), ("x", "")] {
+        assert_eq!(server.hear(&publish(exchange, key, &plain, b"1")), [""; 0]);
+    }
+    assert_eq!(asked(&mut server), ["publish to queue a.b", "publish to x by a/b", "publish to x by "]);
+    assert_eq!(server.published.len(), 4);
+}
+
+#[test]
+fn a_refusal_of_a_full_queue_is_told_only_to_who_asks() {
+    let mut server = server();
+    server.refuse_publish = Some(Reason::QueueFull);
+    let one = publish("", "q", &PropertiesBuilder::new(), b"1");
+    assert_eq!(server.hear(&one), [""; 0]);
+    server.hear(&method(1, confirm::Select { nowait: true }));
+    assert_eq!(server.hear(&one), ["1 nack 1 false"]);
+}
+
+#[test]
+fn a_transaction_happens_as_one_or_not_at_all() {
+    let mut server = lent(0, 2);
+    assert_eq!(server.hear(&method(1, tx::Select {})), ["1 tx.select-ok"]);
+    let ack = || method(1, basic::Ack { delivery_tag: 2, multiple: true });
+    let one = publish("", "q", &PropertiesBuilder::new(), b"1");
+    server.hear(&[one.clone(), ack()].concat());
+    assert_eq!((asked(&mut server).len(), server.published.len()), (0, 0));
+    assert_eq!(server.hear(&method(1, tx::Rollback {})), ["1 tx.rollback-ok"]);
+    assert_eq!(server.hear(&[one, ack(), method(1, tx::Commit {})].concat()), ["1 tx.commit-ok"]);
+    assert_eq!(asked(&mut server), ["commit (1, 1)"]);
+    assert_eq!(server.hear(&method(1, tx::Commit {})), ["1 tx.commit-ok"]);
+    assert_eq!(server.hear(&method(1, confirm::Select::default())), ["1 channel.close 406 85.10"]);
+}
+
+#[test]
+fn replies_come_by_a_queue_of_the_channels_own() {
+    let mut server = server();
+    let wanted = PropertiesBuilder::new().text(PropertyId::ReplyTo, Some(b"amq.rabbitmq.reply-to"));
+    assert_eq!(server.hear(&consume("amq.rabbitmq.reply-to", "r", true)), ["1 basic.consume-ok"]);
+    assert!(asked(&mut server)[1].starts_with("consume 1 amq.gen-1 4294967295"));
+    assert_eq!(server.hear(&publish("", "q", &wanted, b"ask")), [""; 0]);
+    let published = server.published[0].view();
+    assert_eq!(
+        mapping::published(published).unwrap().properties.text(PropertyId::ReplyTo),
+        Some("amq.gen-1")
+    );
+    assert_eq!(published.payload(), b"ask");
+    server.hear(&method(1, channel::Close::default()));
+    server.hear(&method(1, channel::Open {}));
+    assert_eq!(server.hear(&publish("", "q", &wanted, b"ask")), ["1 channel.close 406 60.40"]);
+}
+
+#[test]
+fn a_client_that_wants_nothing_at_present_gets_nothing() {
+    let mut server = lent(3, 0);
+    assert_eq!(server.hear(&method(1, channel::Flow { active: false })), ["1 channel.flow-ok"]);
+    assert_eq!(asked(&mut server), ["flow 1 Set(Credit { messages: 0, bytes: 0 })"]);
+    assert_eq!(server.hear(&method(1, channel::Flow { active: true })), ["1 channel.flow-ok"]);
+    assert_eq!(asked(&mut server), ["flow 1 Add(Credit { messages: 3, bytes: 18446744073709551615 })"]);
+}
+
+#[test]
+fn arguments_that_cannot_be_used_are_named() {
+    let mut server = server();
+    let arguments = TableBuilder::new().with("x-max-length", Value::LongStr(b"many"));
+    let declare = queue::Declare { queue: short("q"), arguments: arguments.as_table(), ..Default::default() };
+    assert_eq!(server.hear(&method(1, declare)), ["1 channel.close 406 50.10"]);
+    assert!(server.failure().unwrap().to_string().contains("x-max-length"));
+}

@@ -1,0 +1,357 @@
+//! What named queues promise, and whether they kept it.
+//!
+//! * a message whose receipt came is handed out until somebody's acknowledgement of it is confirmed, and not after that;
+//! * it comes to one consumer at a time: what comes again is marked;
+//! * what was not marked keeps the order in which its producer sent it to the queue, at each consumer;
+//! * a transaction is done as a whole or not at all: its messages, and its acknowledgements.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::violation::Kind;
+use crate::payload::{self, MessageId};
+
+/// A message that came from a queue.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken<'a> {
+    /// The queue.
+    pub queue: &'a str,
+    /// The payload.
+    pub payload: &'a [u8],
+    /// Whether it is marked as handed out before.
+    pub redelivered: bool,
+}
+
+/// What was sent together: messages and acknowledgements. One that is alone is a group as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GroupId(usize);
+
+/// What is known of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing of it may be seen: it was not committed.
+    Held,
+    /// It was sent; the answer has not come.
+    Asked,
+    /// The answer came.
+    Confirmed,
+    /// The answer will not come: all of it is done, or nothing.
+    Unknown,
+}
+
+#[derive(Debug)]
+struct Group {
+    state: State,
+    messages: Vec<MessageId>,
+    settled: Vec<MessageId>,
+    /// Something that it acknowledged came after that: it was not done.
+    is_refuted: bool,
+}
+
+/// What is known of a message.
+#[derive(Debug)]
+struct Message {
+    queue: Box<str>,
+    group: GroupId,
+    arrivals: u32,
+    /// It came when the answer of its group could not come any more, or its acknowledgement was confirmed: it is stored. What
+    /// came only before that may have been shown and not kept.
+    was_kept: bool,
+    /// Acknowledgements that were sent for it, in their order.
+    settlements: Vec<GroupId>,
+    history: String,
+}
+
+/// What was found to be wrong.
+pub(super) type Finding = (Kind, String);
+
+/// The ledger of the queues.
+#[derive(Debug, Default)]
+pub(super) struct Queues {
+    groups: Vec<Group>,
+    messages: BTreeMap<MessageId, Message>,
+    /// The last that came to a consumer without a mark: by consumer, queue and producer.
+    last: BTreeMap<(usize, Box<str>, u16), u32>,
+    /// Groups that were looked at for the last time.
+    judged: usize,
+}
+
+impl Queues {
+    /// Something is about to be sent; nothing of it may be seen yet if it waits for a commit.
+    pub(super) fn begin(&mut self, is_held: bool) -> GroupId {
+        let state = if is_held { State::Held } else { State::Asked };
+        self.groups.push(Group { state, messages: Vec::new(), settled: Vec::new(), is_refuted: false });
+        GroupId(self.groups.len() - 1)
+    }
+
+    pub(super) fn send(&mut self, group: GroupId, id: MessageId, queue: &str) {
+        self.groups[group.0].messages.push(id);
+        let message = Message {
+            queue: queue.into(),
+            group,
+            arrivals: 0,
+            was_kept: false,
+            settlements: Vec::new(),
+            history: format!("sent in group {};", group.0),
+        };
+        self.messages.insert(id, message);
+    }
+
+    pub(super) fn settle(&mut self, group: GroupId, id: MessageId) {
+        self.groups[group.0].settled.push(id);
+        if let Some(message) = self.messages.get_mut(&id) {
+            message.settlements.push(group);
+            let _ = write!(message.history, " acknowledged in group {};", group.0);
+        }
+    }
+
+    /// What was held is about to be committed.
+    pub(super) fn commit(&mut self, group: GroupId) {
+        self.groups[group.0].state = State::Asked;
+    }
+
+    pub(super) fn confirm(&mut self, group: GroupId) -> Option<Finding> {
+        self.change(group, State::Confirmed, "confirmed");
+        let Group { is_refuted, settled, .. } = &self.groups[group.0];
+        for id in settled {
+            if let Some(message) = self.messages.get_mut(id) {
+                message.was_kept = true;
+            }
+        }
+        let first = settled.first().filter(|_| *is_refuted)?;
+        Some((Kind::Undone, self.accuse(*first, "a confirmed acknowledgement was not done")))
+    }
+
+    /// The connection is gone, and with it the answer.
+    pub(super) fn give_up(&mut self, group: GroupId) {
+        if self.groups[group.0].state == State::Asked {
+            self.change(group, State::Unknown, "unknown");
+        }
+    }
+
+    fn change(&mut self, group: GroupId, state: State, word: &str) {
+        let Group { state: old, messages, settled, .. } = &mut self.groups[group.0];
+        *old = state;
+        for id in messages.iter().chain(settled.iter()) {
+            if let Some(message) = self.messages.get_mut(id) {
+                let _ = write!(message.history, " group {} {word};", group.0);
+            }
+        }
+    }
+
+    /// A message came to a consumer. Returns what it is, and what is wrong with it.
+    pub(super) fn take(
+        &mut self,
+        peer: usize,
+        name: &str,
+        taken: Taken<'_>,
+    ) -> (Option<MessageId>, Option<Finding>) {
+        let Taken { queue, payload, redelivered } = taken;
+        let known = payload::decode(payload, queue).filter(|id| self.messages.contains_key(id));
+        let Some(id) = known else {
+            let line = format!("{queue} brought {name} {} bytes that nobody sent there", payload.len());
+            return (None, Some((Kind::Unpublished, line)));
+        };
+        let Some(message) = self.messages.get_mut(&id) else { return (None, None) };
+        message.arrivals += 1;
+        message.was_kept |= self.groups[message.group.0].state == State::Unknown;
+        let mark = if redelivered { " again" } else { "" };
+        let _ = write!(message.history, " came to {name}{mark};");
+        let mut is_undone = false;
+        for group in &message.settlements {
+            let group = &mut self.groups[group.0];
+            group.is_refuted = true;
+            is_undone |= group.state == State::Confirmed;
+        }
+        let mut wrong = None;
+        if self.groups[message.group.0].state == State::Held {
+            wrong = Some((Kind::Unpublished, "came before it was committed".to_owned()));
+        } else if is_undone {
+            wrong = Some((Kind::Undone, "came after its acknowledgement was confirmed".to_owned()));
+        } else if !redelivered && message.arrivals > 1 {
+            wrong = Some((Kind::Duplicate, "came again without a mark".to_owned()));
+        } else if !redelivered {
+            let last = self.last.entry((peer, queue.into(), id.producer)).or_default();
+            if *last > id.sequence {
+                wrong = Some((Kind::OutOfOrder, format!("came after message {last}")));
+            }
+            *last = id.sequence.max(*last);
+        }
+        let wrong = wrong.map(|(kind, what)| (kind, self.accuse(id, &what)));
+        (Some(id), wrong)
+    }
+
+    fn accuse(&self, id: MessageId, what: &str) -> String {
+        let Some(Message { queue, history, .. }) = self.messages.get(&id) else { return id.to_string() };
+        format!("{what}: {id}, {queue}:{history}")
+    }
+
+    /// Whether a message was confirmed and its end was not.
+    fn is_waiting(&self, id: MessageId) -> bool {
+        let Some(message) = self.messages.get(&id) else { return false };
+        let may_be_done = |group: &GroupId| {
+            let Group { state, is_refuted, .. } = &self.groups[group.0];
+            matches!(state, State::Confirmed | State::Unknown) && !is_refuted
+        };
+        let is_confirmed = self.groups[message.group.0].state == State::Confirmed;
+        is_confirmed && !message.settlements.iter().any(may_be_done)
+    }
+
+    /// Groups without an answer, and messages that are to come.
+    pub(super) fn outstanding(&self) -> usize {
+        let of = |group: &Group| {
+            let waiting = group.messages.iter().filter(|id| self.is_waiting(**id)).count();
+            waiting + usize::from(group.state == State::Asked)
+        };
+        self.groups[self.judged..].iter().map(of).sum()
+    }
+
+    /// Everything had time to come: what is outstanding is lost.
+    pub(super) fn judge(&mut self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for group in &self.groups[self.judged..] {
+            if group.state == State::Asked {
+                let first = group.messages.iter().chain(&group.settled).next();
+                let story = first.map_or_else(String::new, |id| self.accuse(*id, "no answer"));
+                findings.push((Kind::Unanswered, story));
+            }
+            for id in group.messages.iter().filter(|id| self.is_waiting(**id)) {
+                findings.push((Kind::Missing, self.accuse(*id, "did not come")));
+            }
+            if group.state == State::Unknown {
+                findings.extend(self.torn(group));
+            }
+        }
+        self.judged = self.groups.len();
+        findings
+    }
+
+    /// Whether a group whose answer was lost was done in part.
+    fn torn(&self, group: &Group) -> Option<Finding> {
+        let message = |id: &MessageId| self.messages.get(id);
+        let kept = |id: &&MessageId| message(id).is_some_and(|message| message.was_kept);
+        let came = |id: &&MessageId| message(id).is_some_and(|message| message.arrivals > 0);
+        let seen = group.messages.iter().find(kept);
+        let missing = group.messages.iter().find(|id| !came(id));
+        let refuted = group.settled.first().filter(|_| group.is_refuted);
+        let (Some(seen), Some(other)) = (seen, missing.or(refuted)) else { return None };
+        let line = format!("{}, while {}", self.accuse(*seen, "came"), self.accuse(*other, "was not done"));
+        Some((Kind::Torn, line))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUEUE: &str = "/queue/a";
+
+    fn id(sequence: u32) -> MessageId {
+        MessageId { producer: 1, sequence }
+    }
+
+    fn take(queues: &mut Queues, sequence: u32, redelivered: bool) -> Option<Kind> {
+        let payload = payload::encode(id(sequence), QUEUE, 0);
+        queues.take(2, "c", Taken { queue: QUEUE, payload: &payload, redelivered }).1.map(|(kind, _)| kind)
+    }
+
+    fn confirmed(queues: &mut Queues, sequences: &[u32]) {
+        let group = queues.begin(false);
+        for sequence in sequences {
+            queues.send(group, id(*sequence), QUEUE);
+        }
+        assert_eq!(queues.confirm(group), None);
+    }
+
+    fn kinds(queues: &mut Queues) -> Vec<Kind> {
+        queues.judge().into_iter().map(|(kind, _)| kind).collect()
+    }
+
+    #[test]
+    fn what_was_confirmed_waits_for_its_settlement_and_does_not_come_after_it() {
+        let mut queues = Queues::default();
+        confirmed(&mut queues, &[1]);
+        assert_eq!(queues.outstanding(), 1);
+        assert_eq!(take(&mut queues, 1, false), None);
+        let group = queues.begin(false);
+        queues.settle(group, id(1));
+        assert_eq!(queues.outstanding(), 2);
+        assert_eq!(queues.confirm(group), None);
+        assert_eq!(queues.outstanding(), 0);
+        assert_eq!(kinds(&mut queues), []);
+        assert_eq!(take(&mut queues, 1, true), Some(Kind::Undone));
+    }
+
+    #[test]
+    fn what_does_not_come_is_missing_unless_its_settlement_may_have_arrived() {
+        let mut queues = Queues::default();
+        confirmed(&mut queues, &[1, 2]);
+        let group = queues.begin(false);
+        queues.settle(group, id(1));
+        queues.give_up(group);
+        assert_eq!(kinds(&mut queues), [Kind::Missing]);
+    }
+
+    #[test]
+    fn what_comes_again_is_marked_and_the_rest_keeps_its_order() {
+        let mut queues = Queues::default();
+        confirmed(&mut queues, &[1, 2, 3]);
+        assert_eq!(take(&mut queues, 1, false), None);
+        assert_eq!(take(&mut queues, 1, false), Some(Kind::Duplicate));
+        assert_eq!(take(&mut queues, 3, false), None);
+        assert_eq!(take(&mut queues, 1, true), None);
+        assert_eq!(take(&mut queues, 2, false), Some(Kind::OutOfOrder));
+        assert_eq!(take(&mut queues, 9, false), Some(Kind::Unpublished));
+    }
+
+    #[test]
+    fn a_transaction_is_seen_whole_and_not_before_its_commit() {
+        let mut queues = Queues::default();
+        let group = queues.begin(true);
+        queues.send(group, id(1), QUEUE);
+        queues.send(group, id(2), QUEUE);
+        assert_eq!(take(&mut queues, 1, false), Some(Kind::Unpublished));
+        queues.commit(group);
+        assert_eq!(take(&mut queues, 1, true), None);
+        queues.give_up(group);
+        assert_eq!(kinds(&mut queues), [], "it was shown, and may not have been kept");
+        let group = queues.begin(true);
+        queues.send(group, id(4), QUEUE);
+        queues.send(group, id(5), QUEUE);
+        queues.commit(group);
+        queues.give_up(group);
+        assert_eq!(take(&mut queues, 4, true), None);
+        assert_eq!(kinds(&mut queues), [Kind::Torn]);
+        let aborted = queues.begin(true);
+        queues.send(aborted, id(3), QUEUE);
+        queues.give_up(aborted);
+        assert_eq!(kinds(&mut queues), []);
+        assert_eq!(take(&mut queues, 3, false), Some(Kind::Unpublished));
+    }
+
+    #[test]
+    fn what_comes_after_its_acknowledgement_says_that_this_was_not_done() {
+        let mut queues = Queues::default();
+        confirmed(&mut queues, &[1, 2]);
+        let acknowledgement = queues.begin(false);
+        queues.settle(acknowledgement, id(1));
+        assert_eq!(take(&mut queues, 1, true), None);
+        assert_eq!(queues.confirm(acknowledgement).map(|(kind, _)| kind), Some(Kind::Undone));
+        let moved = queues.begin(true);
+        queues.settle(moved, id(2));
+        queues.send(moved, id(3), QUEUE);
+        queues.commit(moved);
+        queues.give_up(moved);
+        assert_eq!(take(&mut queues, 3, false), None);
+        assert_eq!(take(&mut queues, 2, true), None);
+        assert_eq!(kinds(&mut queues), [Kind::Missing, Kind::Missing, Kind::Torn]);
+    }
+
+    #[test]
+    fn what_is_not_answered_is_found() {
+        let mut queues = Queues::default();
+        let group = queues.begin(false);
+        queues.send(group, id(1), QUEUE);
+        assert_eq!(kinds(&mut queues), [Kind::Unanswered]);
+    }
+}

@@ -1,0 +1,95 @@
+//! A client of STOMP over the sockets that it has one after the other.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use mynah_stomp::client::{Client, Event, Misuse, Options};
+
+/// How long a connection may take to be made, and a write to be taken.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const CHUNK_BYTES: usize = 16 << 10;
+
+pub(super) struct Connection {
+    client: Client,
+    stream: Option<TcpStream>,
+    /// Bytes that have come and that the client has not consumed.
+    input: Vec<u8>,
+    start: Instant,
+}
+
+impl Connection {
+    pub(super) fn new() -> Result<Self, Misuse> {
+        let client = Client::new(Options::new("localhost"))?;
+        Ok(Self { client, stream: None, input: Vec::new(), start: Instant::now() })
+    }
+
+    /// The client, and the time on its clock.
+    pub(super) fn client(&mut self) -> (mynah_model::Instant, &mut Client) {
+        (mynah_model::Instant::ZERO + self.start.elapsed(), &mut self.client)
+    }
+
+    /// Begins another connection. Whether the broker lets the client in, an event says.
+    pub(super) fn open(&mut self, address: SocketAddr) -> bool {
+        self.stream = None;
+        self.input.clear();
+        while self.client.poll_event().is_some() {}
+        let Ok(stream) = TcpStream::connect_timeout(&address, PATIENCE) else { return false };
+        if stream.set_nodelay(true).is_err() || stream.set_write_timeout(Some(PATIENCE)).is_err() {
+            return false;
+        }
+        self.stream = Some(stream);
+        let (now, client) = self.client();
+        client.connect(now);
+        true
+    }
+
+    /// Writes what waits, and reads once, for which it waits at most this long.
+    pub(super) fn turn(&mut self, wait: Duration) {
+        if self.flush() && self.read(wait) {
+            let now = self.client().0;
+            let mut rest = self.input.as_slice();
+            self.client.handle_input(now, &mut rest);
+            let consumed = self.input.len() - rest.len();
+            self.input.drain(..consumed);
+            self.client.handle_timeout(now);
+        } else {
+            self.cut();
+        }
+    }
+
+    pub(super) fn poll(&mut self) -> Option<Event> {
+        self.client.poll_event()
+    }
+
+    /// Drops the connection without a word; what was to be written is not.
+    pub(super) fn cut(&mut self) {
+        self.stream = None;
+        self.client.handle_end();
+    }
+
+    /// Writes what waits.
+    pub(super) fn flush(&mut self) -> bool {
+        let Some(stream) = &mut self.stream else { return false };
+        let bytes = self.client.outbound().drain();
+        bytes.is_empty() || stream.write_all(&bytes).is_ok()
+    }
+
+    fn read(&mut self, wait: Duration) -> bool {
+        let Some(stream) = &mut self.stream else { return false };
+        // A timeout of zero would mean none.
+        if stream.set_read_timeout(Some(wait.max(Duration::from_millis(1)))).is_err() {
+            return false;
+        }
+        let mut chunk = [0; CHUNK_BYTES];
+        match stream.read(&mut chunk) {
+            Ok(0) => false,
+            Ok(count) => {
+                self.input.extend_from_slice(&chunk[..count]);
+                true
+            }
+            Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        }
+    }
+}

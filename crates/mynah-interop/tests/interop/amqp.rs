@@ -1,0 +1,115 @@
+//! pika, aio-pika and amqpstorm: each scenario is a function of `python/amqp_client.py`, which says what it expects; and the
+//! programs of rabbitmq-c (`amqp-tools`).
+
+use std::process::Command;
+
+use mynah_interop::{Certificates, Process, Setup};
+
+use crate::on_one_and_two_workers;
+use crate::paho::python;
+use crate::transports::tls;
+
+const LISTENER: &str =
+    "[[listener]]\nname = \"the-amqp\"\nprotocol = \"amqp091\"\naddress = \"127.0.0.1:0\"\n";
+const STOMP: &str = "[[listener]]\nname = \"the-stomp\"\nprotocol = \"stomp\"\naddress = \"127.0.0.1:0\"\n";
+
+on_one_and_two_workers!(
+    queues,
+    consumers,
+    confirms,
+    transactions,
+    dead_letters,
+    replies,
+    wrong,
+    passwords,
+    denied,
+    others,
+    by_tls,
+    crosses,
+    with_programs
+);
+
+fn run(scenario: &str, setup: Setup) {
+    let broker = setup.more(LISTENER).start();
+    let port = broker.listener("the-amqp").port().to_string();
+    let output = Process::start(python("amqp_client.py").args([scenario, &port])).finish().success();
+    assert_eq!(output, format!("{scenario}: ok\n"));
+}
+
+fn queues(workers: u16) {
+    run("queues", Setup::workers(workers));
+}
+
+fn consumers(workers: u16) {
+    run("consumers", Setup::workers(workers));
+}
+
+fn confirms(workers: u16) {
+    run("confirms", Setup::workers(workers));
+}
+
+fn transactions(workers: u16) {
+    run("transactions", Setup::workers(workers));
+}
+
+fn dead_letters(workers: u16) {
+    run("dead_letters", Setup::workers(workers));
+}
+
+fn replies(workers: u16) {
+    run("replies", Setup::workers(workers));
+}
+
+fn wrong(workers: u16) {
+    run("wrong", Setup::workers(workers));
+}
+
+fn passwords(workers: u16) {
+    run("passwords", Setup::workers(workers).user("alice", "secret"));
+}
+
+fn denied(workers: u16) {
+    let rules = "[[rule]]\naction = [\"publish\", \"subscribe\"]\ndeny = [\"secret/#\"]\n";
+    run("denied", Setup::workers(workers).more(rules));
+}
+
+fn others(workers: u16) {
+    run("others", Setup::workers(workers));
+}
+
+fn by_tls(workers: u16) {
+    let certificates = Certificates::new();
+    let tls = tls(&certificates, "");
+    let listener =
+        format!("[[listener]]\nname = \"amqps\"\nprotocol = \"amqp091\"\naddress = \"127.0.0.1:0\"\n{tls}\n");
+    let broker = Setup::workers(workers).more(&listener).start();
+    let port = broker.listener("amqps").port().to_string();
+    let mut command = python("amqp_client.py");
+    command.args(["by_tls", &port]).arg(certificates.folder().path("ca.pem"));
+    assert_eq!(Process::start(&mut command).finish().success(), "by_tls: ok\n");
+}
+
+fn crosses(workers: u16) {
+    let broker = Setup::workers(workers).more(LISTENER).more(STOMP).start();
+    let port = |name: &str| broker.listener(name).port().to_string();
+    let ports = [port("the-amqp"), port("the-mqtt"), port("the-stomp")];
+    let output = Process::start(python("amqp_client.py").arg("crosses").args(ports)).finish().success();
+    assert_eq!(output, "crosses: ok\n");
+}
+
+/// `amqp-tools` of Debian.
+fn with_programs(workers: u16) {
+    let broker = Setup::workers(workers).more(LISTENER).start();
+    let server = format!("--server={}", broker.listener("the-amqp"));
+    let run = |program: &str, arguments: &[&str]| {
+        Process::start(Command::new(program).arg(&server).args(arguments)).finish()
+    };
+    assert_eq!(run("amqp-declare-queue", &["-q", "tools", "-d"]).success(), "tools\n");
+    for body in ["first", "second"] {
+        assert_eq!(run("amqp-publish", &["-r", "tools", "-p", "-b", body]).success(), "");
+    }
+    assert_eq!(run("amqp-get", &["-q", "tools"]).success(), "first");
+    assert_eq!(run("amqp-consume", &["-q", "tools", "-c", "1", "cat"]).success(), "second");
+    assert_eq!(run("amqp-get", &["-q", "tools"]).code, Some(2), "it is empty");
+    assert_eq!(run("amqp-delete-queue", &["-q", "tools"]).success(), "0\n");
+}

@@ -30,7 +30,7 @@ pub(crate) use keeping::QueueNote;
 pub use keeping::{QueueChange, QueueName, RestoredEntry, RestoredQueue};
 pub(crate) use linked::ExchangeNote;
 pub use linked::{Binding, ExchangeChange, RestoredExchange};
-pub(crate) use request::Reply;
+pub(crate) use request::{Fault, Reply, Request};
 pub use request::Word;
 pub(crate) use routing::Known;
 pub(crate) use table::{Queues, is_named};
@@ -63,6 +63,11 @@ struct Tap {
 }
 
 impl Taps {
+    /// How many consumers there are.
+    pub(crate) fn len(&self) -> usize {
+        self.consumers.len()
+    }
+
     /// Whether something goes on when there is room in the outbound buffer.
     pub(crate) const fn waits_for_room(&self) -> bool {
         self.waits_for_room

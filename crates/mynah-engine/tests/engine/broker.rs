@@ -303,6 +303,7 @@ impl Broker {
                 self.places.insert(place, peer);
             }
             Event::Audited(record) => self.audited.push(*record),
+            Event::Ordered { number, result } => self.ordered.push((worker, number, result)),
             Event::Closed { connection, .. } => {
                 if let Some(peer) = self.places.remove(&(worker, connection)) {
                     self.peers[peer].place = None;

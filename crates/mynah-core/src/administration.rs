@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 
 use mynah_model::{Argument, Credit, ExchangeSettings, QueueSettings, Reason};
 
-use crate::named::{ConsumerKey, Taking, Tally};
 use crate::WorkerId;
+use crate::named::{ConsumerKey, Taking, Tally};
 
 /// Bindings that one answer shows at most.
 pub const BINDINGS_SHOWN_MAX: usize = 100_000;

@@ -76,7 +76,10 @@ impl Engine {
         match order {
             Order::DeclareQueue { name, settings } => {
                 let fault = if settings.exclusive {
-                    Some(Fault::new(Reason::PreconditionFailed, "a queue of one connection is declared by it"))
+                    Some(Fault::new(
+                        Reason::PreconditionFailed,
+                        "a queue of one connection is declared by it",
+                    ))
                 } else {
                     name.is_empty().then(|| Fault::new(Reason::PreconditionFailed, "a queue needs a name"))
                 };

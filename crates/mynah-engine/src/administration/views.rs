@@ -10,6 +10,7 @@ use mynah_core::exchange::{BindingTerms, Endpoint, TOPIC_SPACE};
 use mynah_model::TenantId;
 
 use crate::engine::Engine;
+use crate::named::Taps;
 use crate::shared::Shared;
 
 impl Engine {
@@ -74,7 +75,7 @@ impl Engine {
                 identity: connection.identity.as_ref()?.name().to_owned(),
                 address: connection.address.map(|address| address.to_string()),
                 listener: door.name.clone(),
-                consumers: connection.taps.as_deref().map_or(0, |taps| taps.len()),
+                consumers: connection.taps.as_deref().map_or(0, Taps::len),
             })
         };
         ids.filter_map(view).take(count).collect()
@@ -87,7 +88,9 @@ impl Shared {
     pub fn exchanges(&self, tenant: TenantId) -> Vec<ExchangeView> {
         let exchanges = self.read_exchanges();
         let listed = exchanges.list(tenant).into_iter();
-        listed.map(|(name, settings)| ExchangeView { name: name.into(), settings: settings.clone() }).collect()
+        listed
+            .map(|(name, settings)| ExchangeView { name: name.into(), settings: settings.clone() })
+            .collect()
     }
 
     /// What exchanges of a tenant are bound to, [`BINDINGS_SHOWN_MAX`] in all.

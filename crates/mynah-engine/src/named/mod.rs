@@ -30,8 +30,8 @@ pub(crate) use keeping::QueueNote;
 pub use keeping::{QueueChange, QueueName, RestoredEntry, RestoredQueue};
 pub(crate) use linked::ExchangeNote;
 pub use linked::{Binding, ExchangeChange, RestoredExchange};
-pub(crate) use request::{Fault, Reply, Request};
 pub use request::Word;
+pub(crate) use request::{Fault, Reply, Request};
 pub(crate) use routing::Known;
 pub(crate) use table::{Queues, is_named};
 

@@ -40,8 +40,8 @@ pub use keeping::{QueueChange, QueueName, RestoredEntry, RestoredQueue};
 pub(crate) use linked::ExchangeNote;
 pub use linked::{Binding, ExchangeChange, RestoredExchange};
 pub use paging::PageRequest;
-pub(crate) use request::Reply;
 pub use request::Word;
+pub(crate) use request::{Fault, Reply, Request};
 pub(crate) use routing::Known;
 pub(crate) use table::{Queues, is_named};
 
@@ -84,6 +84,11 @@ impl Tap {
 }
 
 impl Taps {
+    /// How many consumers there are.
+    pub(crate) fn len(&self) -> usize {
+        self.consumers.len()
+    }
+
     /// Whether something goes on when there is room in the outbound buffer.
     pub(crate) const fn waits_for_room(&self) -> bool {
         self.waits_for_room

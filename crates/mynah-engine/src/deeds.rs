@@ -34,6 +34,8 @@ pub(crate) struct Deed {
     pub(crate) client_id: Box<[u8]>,
     /// The identifier of the client's publication, or the number of what the broker owes.
     pub(crate) of: u64,
+    /// Whether an earlier run has begun with it.
+    pub(crate) again: bool,
     /// Who got it before a crash, in ascending order.
     pub(crate) had: Box<[u64]>,
     /// The numbers of the parts that say so.
@@ -175,15 +177,15 @@ impl Engine {
         let shard = mynah_core::shard(tenant, &client_id, self.shared.seed);
         let repeated = self.repeated.get(&(session, receipt));
         let Parts { numbers, receivers } = repeated.cloned().unwrap_or_default();
-        let (had, parts) = (receivers.into(), numbers.into());
-        Some(Arc::new(Deed { tenant, shard, client_id, of: receipt.into(), had, parts }))
+        let (again, had, parts) = (repeated.is_some(), receivers.into(), numbers.into());
+        Some(Arc::new(Deed { tenant, shard, client_id, of: receipt.into(), again, had, parts }))
     }
 
     /// Something new that the broker owes.
     pub(crate) fn errand(&mut self, tenant: TenantId) -> Arc<Deed> {
         let (shard, of) = (self.worker.0, self.lane.journal.take_number());
         let (client_id, had, parts) = (Box::default(), Box::default(), Box::default());
-        Arc::new(Deed { tenant, shard, client_id, of, had, parts })
+        Arc::new(Deed { tenant, shard, client_id, of, again: false, had, parts })
     }
 
     /// Notes what this worker has taken in, and what is to be done when the others have.
@@ -265,7 +267,7 @@ impl Engine {
     pub fn drop_part(&mut self, session: SessionName<'_>, of: u64, number: u64) {
         let SessionName { tenant, shard, client_id } = session;
         let (client_id, had, parts) = (client_id.into(), Box::default(), Box::default());
-        let deed = Deed { tenant, shard, client_id, of, had, parts };
+        let deed = Deed { tenant, shard, client_id, of, again: true, had, parts };
         self.lane.journal.note(Note::PartGone(Arc::new(deed), number));
     }
 
@@ -282,7 +284,7 @@ impl Engine {
             receivers.sort_unstable();
             let (tenant, client_id) = (message.header().tenant, Box::default());
             let (had, parts) = (receivers.into(), numbers.into());
-            let deed = Arc::new(Deed { tenant, shard, client_id, of: number, had, parts });
+            let deed = Arc::new(Deed { tenant, shard, client_id, of: number, again: true, had, parts });
             match group {
                 None => self.distribute_again(now, &message, deed, None),
                 Some(key) if *key.group == *ADDRESSED => {

@@ -32,6 +32,8 @@ struct Later {
     address: Option<Box<[u8]>>,
     /// Where it is stored, if it is.
     shard: Option<u16>,
+    /// Somebody may have got it before a crash.
+    again: bool,
 }
 
 /// A message is to be published later, as it is kept until the note is taken.
@@ -142,7 +144,7 @@ impl Engine {
             let note = DelayedNote { shard, number, message, due, address };
             self.lane.journal.note(Note::Delayed(Box::new(note)));
         }
-        self.await_later(due, number, Later { message, address, shard });
+        self.await_later(due, number, Later { message, address, shard, again: false });
     }
 
     fn await_later(&mut self, due: Instant, number: u64, later: Later) {
@@ -154,7 +156,14 @@ impl Engine {
     /// Takes in a message that this worker is to publish later: any worker may, and one for each shard does.
     pub fn restore_delayed(&mut self, restored: RestoredDelayed) {
         let RestoredDelayed { shard, number, message, due, address } = restored;
-        self.await_later(due, number, Later { message, address, shard: Some(shard) });
+        self.await_later(due, number, Later { message, address, shard: Some(shard), again: false });
+    }
+
+    /// What was due in an earlier run may have been published in it.
+    pub(crate) fn note_overdue(&mut self, now: Instant) {
+        for later in self.delayed.by_due.range_mut(..=(now, u64::MAX)) {
+            later.1.again = true;
+        }
     }
 
     fn watch_delayed(&mut self) {
@@ -175,7 +184,7 @@ impl Engine {
                 break;
             };
             let ((_, number), later) = first.remove_entry();
-            let Later { message, address, shard } = later;
+            let Later { message, address, shard, again } = later;
             self.delayed.bytes -= message.view().native.len();
             // What gets it and that it waits no more are stored together.
             self.lane.journal.begin();
@@ -184,7 +193,9 @@ impl Engine {
                 self.lane.journal.note(Note::DelayedDone(tenant, shard, number));
             }
             let address = address.as_deref().map(Topic::from_checked);
-            self.distribute(now, &mut Item::addressed(message.view(), address), None);
+            let mut item = Item::addressed(message.view(), address);
+            item.set_again(again);
+            self.distribute(now, &mut item, None);
         }
         self.watch_delayed();
     }

@@ -8,26 +8,37 @@ pub(crate) struct Item<'m> {
     message: Option<Message>,
     /// Where it goes, if not to its own topic.
     address: Option<Topic<'m>>,
+    /// Somebody may have got it before a crash.
+    again: bool,
 }
 
 impl<'m> Item<'m> {
     /// A message that lies in somebody's bytes.
     pub(crate) const fn borrowed(view: MessageView<'m>) -> Self {
-        Self { view, message: None, address: None }
+        Self { view, message: None, address: None, again: false }
     }
 
     /// The same, which goes to this topic, if one is given, rather than to its own.
     pub(crate) const fn addressed(view: MessageView<'m>, address: Option<Topic<'m>>) -> Self {
-        Self { view, message: None, address }
+        Self { view, message: None, address, again: false }
     }
 
     /// A message that is shared already.
     pub(crate) fn shared(message: &'m Message) -> Self {
-        Self { view: message.view(), message: Some(message.clone()), address: None }
+        Self { view: message.view(), message: Some(message.clone()), address: None, again: false }
     }
 
     pub(crate) const fn view(&self) -> MessageView<'m> {
         self.view
+    }
+
+    pub(crate) const fn is_again(&self) -> bool {
+        self.again
+    }
+
+    /// What is done for it was begun before a crash, or was not.
+    pub(crate) const fn set_again(&mut self, again: bool) {
+        self.again = again;
     }
 
     /// The topic that it goes to, if that is not its own.

@@ -19,7 +19,8 @@ use crate::waiting::Held;
 impl Engine {
     /// A peer publishes: checks that it may, distributes the message, and confirms it if its class wants that, or the peer.
     pub(crate) fn publish(&mut self, now: Instant, id: ConnectionId, publish: &mut Publish<'_>) {
-        if publish.to != Destination::Topic || publish.delay.is_some() {
+        let is_dollar = publish.view().topic().is_dollar();
+        if publish.to != Destination::Topic || publish.delay.is_some() || is_dollar {
             return self.publish_elsewhere(now, id, publish);
         }
         self.publish_as(now, id, publish, None);
@@ -355,6 +356,7 @@ impl Engine {
         taking: &mut Taking,
     ) {
         let mut item = Item::shared(message);
+        item.set_again(taking.deed.as_ref().is_some_and(|deed| deed.again));
         self.lane.begin(self.lane.judge.is_looking().then(|| self.routes.passing_number()));
         for target in targets {
             if target.via.is_some() && self.goes_to_another(now, message, target, ask, taking) {

@@ -64,6 +64,7 @@ impl Engine {
         self.restore_links();
         // What was owed is older than what is due only now.
         self.run_errands(now);
+        self.note_overdue(now);
         for session_ref in core::mem::take(&mut self.restored) {
             self.session_due(now, session_ref);
         }

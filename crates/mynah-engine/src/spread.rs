@@ -37,6 +37,7 @@ impl Engine {
         retained: bool,
     ) -> Spread {
         let deed = self.deed(item, from, &source, retained);
+        item.set_again(item.is_again() || deed.as_ref().is_some_and(|deed| deed.again));
         let (view, waits) = (item.view(), self.lane.journal.waits());
         let (tenant, topic, class) = (view.header.tenant, item.topic(), view.header.class);
         let shared = &*self.shared;

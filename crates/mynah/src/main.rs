@@ -7,6 +7,7 @@ mod bridges;
 mod broker;
 mod check;
 mod client;
+mod coap;
 mod complaint;
 mod config;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod management;
 mod rules;
 mod serve;
 mod service;
+mod stomp;
 mod stop;
 mod storage;
 mod store;

@@ -134,7 +134,7 @@ impl NamedQueue {
     /// Takes in a message. Returns its number, and when it is wanted no longer by what was said of the queue, or, in a
     /// stream, that it came now. See [`NamedQueue::enforce`].
     pub fn push(&mut self, now: Instant, arrival: Arrival) -> (u64, Option<Instant>) {
-        let Arrival { message, stored, history, not_before } = arrival;
+        let Arrival { message, stored, history, not_before, again } = arrival;
         let begins = not_before.map_or(now, |not_before| not_before.max(now));
         let header = message.header();
         let (deadline, level) = (header.deadline.unwrap_or(NEVER), self.level(header.priority));
@@ -144,7 +144,7 @@ impl NamedQueue {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         self.tally.came += 1;
-        let body = Body { message, history, time, acquired: 0, failed: 0, stored, level };
+        let body = Body { message, history, time, acquired: again.into(), failed: 0, stored, level };
         if begins > now {
             self.delayed.insert((begins, sequence), body);
         } else {
@@ -163,7 +163,7 @@ impl NamedQueue {
         (acquired, failed): (u32, u32),
     ) {
         self.next_sequence = self.next_sequence.max(sequence + 1);
-        let Arrival { message, stored, history, not_before } = arrival;
+        let Arrival { message, stored, history, not_before, .. } = arrival;
         let deadline = message.header().deadline.filter(|_| !self.is_stream());
         let time = [deadline, time].into_iter().flatten().min().unwrap_or(NEVER);
         let level = self.level(message.header().priority);

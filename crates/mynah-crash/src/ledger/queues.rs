@@ -54,6 +54,9 @@ struct Message {
     queue: Box<str>,
     group: GroupId,
     arrivals: u32,
+    /// It came when the answer of its group could not come any more, or its acknowledgement was confirmed: it is stored. What
+    /// came only before that may have been shown and not kept.
+    was_kept: bool,
     /// Acknowledgements that were sent for it, in their order.
     settlements: Vec<GroupId>,
     history: String,
@@ -87,6 +90,7 @@ impl Queues {
             queue: queue.into(),
             group,
             arrivals: 0,
+            was_kept: false,
             settlements: Vec::new(),
             history: format!("sent in group {};", group.0),
         };
@@ -109,6 +113,11 @@ impl Queues {
     pub(super) fn confirm(&mut self, group: GroupId) -> Option<Finding> {
         self.change(group, State::Confirmed, "confirmed");
         let Group { is_refuted, settled, .. } = &self.groups[group.0];
+        for id in settled {
+            if let Some(message) = self.messages.get_mut(id) {
+                message.was_kept = true;
+            }
+        }
         let first = settled.first().filter(|_| *is_refuted)?;
         Some((Kind::Undone, self.accuse(*first, "a confirmed acknowledgement was not done")))
     }
@@ -145,6 +154,7 @@ impl Queues {
         };
         let Some(message) = self.messages.get_mut(&id) else { return (None, None) };
         message.arrivals += 1;
+        message.was_kept |= self.groups[message.group.0].state == State::Unknown;
         let mark = if redelivered { " again" } else { "" };
         let _ = write!(message.history, " came to {name}{mark};");
         let mut is_undone = false;
@@ -218,8 +228,10 @@ impl Queues {
 
     /// Whether a group whose answer was lost was done in part.
     fn torn(&self, group: &Group) -> Option<Finding> {
-        let came = |id: &&MessageId| self.messages.get(id).is_some_and(|message| message.arrivals > 0);
-        let seen = group.messages.iter().find(came);
+        let message = |id: &MessageId| self.messages.get(id);
+        let kept = |id: &&MessageId| message(id).is_some_and(|message| message.was_kept);
+        let came = |id: &&MessageId| message(id).is_some_and(|message| message.arrivals > 0);
+        let seen = group.messages.iter().find(kept);
         let missing = group.messages.iter().find(|id| !came(id));
         let refuted = group.settled.first().filter(|_| group.is_refuted);
         let (Some(seen), Some(other)) = (seen, missing.or(refuted)) else { return None };
@@ -302,6 +314,13 @@ mod tests {
         queues.commit(group);
         assert_eq!(take(&mut queues, 1, true), None);
         queues.give_up(group);
+        assert_eq!(kinds(&mut queues), [], "it was shown, and may not have been kept");
+        let group = queues.begin(true);
+        queues.send(group, id(4), QUEUE);
+        queues.send(group, id(5), QUEUE);
+        queues.commit(group);
+        queues.give_up(group);
+        assert_eq!(take(&mut queues, 4, true), None);
         assert_eq!(kinds(&mut queues), [Kind::Torn]);
         let aborted = queues.begin(true);
         queues.send(aborted, id(3), QUEUE);

@@ -235,6 +235,37 @@ fn what_was_published_in_one_transaction_is_there_as_a_whole_or_not_at_all() {
 }
 
 #[test]
+fn what_was_handed_out_before_a_crash_never_comes_again_without_a_mark() {
+    for (workers, then) in [(1, 1), (3, 3), (3, 1)] {
+        for steps in 0..8 {
+            let mut broker = Broker::durable(workers);
+            let (a, p) = (broker.open(0, "open a go"), broker.open(0, "open p stay"));
+            says(&mut broker, a, "declare q durable\ndeclare r durable\ndeclare s durable");
+            says(&mut broker, a, "bind q t\nbind r t\nbind s t");
+            says(&mut broker, a, "eat 1 q *\neat 2 r *\neat 3 s *");
+            broker.hold(true);
+            broker.say(a, "commit put q 1 x;put r 1 x;put s 1 x");
+            broker.say(p, "pub t 2 - y");
+            for _ in 0..steps {
+                broker.store_next();
+            }
+            assert_eq!(broker.hear(a).matches("lease").count(), 6);
+            let mut broker = broker.crash(then);
+            let (a, p) = (broker.open(0, "open a go"), broker.open(0, "open p stay"));
+            // The client did not hear that it has arrived.
+            assert_eq!(says(&mut broker, p, "pub t 2 - y"), "published 2\n");
+            let heard = says(&mut broker, a, "eat 1 q *\neat 2 r *\neat 3 s *");
+            let is_marked = |line: &str| line.contains(" again 1 0 ");
+            let fresh: Vec<&str> =
+                heard.lines().filter(|line| line.starts_with("lease") && !is_marked(line)).collect();
+            // What nothing was stored of is published as if for the first time.
+            assert!(matches!(fresh.len(), 0 | 3), "{steps}: {heard}");
+            assert!(fresh.iter().all(|line| line.ends_with(" t y")), "{steps}: {heard}");
+        }
+    }
+}
+
+#[test]
 fn a_commit_is_told_when_all_of_it_is_stored() {
     for workers in [1, 3] {
         let mut broker = Broker::durable(workers);

@@ -115,10 +115,7 @@ impl Broker {
         let ((server, store), authentication) =
             started.map_err(|_| Complaint::Other("the start failed; the log says why".to_owned()))??;
         metrics.begin(&server, store.as_ref().map(Watched::store));
-        workers.get_or_init(|| server.steward());
-        for (listener, links) in dialers {
-            links.0.get_or_init(|| server.dialer(listener));
-        }
+        reached(&server, &workers, dialers);
         for (at, (bridge, status)) in bridges.into_iter().zip(&statuses).enumerate() {
             let dialer = server.dialer(first_bridge + at as u16);
             sites.spawn(bridges::run(bridge, Arc::clone(status), dialer, stopping.subscribe()));
@@ -262,6 +259,14 @@ impl Broker {
         let drained = stopped.await.unwrap_or(Ok(false))?;
         let ended = tokio::time::timeout(grace, async { while sites.join_next().await.is_some() {} }).await;
         Ok(drained && ended.is_ok())
+    }
+}
+
+/// There are workers: who asks for them by links, and for what administrators want, can reach them.
+fn reached(server: &Server, workers: &Workers, dialers: Vec<(u16, Links)>) {
+    workers.get_or_init(|| server.steward());
+    for (listener, links) in dialers {
+        links.0.get_or_init(|| server.dialer(listener));
     }
 }
 

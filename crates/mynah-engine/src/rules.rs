@@ -14,6 +14,7 @@ use crate::audit::AuditKind;
 use crate::connections::{Admission, Connection, ConnectionId, Connections};
 use crate::engine::Engine;
 use crate::lane::Lane;
+use crate::named::stands_for_others;
 use crate::proof::Proof;
 use crate::restraint::Restraint;
 use crate::shared::Shared;
@@ -529,6 +530,8 @@ impl Engine {
         let (mut refused, mut partly) = (Vec::<(Option<Box<[u8]>>, Box<[u8]>)>::new(), false);
         for (share, filter, _) in session.subscriptions() {
             let grant = match is_free_here {
+                // Consumers are looked at on their own.
+                _ if stands_for_others(filter.as_bytes()) => Grant::Whole,
                 Some(true) => Grant::Whole,
                 Some(false) if tells_of_peers(filter.as_bytes()) => Grant::Refused,
                 Some(false) => Grant::Whole,

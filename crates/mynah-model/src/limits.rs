@@ -33,6 +33,8 @@ pub struct Limits {
     pub delayed_messages_max: usize,
     /// Bytes of these messages.
     pub delayed_bytes_max: usize,
+    /// Leases that no connection holds, on one worker.
+    pub held_leases_max: usize,
     /// Bytes that wait to be written to one connection before deliveries to it stop.
     pub outbound_bytes_max: usize,
     /// Connections that have not yet opened a session, on one worker.
@@ -72,6 +74,7 @@ impl Default for Limits {
             retained_message_bytes_max: 1 << 20,
             delayed_messages_max: 1_000_000,
             delayed_bytes_max: 256 << 20,
+            held_leases_max: 100_000,
             outbound_bytes_max: 1 << 20,
             half_open_max: 4_096,
             connections_max: 1_000_000,

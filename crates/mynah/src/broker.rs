@@ -23,7 +23,6 @@ use mynah_net::{
     Address, CLOCK_PAST, ClientTls, Dialer, Dtls, Entrance, Link, Secured, Server, Socketed, StartError,
     Storage, Tls, TlsError,
 };
-use mynah_stomp::Stomp;
 use mynah_store::{Status, Store};
 use tokio::sync::watch;
 use tokio::task::{self, JoinSet};
@@ -35,6 +34,7 @@ use crate::complaint::Complaint;
 use crate::config::{self, Bridge, Listener, Protocol, Settings, StoreSettings};
 use crate::herald::{Gate, Herald};
 use crate::management;
+use crate::stomp::StompStacks;
 use crate::storage::{self, News, Watched};
 use crate::web::{self, Bounds, Site};
 
@@ -338,7 +338,7 @@ fn start_server(
     let http = Http::new(settings.http).map_err(|error| Complaint::Other(error.to_string()))?;
     let http: Arc<dyn mynah_stack::Protocol> = Arc::new(http);
     let amqp: Arc<dyn mynah_stack::Protocol> = Arc::new(Amqp::new(settings.amqp091, epoch()));
-    let stomp: Arc<dyn mynah_stack::Protocol> = Arc::new(Stomp::new(settings.stomp, epoch()));
+    let stomp = StompStacks::new(&settings.stomp, epoch());
     let coap = CoapStacks::new(settings.coap, [seed(), seed()]);
     let mut coap = coap.map_err(|error| Complaint::Other(error.to_string()))?;
     let (mut listeners, mut sockets, mut served) = (Vec::new(), Vec::new(), Vec::new());
@@ -352,7 +352,7 @@ fn start_server(
                     listener.profile.as_ref().and_then(|name| profiles.get(name)).unwrap_or(&mqtt)
                 }
                 Protocol::Amqp091 => &amqp,
-                Protocol::Stomp => &stomp,
+                Protocol::Stomp => stomp.of(listener),
                 Protocol::Coap => coap.of(listener),
                 Protocol::Http => &http,
                 Protocol::Management => continue,

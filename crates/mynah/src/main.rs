@@ -20,6 +20,7 @@ mod management;
 mod rules;
 mod serve;
 mod service;
+mod stomp;
 mod stop;
 mod storage;
 mod store;

@@ -17,6 +17,7 @@ mod mqtt5;
 mod named;
 mod named_durable;
 mod named_exchanges;
+mod named_held;
 mod named_later;
 mod once;
 mod presence;

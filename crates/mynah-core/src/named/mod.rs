@@ -262,7 +262,7 @@ impl NamedQueue {
     /// Whether a message of `payload_bytes` fits without another having to go.
     #[must_use]
     pub fn has_room_for(&self, payload_bytes: u64) -> bool {
-        self.ready.len() as u64 + 1 <= self.length_max()
+        (self.ready.len() as u64) < self.length_max()
             && self.ready.bytes().saturating_add(payload_bytes) <= self.bytes_max()
     }
 

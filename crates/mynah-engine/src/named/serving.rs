@@ -209,7 +209,7 @@ impl Engine {
 
     /// Returns whether the filter was not attached before; that it is now remains to be noted.
     pub(super) fn attach_to_queue(&mut self, queue: SessionRef, filter: &[u8]) -> Result<bool, Fault> {
-        let max = self.shared.limits.subscriptions_per_session_max;
+        let max = self.shared.limits.queue_bindings_max;
         let owned = self.lane.queues.get_mut(queue).ok_or(Reason::NotFound)?;
         if exceeds(filter, &self.shared.limits) {
             return Err(Fault::from(Reason::FilterInvalid));

@@ -330,7 +330,11 @@ impl Server {
             QueueCommand::Transact(transaction) => {
                 let counts = (transaction.publications.len(), transaction.settlements.len());
                 let receipt = transaction.receipt;
-                (format!("commit {counts:?}"), Some(QueueOutcome::Committed { receipt, result: done }))
+                let unwanted: &[u32] = if self.matches { &[] } else { &[0, 1] };
+                (
+                    format!("commit {counts:?}"),
+                    Some(QueueOutcome::Committed { receipt, result: done, unwanted }),
+                )
             }
         };
         self.asked.push(asked);

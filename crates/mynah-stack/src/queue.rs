@@ -97,6 +97,8 @@ pub enum QueueOutcome<'a> {
         receipt: u32,
         /// Everything was done, or nothing was.
         result: Result<(), Refusal<'a>>,
+        /// The places of the publications that have reached nobody.
+        unwanted: &'a [u32],
     },
 }
 

@@ -203,7 +203,7 @@ pub(crate) enum Reply {
     ConsumerEnded { consumer: ConsumerId, reason: Reason },
     Drained(ConsumerId),
     Settled { receipt: u32 },
-    Committed { receipt: u32, result: Result<(), Fault> },
+    Committed { receipt: u32, result: Result<Box<[u32]>, Fault> },
     Published { receipt: u16, class: Class, result: Result<bool, Reason> },
 }
 
@@ -240,7 +240,9 @@ impl Reply {
             Self::Drained(consumer) => QueueOutcome::Drained(consumer),
             Self::Settled { receipt } => QueueOutcome::Settled { receipt },
             Self::Committed { receipt, ref result } => {
-                QueueOutcome::Committed { receipt, result: result.as_ref().copied().map_err(Fault::refusal) }
+                let unwanted = result.as_deref().unwrap_or_default();
+                let result = result.as_ref().map(|_| ()).map_err(Fault::refusal);
+                QueueOutcome::Committed { receipt, result, unwanted }
             }
             Self::Published { receipt, class, result } => {
                 return Outcome::Published { receipt, class, result };

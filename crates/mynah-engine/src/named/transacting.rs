@@ -30,13 +30,16 @@ impl Engine {
         }
         self.lane.journal.begin();
         let from = self.lane.connections.get(id).and_then(Connection::session);
-        for (publish, address) in &accepted {
+        let mut unwanted = Vec::new();
+        for (place, (publish, address)) in (0..).zip(&accepted) {
             if publish.delay.is_some() {
                 self.keep_for_later(now, publish, address.as_deref());
                 continue;
             }
             let topic = address.as_deref().map(Topic::from_checked);
-            self.distribute(now, &mut Item::addressed(publish.view(), topic), from);
+            if !self.distribute(now, &mut Item::addressed(publish.view(), topic), from) {
+                unwanted.push(place);
+            }
         }
         let mut others: Vec<WorkerId> = Vec::new();
         for settle in settlements {
@@ -47,7 +50,7 @@ impl Engine {
         others.sort_unstable();
         others.dedup();
         self.await_others(&others);
-        self.answer_queue(now, id, Reply::Committed { receipt, result: Ok(()) });
+        self.answer_queue(now, id, Reply::Committed { receipt, result: Ok(unwanted.into()) });
     }
 
     /// Whether a publication of a transaction can be carried out, and to which topic it goes if not to its own.

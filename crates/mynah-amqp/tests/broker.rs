@@ -327,6 +327,7 @@ impl Server {
                 let row = (settle.first, settle.last, settle.settlement);
                 (format!("settle {} {row:?}", settle.consumer.0), None)
             }
+            QueueCommand::Hold(_) => ("hold".into(), None),
             QueueCommand::Transact(transaction) => {
                 let counts = (transaction.publications.len(), transaction.settlements.len());
                 let receipt = transaction.receipt;
@@ -368,6 +369,8 @@ impl Server {
             offset: 0,
             ready: 9,
             deaths,
+            subscribed: None,
+            until: None,
         };
         self.connection.deliver(Instant::ZERO, Delivery::Leased(&lease), &mut self.out)
     }

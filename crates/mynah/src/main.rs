@@ -1,11 +1,13 @@
 //! The binary: command line, configuration, and the wiring of stacks, engine, sockets and runtime into one broker.
 
+mod administration;
 mod arguments;
 mod authentication;
 mod bridges;
 mod broker;
 mod check;
 mod client;
+mod coap;
 mod complaint;
 mod config;
 #[cfg(test)]
@@ -19,6 +21,7 @@ mod management;
 mod rules;
 mod serve;
 mod service;
+mod stomp;
 mod stop;
 mod storage;
 mod store;

@@ -10,6 +10,7 @@ use super::NamedQueue;
 use super::consumer::{Consumer, ConsumerKey, Held, StreamStart, Taking};
 use super::entry::{Body, History};
 use super::ready::Place;
+use crate::administration::ConsumerView;
 
 /// Entries that are looked at for consumers that want some only, before others have their turn.
 const LOOKS_MAX: usize = 1_000;
@@ -68,6 +69,7 @@ impl NamedQueue {
         let cursor = Place { level: 0, sequence: self.start(taking.offset) };
         let consumer = Consumer::new(taking, credit, cursor);
         self.looking += usize::from(consumer.looks());
+        self.has_looked |= consumer.looks();
         if consumer.counts() {
             self.counted += 1;
             self.had_consumer = true;
@@ -154,6 +156,18 @@ impl NamedQueue {
         self.consumers.iter().map(|(key, consumer)| (*key, !consumer.is_cancelled))
     }
 
+    /// Those who consume, as they are now.
+    pub fn consumer_views(&self) -> impl Iterator<Item = ConsumerView> {
+        let shown = self.consumers.iter().filter(|(_, consumer)| !consumer.is_cancelled);
+        shown.map(|(key, consumer)| ConsumerView {
+            key: *key,
+            taking: consumer.taking,
+            credit: consumer.credit,
+            leased: consumer.held_len(),
+            is_active: self.active.is_none_or(|active| active == *key),
+        })
+    }
+
     /// Changes how much a consumer takes. With `drain`, what cannot be used at once is given up, see
     /// [`NamedQueue::take_drained`].
     pub fn flow(&mut self, key: ConsumerKey, change: CreditChange, drain: bool) {
@@ -223,6 +237,9 @@ impl NamedQueue {
                 }
             }
             after = Some(priority);
+        }
+        if self.waits_for_page() {
+            return None;
         }
         self.finish_draining();
         None

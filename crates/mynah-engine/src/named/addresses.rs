@@ -50,6 +50,17 @@ pub(crate) fn exchange_of(topic: Topic<'_>) -> Option<(Vec<u8>, &[u8])> {
     Some((unspelled(&rest[..end]), &rest[end + 1..]))
 }
 
+/// Whether a topic stands for a queue.
+pub(crate) fn stands_for_queue(topic: Topic<'_>) -> bool {
+    topic.as_bytes().starts_with(QUEUES)
+}
+
+/// The name of the queue that a topic stands for; none if it stands for none.
+pub(crate) fn queue_of(topic: &[u8]) -> Option<Vec<u8>> {
+    let rest = topic.strip_prefix(QUEUES).filter(|rest| !rest.is_empty())?;
+    Some(unspelled(rest))
+}
+
 /// Whether a topic or filter is in a part of the topic space that stands for queues or exchanges.
 pub(crate) fn stands_for_others(topic_or_filter: &[u8]) -> bool {
     [QUEUES, EXCHANGES]
@@ -127,6 +138,7 @@ mod tests {
             let (one, other) = (address(a.as_bytes()), address(b.as_bytes()));
             prop_assert_eq!(one == other, a == b);
             prop_assert!(!one.iter().any(|byte| matches!(byte, b'+' | b'#' | 0)));
+            prop_assert_eq!(queue_of(&one).unwrap_or_default(), a.as_bytes());
         }
 
         #[test]

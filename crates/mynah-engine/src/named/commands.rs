@@ -14,6 +14,8 @@ use mynah_stack::{
 use super::Tap;
 use super::addresses::place;
 use super::request::{Asker, Consuming, Fault, Reply, Request, Said, Wanted, Word};
+use super::subscribed::is_subscribed;
+use crate::administration::is_order;
 use crate::connections::{Connection, ConnectionId};
 use crate::engine::Engine;
 use crate::inbox::Parcel;
@@ -49,6 +51,7 @@ impl Engine {
             QueueCommand::Flow(flow) => self.ask_queue(now, id, Request::Flow(flow)),
             QueueCommand::Settle(settle) => self.ask_queue(now, id, Request::Settle(settle)),
             QueueCommand::Transact(transaction) => self.transact(now, id, *transaction),
+            QueueCommand::Hold(hold) => self.hold_leases(now, id, &hold),
         }
     }
 
@@ -62,6 +65,9 @@ impl Engine {
     ) -> Result<(), Fault> {
         if exceeds(name, &self.shared.limits) {
             return Err(Fault::new(Reason::QuotaExceeded, "the name is longer than it may be"));
+        }
+        if is_order(id) {
+            return Ok(());
         }
         let topic = Topic::from_checked(name);
         match self.ask(id, |rights, names| rights.permits(action, names, topic)) {
@@ -85,7 +91,7 @@ impl Engine {
         }
     }
 
-    fn declare(&mut self, now: Instant, id: ConnectionId, declare: Declare<'_>) {
+    pub(crate) fn declare(&mut self, now: Instant, id: ConnectionId, declare: Declare<'_>) {
         let Declare { receipt, entity, declaration } = declare;
         let given = match entity {
             Entity::Queue(name) => name,
@@ -119,7 +125,7 @@ impl Engine {
         self.ask_queue(now, id, Request::Declare { receipt, name, wanted });
     }
 
-    fn delete(&mut self, now: Instant, id: ConnectionId, delete: Delete<'_>) {
+    pub(crate) fn delete(&mut self, now: Instant, id: ConnectionId, delete: Delete<'_>) {
         let Delete { receipt, entity, if_unused, if_empty } = delete;
         let (Entity::Queue(name) | Entity::Exchange(name)) = entity;
         if let Err(fault) = self.may(now, id, Action::Configure, name) {
@@ -148,8 +154,7 @@ impl Engine {
             if taps.consumers.len() >= max {
                 return Err(Fault::from(Reason::QuotaExceeded));
             }
-            taps.consumers
-                .insert(consumer, Tap { queue: queue.into(), worker: to, owed: 0, is_cancelled: false });
+            taps.consumers.insert(consumer, Tap::new(queue, to));
             Ok(connection.publisher)
         });
         let publisher = match allowed {
@@ -164,12 +169,12 @@ impl Engine {
         let selector = selector.ok().flatten();
         let selects = selector.is_some();
         let taking = Taking { settled, exclusive, polls, priority, spares, selects, offset: None };
-        let consuming = Consuming { name: queue.into(), taking, offset, selector, credit };
+        let consuming = Consuming { name: queue.into(), taking, offset, selector, credit, makes: false };
         self.ask_queue(now, id, Request::Consume(consumer, Box::new(consuming)));
     }
 
     /// Returns whether the consumer is there.
-    fn mark_cancelled(&mut self, id: ConnectionId, consumer: ConsumerId, keep: bool) -> bool {
+    pub(super) fn mark_cancelled(&mut self, id: ConnectionId, consumer: ConsumerId, keep: bool) -> bool {
         let taps = self.lane.connections.get_mut(id).and_then(|connection| connection.taps.as_deref_mut());
         let tap = taps.and_then(|taps| taps.consumers.get_mut(&consumer));
         let Some(tap) = tap.filter(|tap| !tap.is_cancelled) else { return false };
@@ -178,7 +183,8 @@ impl Engine {
     }
 
     fn tenant_of(&self, id: ConnectionId) -> TenantId {
-        self.lane.connections.get(id).map_or(TenantId::DEFAULT, |connection| connection.tenant)
+        let connection = self.lane.connections.get(id).map(|connection| connection.tenant);
+        connection.or_else(|| self.orders.tenant(id)).unwrap_or(TenantId::DEFAULT)
     }
 
     /// A connection of this worker as one that asks.
@@ -187,7 +193,7 @@ impl Engine {
     }
 
     /// Hands a request to the worker of the queue.
-    pub(super) fn ask_queue(&mut self, now: Instant, id: ConnectionId, request: Request) {
+    pub(crate) fn ask_queue(&mut self, now: Instant, id: ConnectionId, request: Request) {
         let asker = self.asker(id);
         let Some(to) = self.worker_of(id, &request) else { return self.ask_nobody(now, id, &request) };
         if to == self.worker {
@@ -221,6 +227,7 @@ impl Engine {
             | Request::EndExclusive { name } => {
                 return Some(self.owner_of(id, name));
             }
+            Request::Hold(_, wanting) => return Some(self.owner_of(id, &wanting.name)),
             Request::Bind(wish) => return Some(self.owner_of(id, &wish.name)),
             Request::NoteExchange(noting) => return Some(self.owner_of(id, &noting.name)),
             Request::Consume(consumer, _)
@@ -233,20 +240,26 @@ impl Engine {
         taps.consumers.get(consumer).map(|tap| tap.worker)
     }
 
-    fn owner_of(&self, id: ConnectionId, name: &[u8]) -> WorkerId {
+    pub(super) fn owner_of(&self, id: ConnectionId, name: &[u8]) -> WorkerId {
         owner(self.tenant_of(id), name, self.shared.workers(), self.shared.seed)
     }
 
     /// A connection of this worker hears what became of a request.
     pub(crate) fn answer_queue(&mut self, now: Instant, id: ConnectionId, reply: Reply) {
+        if is_order(id) {
+            return self.end_order(id, reply);
+        }
         if self.lane.connections.get(id).is_none_or(Connection::is_closing) {
             return;
+        }
+        if let Some(consumer) = reply.consumer().filter(|consumer| is_subscribed(*consumer)) {
+            return self.answer_subscribed(now, id, consumer, &reply);
         }
         let ended = match &reply {
             Reply::Consuming { consumer, result: Err(_) } | Reply::ConsumerEnded { consumer, .. } => {
                 Some(*consumer)
             }
-            Reply::Cancelled(consumer) => Some(*consumer),
+            Reply::Cancelled(consumer) | Reply::Held { taken_by: Some(consumer), .. } => Some(*consumer),
             _ => None,
         };
         let taps = self.lane.connections.get_mut(id).and_then(|connection| connection.taps.as_deref_mut());

@@ -70,9 +70,9 @@ impl Engine {
                 let result = self.serve_consume(now, asker, consumer, &consuming);
                 self.reply(now, asker, Reply::Consuming { consumer, result });
             }
-            Request::Publish { receipt, name, message } => {
+            Request::Publish { receipt, name, message, makes } => {
                 let class = message.header().class;
-                let result = self.serve_publish(now, asker, &name, message);
+                let result = self.serve_publish(now, asker, &name, message, makes);
                 if let Some(receipt) = receipt {
                     self.reply(now, asker, Reply::Published { receipt, class, result });
                 }
@@ -82,7 +82,11 @@ impl Engine {
                 self.reply(now, asker, Reply::Cancelled(consumer));
                 self.forget_if_done(asker, consumer);
             }
-            Request::Leave { consumer, lost } => self.end_consumer(now, asker, consumer, false, lost),
+            Request::Leave { consumer, lost } => {
+                self.end_consumer(now, asker, consumer, false, lost);
+                self.forget_holder(asker.consumer(consumer));
+            }
+            Request::Hold(consumer, wanting) => self.serve_hold(now, asker, consumer, &wanting),
             Request::EndExclusive { name } => self.end_exclusive(now, asker, &name),
             Request::Flow(flow) => self.serve_flow(asker, flow),
             Request::Settle(settle) => self.serve_settle(now, asker, settle),
@@ -152,14 +156,21 @@ impl Engine {
         Ok(counts)
     }
 
-    fn make_queue(&mut self, now: Instant, asker: Asker, name: &[u8], settings: QueueSettings) -> Found {
-        if self.lane.queues.len() >= self.shared.limits.sessions_max {
-            return Err(Fault::from(Reason::QuotaExceeded));
-        }
+    pub(super) fn make_queue(
+        &mut self,
+        now: Instant,
+        asker: Asker,
+        name: &[u8],
+        settings: QueueSettings,
+    ) -> Found {
         let tenant = asker.tenant;
+        if !self.shared.count_queue(tenant) {
+            return Err(Fault::new(Reason::QuotaExceeded, "there are too many queues"));
+        }
         let (is_durable, is_exclusive) = (settings.durable, settings.exclusive);
         let refuses = settings.overflow != mynah_model::Overflow::DropHead;
-        let kernel = NamedQueue::new(settings, self.first_sequence, now);
+        let mut kernel = NamedQueue::new(settings, self.first_sequence, now);
+        kernel.bound(self.shared.limits.queue_messages_max, self.shared.limits.queue_bytes_max);
         let queue = self.lane.queues.insert(tenant, name.into(), kernel);
         if let Some(owned) = self.lane.queues.get_mut(queue) {
             owned.exclusive = is_exclusive.then_some(asker);
@@ -239,7 +250,12 @@ impl Engine {
         consumer: ConsumerId,
         consuming: &Consuming,
     ) -> Result<(), Fault> {
-        let queue = self.find_for(asker, &consuming.name)?;
+        let queue = match self.find_for(asker, &consuming.name) {
+            Err(Fault { reason: Reason::NotFound, .. }) if consuming.makes => {
+                self.make_queue(now, asker, &consuming.name, QueueSettings::DURABLE)?
+            }
+            found => found?,
+        };
         let offset = consuming.offset.map(|offset| self.start_of(offset));
         let taking = Taking { offset, ..consuming.taking };
         let key = asker.consumer(consumer);

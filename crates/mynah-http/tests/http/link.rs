@@ -123,7 +123,9 @@ pub(crate) fn head(method: &str, target: &str, fields: &[(&str, &str)]) -> Vec<u
         Some((path, query)) => (path, Some(query)),
     };
     let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-    HttpRequest { method, path, query, fields: &fields }.to_frame(&HttpConfig::default()).unwrap()
+    HttpRequest { method, path, query, fields: &fields }
+        .to_frame(&HttpConfig::default(), || Ok(mynah_stack::Holder([0xAB; 16])))
+        .unwrap()
 }
 
 /// A message of another stack.

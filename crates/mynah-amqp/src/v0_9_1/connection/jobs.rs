@@ -127,7 +127,7 @@ impl ServerConnection {
             QueueOutcome::Cancelled(consumer) => self.cancelled(consumer.0, out),
             QueueOutcome::ConsumerEnded { consumer, .. } => self.consumer_ended(consumer.0, out),
             QueueOutcome::Drained(consumer) => self.drained(consumer.0, out),
-            QueueOutcome::Settled { .. } => {}
+            QueueOutcome::Settled { .. } | QueueOutcome::Held { .. } => {}
             QueueOutcome::Committed { result, unwanted, .. } => {
                 let Some(job) = self.take_job() else { return };
                 match result {

@@ -208,10 +208,10 @@ impl Engine {
     }
 
     /// Gives a message of the broker's own, or a will, to all who want it: retained, delivered to the sessions of this
-    /// worker, sent to the workers of others. `from` is the session whose will it is.
-    pub(crate) fn distribute(&mut self, now: Instant, item: &mut Item<'_>, from: Option<SessionRef>) {
+    /// worker, sent to the workers of others. `from` is the session whose will it is. Returns whether anybody wants it.
+    pub(crate) fn distribute(&mut self, now: Instant, item: &mut Item<'_>, from: Option<SessionRef>) -> bool {
         let retained = item.view().header.retain && self.retain(now, item);
-        self.spread(now, item, from, None, retained);
+        self.spread(now, item, from, None, retained).wanted
     }
 
     /// Gives a message that tells who is here to those who want it. It is retained elsewhere, and stored nowhere.

@@ -260,9 +260,10 @@ pub(crate) enum Reply {
     Settled {
         receipt: u32,
     },
+    /// With the places of the publications that have reached nobody.
     Committed {
         receipt: u32,
-        result: Result<(), Fault>,
+        result: Result<Box<[u32]>, Fault>,
     },
     Published {
         receipt: u16,
@@ -325,7 +326,9 @@ impl Reply {
             Self::Drained(consumer) => QueueOutcome::Drained(consumer),
             Self::Settled { receipt } => QueueOutcome::Settled { receipt },
             Self::Committed { receipt, ref result } => {
-                QueueOutcome::Committed { receipt, result: result.as_ref().copied().map_err(Fault::refusal) }
+                let unwanted = result.as_deref().unwrap_or_default();
+                let result = result.as_ref().map(|_| ()).map_err(Fault::refusal);
+                QueueOutcome::Committed { receipt, result, unwanted }
             }
             Self::Held { receipt, ref result, .. } => {
                 QueueOutcome::Held { receipt, result: result.as_ref().copied().map_err(Fault::refusal) }

@@ -143,19 +143,22 @@ impl Engine {
     ) {
         self.lane.journal.begin();
         let from = self.lane.connections.get(id).and_then(Connection::session);
-        for (publish, address) in publications {
+        let mut unwanted = Vec::new();
+        for (place, (publish, address)) in (0..).zip(publications) {
             if publish.delay.is_some() {
                 self.keep_for_later(now, publish, address.as_deref());
                 continue;
             }
             let topic = address.as_deref().map(Topic::from_checked);
-            self.distribute(now, &mut Item::addressed(publish.view(), topic), from);
+            if !self.distribute(now, &mut Item::addressed(publish.view(), topic), from) {
+                unwanted.push(place);
+            }
         }
         for settle in settlements {
             self.ask_queue(now, id, Request::Settle(settle));
         }
         self.settle_elsewhere(self.asker(id), pledges);
-        self.answer_queue(now, id, Reply::Committed { receipt, result: Ok(()) });
+        self.answer_queue(now, id, Reply::Committed { receipt, result: Ok(unwanted.into()) });
     }
 
     /// Notes that entries of other workers are gone. Those hear of it when that is stored, and not before.

@@ -13,9 +13,6 @@ use crate::report::{ABOUT_MAX, Finding, Report, said};
 use crate::segment::{FrameReader, HEADER_BYTES, Segments, Step};
 use crate::state::StateError;
 
-/// Bytes of recent changes above which the state is written. Writing takes several times as much.
-pub(crate) const RECENT_MAX: usize = 12 << 20;
-
 /// After so many bytes the progress is told once more.
 const PROGRESS_BYTES: u64 = if cfg!(test) { 4096 } else { 8 << 20 };
 
@@ -68,7 +65,7 @@ pub(crate) fn take_in(live: &mut Live, piece: &Piece) -> Result<(), StateError> 
         }
     }
     live.set_applied(piece.end);
-    if live.recent_bytes() > RECENT_MAX {
+    if live.is_to_be_flushed() {
         live.flush()?;
     }
     Ok(())
@@ -94,7 +91,7 @@ fn apply(
         let reader = if heard.is_some() { reader } else { reader.without_messages() };
         let mut replayed = Segment { number, reader, group: Vec::new() };
         while replayed.step(live, report, quarantine)? {
-            if live.recent_bytes() > RECENT_MAX {
+            if live.is_to_be_flushed() {
                 live.flush()?;
             }
             let read = done + replayed.reader.at().saturating_sub(u64::from(start));

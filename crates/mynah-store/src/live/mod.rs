@@ -51,6 +51,13 @@ impl Use {
     }
 }
 
+/// Bytes of recent changes above which the state is written.
+const RECENT_MAX: usize = 32 << 20;
+
+/// Messages of which something is known that the state does not know, above which it is written: that takes several times
+/// their bytes. More than are written as one value.
+const MESSAGES_MAX: usize = if cfg!(test) { 256 } else { 48 << 10 };
+
 /// Keys whose loss is told one by one; of further ones only the number.
 const LOST_MAX: usize = 1000;
 
@@ -184,9 +191,9 @@ impl Live {
         &*self.state
     }
 
-    /// Bytes that changes take which the state does not know.
-    pub(crate) fn recent_bytes(&self) -> usize {
-        self.recent.bytes() + self.payloads.bytes()
+    /// Whether there is so much that the state does not know that it is to be written before it is time.
+    pub(crate) fn is_to_be_flushed(&self) -> bool {
+        self.recent.bytes() + self.payloads.bytes() > RECENT_MAX || self.payloads.len() > MESSAGES_MAX
     }
 
     /// Keys that were lost since the last call because the messages they refer to are, and how many.

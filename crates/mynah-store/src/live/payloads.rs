@@ -98,11 +98,13 @@ impl Live {
             return Ok(found);
         };
         self.state.scan(&payload_key(first), &payload_key(end), &mut |key, sealed| {
-            let read = payload_of(key).ok_or_else(damaged_place).and_then(|id| {
-                let stored = wanted.contains(&id).then(|| read_place(self.salt, key, sealed));
-                Ok(found.extend(stored.transpose()?.map(|stored| (id, stored))))
-            });
-            fault = read.err();
+            let Some(id) = payload_of(key).filter(|id| wanted.contains(id)) else {
+                return ControlFlow::Continue(());
+            };
+            match read_place(self.salt, key, sealed) {
+                Ok(stored) => drop(found.insert(id, stored)),
+                Err(error) => fault = Some(error),
+            }
             if fault.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         fault.map_or(Ok(found), Err)

@@ -80,8 +80,9 @@ fn long_queue(arguments: &Arguments) -> Result<()> {
         let rate = count as f64 / took.as_secs_f64();
         let (now, most) = broker.resident_bytes()?;
         println!(
-            "{what} {count:>9} in {:>6.1} s, {rate:>7.0} a second; memory {} MiB, {} MiB at the most",
+            "{what} {count:>9} in {:>6.1} s, {rate:>7.0} a second; processor {:.1} s; memory {} MiB, {} MiB at the most",
             took.as_secs_f64(),
+            broker.processor_seconds()?,
             now >> 20,
             most >> 20
         );

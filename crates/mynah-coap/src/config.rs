@@ -46,6 +46,12 @@ pub struct CoapConfig {
     pub stream_messages_max: u16,
     /// Confirmed deliveries to one peer that are not acknowledged. Default 32.
     pub receive_max: u16,
+    /// How long somebody's answer is waited for, at most. Default 20 s.
+    pub request_timeout: Duration,
+    /// Registrations in the directory of a tenant; 0: there is none. Default 10,000.
+    pub registrations_max: u32,
+    /// Bytes of the links of one registration in the directory. Default 8 KiB.
+    pub registration_bytes_max: u32,
     /// An observation gets a confirmable notification, and a silent peer is asked whether it is there, this often (RFC
     /// 7641, section 4.5). Default 1 h.
     pub observe_probe: Duration,
@@ -78,6 +84,9 @@ impl Default for CoapConfig {
             filters_max: 16,
             stream_messages_max: 256,
             receive_max: 32,
+            request_timeout: Duration::from_secs(20),
+            registrations_max: 10_000,
+            registration_bytes_max: 8 << 10,
             observe_probe: Duration::from_hours(1),
             idle: Duration::from_secs(300),
             amplification_max: 3,
@@ -126,6 +135,8 @@ impl CoapConfig {
         check(self.filters_max >= 1, "filters_max", "1 to 255")?;
         check(self.stream_messages_max >= 1, "stream_messages_max", "1 to 65,535")?;
         check(self.receive_max >= 1, "receive_max", "1 to 65,535")?;
+        check(seconds(1_000, 240).contains(&self.request_timeout), "request_timeout", "1 s to 240 s")?;
+        check(self.registration_bytes_max <= 1 << 20, "registration_bytes_max", "0 to 1,048,576")?;
         // Section 4.5 of RFC 7641: at least once in 24 hours.
         check(seconds(1_000, 86_400).contains(&self.observe_probe), "observe_probe", "1 s to 24 h")?;
         check(seconds(1_000, 86_400).contains(&self.idle), "idle", "1 s to 24 h")

@@ -31,6 +31,14 @@ pub enum Refusal {
     BlockSize,
     /// The topic has no value.
     NoValue,
+    /// The directory has no such registration.
+    NoRegistration,
+    /// The payload is no list of links, or there should be none.
+    Links,
+    /// Nobody is there to answer.
+    NobodyAnswers,
+    /// The answer did not come in time.
+    NoAnswer,
     /// The value is not in the format that is asked for.
     NotAcceptable,
     /// The payload is in a format that is not served here.
@@ -57,13 +65,15 @@ impl Refusal {
     #[must_use]
     pub const fn code(self) -> Code {
         match self {
-            Self::UnknownPath | Self::NoValue => Code::NOT_FOUND,
+            Self::UnknownPath | Self::NoValue | Self::NoRegistration => Code::NOT_FOUND,
+            Self::NobodyAnswers | Self::NoAnswer => Code::GATEWAY_TIMEOUT,
             Self::Method => Code::METHOD_NOT_ALLOWED,
             Self::Option(_) => Code::BAD_OPTION,
             Self::Proxy => Code::PROXYING_NOT_SUPPORTED,
             Self::Path
             | Self::Query
             | Self::Selection
+            | Self::Links
             | Self::ObserveOnly
             | Self::HopLimit
             | Self::BlockSize => Code::BAD_REQUEST,
@@ -126,6 +136,10 @@ impl fmt::Display for Refusal {
             Self::HopLimit => "hop limit 0",
             Self::BlockSize => "no such block size",
             Self::NoValue => "the topic has no value",
+            Self::NoRegistration => "no such registration",
+            Self::Links => "not as links are here",
+            Self::NobodyAnswers => "nobody is there to answer",
+            Self::NoAnswer => "no answer in time",
             Self::NotAcceptable => "not in this format",
             Self::ContentFormat => "not in this format here",
             Self::TooLarge(max) => return write!(f, "at most {max} bytes"),

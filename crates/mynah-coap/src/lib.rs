@@ -11,6 +11,7 @@
 //! * [`connection`] is the server's half of an association and keeps the contract of `mynah_stack`; [`Coap`] makes them;
 //! * `flow` has the machines beside: what comes twice, what is sent again, observers, bodies in blocks;
 //! * [`client`] is the client's half, for programs without a broker;
+//! * [`directory`] is the Resource Directory that devices register in, and are reached by;
 //! * [`mapping`] translates between the protocol's words and the broker's, and nothing else does;
 //! * [`Refusal`] is why a request is not served, with the map to response codes; [`counts`] is what no answer tells of.
 //!
@@ -35,6 +36,7 @@ pub mod client;
 mod config;
 pub mod connection;
 pub mod counts;
+pub mod directory;
 mod error;
 mod flow;
 pub mod framing;

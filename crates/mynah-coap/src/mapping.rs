@@ -9,6 +9,7 @@
 //!
 //! Class, retain, priority and deadline are in the message's header.
 
+mod addressed;
 mod codec;
 mod envelope;
 mod notification;
@@ -18,6 +19,7 @@ mod query;
 
 use mynah_model::{Layout, Properties};
 
+pub(crate) use addressed::{Addressed, Demand, REPLY, REQUEST, code_of_answer};
 pub use codec::CoapCodec;
 pub(crate) use notification::Note;
 pub use path::{Resource, topic_of_segments, uri_path};
@@ -31,6 +33,9 @@ pub const LAYOUT_NATIVE: Layout = Layout { id: 10, version: 1 };
 
 /// Deliveries to observers; nobody publishes in it.
 pub const LAYOUT_NOTIFICATION: Layout = Layout { id: 10, version: 2 };
+
+/// Requests to devices and their answers, which came by CoAP.
+pub const LAYOUT_ADDRESSED: Layout = Layout { id: 10, version: 3 };
 
 /// The Content-Format of which nothing is said: a number that is reserved.
 pub(crate) const NO_FORMAT: u16 = u16::MAX;

@@ -9,6 +9,7 @@ use mynah_stack::{Connection, LayoutCodec, Protocol};
 
 use crate::connection::ServerConnection;
 use crate::counts::{Budget, Counts};
+use crate::directory::SharedDirectory;
 use crate::flow::Random;
 use crate::framing::Transport;
 use crate::mapping::CoapCodec;
@@ -20,8 +21,10 @@ pub(crate) struct Stack {
     pub(crate) config: CoapConfig,
     pub(crate) counts: Arc<Counts>,
     pub(crate) budget: Arc<Budget>,
+    /// Where devices register; none if they cannot.
+    pub(crate) directory: Option<Arc<dyn SharedDirectory>>,
     key: [u64; 2],
-    associations: AtomicU64,
+    associations: Arc<AtomicU64>,
 }
 
 impl Stack {
@@ -49,8 +52,25 @@ impl Coap {
         config.validate()?;
         let budget = Arc::new(Budget::new(config.uploads_bytes_max as usize));
         let counts = Arc::default();
-        let stack = Stack { config, counts, budget, key, associations: AtomicU64::new(0) };
+        let associations = Arc::default();
+        let stack = Stack { config, counts, budget, directory: None, key, associations };
         Ok(Self { stack: Arc::new(stack), transport, is_verified: transport != Transport::Datagram })
+    }
+
+    /// The same, where devices register in `directory`: the one of a tenant. What is bounded and counted over all
+    /// associations stays so together.
+    #[must_use]
+    pub fn with_directory(mut self, directory: Arc<dyn SharedDirectory>) -> Self {
+        let Stack { config, counts, budget, key, associations, .. } = &*self.stack;
+        self.stack = Arc::new(Stack {
+            config: config.clone(),
+            counts: Arc::clone(counts),
+            budget: Arc::clone(budget),
+            directory: Some(directory),
+            key: *key,
+            associations: Arc::clone(associations),
+        });
+        self
     }
 
     /// The same for peers whose addresses are known to be their own, such as those of DTLS.

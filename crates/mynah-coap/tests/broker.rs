@@ -2,7 +2,9 @@
 //! subscriptions, and delivers with a window. Obvious rather than fast.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
 
+use mynah_coap::directory::{Directory, SharedDirectory};
 use mynah_coap::framing::Transport;
 use mynah_coap::mapping::CoapCodec;
 use mynah_coap::{Coap, CoapConfig};
@@ -56,9 +58,28 @@ enum Held {
     Value(Vec<u8>),
 }
 
+#[derive(Debug)]
+struct Locked(Mutex<Directory>);
+
+impl SharedDirectory for Locked {
+    fn with(&self, work: &mut dyn FnMut(&mut Directory)) {
+        work(&mut self.0.lock().unwrap());
+    }
+}
+
 impl Server {
     pub(crate) fn new(config: CoapConfig, transport: Transport) -> Self {
-        let protocol = Coap::new(config, transport, [7, 9]).unwrap();
+        Self::of(Coap::new(config, transport, [7, 9]).unwrap())
+    }
+
+    /// A server that trusts its peers and has a directory where so many may register.
+    pub(crate) fn with_directory(registrations_max: usize) -> Self {
+        let config = CoapConfig { amplification_max: 0, ..CoapConfig::default() };
+        let directory = Arc::new(Locked(Mutex::new(Directory::new(registrations_max))));
+        Self::of(Coap::new(config, Transport::Datagram, [7, 9]).unwrap().with_directory(directory))
+    }
+
+    fn of(protocol: Coap) -> Self {
         let connection = protocol.accept(Instant::ZERO);
         Self {
             protocol,
@@ -157,7 +178,7 @@ impl Server {
             layout: ELSEWHERE,
             class,
             retain,
-            priority: 4,
+            priority: mynah_model::PRIORITY_DEFAULT,
             topic: (0, topic.len() as u32),
             payload: (topic.len() as u32, native.len() as u32),
             deadline: None,
@@ -277,11 +298,12 @@ impl Server {
         }
         let message = publish.view().to_message();
         self.published.push(message.clone());
-        self.spread(now, &message);
-        Ok(true)
+        Ok(self.spread(now, &message))
     }
 
-    fn spread(&mut self, now: Instant, message: &Message) {
+    /// Delivers to whoever wants it; false if nobody does.
+    fn spread(&mut self, now: Instant, message: &Message) -> bool {
+        let mut is_wanted = false;
         let topic = message.topic().as_bytes().to_vec();
         if message.header().retain {
             self.tags += 1;
@@ -292,6 +314,7 @@ impl Server {
         }
         for (filter, options) in &self.subscriptions {
             if Filter::new(filter).unwrap().matches(message.topic()) {
+                is_wanted = true;
                 let class = message.header().class.min(options.class_max);
                 let (retain, id) =
                     (message.header().retain && options.retain_as_published, options.id.unwrap());
@@ -299,6 +322,7 @@ impl Server {
             }
         }
         self.pump(now);
+        is_wanted
     }
 
     /// Delivers what waits, in order, as far as the window allows.

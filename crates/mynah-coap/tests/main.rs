@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod broker;
+mod devices;
 mod journeys;
 mod malformed;
 mod message_layer;

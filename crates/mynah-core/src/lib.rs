@@ -49,7 +49,8 @@ pub use counters::{Counters, DropReason};
 pub use generation::{Generations, Stamp};
 pub use index::{Match, TopicIndex};
 pub use named::{
-    Arrival, Body, ConsumerKey, Dropped, Handout, History, NamedQueue, Returned, StreamStart, Taking, Tally,
+    Arrival, Body, ConsumerKey, Dropped, Handout, History, NamedQueue, PAGE, Returned, StreamStart, Taking,
+    Tally,
 };
 pub use queue::{Entry, Kept, LeaseState, Leased, Queue, QueueBounds, Withdrawal};
 pub use refs::{SessionRef, WorkerId};

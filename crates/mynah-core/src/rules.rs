@@ -87,6 +87,20 @@ impl Rules {
     }
 }
 
+/// Whether a topic or filter is the address of one reply, `$reply/` and one segment: who knows it has been asked, or has
+/// asked, and needs no rule to publish there or to subscribe.
+#[must_use]
+pub fn is_reply_address(topic_or_filter: &[u8]) -> bool {
+    let Some(token) = topic_or_filter.strip_prefix(b"$reply/") else { return false };
+    !token.is_empty() && !token.iter().any(|byte| matches!(byte, b'/' | b'+' | b'#'))
+}
+
+/// Whether a filter selects more than one address of a reply: nobody may listen to the replies to others.
+#[must_use]
+pub fn selects_replies(filter: &[u8]) -> bool {
+    filter.split(|&b| b == b'/').next() == Some(b"$reply") && !is_reply_address(filter)
+}
+
 /// Whether a topic, or what a filter selects, tells of other peers: `$events`, `$presence` and what is below them. To see
 /// that takes a rule that allows it.
 #[must_use]

@@ -59,6 +59,7 @@ impl Engine {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         let Some(session_ref) = connection.session() else { return };
         connection.phase = Phase::Detached;
+        self.return_lent(id, session_ref);
         self.leave_queues(now, id, close.publish_will);
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         (connection.resume, connection.proving) = (None, Proving::No);

@@ -19,6 +19,7 @@ pub(crate) enum Timer {
     Session(SessionRef),
     Queue(SessionRef),
     Delayed,
+    Held,
     Sys,
     Retained,
     Audit(AuditKind),
@@ -39,6 +40,9 @@ impl Engine {
             if let Timer::Queue(queue) = *timer {
                 self.lane.queues.timer_fired(queue);
             }
+            if matches!(timer, Timer::Held) {
+                self.lane.holders.timer_fired();
+            }
             if matches!(timer, Timer::Delayed) {
                 self.delayed_timer_fired();
             }
@@ -49,6 +53,7 @@ impl Engine {
                 Timer::Session(session) => self.session_due(now, session),
                 Timer::Queue(queue) => self.queue_due(now, queue),
                 Timer::Delayed => self.delayed_due(now),
+                Timer::Held => self.held_due(now),
                 Timer::Sys => self.sys_due(now),
                 Timer::Retained => self.expire_retained(now),
                 Timer::Audit(kind) => self.tell_left_out(now, kind),

@@ -68,6 +68,8 @@ pub struct Engine {
     pub(crate) known: Known,
     pub(crate) delayed: Delayed,
     pub(crate) due: Vec<Timer>,
+    /// Memory for the topic that stands for where something is published.
+    pub(crate) place: Vec<u8>,
     /// When this worker looks for retained values that have expired.
     pub(crate) retained_due: Option<(TimerKey, Instant)>,
 }
@@ -144,6 +146,7 @@ impl Engine {
             known: Known::default(),
             delayed: Delayed::default(),
             due: Vec::new(),
+            place: Vec::new(),
             retained_due: None,
             shared,
         }

@@ -16,7 +16,7 @@ use crate::connections::{Connection, ConnectionId, Connections, Dirty};
 use crate::item::Item;
 use crate::journal::{After, Journal};
 use crate::layouts::Frames;
-use crate::named::Queues;
+use crate::named::{Holders, Queues};
 use crate::rules::{Judge, Receiver, may_see};
 use crate::shared::Shared;
 
@@ -44,6 +44,7 @@ pub(crate) struct Lane {
     pub(crate) hits: Vec<(SessionRef, Limit)>,
     pub(crate) spare: Vec<Vec<u8>>,
     pub(crate) queues: Queues,
+    pub(crate) holders: Holders,
     /// How the message has become a dead letter that is being delivered, if it is one.
     pub(crate) history: Option<Arc<History>>,
 }
@@ -87,6 +88,7 @@ impl Lane {
             hits: Vec::new(),
             spare: Vec::new(),
             queues: Queues::new(worker),
+            holders: Holders::default(),
             history: None,
         }
     }

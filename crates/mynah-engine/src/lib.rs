@@ -66,7 +66,8 @@ pub use engine::{Engine, Event};
 pub use inbox::{Handover, Parcel};
 pub use journal::{Mark, Promise};
 pub use named::{
-    Binding, ExchangeChange, QueueChange, QueueName, RestoredEntry, RestoredExchange, RestoredQueue, Word,
+    Binding, ExchangeChange, PageRequest, QueueChange, QueueName, RestoredEntry, RestoredExchange,
+    RestoredQueue, Word,
 };
 pub use proof::{AlternativeName, PeerCertificate, Proof};
 pub use restore::{Restored, RestoredSubscription};

@@ -185,6 +185,9 @@ impl Engine {
             connection.resume = Some(Resume { after: None });
             self.lane.mark_pumping(id.slot);
         }
+        if present {
+            self.consume_again(now, id);
+        }
     }
 
     /// A session has a connection: notes that, if the session outlives it, or has a will to be published after a crash.

@@ -19,7 +19,8 @@ use crate::waiting::Held;
 impl Engine {
     /// A peer publishes: checks that it may, distributes the message, and confirms it if its class wants that, or the peer.
     pub(crate) fn publish(&mut self, now: Instant, id: ConnectionId, publish: &mut Publish<'_>) {
-        if publish.to != Destination::Topic || publish.delay.is_some() {
+        let is_dollar = publish.view().topic().is_dollar();
+        if publish.to != Destination::Topic || publish.delay.is_some() || is_dollar {
             return self.publish_elsewhere(now, id, publish);
         }
         self.publish_as(now, id, publish, None);

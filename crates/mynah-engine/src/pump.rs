@@ -44,6 +44,7 @@ impl Engine {
             let (is_timed, is_answered) = (connection.is_timed, core::mem::take(&mut connection.is_answered));
             let id = ConnectionId { slot, generation: connection.generation };
             let waits_for_room = connection.taps.as_ref().is_some_and(|taps| taps.waits_for_room());
+            let is_lent = connection.taps.as_ref().is_some_and(|taps| taps.waits_for_window());
             // A stack may have waited for what a queue has answered.
             if !connection.inbound.is_empty() || is_answered || connection.taps.is_some() {
                 self.resume_input(now, id);
@@ -53,6 +54,9 @@ impl Engine {
             }
             if self.pump_connection(now, slot, PUMP_BUDGET) {
                 self.lane.mark_pumping(slot);
+            }
+            if is_lent {
+                self.deliver_waiting(now, id);
             }
             if is_timed {
                 self.arm(now, slot);

@@ -14,6 +14,7 @@ use crate::audit::AuditKind;
 use crate::connections::{Admission, Connection, ConnectionId, Connections};
 use crate::engine::Engine;
 use crate::lane::Lane;
+use crate::named::stands_for_others;
 use crate::proof::Proof;
 use crate::restraint::Restraint;
 use crate::shared::Shared;
@@ -272,7 +273,11 @@ impl Engine {
         let retains = view.header.retain;
         let also = if retains { Action::Retain } else { Action::Publish };
         let Some(rights) = &connection.rights else { return Err(Reason::Disconnected) };
-        if rights.are_free(Action::Publish, also) {
+        // A request needs its own right besides, at the place that is asked.
+        let asked = topic.as_bytes().strip_prefix(b"$request/").and_then(|asked| Topic::new(asked).ok());
+        if rights.are_free(Action::Publish, also)
+            && asked.is_none_or(|_| rights.are_free(Action::Request, Action::Request))
+        {
             return Ok(());
         }
         // Most peers stay with their topic.
@@ -286,9 +291,13 @@ impl Engine {
             judge.decisions.decide(rights, action, number, || {
                 let key = session.and_then(|session| sessions.key(session));
                 let client_id = key.map_or(&[][..], |key| &key.client_id);
+                let topic = asked.filter(|_| action == Action::Request).unwrap_or(topic);
                 rights.permits(action, Names::new(identity, client_id), topic)
             })
         };
+        if asked.is_some() && !permits(Action::Request) {
+            return Err(Reason::NotAuthorized);
+        }
         if !permits(Action::Publish) || (retains && !permits(Action::Retain)) {
             return Err(Reason::NotAuthorized);
         }
@@ -521,6 +530,8 @@ impl Engine {
         let (mut refused, mut partly) = (Vec::<(Option<Box<[u8]>>, Box<[u8]>)>::new(), false);
         for (share, filter, _) in session.subscriptions() {
             let grant = match is_free_here {
+                // Consumers are looked at on their own.
+                _ if stands_for_others(filter.as_bytes()) => Grant::Whole,
                 Some(true) => Grant::Whole,
                 Some(false) if tells_of_peers(filter.as_bytes()) => Grant::Refused,
                 Some(false) => Grant::Whole,

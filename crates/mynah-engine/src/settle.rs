@@ -14,6 +14,11 @@ impl Engine {
     pub(crate) fn settle(&mut self, now: Instant, id: ConnectionId, settle: Settle) {
         let Settle { delivery, settlement } = settle;
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
+        let has_taps = connection.taps.is_some();
+        if has_taps && self.settle_lent(now, id, settle) {
+            return;
+        }
+        let Some(connection) = self.lane.connections.get_mut(id) else { return };
         let resumes = connection.resume.is_some();
         let Some(session_ref) = connection.session() else { return };
         let Some(session) = self.lane.sessions.get_mut(session_ref) else { return };
@@ -47,6 +52,9 @@ impl Engine {
                 // The end of a replay writes nothing, so that no flush would bring the connection back for what follows.
                 if waits && self.pump_connection(now, id.slot, 1) {
                     self.lane.mark_pumping(id.slot);
+                }
+                if has_taps {
+                    self.deliver_waiting(now, id);
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Subscribing: filters are attached to the session and to the index before the answer goes out.
 
-use mynah_core::rules::{Action, Grant, tells_of_peers};
+use mynah_core::rules::{Action, Grant, selects_replies, tells_of_peers};
 use mynah_core::{Cursor, Reader, Session, SessionRef};
 use mynah_model::{Filter, Instant, Reason, RetainHandling, SubscriptionOptions, Topic};
 use mynah_stack::{Outcome, Subscribe, SubscribeRequest, SubscribeResult, Unsubscribe, UnsubscribeRequest};
@@ -16,9 +16,14 @@ use crate::rules::is_local;
 impl Engine {
     /// Attaches filters, answers, and starts the replay of retained values.
     pub(crate) fn subscribe<'b>(&mut self, now: Instant, id: ConnectionId, subscribe: &Subscribe<'b>) {
-        let mut replays = Vec::new();
-        let attach = |request: &Result<SubscribeRequest<'b>, Reason>| {
+        let (mut replays, mut consumers) = (Vec::new(), Vec::new());
+        let attach = |(place, request): (usize, &Result<SubscribeRequest<'b>, Reason>)| {
             let request = (*request)?;
+            if stands_for_others(request.filter.as_bytes()) {
+                let begun = self.attach_to_topic_of_queue(now, id, &request)?;
+                consumers.extend(begun.map(|consumer| (place, consumer)));
+                return Ok(request.options.class_max);
+            }
             let attached = self.attach_filter(id, &request);
             let is_new = attached.inspect_err(|reason| self.audit_subscribe(now, id, &request, *reason))?;
             let wants_retained = match request.options.retain_handling {
@@ -31,8 +36,12 @@ impl Engine {
             }
             Ok(request.options.class_max)
         };
-        let results: Vec<SubscribeResult> = subscribe.requests.iter().map(attach).collect();
-        self.tell(now, id, Outcome::Subscribed { receipt: subscribe.receipt, results: &results });
+        let results: Vec<SubscribeResult> = subscribe.requests.iter().enumerate().map(attach).collect();
+        if consumers.is_empty() {
+            self.tell(now, id, Outcome::Subscribed { receipt: subscribe.receipt, results: &results });
+        } else {
+            self.begin_subscribed(now, id, subscribe.receipt, results, consumers);
+        }
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         let (tenant, Some(session_ref)) = (connection.tenant, connection.session()) else { return };
         for (filter, options) in replays {
@@ -59,10 +68,24 @@ impl Engine {
         if share.is_some_and(|group| group.len() > self.shared.limits.topic_bytes_max) {
             return Err(Reason::FilterInvalid);
         }
-        if stands_for_others(filter.as_bytes()) {
-            return Err(Reason::FilterInvalid);
-        }
         let grant = self.may_subscribe(id, filter)?;
+        let (session_ref, is_new) = self.keep_subscription(id, share, filter, options)?;
+        if let Some(session) = self.lane.sessions.get_mut(session_ref).filter(|_| grant == Grant::Partly) {
+            session.checks_deliveries = true;
+            self.lane.judge.note_looking();
+        }
+        self.publish_filter(session_ref, share, filter, options, grant);
+        Ok(is_new)
+    }
+
+    /// Notes a subscription with its session. Returns whether it is a new one.
+    pub(crate) fn keep_subscription(
+        &mut self,
+        id: ConnectionId,
+        share: Option<&[u8]>,
+        filter: Filter<'_>,
+        options: SubscriptionOptions,
+    ) -> Result<(SessionRef, bool), Reason> {
         let connection = self.lane.connections.get_mut(id).ok_or(Reason::Disconnected)?;
         let session_ref = connection.session().ok_or(Reason::Disconnected)?;
         let session = self.lane.sessions.get_mut(session_ref).ok_or(Reason::Disconnected)?;
@@ -73,18 +96,13 @@ impl Engine {
         if !replaced {
             self.shared.counters(self.worker).subscriptions.add(1);
         }
-        if grant == Grant::Partly {
-            session.checks_deliveries = true;
-            self.lane.judge.note_looking();
-        }
         if session.stored {
             let attached = Attached { share: share.map(Box::from), filter: filter.as_bytes().into() };
             let replay =
                 session.replay_to(filter).filter(|_| share.is_none()).map(|replay| replay.cursor.clone());
             self.lane.journal.note(Note::Subscribed(session_ref, attached, options, replay));
         }
-        self.publish_filter(session_ref, share, filter, options, grant);
-        Ok(!replaced)
+        Ok((session_ref, !replaced))
     }
 
     /// Lets all workers see a subscription that the session has, and how much of it the peer may see.
@@ -97,6 +115,9 @@ impl Engine {
         grant: Grant,
     ) {
         let Some(session) = self.lane.sessions.get(session_ref) else { return };
+        if stands_for_others(filter.as_bytes()) {
+            return; // what comes by it a queue hands out
+        }
         let tenant = session.identity.tenant();
         match share {
             None => {
@@ -119,6 +140,9 @@ impl Engine {
     pub(crate) fn may_subscribe(&mut self, id: ConnectionId, filter: Filter<'_>) -> Result<Grant, Reason> {
         if exceeds(filter.as_bytes(), &self.shared.limits) {
             return Err(Reason::FilterInvalid);
+        }
+        if selects_replies(filter.as_bytes()) {
+            return Err(Reason::NotAuthorized);
         }
         match self.ask(id, |rights, names| rights.grant(names, filter))? {
             Some(Grant::Refused) => Err(Reason::NotAuthorized),
@@ -149,12 +173,15 @@ impl Engine {
     /// Removes filters and answers.
     pub(crate) fn unsubscribe(&mut self, now: Instant, id: ConnectionId, unsubscribe: &Unsubscribe<'_>) {
         let results: Vec<bool> =
-            unsubscribe.requests.iter().map(|request| self.detach_filter(id, *request)).collect();
+            unsubscribe.requests.iter().map(|request| self.detach_filter(now, id, *request)).collect();
         self.tell(now, id, Outcome::Unsubscribed { receipt: unsubscribe.receipt, results: &results });
     }
 
-    fn detach_filter(&mut self, id: ConnectionId, request: UnsubscribeRequest<'_>) -> bool {
+    fn detach_filter(&mut self, now: Instant, id: ConnectionId, request: UnsubscribeRequest<'_>) -> bool {
         let UnsubscribeRequest { filter, share } = request;
+        if stands_for_others(filter.as_bytes()) {
+            self.unsubscribe_from_queue(now, id, filter);
+        }
         let session_ref = self.lane.connections.get_mut(id).and_then(|connection| connection.session());
         session_ref.is_some_and(|session_ref| self.detach_from(session_ref, share, filter))
     }

@@ -241,6 +241,7 @@ impl Broker {
                 assert!(0 < settle.first && settle.first <= settle.last);
                 return None;
             }
+            QueueCommand::Hold(hold) => panic!("AMQP has no such words: {hold:?}"),
             QueueCommand::Transact(transaction) => {
                 assert!(!transaction.publications.is_empty() || !transaction.settlements.is_empty());
                 Waiting::Committed(transaction.receipt)
@@ -279,6 +280,8 @@ impl Broker {
             offset: 0,
             ready: 0,
             deaths: &[],
+            subscribed: None,
+            until: None,
         };
         assert!(self.connection.deliver(self.now, Delivery::Leased(&lease), &mut self.out));
         self.hear(b"");

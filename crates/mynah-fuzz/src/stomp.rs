@@ -189,6 +189,8 @@ impl Server {
             offset: 0,
             ready: 0,
             deaths: &[],
+            subscribed: None,
+            until: None,
         };
         assert!(self.connection.deliver(Instant::ZERO, Delivery::Leased(&lease), &mut self.out));
     }

@@ -51,6 +51,7 @@ fn fresh() -> WebSocket {
             SubProtocol::binary("mqtt"),
             SubProtocol { name: "text".into(), text: Some(true), stack: 0, unit_bytes_max: None },
         ],
+        unnamed: None,
         request_bytes_max: REQUEST_BYTES_MAX,
         message_bytes_max: MESSAGE_BYTES_MAX,
     }))

@@ -34,6 +34,10 @@ pub enum Problem {
     BodyIncomplete,
     /// The topic has no retained value.
     NoValue,
+    /// Nothing can be a lease of this name.
+    UnknownLease,
+    /// The lease is over, or was settled before.
+    LeaseGone,
     /// The broker is not ready.
     NotReady,
     /// The broker ended the request without an answer.
@@ -69,6 +73,8 @@ impl Problem {
             Self::BodyTooLarge(_) => TOO_LARGE,
             Self::BodyIncomplete => (408, "request-timeout", "Request timeout"),
             Self::NoValue => (404, "no-value", "No value"),
+            Self::UnknownLease => (404, "unknown-lease", "Unknown lease"),
+            Self::LeaseGone => (410, "lease-gone", "Lease gone"),
             Self::NotReady => (503, "not-ready", "Not ready"),
             Self::Interrupted => (503, "interrupted", "Interrupted"),
             Self::Refused(reason) => refused_face(*reason),
@@ -140,9 +146,10 @@ impl fmt::Display for Problem {
     /// The problem's detail: what was wrong, and what to do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownPath => {
-                f.write_str("topics are at /v1/topics/{topic}, subscriptions at /v1/topics?filter={filter}")
-            }
+            Self::UnknownPath => f.write_str(
+                "topics are at /v1/topics/{topic}, subscriptions at /v1/topics?filter={filter}, queues at \
+                     /v1/queues/{queue}/messages and /v1/queues/{queue}/leases",
+            ),
             Self::MethodNotAllowed(allow) => write!(f, "this resource has the methods {allow}"),
             Self::Path(error) => error.fmt(f),
             Self::Query(error) => error.fmt(f),
@@ -154,6 +161,10 @@ impl fmt::Display for Problem {
             Self::BodyTooLarge(max) => write!(f, "the body is longer than {max} bytes"),
             Self::BodyIncomplete => f.write_str("the body was not complete in time"),
             Self::NoValue => f.write_str("the topic has no retained value"),
+            Self::UnknownLease => f.write_str("this is not what a lease is named"),
+            Self::LeaseGone => {
+                f.write_str("the lease is not held any more: its time is over, or it was settled before")
+            }
             Self::NotReady => f.write_str("the broker is starting or stopping"),
             Self::Interrupted => {
                 f.write_str("the broker ended the request without an answer; it may have been carried out")

@@ -23,14 +23,17 @@
 
 mod conditions;
 mod properties;
+mod queues;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use mynah_model::{Class, Filter, Header, Instant, TenantId, Topic};
+use mynah_stack::Holder;
 
 use crate::codec::NATIVE_LAYOUT;
-use crate::wire::{Credentials, Method, RequestHead, Target, target};
+use crate::wire::{Credentials, LeaseRequest, Method, RequestHead, Target, target};
 use crate::{HttpConfig, Problem};
+use queues::QueueResource;
 
 pub(crate) use properties::{Fields, media_type, validator_fields, value_fields};
 
@@ -57,16 +60,22 @@ pub struct HttpRequest<'a> {
 }
 
 impl<'a> HttpRequest<'a> {
-    /// Judges the request, and encodes its head for a link.
+    /// Judges the request, and encodes its head for a link. `holder` is a name that nobody can guess, for the leases that it
+    /// takes.
     ///
     /// # Errors
     /// The first thing that is wrong with it.
-    pub fn to_frame(&self, config: &HttpConfig) -> Result<Vec<u8>, Problem> {
+    pub fn to_frame(
+        &self,
+        config: &HttpConfig,
+        holder: impl FnOnce() -> Result<Holder, Problem>,
+    ) -> Result<Vec<u8>, Problem> {
         self.check_sizes(config)?;
         let resource = Resource::find(self.path).ok_or(Problem::UnknownPath)?;
         let method = resource.method(self.method)?;
         self.check_fields(method, config)?;
         let (topic, said, filters);
+        let whole = u64::from(config.body_bytes_max);
         let mut conditions = Vec::new();
         let target = match resource {
             Resource::Topic(path) => {
@@ -75,6 +84,18 @@ impl<'a> HttpRequest<'a> {
                 conditions = self.conditions()?;
                 said = self.said(method)?;
                 Target::Topic { topic: Topic::from_checked(&topic), properties: said.properties() }
+            }
+            Resource::Queue(resource @ QueueResource::Messages(_)) => {
+                topic = resource.topic()?;
+                target::no_parameters(self.query).map_err(Problem::Query)?;
+                said = self.said(method)?;
+                Target::Topic { topic: Topic::from_checked(&topic), properties: said.properties() }
+            }
+            Resource::Queue(resource) => {
+                topic = resource.topic()?;
+                let queue = topic.strip_prefix(queues::TOPIC_PREFIX).unwrap_or_default();
+                let (holder, holding) = resource.holding(self.query, whole, holder)?;
+                Target::Leases(LeaseRequest { queue, holder, holding })
             }
             Resource::Topics => {
                 filters = target::decode_filters(self.query, config.filters_max).map_err(Problem::Query)?;
@@ -114,11 +135,17 @@ impl<'a> HttpRequest<'a> {
     /// Refuses what would otherwise be lost in silence, and a body that is announced too large.
     fn check_fields(&self, method: Method, config: &HttpConfig) -> Result<(), Problem> {
         self.check_known(method)?;
-        if !method.has_body() {
+        if !method.has_body() && method != Method::Lease {
             return Ok(());
         }
         let announced =
             self.field("content-length")?.and_then(|value| str::from_utf8(value).ok()?.parse().ok());
+        if method == Method::Lease && announced.is_some_and(|bytes| bytes > 0) {
+            return Err(Problem::Field(
+                "content-length",
+                "what is asked is said in the query, not in a body",
+            ));
+        }
         if announced.is_some_and(|bytes: u64| bytes > u64::from(config.body_bytes_max)) {
             return Err(Problem::BodyTooLarge(config.body_bytes_max));
         }
@@ -187,10 +214,15 @@ enum Resource<'a> {
     Topics,
     /// The topic that this spells.
     Topic(&'a str),
+    /// Something of a queue.
+    Queue(QueueResource<'a>),
 }
 
 impl<'a> Resource<'a> {
     fn find(path: &'a str) -> Option<Self> {
+        if let Some(resource) = QueueResource::find(path) {
+            return Some(Self::Queue(resource));
+        }
         match path.strip_prefix(TOPICS)? {
             "" => Some(Self::Topics),
             rest => rest.strip_prefix('/').map(Self::Topic),
@@ -199,7 +231,11 @@ impl<'a> Resource<'a> {
 
     fn method(self, method: &str) -> Result<Method, Problem> {
         match (self, method) {
-            (_, "GET" | "HEAD") => Ok(Method::Get),
+            (Self::Queue(QueueResource::Messages(_)), "POST") => Ok(Method::Post),
+            (Self::Queue(resource), "POST" | "DELETE") if resource.allow().contains(method) => {
+                Ok(Method::Lease)
+            }
+            (Self::Topic(_) | Self::Topics, "GET" | "HEAD") => Ok(Method::Get),
             (Self::Topic(_), "PUT") => Ok(Method::Put),
             (Self::Topic(_), "POST") => Ok(Method::Post),
             (Self::Topic(_), "DELETE") => Ok(Method::Delete),
@@ -211,6 +247,7 @@ impl<'a> Resource<'a> {
         match self {
             Self::Topic(_) => "DELETE, GET, HEAD, OPTIONS, POST, PUT",
             Self::Topics => "GET, HEAD, OPTIONS",
+            Self::Queue(resource) => resource.allow(),
         }
     }
 }

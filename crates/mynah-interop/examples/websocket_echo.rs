@@ -27,6 +27,7 @@ fn echo(mut stream: TcpStream) -> Result<()> {
     let settings = Settings {
         paths: vec!["/".into(), "/echo".into()],
         protocols: Vec::new(),
+        unnamed: None,
         request_bytes_max: 8_192,
         message_bytes_max: MESSAGE_BYTES_MAX,
     };

@@ -1,46 +1,16 @@
 """stomp.py against the broker: `stomp_client.py PORT SCENARIO`. Says what it expects, and `SCENARIO: ok` at the end."""
 
-import queue
+import functools
 import sys
 import time
 
 import stomp
 
+import stomp_listening
+from stomp_listening import CONNECTIONS, Heard
+
 PORT = int(sys.argv[1])
-
-
-class Heard(stomp.ConnectionListener):
-    """Keeps what comes."""
-
-    def __init__(self):
-        self.messages, self.receipts = queue.Queue(), queue.Queue()
-        self.errors, self.ends, self.beats = queue.Queue(), queue.Queue(), 0
-
-    def on_message(self, frame):
-        self.messages.put(frame)
-
-    def on_receipt(self, frame):
-        self.receipts.put(frame.headers["receipt-id"])
-
-    def on_error(self, frame):
-        self.errors.put(frame)
-
-    def on_disconnected(self):
-        self.ends.put(True)
-
-    def on_heartbeat(self):
-        self.beats += 1
-
-
-CONNECTIONS = {"1.0": stomp.Connection10, "1.1": stomp.Connection11, "1.2": stomp.Connection12}
-
-
-def connect(version="1.2", login=None, passcode=None, **more):
-    connection = CONNECTIONS[version]([("127.0.0.1", PORT)], **more)
-    heard = Heard()
-    connection.set_listener("", heard)
-    connection.connect(login, passcode, wait=True)
-    return connection, heard
+connect = functools.partial(stomp_listening.connect, PORT)
 
 
 def topics():

@@ -24,6 +24,7 @@
 //! property that holds U+0000 or has more than 65,535 bytes, and a reply address that is not a topic name.
 
 mod codec;
+mod of_queue;
 mod publish_head;
 mod subscription;
 pub mod user_property;
@@ -40,6 +41,7 @@ use crate::wire::properties::{Property, PropertyId, Section};
 use crate::wire::{Connect, PacketId, Publish, Will, push_variable, variable_len};
 
 pub use codec::MqttCodec;
+pub use of_queue::properties_of_queue;
 pub use publish_head::{Extra, PublishHead, TopicForm};
 pub use subscription::{NamedFilter, subscribe_request};
 

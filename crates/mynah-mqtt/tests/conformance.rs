@@ -274,7 +274,7 @@ fn a_refused_publication_is_acknowledged_or_closes_the_connection() {
 #[test]
 fn a_subscribe_gets_one_suback_with_a_code_for_each_filter() {
     let mut server = open_server();
-    let subscribe = b"\x82\x1b\x12\x34\0\x01a\0\0\x03b/#\x02\0\x08$queue/q\x01\0\x01+\x01";
+    let subscribe = b"\x82\x1b\x12\x34\0\x01a\0\0\x03b/#\x02\0\x08$queue/+\x01\0\x01+\x01";
     assert_eq!(server.hear(NOW, subscribe), b"\x90\x06\x12\x34\0\x02\x80\x01");
 }
 

@@ -51,6 +51,12 @@ pub trait Connection: Send {
     /// The layout in which this connection wants deliveries. Asked after the session has opened; does not change then.
     fn layout(&self) -> Layout;
 
+    /// Whether a subscription to the topic of a queue, `$queue/NAME`, makes the peer a consumer of the queue while it is
+    /// connected: its deliveries are [`Delivery::Leased`] then. Elsewhere such a subscription is refused.
+    fn consumes_by_subscribing(&self) -> bool {
+        false
+    }
+
     /// How many bytes of an incomplete unit this connection needs to see at once; the rest of the input may wait
     /// unread. Bounds what the caller keeps for it.
     fn input_bytes_max(&self) -> usize;

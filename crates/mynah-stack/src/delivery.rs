@@ -1,6 +1,6 @@
 //! Deliveries: messages on their way to a peer.
 
-use mynah_model::{Class, Death, DeliveryId, MessageView, SubscriptionId};
+use mynah_model::{Class, Death, DeliveryId, MessageView, SubscriptionId, Topic, WallTime};
 
 use crate::{ConsumerId, Frame};
 
@@ -38,7 +38,8 @@ pub struct Lease<'a> {
     pub frame: &'a Frame,
     /// The message, for what the frame does not say.
     pub message: MessageView<'a>,
-    /// The exchange and the key that it came by, where these are not what its publisher named: of a dead letter.
+    /// The exchange and the key that it came by, where these are not what its publisher named: of a dead letter, and of a
+    /// message that was published to the topic that stands for the queue.
     pub routed: Option<(&'a [u8], &'a [u8])>,
     /// Whose delivery it is.
     pub consumer: ConsumerId,
@@ -54,4 +55,23 @@ pub struct Lease<'a> {
     pub ready: u64,
     /// How it became a dead letter, the last time first.
     pub deaths: &'a [Death],
+    /// Of a consumer that is a subscription ([`crate::Connection::consumes_by_subscribing`]): what there is to say of the
+    /// delivery as one of the session's.
+    pub subscribed: Option<&'a Subscribed<'a>>,
+    /// Of a lease that the connection does not hold ([`crate::Holding::Take`]): until when it lasts.
+    pub until: Option<WallTime>,
+}
+
+/// A delivery of a queue to a session that has subscribed to the queue's topic. It is settled like any other of the
+/// session's, under its identifier; one without is settled by being made.
+#[derive(Clone, Copy, Debug)]
+pub struct Subscribed<'a> {
+    /// The filter of the subscription: the topic that stands for the queue.
+    pub topic: Topic<'a>,
+    /// The guarantee of this delivery: the lower of the message's and the subscription's.
+    pub class: Class,
+    /// Names the delivery until it is settled; present exactly if the class is confirmed.
+    pub id: Option<DeliveryId>,
+    /// Names the subscription, if it has a name.
+    pub subscription_ids: &'a [SubscriptionId],
 }

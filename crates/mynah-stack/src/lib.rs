@@ -33,11 +33,11 @@ pub use command::{
     Settlement, Subscribe, SubscribeRequest, Unsubscribe, UnsubscribeRequest,
 };
 pub use connection::{Connection, Opened, Outcome, Protocol, Step, SubscribeResult, Value};
-pub use delivery::{Delivery, Lease};
+pub use delivery::{Delivery, Lease, Subscribed};
 pub use layout::{Frame, FrameKind, LayoutCodec};
 pub use mynah_model::{Credit, CreditChange, Death, DeathReason, LeaseSettlement};
 pub use outbound::Outbound;
 pub use queue::{
     Bind, Consume, ConsumeOptions, ConsumerId, Declaration, Declare, Declared, Delete, Destination, Entity,
-    Flow, Purge, QueueCommand, QueueOutcome, Refusal, SettleLeases, Transaction,
+    Flow, Hold, Holder, Holding, Purge, QueueCommand, QueueOutcome, Refusal, SettleLeases, Transaction,
 };

@@ -7,8 +7,11 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use core::time::Duration;
+
 use mynah_model::{
     Argument, Credit, CreditChange, ExchangeSettings, LeaseSettlement, QueueSettings, Reason, StreamOffset,
+    WallTime,
 };
 
 use crate::Publish;
@@ -41,6 +44,8 @@ pub enum QueueCommand<'b> {
     Settle(SettleLeases),
     /// Do several things together or not at all.
     Transact(Box<Transaction<'b>>),
+    /// Something about leases that no connection holds. Answered by [`QueueOutcome::Held`].
+    Hold(Box<Hold<'b>>),
 }
 
 /// What became of a [`QueueCommand`].
@@ -97,6 +102,13 @@ pub enum QueueOutcome<'a> {
         receipt: u32,
         /// Everything was done, or nothing was.
         result: Result<(), Refusal<'a>>,
+    },
+    /// Answers [`QueueCommand::Hold`]: of [`Holding::Take`] after the deliveries.
+    Held {
+        /// The receipt of the command.
+        receipt: u32,
+        /// Done, and until when what was asked about is held or was; none if it is not held any more, or never was.
+        result: Result<Option<WallTime>, Refusal<'a>>,
     },
 }
 
@@ -248,6 +260,49 @@ pub struct SettleLeases {
     pub settlement: LeaseSettlement,
     /// Set if the peer wants to hear when that is stored: [`QueueOutcome::Settled`].
     pub receipt: Option<u32>,
+}
+
+/// Names who holds leases without being a connection. Who knows it may settle them, so nobody can guess it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Holder(pub [u8; 16]);
+
+impl core::fmt::Debug for Holder {
+    /// A secret is never shown.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Holder").finish_non_exhaustive()
+    }
+}
+
+/// Asks something about leases that outlive the connection: each ends by itself, as failed, when its time is over. They are
+/// gone when the broker stops.
+#[derive(Clone, Copy, Debug)]
+pub struct Hold<'b> {
+    /// Identifies the request in its outcome.
+    pub receipt: u32,
+    /// The queue.
+    pub queue: &'b [u8],
+    /// Who holds them.
+    pub holder: Holder,
+    /// What is asked.
+    pub holding: Holding,
+}
+
+/// What is asked of a holder's leases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holding {
+    /// Lease messages to a holder that is new. If there are none, the first that comes is waited for.
+    Take {
+        /// How many at most.
+        credit: Credit,
+        /// For how long.
+        lasting: Duration,
+        /// How long is waited.
+        wait: Duration,
+    },
+    /// Settle a lease, by its number.
+    Settle(u64, LeaseSettlement),
+    /// Hold a lease, by its number, for this long from now on.
+    Extend(u64, Duration),
 }
 
 /// Publications and settlements that are carried out together or not at all, and stored as one. Answered by

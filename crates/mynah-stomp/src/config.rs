@@ -15,7 +15,8 @@ use crate::mapping::Profile;
 pub struct Settings {
     /// How topics and wildcards are spelled in destinations. Default: as RabbitMQ has them.
     pub profile: Profile,
-    /// Octets of the largest frame that a client may send once its session is open. Default 16 MiB.
+    /// Octets of the largest frame that a client may send once its session is open. Default 16 MiB and 64 KiB: a body of 16
+    /// MiB with the largest head.
     pub frame_octets_max: usize,
     /// Octets of command and headers of a frame. Default 64 KiB.
     pub head_octets_max: usize,
@@ -66,7 +67,7 @@ impl Default for Settings {
         }
         Self {
             profile: Profile::RabbitMq,
-            frame_octets_max: 16 << 20,
+            frame_octets_max: (16 << 20) + (64 << 10),
             head_octets_max: 64 << 10,
             headers_max: 256,
             connect_octets_max: 8 << 10,
@@ -159,6 +160,12 @@ impl Config {
     #[must_use]
     pub const fn settings(&self) -> &Settings {
         &self.0
+    }
+
+    /// The same settings, with destinations as this profile has them.
+    #[must_use]
+    pub fn with_profile(&self, profile: Profile) -> Self {
+        Self(Settings { profile, ..self.0.clone() })
     }
 
     /// What a frame may have before the session is open, and after.

@@ -27,7 +27,8 @@ use mynah_model::{Layout, StreamOffset, WallTime};
 
 pub use codec::StompCodec;
 pub(crate) use codec::split;
-pub use destination::{Profile, Spelled, Target, Use};
+pub(crate) use destination::is_temporary_topic;
+pub use destination::{Profile, Spelled, Target, Temporary, Use};
 pub use native::native;
 pub(crate) use queue::settings as queue_settings;
 

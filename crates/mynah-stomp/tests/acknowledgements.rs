@@ -48,6 +48,27 @@ fn client_individual_acknowledges_one() {
     assert_eq!(again.matches("redelivered:true\n").count(), 3);
 }
 
+#[test]
+fn the_first_version_has_what_brokers_have_added_to_it() {
+    let mut server = five("1.0", "ack:client-individual\n");
+    assert_eq!(server.hear("ACK\nmessage-id:1-3\n\n\0NACK\nmessage-id:1-5\nrequeue:False\n\n\0"), "");
+    assert_eq!(server.rejected.len(), 1);
+    server.hear("UNSUBSCRIBE\nid:s\n\n\0");
+    assert_eq!(server.queues[&b"q"[..]].len(), 3);
+}
+
+#[test]
+fn the_subscription_that_an_acknowledgement_names_counts_as_its_profile_has_it() {
+    for (profile, counts) in [(Profile::RabbitMq, false), (Profile::ActiveMq, true), (Profile::Plain, true)] {
+        for subscription in ["", "subscription:other\n"] {
+            let config = Config::new(Settings { profile, ..Settings::default() }).unwrap();
+            let mut server = with(Server::open_with("1.1", config), "ack:client\n");
+            let written = server.hear(format!("ACK\nmessage-id:1-1\n{subscription}\n\0"));
+            assert_eq!(written.starts_with("ERROR\n"), counts, "{profile:?}: {written}");
+        }
+    }
+}
+
 //= stomp-1.2 [message-ack] [nack-headers]
 //= stomp-1.1 [ack-headers]
 //= stomp-1.0 [ack-message-id]

@@ -50,6 +50,8 @@ pub(crate) struct Server {
     /// The delay of the last publication that has one.
     pub(crate) delay: Option<Duration>,
     pub(crate) user: Option<(String, Option<String>)>,
+    /// The tenant that the client named.
+    pub(crate) tenant: Option<String>,
     pub(crate) refuse: Option<Reason>,
     /// Whether confirmed publications and settlements are not answered yet.
     pub(crate) holds: bool,
@@ -78,6 +80,7 @@ impl Server {
             rejected: Vec::new(),
             delay: None,
             user: None,
+            tenant: None,
             refuse: None,
             holds: false,
             held: Vec::new(),
@@ -159,6 +162,7 @@ impl Server {
     fn carry_out(&mut self, now: Instant, command: Command<'_>) {
         match command {
             Command::Open(open) => {
+                self.tenant = open.tenant.map(String::from);
                 self.user = open.credentials.map(|credentials| {
                     let password = credentials.password.map(|secret| String::from_utf8_lossy(&secret).into());
                     (credentials.user.into(), password)
@@ -255,6 +259,7 @@ impl Server {
                 credit.bytes += more.bytes;
             }
             QueueCommand::Settle(settle) => self.settle(settle),
+            QueueCommand::Hold(_) => {}
             QueueCommand::Transact(transaction) => self.transact(now, *transaction),
             other => panic!("STOMP has no such words: {other:?}"),
         }
@@ -388,6 +393,8 @@ impl Server {
                     offset: consumer.lease,
                     ready: queue.len() as u64,
                     deaths: &[],
+                    subscribed: None,
+                    until: None,
                 };
                 self.connection.deliver(now, Delivery::Leased(&lease), &mut self.out);
                 if !consumer.settled {

@@ -20,7 +20,8 @@ fn a_queue_is_made_when_it_is_named_first() {
     let written = server.hear("SUBSCRIBE\nid:0\ndestination:/queue/jobs\nreceipt:r\n\n\0");
     let message = |n| {
         format!(
-            "MESSAGE\nsubscription:0\nmessage-id:1-{n}\ndestination:/queue/jobs\ncontent-length:1\n\n{n}^@"
+            "MESSAGE\nsubscription:0\nmessage-id:1-{n}\nredelivered:false\ndestination:/queue/jobs\n\
+             content-length:1\n\n{n}^@"
         )
     };
     assert_eq!(written, format!("RECEIPT\nreceipt-id:r\n\n^@{}{}", message(1), message(2)));
@@ -147,6 +148,34 @@ fn a_temporary_queue_can_be_subscribed_to_as_activemq_has_it() {
     assert_eq!((written.as_str(), server.consumers.len()), ("", 1), "no other subscription");
     let written = server.hear("SEND\ndestination:/remote-temp-queue/gen-1\n\nanswer\0");
     assert!(written.contains("\nsubscription:t\n"), "{written}");
+}
+
+#[test]
+fn a_temporary_topic_has_all_its_subscribers_and_a_name_for_others() {
+    let settings = Settings { profile: Profile::ActiveMq, ..Settings::default() };
+    let mut server = Server::open_with("1.2", Config::new(settings).unwrap());
+    server.hear("SUBSCRIBE\nid:a\ndestination:/temp-topic/r\nreceipt:1\n\n\0");
+    server.hear("SUBSCRIBE\nid:b\ndestination:/temp-topic/r\nack:client\n\n\0");
+    let written = server.hear("SUBSCRIBE\nid:w\ndestination:/queue/w\n\n\0");
+    assert_eq!(written, "");
+    let written = server.hear("SEND\ndestination:/queue/w\nreply-to:/temp-topic/r\n\nask\0");
+    assert!(written.contains("\nreply-to:/remote-temp-topic/gen-1\n"), "{written}");
+    for destination in ["/remote-temp-topic/gen-1", "/temp-topic/r"] {
+        let written = server.hear(format!("SEND\ndestination:{destination}\n\nanswer\0"));
+        assert_eq!(topic(&server.published.last().unwrap().1), "$temp/gen-1");
+        assert_eq!(written.matches("\ndestination:/temp-topic/r\n").count(), 2, "{written}");
+    }
+    let made = server.declared.iter().filter(|(_, settings)| settings.is_some()).count();
+    assert_eq!(made, 2, "for the name of the topic, and for what `b` has to acknowledge");
+}
+
+#[test]
+fn messages_of_a_stream_say_where_they_are() {
+    let mut server = Server::open("1.2");
+    server.hear("SEND\ndestination:/queue/log\n\n1\0");
+    let subscribe = "SUBSCRIBE\nid:s\ndestination:/queue/log\nack:client\nx-queue-type:stream\nx-stream-offset:first\n\n\0";
+    let written = server.hear(subscribe);
+    assert!(written.contains("\nx-stream-offset:1\n"), "{written}");
 }
 
 #[test]

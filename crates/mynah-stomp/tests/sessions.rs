@@ -41,6 +41,19 @@ fn a_login_is_never_unescaped_and_padded_only_in_the_first_version() {
     }
 }
 
+#[test]
+fn the_host_is_the_tenant_that_a_client_names() {
+    for (connect, tenant) in [
+        ("CONNECT\naccept-version:1.2\nhost:factory\n\n\0", Some("factory")),
+        ("STOMP\naccept-version:1.1\nhost:/\n\n\0", Some("/")),
+        ("CONNECT\n\n\0", None),
+    ] {
+        let mut server = Server::new(Config::default());
+        server.hear(connect);
+        assert_eq!(server.tenant.as_deref(), tenant);
+    }
+}
+
 //= stomp-1.2 [negotiation-none]
 #[test]
 fn no_version_in_common_is_an_error_that_lists_them() {

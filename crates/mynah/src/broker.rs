@@ -12,8 +12,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use axum::http::Extensions;
 use mynah_admin::{MetricsSource, Readiness, Snapshot, StoreCounts};
 use mynah_amqp::v0_9_1::Amqp;
-use mynah_coap::framing::Transport;
-use mynah_coap::{Coap, CoapConfig};
 use mynah_core::SHARDS;
 use mynah_core::rules::Rules;
 use mynah_engine::{Changed, Shared};
@@ -25,17 +23,18 @@ use mynah_net::{
     Address, CLOCK_PAST, ClientTls, Dialer, Dtls, Entrance, Link, Secured, Server, Socketed, StartError,
     Storage, Tls, TlsError,
 };
-use mynah_stomp::Stomp;
 use mynah_store::{Status, Store};
 use tokio::sync::watch;
 use tokio::task::{self, JoinSet};
 
 use crate::authentication::{self, Authentication};
 use crate::bridges;
+use crate::coap::CoapStacks;
 use crate::complaint::Complaint;
 use crate::config::{self, Bridge, Listener, Protocol, Settings, StoreSettings};
 use crate::herald::{Gate, Herald};
 use crate::management;
+use crate::stomp::StompStacks;
 use crate::storage::{self, News, Watched};
 use crate::web::{self, Bounds, Site};
 
@@ -339,8 +338,9 @@ fn start_server(
     let http = Http::new(settings.http).map_err(|error| Complaint::Other(error.to_string()))?;
     let http: Arc<dyn mynah_stack::Protocol> = Arc::new(http);
     let amqp: Arc<dyn mynah_stack::Protocol> = Arc::new(Amqp::new(settings.amqp091, epoch()));
-    let stomp: Arc<dyn mynah_stack::Protocol> = Arc::new(Stomp::new(settings.stomp, epoch()));
-    let coap = coap(settings.coap)?;
+    let stomp = StompStacks::new(&settings.stomp, epoch());
+    let coap = CoapStacks::new(settings.coap, [seed(), seed()]);
+    let mut coap = coap.map_err(|error| Complaint::Other(error.to_string()))?;
     let (mut listeners, mut sockets, mut served) = (Vec::new(), Vec::new(), Vec::new());
     for listener in &settings.listeners {
         if listener.protocol.has_sockets() {
@@ -352,7 +352,7 @@ fn start_server(
                     listener.profile.as_ref().and_then(|name| profiles.get(name)).unwrap_or(&mqtt)
                 }
                 Protocol::Amqp091 => &amqp,
-                Protocol::Stomp => &stomp,
+                Protocol::Stomp => stomp.of(listener),
                 Protocol::Coap => coap.of(listener),
                 Protocol::Http => &http,
                 Protocol::Management => continue,
@@ -392,39 +392,6 @@ fn start_server(
         told(served[usize::from(local.listener)], Some(local.address.clone()));
     }
     Ok((server, store))
-}
-
-/// CoAP over datagrams, over those of peers whose addresses are their own, over streams, and by WebSocket.
-struct CoapStacks {
-    datagrams: Arc<dyn mynah_stack::Protocol>,
-    secure: Arc<dyn mynah_stack::Protocol>,
-    streams: Arc<dyn mynah_stack::Protocol>,
-    web: Arc<dyn mynah_stack::Protocol>,
-}
-
-impl CoapStacks {
-    /// What is spoken at a listener.
-    fn of(&self, listener: &Listener) -> &Arc<dyn mynah_stack::Protocol> {
-        match &listener.address {
-            Address::Datagrams(_) if listener.entrance.dtls.is_some() => &self.secure,
-            Address::Datagrams(_) => &self.datagrams,
-            _ if listener.entrance.websocket.is_some() => &self.web,
-            _ => &self.streams,
-        }
-    }
-}
-
-/// CoAP by everything that carries it.
-fn coap(config: CoapConfig) -> Result<CoapStacks, Complaint> {
-    let datagrams = Coap::new(config, Transport::Datagram, [seed(), seed()])
-        .map_err(|error| Complaint::Other(error.to_string()))?;
-    let by = |transport| Arc::new(datagrams.over(transport));
-    Ok(CoapStacks {
-        secure: Arc::new(datagrams.over(Transport::Datagram).with_verified_peers()),
-        streams: by(Transport::Stream),
-        web: by(Transport::WebSocket),
-        datagrams: Arc::new(datagrams),
-    })
 }
 
 /// The socket of a listener that has this place.

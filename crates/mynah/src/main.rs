@@ -6,6 +6,7 @@ mod bridges;
 mod broker;
 mod check;
 mod client;
+mod coap;
 mod complaint;
 mod config;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod management;
 mod rules;
 mod serve;
 mod service;
+mod stomp;
 mod stop;
 mod storage;
 mod store;

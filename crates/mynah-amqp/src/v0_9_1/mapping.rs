@@ -45,7 +45,7 @@ pub const LONG_TOPIC: &str = "x-mynah-topic";
 pub const ALL_PROPERTIES: &str = "x-opt-mynah-user-properties";
 
 /// The highest priority that the broker tells apart.
-const PRIORITY_MAX: u8 = 9;
+const PRIORITY_MAX: u8 = 254;
 
 /// Bytes of a topic at the most, so that its length fits.
 pub const TOPIC_BYTES_MAX: usize = u16::MAX as usize;
@@ -78,7 +78,7 @@ pub struct Delivered {
     pub class: Class,
     /// Header `x-mqtt-retain`.
     pub retain: bool,
-    /// 0 to 9.
+    /// 0 to 254, or [`PRIORITY_DEFAULT`].
     pub priority: u8,
     /// Expiration.
     pub lifetime: Option<Duration>,
@@ -128,9 +128,10 @@ fn read_headers(headers: Table<'_>, delivered: &mut Delivered) -> Result<(), arg
 fn lifetime(expiration: ShortStr<'_>) -> Result<Duration, arguments::Unusable> {
     let digits = expiration.as_bytes();
     let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    let millis = expiration.as_str().filter(|_| is_number).and_then(|text| text.parse::<u32>().ok());
-    millis.map(|millis| Duration::from_millis(millis.into())).ok_or_else(|| {
-        alloc::format!("invalid expiration '{expiration}': it has to be 0 to 4294967295 milliseconds")
+    let millis = expiration.as_str().filter(|_| is_number).and_then(|text| text.parse::<u64>().ok());
+    let millis = millis.filter(|millis| *millis <= arguments::MILLIS_MAX.unsigned_abs());
+    millis.map(Duration::from_millis).ok_or_else(|| {
+        alloc::format!("invalid expiration '{expiration}': it has to be 0 to 315360000000 milliseconds")
     })
 }
 
@@ -201,7 +202,7 @@ mod tests {
         let expected = Delivered {
             class: Class::AtLeastOnce,
             retain: true,
-            priority: 9,
+            priority: 200,
             lifetime: Some(Duration::from_secs(60)),
             delay: Some(Duration::from_millis(1_500)),
         };
@@ -214,7 +215,7 @@ mod tests {
             delay: None,
         };
         assert_eq!(delivered(BasicProperties::EMPTY), Ok(plain));
-        for wrong in [&b""[..], b"-1", b"+1", b"1.5", b"4294967296", b"soon", b"\xff"] {
+        for wrong in [&b""[..], b"-1", b"+1", b"1.5", b"315360000001", b"soon", b"\xff"] {
             let made = PropertiesBuilder::new().text(PropertyId::Expiration, Some(wrong));
             assert!(delivered(made.as_properties()).is_err_and(|words| words.contains("expiration")));
         }

@@ -10,7 +10,7 @@ use super::response::{Reply, append_datagram};
 use super::{Link, ServerConnection, State};
 use crate::flow::{Deduplication, Due, Purpose, Random, Seen, Transmissions};
 use crate::framing::next_datagram;
-use crate::wire::{Kind, Message, MessageId, Sink};
+use crate::wire::{Code, Kind, Message, MessageId, Sink};
 
 /// What is known of a peer at a datagram's address.
 #[derive(Debug)]
@@ -130,13 +130,17 @@ impl ServerConnection {
 
     /// An acknowledgement, a reset, a ping, or a response that nobody asked for.
     fn receive_other(&mut self, now: Instant, message: &Message<'_>, out: &mut Outbound) {
-        let is_empty = message.body.code.byte() == 0;
+        let (is_empty, is_response) = (message.body.code.byte() == 0, message.body.code.is_response());
         match message.kind {
+            Kind::Confirmable if is_response => self.receive_separate(message.id, message.body.token, out),
             Kind::Confirmable => self.send_empty(Kind::Reset, message.id, out),
-            Kind::Acknowledgement if is_empty => self.acknowledged(now, message.id),
-            Kind::Reset if is_empty => self.was_reset(now, message.id),
+            Kind::Acknowledgement if is_empty || is_response => self.acknowledged(now, message.id),
+            Kind::Reset if is_empty => self.was_reset(now, message.id, out),
             // Section 4.2: what makes no sense in these is passed over.
             Kind::NonConfirmable | Kind::Acknowledgement | Kind::Reset => {}
+        }
+        if is_response && message.kind != Kind::Reset {
+            self.answered(now, &message.body, out);
         }
         self.flush(now, out);
     }
@@ -152,7 +156,7 @@ impl ServerConnection {
 
     /// The peer does not know what a message of ours is about: an observation that it notifies of is over (RFC 7641,
     /// section 3.6).
-    fn was_reset(&mut self, now: Instant, id: MessageId) {
+    fn was_reset(&mut self, now: Instant, id: MessageId, out: &mut Outbound) {
         let Link::Datagram(link) = &mut self.link else { return };
         match link.transmissions.end(id) {
             Some(Purpose::Notification(number, delivery)) => {
@@ -164,6 +168,7 @@ impl ServerConnection {
                 self.heard_at = now;
             }
             Some(Purpose::Response) => {}
+            Some(Purpose::Call(number)) => self.not_answered(now, number, Code::BAD_GATEWAY, out),
             None => {
                 if let Some(number) = self.observations.by_last_non(id) {
                     self.end_observation(number);
@@ -246,12 +251,8 @@ impl ServerConnection {
     pub(super) fn ping(&mut self, now: Instant, out: &mut Outbound) {
         self.heard_at = now;
         let id = self.next_id();
-        let reply = Reply {
-            code: crate::wire::Code::EMPTY,
-            token: &[],
-            options: &[],
-            payload: crate::flow::Pieces::EMPTY,
-        };
+        let reply =
+            Reply { code: Code::EMPTY, token: &[], options: &[], payload: crate::flow::Pieces::EMPTY };
         match &self.link {
             // What is under way asks the same.
             Link::Datagram(link) if !link.transmissions.is_empty() => {}
@@ -296,6 +297,9 @@ impl ServerConnection {
                     self.state = State::Ending(Reason::KeepAliveTimeout);
                 }
                 Some(Due::Over(Purpose::Response)) => {}
+                Some(Due::Over(Purpose::Call(number))) => {
+                    self.not_answered(now, number, Code::GATEWAY_TIMEOUT, out);
+                }
             }
         }
         self.flush(now, out);
@@ -335,6 +339,7 @@ impl ServerConnection {
             under_way.extend_from_slice(&waiting);
             append_datagram(waiting.len(), out, |sink| sink.put(&waiting));
         }
+        self.send_calls(now, out);
         self.notify_waiting(now, out);
     }
 }

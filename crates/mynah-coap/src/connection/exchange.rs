@@ -1,10 +1,14 @@
 //! Requests that are worked on: how each is to be answered, and what the core was asked.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use mynah_model::Instant;
 
 use super::asked::Asked;
+use super::brokered::Brokered;
+use super::device::Registering;
+use crate::directory::Lookup;
 use crate::mapping::Publication;
 use crate::wire::{Code, MessageId, Token};
 
@@ -42,11 +46,25 @@ pub(super) enum Work {
     Look(Publication),
     /// To publish; a value that was not there is created.
     Publish { method: Code, is_new: bool },
+    /// To subscribe to the requests to a device.
+    Register(Box<Registering>),
+    /// Whether the peer may look others up.
+    LookUp { lookup: Lookup, query: Vec<Box<str>> },
+    /// To ask somebody, and to wait for the answer.
+    Await(Box<Brokered>),
     /// Subscriptions of an observation, of which so many are not answered.
     Subscribe { number: u32, left: usize },
 }
 
 impl Exchange {
+    /// Until when somebody's answer is waited for.
+    pub(super) fn answer_due(&self) -> Option<Instant> {
+        match &self.work {
+            Work::Await(brokered) => Some(brokered.due),
+            _ => None,
+        }
+    }
+
     /// When the request is to be acknowledged by itself.
     pub(super) const fn acknowledge_at(&self) -> Option<Instant> {
         match self.carrier {

@@ -13,7 +13,10 @@
 //! core's answer does not say to what.
 
 mod asked;
+mod brokered;
+mod calling;
 mod datagram;
+mod device;
 mod exchange;
 mod named;
 mod observing;
@@ -36,6 +39,7 @@ use crate::framing::{DATAGRAM_LENGTH_BYTES, Transport, WEBSOCKET_LENGTH_BYTES};
 use crate::mapping::LAYOUT_NOTIFICATION;
 use crate::protocol::Stack;
 use datagram::DatagramLink;
+use device::Device;
 use exchange::Exchange;
 use named::{Named, NamedRequest};
 use reliable::ReliableLink;
@@ -57,6 +61,7 @@ pub struct ServerConnection {
     is_reading: bool,
     observations: Observations,
     bodies: Option<Box<Bodies>>,
+    device: Option<Box<Device>>,
 }
 
 /// How messages travel.
@@ -112,6 +117,7 @@ impl ServerConnection {
             is_reading: false,
             observations: Observations::default(),
             bodies: None,
+            device: None,
         }
     }
 
@@ -193,7 +199,9 @@ impl ServerConnection {
             _ if is_idle => config.idle.max(config.exchange_lifetime()),
             _ => config.observe_probe,
         };
-        self.heard_at + patience
+        // Who is registered is there to be asked.
+        let registered = self.registered_until().filter(|_| is_idle).unwrap_or_default();
+        registered.max(self.heard_at + patience)
     }
 
     fn silence(&mut self, now: Instant, out: &mut Outbound) {
@@ -267,6 +275,8 @@ impl Connection for ServerConnection {
     fn handle_timeout(&mut self, now: Instant, out: &mut Outbound) {
         self.acknowledge_due(now, out);
         self.transmit_due(now, out);
+        self.calls_due(now, out);
+        self.askings_due(now, out);
         if let Some(bodies) = &mut self.bodies {
             bodies.uploads.expire(now);
             bodies.downloads.expire(now);
@@ -296,7 +306,8 @@ impl Connection for ServerConnection {
         let bodies = self.bodies.as_ref();
         let uploads = bodies.and_then(|bodies| bodies.uploads.deadline());
         let downloads = bodies.and_then(|bodies| bodies.downloads.deadline());
-        let others = [exchanges, transmissions, uploads, downloads];
+        let askings = self.exchanges.iter().filter_map(Exchange::answer_due).min();
+        let others = [exchanges, transmissions, uploads, downloads, askings, self.calls_deadline()];
         others.into_iter().flatten().chain([self.silence_due()]).min()
     }
 

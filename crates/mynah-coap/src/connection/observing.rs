@@ -141,7 +141,18 @@ impl ServerConnection {
         out: &mut Outbound,
     ) {
         let Some(exchange) = self.exchange(receipt) else { return };
-        let Work::Subscribe { number, left } = &mut exchange.work else { return };
+        let (number, left) = match &mut exchange.work {
+            Work::Subscribe { number, left } => (number, left),
+            Work::Await(_) => return self.may_ask(now, receipt, refused, out),
+            Work::Register(_) => {
+                let Some(exchange) = self.take_exchange(receipt) else { return };
+                if let Work::Register(registering) = exchange.work.clone() {
+                    self.may_register(now, &exchange, *registering, refused, out);
+                }
+                return;
+            }
+            _ => return,
+        };
         let number = *number;
         *left -= 1;
         let is_last = *left == 0;
@@ -239,6 +250,9 @@ impl ServerConnection {
         let mut is_wanted = false;
         for id in subscription_ids {
             let number = id.number();
+            if self.take_demand(now, number, &note, out) || self.take_answer(now, number, &note, out) {
+                continue;
+            }
             let Some(observation) = self.observations.by_number(number) else { continue };
             is_wanted = true;
             let waits = !observation.is_begun || observation.has_waiting();

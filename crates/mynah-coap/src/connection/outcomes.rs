@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use mynah_model::{Instant, Reason};
 use mynah_stack::{Outbound, Value};
 
+use super::device::LOOKUP;
 use super::exchange::Work;
 use super::response::Response;
 use super::{ServerConnection, State};
@@ -17,6 +18,7 @@ impl Work {
     pub(super) fn topic(&self) -> Option<&[u8]> {
         match self {
             Self::Read { topic } | Self::Begin { topic, .. } => Some(topic),
+            Self::LookUp { .. } => Some(LOOKUP),
             Self::Look(publication) => publication.native.get(publication.header.topic_range()),
             _ => None,
         }
@@ -50,6 +52,7 @@ impl ServerConnection {
                 }
                 false => Err(Refusal::NotAcceptable),
             },
+            (Work::LookUp { lookup, query }, Ok(_)) => self.look_up(now, &exchange, (*lookup, query), out),
             (Work::Read { .. }, Ok(None)) if !exchange.asked.conditions.is_empty() => {
                 Err(Refusal::Core(Reason::ConditionFailed))
             }

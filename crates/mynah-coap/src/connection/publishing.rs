@@ -59,6 +59,9 @@ impl ServerConnection {
         result: Result<bool, Reason>,
         out: &mut Outbound,
     ) {
+        if self.exchange(receipt).is_some_and(|exchange| matches!(exchange.work, Work::Await(_))) {
+            return self.asked(now, receipt, result, out);
+        }
         let Some(exchange) = self.take_exchange(receipt) else { return };
         let Work::Publish { method, is_new } = exchange.work else { return };
         match result {

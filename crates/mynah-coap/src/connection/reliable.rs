@@ -90,6 +90,9 @@ impl ServerConnection {
             self.receive_signal(&body, out);
             return Some(Step::Idle);
         }
+        if body.code.is_response() {
+            self.answered(now, &body, out);
+        }
         // Empty messages are passed over (section 3.4), and so are responses that nobody asked for.
         let command = if body.code.is_request() {
             self.request(now, &body, (Carrier::Reliable, bytes), out)

@@ -17,8 +17,15 @@ use crate::wire::link_format::{LinkWriter, links};
 use crate::wire::{BlockSize, Body, Code, OptionNumber, Token, content_format};
 
 /// What discovery tells (RFC 6690, section 4; RFC 7252, section 7.2).
-const RESOURCES: [(&str, &str); 2] =
-    [("/.well-known/core", ";ct=40"), ("/t", ";rt=\"core.ps.data\";ct=60;obs;title=\"topics\"")];
+const RESOURCES: [(&str, &str); 5] = [
+    ("/.well-known/core", ";ct=40"),
+    ("/t", ";rt=\"core.ps.data\";ct=60;obs;title=\"topics\""),
+    ("/rd", ";rt=\"core.rd\";ct=40"),
+    ("/rd-lookup/ep", ";rt=\"core.rd-lookup-ep\";ct=40"),
+    ("/rd-lookup/res", ";rt=\"core.rd-lookup-res\";ct=40"),
+];
+/// How many of them are there without a directory.
+const RESOURCES_ALONE: usize = 2;
 
 /// What answers are kept under for the blocks after the first, beside topics, whose names are not empty and do not begin
 /// with NUL.
@@ -92,7 +99,22 @@ impl ServerConnection {
                 &whole
             }
         };
+        self.serve(now, resource, (body, payload), exchange, out)
+    }
+
+    /// Does what a request that is whole asks for.
+    fn serve<'b>(
+        &mut self,
+        now: Instant,
+        resource: Resource,
+        (body, payload): (&Body<'_>, &[u8]),
+        exchange: &mut Exchange,
+        out: &mut Outbound,
+    ) -> Result<Option<Command<'b>>, Refusal> {
         match (resource, body.code) {
+            (Resource::Answerer(topic), _) => {
+                self.ask_answerer(now, (&topic, body, payload), exchange, out).map(|()| None)
+            }
             (Resource::Discovery, _) => self.discover(now, body, exchange, out).map(|()| None),
             (Resource::Topic(topic), Code::GET) => self.get(now, (topic, body), exchange, out).map(|()| None),
             (Resource::Topic(topic), method) => {
@@ -108,6 +130,9 @@ impl ServerConnection {
                     selection.of_payload(payload, filters_max)?;
                 }
                 self.select(now, selection, exchange, out).map(|()| None)
+            }
+            (resource, _) => {
+                self.directory_request(now, &resource, (body, payload), exchange, out).map(|()| None)
             }
         }
     }
@@ -150,7 +175,9 @@ impl ServerConnection {
         if exchange.asked.accept.is_some_and(|format| format != content_format::LINK_FORMAT) {
             return Err(Refusal::NotAcceptable);
         }
-        let document = discovery(body)?;
+        let has_directory = self.stack.directory.is_some();
+        let document =
+            discovery(body, if has_directory { &RESOURCES } else { &RESOURCES[..RESOURCES_ALONE] })?;
         let pieces = Pieces::one(document.as_bytes());
         let tag = pieces.tag();
         if exchange.asked.has(tag) {
@@ -232,7 +259,10 @@ impl ServerConnection {
 /// Whether a resource has a method.
 fn check_method(resource: &Resource, method: Code) -> Result<(), Refusal> {
     let is_there = match resource {
-        Resource::Discovery => method == Code::GET,
+        Resource::Discovery | Resource::Lookup(_) => method == Code::GET,
+        Resource::Directory | Resource::SimpleRegistration => method == Code::POST,
+        Resource::Registration(_) => matches!(method, Code::POST | Code::DELETE),
+        Resource::Answerer(_) => Code::GET.byte() <= method.byte() && method.byte() <= Code::IPATCH.byte(),
         Resource::Topics => matches!(method, Code::GET | Code::FETCH),
         Resource::Topic(_) => matches!(method, Code::GET | Code::PUT | Code::POST | Code::DELETE),
     };
@@ -246,16 +276,16 @@ fn is_cbor(body: &Body<'_>) -> bool {
 }
 
 /// The links that every part of the query selects.
-fn discovery(body: &Body<'_>) -> Result<String, Refusal> {
+fn discovery(body: &Body<'_>, resources: &[(&str, &str)]) -> Result<String, Refusal> {
     let mut queries = Vec::new();
     for query in body.options.all(OptionNumber::URI_QUERY) {
         queries.push(core::str::from_utf8(query).map_err(|_| Refusal::Option(OptionNumber::URI_QUERY))?);
     }
     let mut all = LinkWriter::default();
-    RESOURCES.iter().for_each(|(target, attributes)| all.put(target, attributes));
+    resources.iter().for_each(|(target, attributes)| all.put(target, attributes));
     let all = all.finish();
     let mut selected = LinkWriter::default();
-    for (link, (target, attributes)) in links(&all).flatten().zip(RESOURCES) {
+    for (link, (target, attributes)) in links(&all).flatten().zip(resources) {
         if queries.iter().all(|query| link.is_selected_by(query)) {
             selected.put(target, attributes);
         }

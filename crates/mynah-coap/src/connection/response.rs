@@ -20,6 +20,8 @@ pub(super) struct Response<'a> {
     pub(super) code: Code,
     pub(super) etag: Option<u64>,
     pub(super) observe: Option<u32>,
+    /// The number of a registration.
+    pub(super) location: Option<u64>,
     pub(super) format: Option<u16>,
     pub(super) media_type: &'a [u8],
     pub(super) max_age: Option<u32>,
@@ -37,6 +39,7 @@ impl<'a> Response<'a> {
             code,
             etag: None,
             observe: None,
+            location: None,
             format: None,
             media_type: &[],
             max_age: None,
@@ -56,8 +59,14 @@ impl<'a> Response<'a> {
         if let Some(tag) = self.etag {
             options.put(OptionNumber::ETAG, &tag.to_be_bytes());
         }
+        if let Some(observe) = self.observe {
+            options.put_uint(OptionNumber::OBSERVE, observe);
+        }
+        if let Some(number) = self.location {
+            options.put(OptionNumber::LOCATION_PATH, b"rd");
+            options.put(OptionNumber::LOCATION_PATH, alloc::format!("{number:016x}").as_bytes());
+        }
         for (number, value) in [
-            (OptionNumber::OBSERVE, self.observe),
             (OptionNumber::CONTENT_FORMAT, self.format.map(u32::from)),
             (OptionNumber::MAX_AGE, self.max_age),
             (OptionNumber::BLOCK2, self.block2.map(Block::to_uint)),
@@ -200,6 +209,19 @@ impl ServerConnection {
         now: Instant,
         exchange: &Exchange,
         representation: &Representation<'_>,
+        kept: (&[u8], Option<u32>),
+        keep: impl FnOnce() -> Content,
+        out: &mut Outbound,
+    ) -> bool {
+        self.respond_with_code(now, exchange, (Code::CONTENT, representation), kept, keep, out)
+    }
+
+    /// The same with another code.
+    pub(super) fn respond_with_code(
+        &mut self,
+        now: Instant,
+        exchange: &Exchange,
+        (code, representation): (Code, &Representation<'_>),
         (key, observe): (&[u8], Option<u32>),
         keep: impl FnOnce() -> Content,
         out: &mut Outbound,
@@ -209,7 +231,7 @@ impl ServerConnection {
             self.refuse(now, exchange, Refusal::Option(OptionNumber::BLOCK2), out);
             return false;
         };
-        response.observe = observe;
+        (response.code, response.observe) = (code, observe);
         response.block1 = exchange.asked.block1;
         if let Some(block) = response.block2 {
             let tag = representation.tag.unwrap_or_else(|| representation.body.tag());

@@ -14,6 +14,11 @@ impl Random {
         Self { key, stream, count: 0 }
     }
 
+    /// Which sequence it is: no other association of the stack has it.
+    pub(crate) const fn stream(&self) -> u64 {
+        self.stream
+    }
+
     pub(crate) fn next_number(&mut self) -> u64 {
         self.count += 1;
         sip_hash(self.key, [self.stream, self.count])

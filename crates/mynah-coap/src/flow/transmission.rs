@@ -18,6 +18,8 @@ pub(crate) enum Purpose {
     Response,
     /// A notification of this observation, and the delivery that it carries.
     Notification(u32, Option<DeliveryId>),
+    /// A request of ours, by its number.
+    Call(u32),
     /// To see whether the peer is there.
     Ping,
 }
@@ -128,6 +130,13 @@ impl Transmissions {
             .iter()
             .position(|t| matches!(t.purpose, Purpose::Notification(number, _) if number == observation))
         {
+            self.remove(at);
+        }
+    }
+
+    /// Forgets a request that is given up.
+    pub(crate) fn end_call(&mut self, number: u32) {
+        if let Some(at) = self.under_way.iter().position(|t| t.purpose == Purpose::Call(number)) {
             self.remove(at);
         }
     }

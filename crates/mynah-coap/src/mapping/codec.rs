@@ -4,25 +4,29 @@ use mynah_model::{Layout, MessageView, Properties};
 use mynah_stack::{Frame, FrameKind, LayoutCodec};
 
 use super::notification::NoteHead;
-use super::{LAYOUT_NATIVE, LAYOUT_NOTIFICATION, envelope, format_of, publication, seconds};
+use super::{
+    LAYOUT_ADDRESSED, LAYOUT_NATIVE, LAYOUT_NOTIFICATION, addressed, envelope, format_of, publication,
+    seconds,
+};
 
-/// Reads [`LAYOUT_NATIVE`], writes [`LAYOUT_NOTIFICATION`].
+/// Reads [`LAYOUT_NATIVE`] and [`LAYOUT_ADDRESSED`], writes [`LAYOUT_NOTIFICATION`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CoapCodec;
 
 impl LayoutCodec for CoapCodec {
     fn layouts(&self) -> &[Layout] {
-        &[LAYOUT_NATIVE, LAYOUT_NOTIFICATION]
+        &[LAYOUT_NATIVE, LAYOUT_NOTIFICATION, LAYOUT_ADDRESSED]
     }
 
     fn properties<'m>(&self, message: MessageView<'m>) -> Properties<'m> {
-        if message.header.layout != LAYOUT_NATIVE {
-            return Properties::EMPTY;
+        match message.header.layout {
+            LAYOUT_NATIVE => publication::properties(message),
+            LAYOUT_ADDRESSED => addressed::properties(message),
+            _ => Properties::EMPTY,
         }
-        publication::properties(message)
     }
 
-    /// Nobody receives [`LAYOUT_NATIVE`].
+    /// Nobody receives the others.
     fn encode(
         &self,
         message: MessageView<'_>,

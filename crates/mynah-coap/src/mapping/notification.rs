@@ -85,6 +85,11 @@ impl<'f> Note<'f> {
         Self::parse(&kept.head, shared, kept.retain, kept.delivery)
     }
 
+    /// What stands before the payload for who observes several topics.
+    pub(crate) const fn envelope(&self) -> &'f [u8] {
+        self.envelope
+    }
+
     /// Whether the topic's value is gone.
     pub(crate) const fn is_gone(&self) -> bool {
         self.retain && self.copied.is_empty() && self.shared.is_none()

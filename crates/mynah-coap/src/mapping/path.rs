@@ -10,7 +10,9 @@ use alloc::vec::Vec;
 
 use mynah_model::Topic;
 
+use super::addressed::request_topic;
 use crate::Refusal;
+use crate::directory::Lookup;
 use crate::wire::{OptionNumber, Options};
 
 /// What a request is for.
@@ -22,6 +24,16 @@ pub enum Resource {
     Topics,
     /// `/t/…`: a topic, by its canonical bytes.
     Topic(Vec<u8>),
+    /// `/r/…`: who answers, and its path, by the canonical bytes of the topic of such requests.
+    Answerer(Vec<u8>),
+    /// `/rd`: the Resource Directory.
+    Directory,
+    /// `/rd/…`: one registration there.
+    Registration(u64),
+    /// `/rd-lookup/…`
+    Lookup(Lookup),
+    /// `/.well-known/rd`: registrations whose links the directory fetches itself (RFC 9176, section 5.1).
+    SimpleRegistration,
 }
 
 impl Resource {
@@ -33,16 +45,39 @@ impl Resource {
         let mut segments = options.all(OptionNumber::URI_PATH);
         match segments.next() {
             Some(b"t") => {}
-            Some(b".well-known") if segments.next() == Some(b"core") && segments.next().is_none() => {
-                return Ok(Self::Discovery);
+            Some(b"r") => {
+                return request_topic(segments)?.map(Self::Answerer).ok_or(Refusal::UnknownPath);
             }
-            _ => return Err(Refusal::UnknownPath),
+            Some(first) => {
+                let second = segments.next();
+                let is_whole = segments.next().is_none();
+                return Self::fixed(first, second).filter(|_| is_whole).ok_or(Refusal::UnknownPath);
+            }
+            None => return Err(Refusal::UnknownPath),
         }
         match topic_of_segments(segments)? {
             None => Ok(Self::Topics),
             Some(topic) if topic.is_empty() => Err(Refusal::Path),
             Some(topic) => Ok(Self::Topic(topic)),
         }
+    }
+}
+
+impl Resource {
+    /// The resources with paths of one or two segments.
+    fn fixed(first: &[u8], second: Option<&[u8]>) -> Option<Self> {
+        Some(match (first, second) {
+            (b".well-known", Some(b"core")) => Self::Discovery,
+            (b".well-known", Some(b"rd")) => Self::SimpleRegistration,
+            (b"rd", None) => Self::Directory,
+            (b"rd", Some(number)) if number.len() == 16 => {
+                let number = core::str::from_utf8(number).ok()?;
+                Self::Registration(u64::from_str_radix(number, 16).ok()?)
+            }
+            (b"rd-lookup", Some(b"ep")) => Self::Lookup(Lookup::Endpoints),
+            (b"rd-lookup", Some(b"res")) => Self::Lookup(Lookup::Resources),
+            _ => return None,
+        })
     }
 }
 

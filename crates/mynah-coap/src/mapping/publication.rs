@@ -92,7 +92,11 @@ pub(super) fn properties(message: MessageView<'_>) -> Properties<'_> {
 }
 
 fn read(message: MessageView<'_>) -> Option<Properties<'_>> {
-    let rest = message.native.get(message.header.topic_range().end..)?;
+    read_after(message.native.get(message.header.topic_range().end..)?)
+}
+
+/// The properties in the bytes from the Content-Format on.
+pub(super) fn read_after(rest: &[u8]) -> Option<Properties<'_>> {
     let (&[high, low, len], rest) = rest.split_first_chunk()?;
     let (media_type, rest) = rest.split_at_checked(usize::from(len))?;
     let (pairs_len, rest) = rest.split_first_chunk()?;

@@ -73,6 +73,8 @@ codes! {
     INTERNAL_SERVER_ERROR = 5 . 0,
     /// 5.01 Not Implemented
     NOT_IMPLEMENTED = 5 . 1,
+    /// 5.02
+    BAD_GATEWAY = 5 . 2,
     /// 5.03 Service Unavailable
     SERVICE_UNAVAILABLE = 5 . 3,
     /// 5.04 Gateway Timeout

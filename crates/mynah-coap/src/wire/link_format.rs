@@ -20,6 +20,12 @@ pub type Attribute<'a> = (&'a str, Option<&'a str>);
 pub struct NotLinks;
 
 impl<'a> Link<'a> {
+    /// The attributes as they are spelled, each with its `;`.
+    #[must_use]
+    pub const fn spelled(self) -> &'a str {
+        self.attributes
+    }
+
     /// The attributes in their order.
     pub fn attributes(self) -> impl Iterator<Item = Attribute<'a>> {
         let mut rest = self.attributes;

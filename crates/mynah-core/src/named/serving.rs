@@ -68,6 +68,7 @@ impl NamedQueue {
         let cursor = Place { level: 0, sequence: self.start(taking.offset) };
         let consumer = Consumer::new(taking, credit, cursor);
         self.looking += usize::from(consumer.looks());
+        self.has_looked |= consumer.looks();
         if consumer.counts() {
             self.counted += 1;
             self.had_consumer = true;
@@ -224,6 +225,9 @@ impl NamedQueue {
             }
             after = Some(priority);
         }
+        if self.waits_for_page() {
+            return None;
+        }
         self.finish_draining();
         None
     }
@@ -285,12 +289,12 @@ impl NamedQueue {
         let consumer = self.consumers.get_mut(&key)?;
         consumer.spend(entry.body.payload_bytes());
         let settled = consumer.taking.settled;
-        let handout = |lease, body: &Body| Handout {
+        let handout = |lease, body: Body| Handout {
             consumer: key,
             lease,
             sequence: place.sequence,
-            message: body.message.clone(),
-            history: body.history.clone(),
+            message: body.message,
+            history: body.history,
             acquired: body.acquired,
             failed: body.failed,
             is_held: !settled,
@@ -298,15 +302,14 @@ impl NamedQueue {
         };
         self.tally.handed_out += 1;
         if settled {
-            let handout = handout(consumer.count(), &entry.body);
+            let lease = consumer.count();
             self.tally.accepted += 1;
             self.forget(&entry);
-            return Some(handout);
+            return Some(handout(lease, entry.body));
         }
-        let mut handout = handout(0, &entry.body);
-        handout.lease = consumer.hold(Held { entry, since: now });
+        let body = entry.body.clone();
         self.leased += 1;
-        Some(handout)
+        Some(handout(consumer.hold(Held { entry, since: now }), body))
     }
 
     /// Hands out an entry of a stream, which stays.

@@ -3,7 +3,7 @@
 //! Invariants: ready entries keep the order in which they came; leases keep the order in which they were made; the
 //! identifier of a lease is its sequence number modulo 65,535, plus one; no two leases have the same, since those in use
 //! are passed over. Every entry gets a number when it comes, and no number is given twice: the leased ones have lower
-//! numbers than the ready ones.
+//! numbers than the ready ones, but for those of another queue ([`Queue::lease_apart`]).
 
 mod leases;
 mod recovery;
@@ -199,6 +199,21 @@ impl Queue {
         self.bytes += cost;
         entry.sequence = self.take_sequence();
         Ok(self.leases.push(entry))
+    }
+
+    /// Leases an entry of a confirmed class that is another queue's: it has no place among those of this one, and only what
+    /// is leased already may be in its way.
+    ///
+    /// # Errors
+    /// Gives the entry back if `window` deliveries are unsettled already, or if the bounds do not allow it.
+    pub fn lease_apart(&mut self, entry: Entry, window: u16) -> Result<DeliveryId, Entry> {
+        let cost = entry.cost_bytes();
+        if !self.leases.is_open(window) || self.bytes.saturating_add(cost) > self.bytes_max {
+            return Err(entry);
+        }
+        self.bytes += cost;
+        let sequence = self.take_sequence();
+        Ok(self.leases.push(Entry { sequence, ..entry }))
     }
 
     /// Hands out the oldest ready entry that has not expired at `now`. None if there is none, or if it has to be

@@ -12,7 +12,7 @@ use super::mandate::Mandate;
 use super::party::{Clause, Party};
 use super::rule::{Action, Check, Quota};
 use super::who::Peer;
-use super::{Rules, tells_of_peers};
+use super::{Rules, is_reply_address, tells_of_peers};
 
 /// The answer to a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +137,9 @@ impl Rights {
     /// whether it may see a message on the topic.
     #[must_use]
     pub fn permits(&self, action: Action, names: Names<'_>, target: Topic<'_>) -> bool {
+        if matches!(action, Action::Publish | Action::Subscribe) && is_reply_address(target.as_bytes()) {
+            return true;
+        }
         let open = action != Action::Subscribe || !tells_of_peers(target.as_bytes());
         let by_rules = (open && self.shape.is_free(action))
             || self.shape.permits(action, open, |scope| scope.selects(names, target));
@@ -147,6 +150,9 @@ impl Rights {
     /// and to meet no denied one. See [`Check`] for the others.
     #[must_use]
     pub fn grant(&self, names: Names<'_>, filter: Filter<'_>) -> Grant {
+        if is_reply_address(filter.as_bytes()) {
+            return Grant::Whole;
+        }
         let by_rules = self.grant_by_rules(names, filter);
         match &self.mandate {
             Some(mandate) => by_rules.least(mandate.grant(names, filter, self.shape.check)),

@@ -382,3 +382,23 @@ fn an_address_is_shown_as_it_is_written() {
         assert_eq!((address.to_string().as_str(), address.is_loopback()), (shown, is_loopback));
     }
 }
+
+#[test]
+fn whoever_knows_the_address_of_a_reply_may_use_it() {
+    let rules = [rule("*", &[Publish, Subscribe, Retain], &["a/#"], &["$reply/#"])];
+    let alice = user("alice");
+    for (at, expected) in
+        [("$reply/1f", true), ("$reply/1f/2", false), ("$reply", false), ("$replyx/1", false)]
+    {
+        for action in [Publish, Subscribe] {
+            assert_eq!(permits(&rules, action, &alice, "", at), expected, "{at}");
+        }
+        assert!(!permits(&rules, Retain, &alice, "", at));
+        assert_eq!(grant(&rules, &alice, "", at) == Grant::Whole, expected, "{at}");
+    }
+    for (filter, expected) in
+        [("$reply/#", true), ("$reply/+", true), ("$reply/a/#", true), ("$reply/a", false), ("+/a", false)]
+    {
+        assert_eq!(selects_replies(filter.as_bytes()), expected, "{filter}");
+    }
+}

@@ -11,10 +11,16 @@ pub(crate) const EXCHANGES: &[u8] = b"$exchange/";
 /// The topic that stands for a queue: its name after a prefix. What would be a wildcard in a filter, or can be in none, is
 /// spelled with a percent sign, and what looks like that already gains a `25`.
 pub(crate) fn address(name: &[u8]) -> Vec<u8> {
-    let mut address = Vec::with_capacity(QUEUES.len() + name.len());
-    address.extend_from_slice(QUEUES);
-    spell(name, Spelling::Whole, &mut address);
+    let mut address = Vec::new();
+    push_address(name, &mut address);
     address
+}
+
+/// Appends the same.
+pub(super) fn push_address(name: &[u8], out: &mut Vec<u8>) {
+    out.reserve(QUEUES.len() + name.len());
+    out.extend_from_slice(QUEUES);
+    spell(name, Spelling::Whole, out);
 }
 
 /// The topic that stands for a key of an exchange: the exchange's name as one segment after a prefix, then the key as it
@@ -44,6 +50,17 @@ pub(crate) fn exchange_of(topic: Topic<'_>) -> Option<(Vec<u8>, &[u8])> {
     Some((unspelled(&rest[..end]), &rest[end + 1..]))
 }
 
+/// Whether a topic stands for a queue.
+pub(crate) fn stands_for_queue(topic: Topic<'_>) -> bool {
+    topic.as_bytes().starts_with(QUEUES)
+}
+
+/// The name of the queue that a topic stands for; none if it stands for none.
+pub(crate) fn queue_of(topic: &[u8]) -> Option<Vec<u8>> {
+    let rest = topic.strip_prefix(QUEUES).filter(|rest| !rest.is_empty())?;
+    Some(unspelled(rest))
+}
+
 /// Whether a topic or filter is in a part of the topic space that stands for queues or exchanges.
 pub(crate) fn stands_for_others(topic_or_filter: &[u8]) -> bool {
     [QUEUES, EXCHANGES]
@@ -61,6 +78,10 @@ enum Spelling {
 }
 
 fn spell(name: &[u8], spelling: Spelling, out: &mut Vec<u8>) {
+    let is_plain = |byte: &u8| !matches!(byte, b'+' | b'#' | 0 | b'%' | b'/');
+    if name.iter().all(is_plain) {
+        return out.extend_from_slice(name);
+    }
     for (at, &byte) in name.iter().enumerate() {
         match byte {
             b'+' => out.extend_from_slice(b"%2B"),
@@ -117,6 +138,7 @@ mod tests {
             let (one, other) = (address(a.as_bytes()), address(b.as_bytes()));
             prop_assert_eq!(one == other, a == b);
             prop_assert!(!one.iter().any(|byte| matches!(byte, b'+' | b'#' | 0)));
+            prop_assert_eq!(queue_of(&one).unwrap_or_default(), a.as_bytes());
         }
 
         #[test]

@@ -14,6 +14,7 @@ use mynah_stack::{
 use super::Tap;
 use super::addresses::place;
 use super::request::{Asker, Consuming, Fault, Reply, Request, Said, Wanted, Word};
+use super::subscribed::is_subscribed;
 use crate::connections::{Connection, ConnectionId};
 use crate::engine::Engine;
 use crate::inbox::Parcel;
@@ -49,6 +50,7 @@ impl Engine {
             QueueCommand::Flow(flow) => self.ask_queue(now, id, Request::Flow(flow)),
             QueueCommand::Settle(settle) => self.ask_queue(now, id, Request::Settle(settle)),
             QueueCommand::Transact(transaction) => self.transact(now, id, *transaction),
+            QueueCommand::Hold(hold) => self.hold_leases(now, id, &hold),
         }
     }
 
@@ -148,8 +150,7 @@ impl Engine {
             if taps.consumers.len() >= max {
                 return Err(Fault::from(Reason::QuotaExceeded));
             }
-            taps.consumers
-                .insert(consumer, Tap { queue: queue.into(), worker: to, owed: 0, is_cancelled: false });
+            taps.consumers.insert(consumer, Tap::new(queue, to));
             Ok(connection.publisher)
         });
         let publisher = match allowed {
@@ -164,12 +165,12 @@ impl Engine {
         let selector = selector.ok().flatten();
         let selects = selector.is_some();
         let taking = Taking { settled, exclusive, polls, priority, spares, selects, offset: None };
-        let consuming = Consuming { name: queue.into(), taking, offset, selector, credit };
+        let consuming = Consuming { name: queue.into(), taking, offset, selector, credit, makes: false };
         self.ask_queue(now, id, Request::Consume(consumer, Box::new(consuming)));
     }
 
     /// Returns whether the consumer is there.
-    fn mark_cancelled(&mut self, id: ConnectionId, consumer: ConsumerId, keep: bool) -> bool {
+    pub(super) fn mark_cancelled(&mut self, id: ConnectionId, consumer: ConsumerId, keep: bool) -> bool {
         let taps = self.lane.connections.get_mut(id).and_then(|connection| connection.taps.as_deref_mut());
         let tap = taps.and_then(|taps| taps.consumers.get_mut(&consumer));
         let Some(tap) = tap.filter(|tap| !tap.is_cancelled) else { return false };
@@ -216,10 +217,12 @@ impl Engine {
             | Request::Delete { name, .. }
             | Request::Purge { name, .. }
             | Request::Attach { name, .. }
+            | Request::Detach { name, .. }
             | Request::Publish { name, .. }
             | Request::EndExclusive { name } => {
                 return Some(self.owner_of(id, name));
             }
+            Request::Hold(_, wanting) => return Some(self.owner_of(id, &wanting.name)),
             Request::Bind(wish) => return Some(self.owner_of(id, &wish.name)),
             Request::NoteExchange(noting) => return Some(self.owner_of(id, &noting.name)),
             Request::Consume(consumer, _)
@@ -232,7 +235,7 @@ impl Engine {
         taps.consumers.get(consumer).map(|tap| tap.worker)
     }
 
-    fn owner_of(&self, id: ConnectionId, name: &[u8]) -> WorkerId {
+    pub(super) fn owner_of(&self, id: ConnectionId, name: &[u8]) -> WorkerId {
         owner(self.tenant_of(id), name, self.shared.workers(), self.shared.seed)
     }
 
@@ -241,11 +244,14 @@ impl Engine {
         if self.lane.connections.get(id).is_none_or(Connection::is_closing) {
             return;
         }
+        if let Some(consumer) = reply.consumer().filter(|consumer| is_subscribed(*consumer)) {
+            return self.answer_subscribed(now, id, consumer, &reply);
+        }
         let ended = match &reply {
             Reply::Consuming { consumer, result: Err(_) } | Reply::ConsumerEnded { consumer, .. } => {
                 Some(*consumer)
             }
-            Reply::Cancelled(consumer) => Some(*consumer),
+            Reply::Cancelled(consumer) | Reply::Held { taken_by: Some(consumer), .. } => Some(*consumer),
             _ => None,
         };
         let taps = self.lane.connections.get_mut(id).and_then(|connection| connection.taps.as_deref_mut());

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use mynah_core::selector::Selector;
 use mynah_core::{ConsumerKey, DropReason, Handout, History, SessionRef};
-use mynah_model::{Instant, LeaseSettlement, Message};
-use mynah_stack::{ConsumerId, Delivery, FrameKind, Lease, SettleLeases};
+use mynah_model::{Instant, LeaseSettlement, Message, WallTime};
+use mynah_stack::{ConsumerId, Delivery, FrameKind, Lease, SettleLeases, Subscribed};
 
+use super::addresses::stands_for_queue;
 use super::request::{Asker, Request, Said, Word};
+use super::subscribed::is_subscribed;
 use crate::connections::{ConnectionId, Connections};
 use crate::engine::Engine;
 use crate::inbox::Parcel;
@@ -26,8 +28,8 @@ const LENT_OVERHEAD: u64 = 128;
 /// A lease on its way to its consumer.
 #[derive(Clone, Debug)]
 pub(crate) struct Lent {
-    consumer: ConsumerId,
-    lease: u64,
+    pub(super) consumer: ConsumerId,
+    pub(super) lease: u64,
     sequence: u64,
     pub(super) message: Message,
     history: Option<Arc<History>>,
@@ -37,6 +39,8 @@ pub(crate) struct Lent {
     ready: u64,
     /// Whether it is held until it is settled.
     is_held: bool,
+    /// Until when it lasts, if no connection holds it.
+    until: Option<WallTime>,
 }
 
 impl Lent {
@@ -49,7 +53,8 @@ impl Lent {
 fn has_room(connections: &mut Connections, key: ConsumerKey, outbound_max: usize) -> bool {
     let id = ConnectionId { slot: key.slot, generation: key.generation };
     let Some(connection) = connections.get_mut(id) else { return false };
-    let has_room = connection.outbound.len() < outbound_max && !connection.is_closing();
+    let is_behind = connection.taps.as_deref().is_some_and(super::Taps::waits_for_window);
+    let has_room = connection.outbound.len() < outbound_max && !connection.is_closing() && !is_behind;
     if let Some(taps) = connection.taps.as_deref_mut().filter(|_| !has_room) {
         taps.waits_for_room = true;
     }
@@ -61,7 +66,8 @@ impl Engine {
     pub(crate) fn pump_queues(&mut self, now: Instant) -> bool {
         for _ in 0..self.lane.queues.listed().min(QUEUES) {
             let Some(queue) = self.lane.queues.next_listed() else { break };
-            if self.pump_queue(now, queue, HANDOUTS) {
+            let replays = self.replay_to_queue(now, queue);
+            if self.pump_queue(now, queue, HANDOUTS) || replays {
                 self.lane.queues.list(queue);
             }
         }
@@ -102,6 +108,10 @@ impl Engine {
         if self.lane.queues.get_mut(queue).is_some_and(|owned| core::mem::take(&mut owned.shows)) {
             self.note_queue(queue);
         }
+        self.page_queue(queue);
+        if self.lane.holders.is_served() {
+            self.answer_takers(now);
+        }
         self.end_if_over(now, queue);
         self.watch_queue(queue);
         more
@@ -124,10 +134,13 @@ impl Engine {
         owned.shows |= self.stopping && is_stored && is_held && sequence > owned.shown;
         owned.shown = if is_stored { owned.shown.max(sequence) } else { owned.shown };
         let (asker, consumer) = Asker::of(key, owned.tenant);
-        let lent = Lent { consumer, lease, sequence, message, history, acquired, failed, ready, is_held };
+        let until = self.note_held(now, key, lease);
+        let lent =
+            Lent { consumer, lease, sequence, message, history, acquired, failed, ready, is_held, until };
         if asker.worker == self.worker {
             return self.deliver_lent(now, asker.connection, &lent);
         }
+        let Some(owned) = self.lane.queues.get_mut(queue) else { return };
         *owned.lent.entry(key).or_default() += lent.cost();
         let word = Word(Said::Lend(asker.connection, Box::new(lent)));
         self.outboxes[usize::from(asker.worker.0)].push(Parcel::Queue(Box::new(word)));
@@ -148,33 +161,12 @@ impl Engine {
 
     /// Writes a delivery to its connection. One that cannot be written is rejected.
     fn deliver_lent(&mut self, now: Instant, id: ConnectionId, lent: &Lent) {
-        let counters = self.shared.counters(self.worker);
-        let lane = &mut self.lane;
-        lane.begin(None);
-        let Some(connection) = lane.connections.get_mut(id).filter(|c| !c.is_closing()) else { return };
-        lend(&mut lane.spare, &mut connection.outbound);
-        let mut item = Item::shared(&lent.message);
-        let kind = FrameKind { identified: lent.is_held, retain: false };
-        let frame = lane.frames.frame(&self.shared.layouts, now, &mut item, connection.layout, kind);
-        let (history, class) = (lent.history.as_deref(), lent.message.header().class);
-        let taken = frame.is_some_and(|frame| {
-            let lease = Lease {
-                frame,
-                message: lent.message.view(),
-                routed: history.map(|history| (&*history.exchange, &*history.key)),
-                consumer: lent.consumer,
-                lease: lent.lease,
-                acquired: lent.acquired,
-                failed: lent.failed,
-                offset: lent.sequence,
-                ready: lent.ready,
-                deaths: history.map_or(&[], |history| &history.deaths),
-            };
-            connection.stack.deliver(now, Delivery::Leased(&lease), &mut connection.outbound)
-        });
-        if taken {
-            counters.messages_sent(class).add(1);
-            return mark_dirty(&mut lane.dirty, id.slot, connection);
+        if is_subscribed(lent.consumer) {
+            return self.deliver_subscribed(now, id, lent);
+        }
+        let is_there = self.lane.connections.get(id).is_some_and(|connection| !connection.is_closing());
+        if !is_there || self.write_lent(now, id, lent, None) {
+            return;
         }
         let (consumer, number) = (lent.consumer, lent.lease);
         if lent.is_held {
@@ -182,8 +174,55 @@ impl Engine {
             let settle = SettleLeases { consumer, first: number, last: number, settlement, receipt: None };
             self.ask_queue(now, id, Request::Settle(settle));
         } else {
-            counters.dropped(DropReason::Unspellable).add(1);
+            self.shared.counters(self.worker).dropped(DropReason::Unspellable).add(1);
         }
+    }
+
+    /// Writes a delivery to its connection, which is there. Returns whether the peer takes it.
+    pub(super) fn write_lent(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        lent: &Lent,
+        subscribed: Option<&Subscribed<'_>>,
+    ) -> bool {
+        let counters = self.shared.counters(self.worker);
+        let lane = &mut self.lane;
+        lane.begin(None);
+        let Some(connection) = lane.connections.get_mut(id) else { return false };
+        lend(&mut lane.spare, &mut connection.outbound);
+        let mut item = Item::shared(&lent.message);
+        let identified = subscribed.map_or(lent.is_held, |subscribed| subscribed.id.is_some());
+        let kind = FrameKind { identified, retain: false };
+        let frame = lane.frames.frame(&self.shared.layouts, now, &mut item, connection.layout, kind);
+        let history = lent.history.as_deref();
+        let routed = history.map(|history| (&*history.exchange, &*history.key));
+        let is_by_name = routed.is_none() && stands_for_queue(lent.message.topic());
+        let tap = connection.taps.as_deref().filter(|_| is_by_name);
+        let named = tap.and_then(|taps| Some((&b""[..], &*taps.consumers.get(&lent.consumer)?.queue)));
+        let class = subscribed.map_or(lent.message.header().class, |subscribed| subscribed.class);
+        let taken = frame.is_some_and(|frame| {
+            let lease = Lease {
+                frame,
+                message: lent.message.view(),
+                routed: routed.or(named),
+                consumer: lent.consumer,
+                lease: lent.lease,
+                acquired: lent.acquired,
+                failed: lent.failed,
+                offset: lent.sequence,
+                ready: lent.ready,
+                deaths: history.map_or(&[], |history| &history.deaths),
+                subscribed,
+                until: lent.until,
+            };
+            connection.stack.deliver(now, Delivery::Leased(&lease), &mut connection.outbound)
+        });
+        if taken {
+            counters.messages_sent(class).add(1);
+            mark_dirty(&mut lane.dirty, id.slot, connection);
+        }
+        taken
     }
 
     /// A connection has room: queues may go on that waited for it.

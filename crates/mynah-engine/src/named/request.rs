@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use mynah_core::selector::Selector;
 use mynah_core::{ConsumerKey, SessionRef, Taking, WorkerId};
-use mynah_model::{Class, Credit, Message, QueueSettings, Reason, StreamOffset, TenantId};
-use mynah_stack::{ConsumerId, Declared, Flow, Outcome, QueueOutcome, Refusal, SettleLeases};
+use mynah_model::{
+    Class, Credit, Message, QueueSettings, Reason, RetainHandling, StreamOffset, TenantId, WallTime,
+};
+use mynah_stack::{
+    ConsumerId, Declared, Flow, Holder, Holding, Outcome, QueueOutcome, Refusal, SettleLeases,
+};
 
 use super::dead::{Letter, Letters};
 use super::delivering::Lent;
@@ -92,12 +96,17 @@ pub(crate) enum Request {
         receipt: u32,
         name: Box<[u8]>,
     },
-    /// Attaches a filter of the topic space, or detaches it.
+    /// Attaches a filter of the topic space.
     Attach {
         receipt: u32,
         name: Box<[u8]>,
         filter: Box<[u8]>,
-        attached: bool,
+        retained: RetainHandling,
+    },
+    Detach {
+        receipt: u32,
+        name: Box<[u8]>,
+        filter: Box<[u8]>,
     },
     /// Note how the tables stand about an exchange, then answer.
     NoteExchange(Box<Noting>),
@@ -115,12 +124,16 @@ pub(crate) enum Request {
         receipt: Option<u16>,
         name: Box<[u8]>,
         message: Message,
+        /// Make the queue, if it is not there.
+        makes: bool,
     },
     /// The consumer's connection is gone; it was lost, or it said good-bye.
     Leave {
         consumer: ConsumerId,
         lost: bool,
     },
+    /// About leases that no connection holds; the consumer by which they are taken.
+    Hold(ConsumerId, Box<Wanting>),
     /// The connection is gone that had the queue for itself.
     EndExclusive {
         name: Box<[u8]>,
@@ -162,6 +175,17 @@ pub(crate) struct Consuming {
     pub(crate) offset: Option<StreamOffset>,
     pub(crate) selector: Option<Arc<Selector>>,
     pub(crate) credit: Credit,
+    /// Make the queue, if it is not there.
+    pub(crate) makes: bool,
+}
+
+/// What somebody wants of leases that no connection holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanting {
+    pub(crate) receipt: u32,
+    pub(crate) name: Box<[u8]>,
+    pub(crate) holder: Holder,
+    pub(crate) holding: Holding,
 }
 
 /// Why a request was refused.
@@ -190,16 +214,47 @@ impl From<Reason> for Fault {
 /// What a connection hears of a queue.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
-    Declared { receipt: u32, name: Box<[u8]>, result: Result<(u64, u32), Fault> },
-    Deleted { receipt: u32, result: Result<u64, Fault> },
-    Bound { receipt: u32, result: Result<(), Fault> },
-    Consuming { consumer: ConsumerId, result: Result<(), Fault> },
+    Declared {
+        receipt: u32,
+        name: Box<[u8]>,
+        result: Result<(u64, u32), Fault>,
+    },
+    Deleted {
+        receipt: u32,
+        result: Result<u64, Fault>,
+    },
+    Bound {
+        receipt: u32,
+        result: Result<(), Fault>,
+    },
+    Consuming {
+        consumer: ConsumerId,
+        result: Result<(), Fault>,
+    },
     Cancelled(ConsumerId),
-    ConsumerEnded { consumer: ConsumerId, reason: Reason },
+    ConsumerEnded {
+        consumer: ConsumerId,
+        reason: Reason,
+    },
     Drained(ConsumerId),
-    Settled { receipt: u32 },
-    Committed { receipt: u32, result: Result<(), Fault> },
-    Published { receipt: u16, class: Class, result: Result<bool, Reason> },
+    Settled {
+        receipt: u32,
+    },
+    Committed {
+        receipt: u32,
+        result: Result<(), Fault>,
+    },
+    Published {
+        receipt: u16,
+        class: Class,
+        result: Result<bool, Reason>,
+    },
+    /// The consumer by which it was taken, if it was.
+    Held {
+        receipt: u32,
+        taken_by: Option<ConsumerId>,
+        result: Result<Option<WallTime>, Fault>,
+    },
 }
 
 impl Reply {
@@ -207,8 +262,23 @@ impl Reply {
     pub(crate) const fn is_promise(&self) -> bool {
         !matches!(
             self,
-            Self::Consuming { .. } | Self::Cancelled(_) | Self::ConsumerEnded { .. } | Self::Drained(_)
+            Self::Consuming { .. }
+                | Self::Cancelled(_)
+                | Self::ConsumerEnded { .. }
+                | Self::Drained(_)
+                | Self::Held { taken_by: Some(_), .. }
         )
+    }
+
+    /// The consumer that it is about, if it is about one.
+    pub(crate) const fn consumer(&self) -> Option<ConsumerId> {
+        match *self {
+            Self::Consuming { consumer, .. }
+            | Self::ConsumerEnded { consumer, .. }
+            | Self::Cancelled(consumer)
+            | Self::Drained(consumer) => Some(consumer),
+            _ => None,
+        }
     }
 
     /// The same for the stack.
@@ -236,6 +306,9 @@ impl Reply {
             Self::Settled { receipt } => QueueOutcome::Settled { receipt },
             Self::Committed { receipt, ref result } => {
                 QueueOutcome::Committed { receipt, result: result.as_ref().copied().map_err(Fault::refusal) }
+            }
+            Self::Held { receipt, ref result, .. } => {
+                QueueOutcome::Held { receipt, result: result.as_ref().copied().map_err(Fault::refusal) }
             }
             Self::Published { receipt, class, result } => {
                 return Outcome::Published { receipt, class, result };

@@ -23,7 +23,7 @@ pub struct Handshake {
 pub struct Accepted {
     /// Where frames begin in the bytes that were handed in last.
     pub rest: usize,
-    /// The place in [`Settings::protocols`] of the sub-protocol that was chosen, if there are any.
+    /// The place in [`Settings::protocols`] of the sub-protocol that is spoken, if there are any.
     pub protocol: Option<usize>,
 }
 
@@ -117,7 +117,9 @@ fn answer(settings: &Settings, head: &[u8], answers: &mut Vec<u8>) -> Result<Opt
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
     );
     answers.extend_from_slice(accept.as_bytes());
-    if let Some(SubProtocol { name, .. }) = protocol.and_then(|place| settings.protocols.get(place)) {
+    // A server names only what was offered (section 4.2.2).
+    let offered = protocol.filter(|_| offers(request.headers));
+    if let Some(SubProtocol { name, .. }) = offered.and_then(|place| settings.protocols.get(place)) {
         answers.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
         answers.extend_from_slice(name.as_bytes());
     }
@@ -157,13 +159,19 @@ fn check(settings: &Settings, request: &Request<'_, '_>) -> Result<Option<usize>
             fields: "Sec-WebSocket-Version: 13\r\n",
         });
     }
-    choose(&settings.protocols, fields)
+    choose(settings, fields)
+}
+
+/// Whether a client names any sub-protocol.
+fn offers(fields: &[Header<'_>]) -> bool {
+    values(fields, "sec-websocket-protocol").next().is_some()
 }
 
 /// The first sub-protocol that the client names and the server speaks: clients name what they like best first.
-fn choose(protocols: &[SubProtocol], fields: &[Header<'_>]) -> Result<Option<usize>, Refusal> {
-    if protocols.is_empty() {
-        return Ok(None);
+fn choose(settings: &Settings, fields: &[Header<'_>]) -> Result<Option<usize>, Refusal> {
+    let Settings { protocols, unnamed, .. } = settings;
+    if protocols.is_empty() || (unnamed.is_some() && !offers(fields)) {
+        return Ok(*unnamed);
     }
     let place = |offer: &[u8]| protocols.iter().position(|protocol| protocol.name.as_bytes() == offer);
     match tokens(fields, "sec-websocket-protocol").find_map(place) {

@@ -23,6 +23,8 @@ pub struct Settings {
     pub paths: Vec<Box<str>>,
     /// The sub-protocols that are spoken. A peer has to offer one of them, unless there are none.
     pub protocols: Vec<SubProtocol>,
+    /// The place there of the one that a peer speaks that offers nothing. Absent: it is refused.
+    pub unnamed: Option<usize>,
     /// Longest head of a handshake's request, in bytes.
     pub request_bytes_max: usize,
     /// Longest message, in bytes, however it is cut into frames.

@@ -16,6 +16,7 @@ fn settings() -> Arc<Settings> {
             SubProtocol::binary("mqtt"),
             SubProtocol { name: "v12.stomp".into(), text: Some(true), stack: 0, unit_bytes_max: None },
         ],
+        unnamed: None,
         request_bytes_max: 1_024,
         message_bytes_max: 100_000,
     })
@@ -73,6 +74,23 @@ fn the_handshake_of_the_specification_is_answered_as_it_says() {
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n"
     );
+}
+
+#[test]
+fn a_peer_that_offers_nothing_speaks_what_goes_without_saying_and_is_told_no_name() {
+    let request = REQUEST.replace("Sec-WebSocket-Protocol: chat, mqtt\r\n", "");
+    let offered = REQUEST.replace("chat, mqtt", "chat");
+    for (unnamed, request, opens) in
+        [(None, &request, false), (Some(1), &request, true), (Some(1), &offered, false)]
+    {
+        let settings = Settings { unnamed, ..Settings::clone(&settings()) };
+        let (mut socket, mut answers) = (WebSocket::new(Arc::new(settings)), Vec::new());
+        socket.receive(&mut request.as_bytes().to_vec(), &mut answers);
+        assert_eq!(socket.is_open(), opens);
+        assert!(!opens || !String::from_utf8(answers).unwrap().contains("Sec-WebSocket-Protocol"));
+        // The second one is of text.
+        assert!(!opens || socket.header(1).is_some_and(|header| header.as_bytes()[0] == 0x81));
+    }
 }
 
 #[test]

@@ -248,6 +248,7 @@ impl Broker {
         if let Some(disk) = self.disk.as_mut().filter(|disk| !disk.gathers) {
             busy |= disk.take(&mut self.engines[worker]);
             while !disk.holds && disk.store_next(&mut self.engines, self.now) {}
+            busy |= disk.read_pages(&mut self.engines[worker]);
         }
         while let Some(id) = self.engines[worker].poll_dirty() {
             self.write(worker, id);

@@ -5,19 +5,23 @@
 //! `yes|no|back|fail CONSUMER FIRST LAST [MS]`, with `!` after the verb to hear of it, `put NAME CLASS PAYLOAD`, and
 //! `commit` before several of the last two kinds with `;` between.
 //!
+//! `take NAME HOLDER CREDIT MS MS` leases messages that the connection does not hold, for so long, and waits for so long;
+//! `taken NAME HOLDER LEASE yes|no|more MS` settles or extends them.
+//!
 //! Settings are a `-` or words with commas between: `durable`, `exclusive`, `auto`, `single`, `stream`, `reject`, and
 //! `expires=MS`, `ttl=MS`, `lease=MS`, `len=N`, `limit=N`, `prio=N`, `dead=QUEUE`, `deadx=EXCHANGE/KEY`. A credit is a number of messages or `*`.
-//! Options of a consumer: `settled`, `exclusive`, `polls`, `nolocal`, `first`, `prio=N`, `where=CONDITION` without a space.
+//! Options of a consumer: `settled`, `exclusive`, `polls`, `nolocal`, `first`, `since=MS`, `prio=N`, `where=CONDITION` without a space.
 
 use std::time::Duration;
 
 use mynah_model::{
     Credit, CreditChange, DeadLetter, Durability, LeaseSettlement, Overflow, QueueSettings, StreamOffset,
-    StreamSettings,
+    StreamSettings, WallTime,
 };
 use mynah_stack::{
     Bind, Command, Consume, ConsumeOptions, ConsumerId, Declaration, Declare, Delete, Destination, Entity,
-    Flow, Lease, Outbound, Publish, Purge, QueueCommand, QueueOutcome, Refusal, SettleLeases, Transaction,
+    Flow, Hold, Holder, Holding, Lease, Outbound, Publish, Purge, QueueCommand, QueueOutcome, Refusal,
+    SettleLeases, Transaction,
 };
 
 use crate::exchange_lines;
@@ -32,6 +36,9 @@ pub(crate) fn command(line: &str, receipt: u16) -> Option<Command<'_>> {
     }
     let receipt = u32::from(receipt);
     let words: Vec<&str> = line.split(' ').collect();
+    if let Some(hold) = hold(&words, receipt) {
+        return Some(Command::Queue(QueueCommand::Hold(Box::new(hold))));
+    }
     let declare = |name: &'_ str, declaration| {
         let entity = Entity::Queue(&line.as_bytes()[line.find(name).unwrap()..][..name.len()]);
         QueueCommand::Declare(Box::new(Declare { receipt, entity, declaration }))
@@ -78,6 +85,28 @@ pub(crate) fn command(line: &str, receipt: u16) -> Option<Command<'_>> {
         }
         _ => return None,
     }))
+}
+
+fn hold<'b>(words: &[&'b str], receipt: u32) -> Option<Hold<'b>> {
+    let (queue, holder, holding) = match *words {
+        ["take", queue, holder, credit, lasting, wait] => {
+            let (credit, lasting, wait) = (credit_of(credit), millis(lasting), millis(wait));
+            (queue, holder, Holding::Take { credit, lasting, wait })
+        }
+        ["taken", queue, holder, lease, what, ms] => {
+            let (lease, after) = (lease.parse().unwrap(), millis(ms));
+            let holding = match what {
+                "yes" => Holding::Settle(lease, LeaseSettlement::Accepted),
+                "no" => Holding::Settle(lease, LeaseSettlement::Failed { after }),
+                _ => Holding::Extend(lease, after),
+            };
+            (queue, holder, holding)
+        }
+        _ => return None,
+    };
+    let mut name = [0; 16];
+    name[..holder.len()].copy_from_slice(holder.as_bytes());
+    Some(Hold { receipt, queue: queue.as_bytes(), holder: Holder(name), holding })
 }
 
 fn transaction(parts: &str, receipt: u16) -> Transaction<'_> {
@@ -134,6 +163,9 @@ fn options_of(text: &str) -> ConsumeOptions<'_> {
             ("polls", _) => options.polls = true,
             ("nolocal", _) => options.no_local = true,
             ("first", _) => options.offset = Some(StreamOffset::First),
+            ("since", ms) => {
+                options.offset = Some(StreamOffset::Time(WallTime::from_unix_millis(ms.parse().unwrap())));
+            }
             ("prio", number) => options.priority = number.parse().unwrap(),
             ("where", condition) => options.selector = Some(condition),
             _ => {}
@@ -176,7 +208,11 @@ fn settings_of(text: &str) -> QueueSettings {
 
 pub(crate) fn write(lease: &Lease<'_>, out: &mut Outbound) {
     let Lease { consumer, lease: number, acquired, failed, .. } = *lease;
-    out.append(format!("lease {} {number}", consumer.0).as_bytes());
+    let consumer = if lease.until.is_some() { "-".into() } else { consumer.0.to_string() };
+    out.append(format!("lease {consumer} {number}").as_bytes());
+    if lease.until.is_some() {
+        out.append(b" held");
+    }
     if acquired > 0 {
         out.append(format!(" again {acquired} {failed}").as_bytes());
     }
@@ -203,7 +239,10 @@ pub(crate) fn told(outcome: &QueueOutcome<'_>) -> String {
         QueueOutcome::Bound { result: Ok(()), .. } => "bound\n".into(),
         QueueOutcome::Consuming { result: Ok(()), consumer } => format!("eating {}\n", consumer.0),
         QueueOutcome::Committed { result: Ok(()), .. } => "committed\n".into(),
-        QueueOutcome::Declared { result: Err(refusal), .. }
+        QueueOutcome::Held { result: Ok(Some(_)), .. } => "held\n".into(),
+        QueueOutcome::Held { result: Ok(None), .. } => "not held\n".into(),
+        QueueOutcome::Held { result: Err(refusal), .. }
+        | QueueOutcome::Declared { result: Err(refusal), .. }
         | QueueOutcome::Deleted { result: Err(refusal), .. }
         | QueueOutcome::Bound { result: Err(refusal), .. }
         | QueueOutcome::Consuming { result: Err(refusal), .. }

@@ -20,6 +20,8 @@ use axum::http::{Extensions, Method, Request, Response};
 use axum::routing::get;
 use http_body::Body as _;
 use mynah_model::Reason;
+use mynah_stack::Holder;
+use ring::rand::{SecureRandom, SystemRandom};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::adapter::link::LinkEnd;
@@ -107,7 +109,14 @@ async fn answer<D: Dial>(
 fn judge(parts: &Parts, config: &HttpConfig) -> Result<Vec<u8>, Problem> {
     let fields: Vec<_> =
         parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    request_of(parts, &fields).to_frame(config)
+    request_of(parts, &fields).to_frame(config, holder)
+}
+
+/// A name for leases that nobody can guess.
+fn holder() -> Result<Holder, Problem> {
+    let mut name = [0; 16];
+    SystemRandom::new().fill(&mut name).map_err(|_| Problem::Interrupted)?;
+    Ok(Holder(name))
 }
 
 fn request_of<'a>(parts: &'a Parts, fields: &'a [(&'a str, &'a [u8])]) -> HttpRequest<'a> {

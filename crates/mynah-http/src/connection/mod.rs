@@ -1,20 +1,22 @@
 //! One link: one request from its head to its answer, or a stream until somebody ends it.
 //! The head stays in the input until its command is given: the message's native bytes are head and body in one range.
 
+mod leases;
 mod response;
 
 use std::ops::Range;
 
 use mynah_model::{Class, Condition, Filter, Instant, Layout, Reason, SubscriptionOptions};
 use mynah_stack::{
-    Close, Command, Connection, Delivery, Open, Opened, Outbound, Outcome, Publish, PublishIf, Step,
-    Subscribe, SubscribeRequest, Value,
+    Close, Command, Connection, Delivery, Open, Opened, Outbound, Outcome, Publish, PublishIf, QueueOutcome,
+    Refusal, Step, Subscribe, SubscribeRequest, Value,
 };
 
 use crate::codec::STREAM_LAYOUT;
 use crate::framing::HEADER_BYTES;
 use crate::wire::{Malformed, Method, Proceed, RequestBody, RequestHead, StreamChunk, Target};
 use crate::{HttpConfig, Problem, mapping};
+use leases::Leases;
 
 /// A link has one request, so its receipts need not differ.
 const RECEIPT: u16 = 1;
@@ -26,6 +28,8 @@ pub(crate) struct HttpConnection {
     state: State,
     /// What a value has to be that is read.
     conditions: Vec<Condition>,
+    /// What was asked about leases.
+    leases: Option<Leases>,
 }
 
 /// How far the request has come.
@@ -57,7 +61,7 @@ enum State {
 impl HttpConnection {
     pub(crate) fn new(config: HttpConfig, now: Instant) -> Self {
         let due = now + config.opening_timeout;
-        Self { config, state: State::ExpectHead(due), conditions: Vec::new() }
+        Self { config, state: State::ExpectHead(due), conditions: Vec::new(), leases: None }
     }
 
     /// Answers with a problem; a stream says it in its last event, and after any other answer the link just ends.
@@ -115,6 +119,10 @@ impl HttpConnection {
         let conditions = core::mem::take(&mut head.conditions);
         Ok(Step::Command(match &head.target {
             Target::Filters(filters) => Command::Subscribe(subscribe(filters)),
+            Target::Leases(request) => {
+                self.leases = Some(Leases::new(request));
+                Command::Queue(leases::hold(request))
+            }
             Target::Topic { topic, .. } if head.method == Method::Get => {
                 self.conditions = conditions;
                 Command::Read(*topic)
@@ -161,6 +169,26 @@ impl HttpConnection {
         }
     }
 
+    /// Answers what was asked about leases.
+    fn leases_outcome(&mut self, outcome: QueueOutcome<'_>, out: &mut Outbound) {
+        match outcome {
+            QueueOutcome::Held { result: Ok(Some(until)), .. } => {
+                let body = self.leases.take().and_then(|leases| leases.into_body(until));
+                match body {
+                    Some(body) => response::json(&body, out),
+                    None => response::no_content(out),
+                }
+                self.state = State::Answered(Reason::Disconnected);
+            }
+            QueueOutcome::Held { result: Ok(None), .. } => {
+                self.refuse(&Problem::LeaseGone, Reason::Disconnected, out);
+            }
+            QueueOutcome::Held { result: Err(Refusal { reason, .. }), .. }
+            | QueueOutcome::ConsumerEnded { reason, .. } => self.refuse_for(reason, out),
+            _ => {}
+        }
+    }
+
     fn stream(&mut self, now: Instant, out: &mut Outbound) {
         response::stream_head(out);
         self.state = State::Streaming(now + self.config.heartbeat);
@@ -192,7 +220,12 @@ impl Connection for HttpConnection {
     }
 
     fn deliver(&mut self, now: Instant, delivery: Delivery<'_>, out: &mut Outbound) -> bool {
-        let Delivery::Message { frame, .. } = delivery else { return true };
+        let frame = match (delivery, &mut self.leases) {
+            (Delivery::Message { frame, .. }, _) => frame,
+            (Delivery::Leased(lease), Some(leases)) => return leases.add(lease),
+            (Delivery::Leased(_), None) => return false, // nothing is consumed here
+            (Delivery::Release { .. }, _) => return true,
+        };
         // Retained values may come before the subscription's outcome; the response's head goes first.
         if self.state == State::Working {
             self.stream(now, out);
@@ -228,6 +261,7 @@ impl Connection for HttpConnection {
                     None => {}
                 }
             }
+            (State::Working, Outcome::Queue(outcome)) => self.leases_outcome(outcome, out),
             // Nothing else was asked for.
             _ => {}
         }
@@ -288,7 +322,7 @@ fn subscribe<'b>(filters: &[Filter<'b>]) -> Subscribe<'b> {
 fn publish<'b>(head: &RequestHead<'_>, now: Instant, tail_bytes: usize, native: &'b [u8]) -> Publish<'b> {
     let topic_bytes = match &head.target {
         Target::Topic { topic, .. } => topic.as_bytes().len(),
-        Target::Filters(_) => 0,
+        Target::Filters(_) | Target::Leases(_) => 0,
     };
     let payload_at = if head.method.has_body() { tail_bytes + HEADER_BYTES } else { tail_bytes };
     let range = |from: usize, to: usize| (offset(from), offset(to));

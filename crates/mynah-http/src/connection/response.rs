@@ -32,6 +32,14 @@ pub(super) fn value(value: &Value<'_>, out: &mut Outbound) {
     }
 }
 
+/// 200: an answer for this client alone, and this time.
+pub(super) fn json(body: &[u8], out: &mut Outbound) {
+    let fields = vec![("content-type", "application/json"), ("cache-control", "no-store")];
+    head(200, BodyKind::Whole, fields, out);
+    out.append(&ResponseBody::header(length(body)));
+    out.append(body);
+}
+
 /// 304: the value is one that the client has.
 pub(super) fn not_modified(value: &Value<'_>, out: &mut Outbound) {
     own_head(304, BodyKind::Empty, &mapping::validator_fields(value), out);

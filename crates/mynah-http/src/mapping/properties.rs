@@ -66,7 +66,7 @@ impl Said<'_> {
 impl<'a> HttpRequest<'a> {
     /// What the request says about the message that it publishes. One without a body has nothing to say of its content.
     pub(super) fn said(&self, method: Method) -> Result<Said<'a>, Problem> {
-        if method == Method::Get {
+        if matches!(method, Method::Get | Method::Lease) {
             return Ok(Said::default());
         }
         let (content_type, content_encoding) =
@@ -86,7 +86,7 @@ impl<'a> HttpRequest<'a> {
     pub(super) fn check_known(&self, method: Method) -> Result<(), Problem> {
         for (found, _) in self.fields.iter().filter(|(name, _)| name.starts_with("mynah-")) {
             match FIELDS.iter().find(|name| *name == found) {
-                Some(name) if method == Method::Get => {
+                Some(name) if matches!(method, Method::Get | Method::Lease) => {
                     return Err(Problem::Field(
                         name,
                         "it describes a message, and this method publishes none",
@@ -191,7 +191,7 @@ fn decode_text(name: &'static str, value: &[u8]) -> Result<String, Problem> {
 }
 
 /// Seconds with up to six decimals.
-fn parse_seconds(text: &str) -> Option<Duration> {
+pub(super) fn parse_seconds(text: &str) -> Option<Duration> {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     if !digits(whole) || !digits(fraction) || fraction.len() > 6 {

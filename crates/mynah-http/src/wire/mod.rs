@@ -4,6 +4,7 @@
 
 pub(crate) mod date;
 mod event;
+mod lease;
 pub(crate) mod percent;
 mod proceed;
 pub(crate) mod properties;
@@ -15,6 +16,7 @@ mod stream_chunk;
 pub mod target;
 
 pub use event::Event;
+pub use lease::{LeaseRequest, lease_name, parse_lease_name};
 pub use proceed::Proceed;
 pub use request_body::RequestBody;
 pub use request_head::{Credentials, Method, RequestHead, Target};

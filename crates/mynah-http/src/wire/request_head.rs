@@ -3,9 +3,9 @@
 use core::ops::Range;
 use core::time::Duration;
 
-use mynah_model::{Class, Condition, Filter, Properties, Topic, ValueTag};
+use mynah_model::{Class, Condition, Filter, PRIORITY_DEFAULT, Properties, Topic, ValueTag};
 
-use super::{Fields, Kind, Malformed, properties, put_string};
+use super::{Fields, Kind, LeaseRequest, Malformed, properties, put_string};
 use crate::framing;
 
 /// What is done to the target.
@@ -20,6 +20,8 @@ pub enum Method {
     Post = 3,
     /// Clear the retained value.
     Delete = 4,
+    /// Take leases, or settle or extend one. Whatever HTTP's method, there is no body.
+    Lease = 5,
 }
 
 impl Method {
@@ -29,6 +31,7 @@ impl Method {
             2 => Self::Put,
             3 => Self::Post,
             4 => Self::Delete,
+            5 => Self::Lease,
             _ => return None,
         })
     }
@@ -43,12 +46,13 @@ impl Method {
 /// A request without its body.
 ///
 /// ```text
-/// method u8 | class u8 | priority u8 | expiry u64 (microseconds; 0: none) |
+/// method u8 | class u8 | priority u8 (255: none) | expiry u64 (microseconds; 0: none) |
 /// count u8 | 0 present, 1 absent, 2 one of, 3 none of; for 2 and 3: count u16 | tag u64 ... ... |
 /// 0, or 1 and user (u16, bytes) password (u16, bytes) |
 /// 0, or 1 and host (u16, bytes) |
 ///   0 | topic (u16, bytes) | properties             for one topic
 ///   1 | count u8 | filter (u16, bytes) ...          for filters
+///   2 | what `LeaseRequest` describes               for leases
 /// ```
 ///
 /// The properties are a block: eight tags with their values, after the length of all.
@@ -100,6 +104,8 @@ pub enum Target<'b> {
     },
     /// `/v1/topics?filter=…`, at least one.
     Filters(Vec<Filter<'b>>),
+    /// `/v1/queues/…/leases…`
+    Leases(LeaseRequest<'b>),
 }
 
 impl<'b> RequestHead<'b> {
@@ -139,6 +145,10 @@ impl<'b> RequestHead<'b> {
                     put_string(out, filter.as_bytes())?;
                 }
             }
+            Target::Leases(request) => {
+                out.push(2);
+                request.encode(out)?;
+            }
         }
         framing::end(out, body_at)
     }
@@ -171,8 +181,12 @@ impl<'b> RequestHead<'b> {
         let native_bytes = fields.0.len().saturating_sub(1);
         let target = Target::decode(&mut fields)?;
         fields.end()?;
-        let is_message = method != Method::Get;
-        if priority > 9 || matches!(target, Target::Filters(_)) && is_message {
+        let fits = match target {
+            Target::Filters(_) => method == Method::Get,
+            Target::Leases(_) => method == Method::Lease,
+            Target::Topic { .. } => method != Method::Lease,
+        };
+        if (priority > 9 && priority != PRIORITY_DEFAULT) || !fits {
             return Err(Malformed::Value);
         }
         let end = framing::HEADER_BYTES + body.len();
@@ -227,6 +241,7 @@ impl<'b> Target<'b> {
                 let filter = |_| Filter::new(fields.string()?).map_err(|_| Malformed::Value);
                 Ok(Self::Filters((0..count).map(filter).collect::<Result<_, _>>()?))
             }
+            2 => LeaseRequest::decode(fields).map(Self::Leases),
             _ => Err(Malformed::Value),
         }
     }
@@ -306,7 +321,7 @@ mod tests {
             body(GET, b"\0\x02\0\0\x01a\0\0\0\0"),                 // credentials
             body(GET, b"\0\0\x02\0\0\x01a\0\0\0\0"),               // host
             body(GET, b"\0\0\x01\0\x01\xff\0\0\x01a\0\0\0\0"),     // host that is no text
-            body(GET, b"\0\0\0\x02\0\x01a\0\0\0\0"),               // target
+            body(GET, b"\0\0\0\x03\0\x01a\0\0\0\0"),               // target
             body(GET, b"\0\0\0\0\0\0\0\0\0\0"),                    // empty topic
             body(GET, b"\0\0\0\0\0\x01+\0\0\0\0"),                 // wildcard in a topic
             body(GET, b"\0\0\0\0\0\x01a\0\0\0\x04\x01\0\x01\xff"), // content type that is no text

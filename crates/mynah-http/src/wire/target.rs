@@ -51,8 +51,10 @@ pub enum QueryError {
     NoFilter,
     /// There are more than so many filters.
     TooMany(u8),
-    /// A parameter that is not known here.
+    /// A parameter that is not known here, or is there again.
     Unknown(String),
+    /// This parameter has to be this.
+    Value(&'static str, &'static str),
     /// A `%` without two hexadecimal digits, in this parameter (counted from 1).
     Escape(usize),
     /// Not UTF-8 after decoding, in this parameter (counted from 1).
@@ -69,6 +71,7 @@ impl fmt::Display for QueryError {
             }
             Self::TooMany(max) => write!(f, "more than {max} filters in one request"),
             Self::Unknown(name) => write!(f, "unknown query parameter '{name}'"),
+            Self::Value(name, what) => write!(f, "query parameter '{name}' has to be {what}"),
             Self::Escape(at) => {
                 write!(f, "query parameter {at} has a '%' that two hexadecimal digits do not follow")
             }

@@ -11,7 +11,8 @@ fn judge(method: &str, target: &str, fields: Fields<'_>) -> Result<Vec<u8>, Prob
         None => (target, None),
         Some((path, query)) => (path, Some(query)),
     };
-    HttpRequest { method, path, query, fields }.to_frame(&HttpConfig::default())
+    HttpRequest { method, path, query, fields }
+        .to_frame(&HttpConfig::default(), || Ok(mynah_stack::Holder([0xAB; 16])))
 }
 
 fn check(method: &str, target: &str, fields: Fields<'_>, status: u16, detail: &str) {
@@ -31,7 +32,8 @@ const WILDCARD: &str =
     "the topic has a wildcard ('+' or '#'): subscribe with GET /v1/topics?filter=... instead";
 const NUL: &str = "the topic has a NUL byte (%00)";
 const DOTS: &str = "the path has a '.' or '..' segment: write %2E or %2E%2E if the topic has it";
-const UNKNOWN_PATH: &str = "topics are at /v1/topics/{topic}, subscriptions at /v1/topics?filter={filter}";
+const UNKNOWN_PATH: &str = "topics are at /v1/topics/{topic}, subscriptions at /v1/topics?filter={filter}, queues at \
+                            /v1/queues/{queue}/messages and /v1/queues/{queue}/leases";
 
 #[test]
 fn paths_that_spell_no_topic() {

@@ -123,7 +123,9 @@ pub(crate) fn head(method: &str, target: &str, fields: &[(&str, &str)]) -> Vec<u
         Some((path, query)) => (path, Some(query)),
     };
     let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-    HttpRequest { method, path, query, fields: &fields }.to_frame(&HttpConfig::default()).unwrap()
+    HttpRequest { method, path, query, fields: &fields }
+        .to_frame(&HttpConfig::default(), || Ok(mynah_stack::Holder([0xAB; 16])))
+        .unwrap()
 }
 
 /// A message of another stack.
@@ -136,7 +138,7 @@ pub(crate) fn message(topic: &str, payload: &[u8], class: Class, retain: bool) -
         layout: Layout { id: 99, version: 0 },
         class,
         retain,
-        priority: 4,
+        priority: mynah_model::PRIORITY_DEFAULT,
         topic: (0, topic_end),
         payload: (topic_end, u32::try_from(native.len()).unwrap()),
         deadline: None,

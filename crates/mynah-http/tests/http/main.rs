@@ -6,6 +6,7 @@ mod conditional;
 mod contract;
 mod core;
 mod judgement;
+mod leases;
 mod link;
 mod properties;
 mod stream;

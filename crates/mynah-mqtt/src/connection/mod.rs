@@ -240,6 +240,10 @@ impl Connection for ServerConnection {
         mapping::layout(self.version)
     }
 
+    fn consumes_by_subscribing(&self) -> bool {
+        true
+    }
+
     fn input_bytes_max(&self) -> usize {
         match self.state {
             State::Open => self.config.settings().packet_bytes_max,

@@ -21,6 +21,8 @@ pub struct PublishHead<'f> {
     /// The packet identifier, if one follows the topic.
     id: Option<[u8; 2]>,
     properties: &'f [u8],
+    /// Whether its version has properties.
+    has_properties: bool,
     /// What is there of the payload.
     payload: &'f [u8],
 }
@@ -69,17 +71,40 @@ impl<'f> PublishHead<'f> {
     /// [`super::LAYOUT_V5`], with an identifier if `identified`. None if it is not such a head.
     #[must_use]
     pub fn parse(head: &'f [u8], identified: bool) -> Option<Self> {
+        let found = Self::parse_v3(head, identified)?;
+        let (len, rest) = read_variable(found.payload)?;
+        let (properties, payload) = rest.split_at_checked(len)?;
+        Some(Self { properties, has_properties: true, payload, ..found })
+    }
+
+    /// The same of [`super::LAYOUT_V3`]. There is nothing beside that a receiver could be told.
+    #[must_use]
+    pub fn parse_v3(head: &'f [u8], identified: bool) -> Option<Self> {
         let (remaining, rest) = read_variable(head.get(1..)?)?;
         let (len, rest) = rest.split_first_chunk()?;
         let (topic, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
-        let (id, rest) = match rest.split_first_chunk() {
+        let (id, payload) = match rest.split_first_chunk() {
             Some((id, rest)) if identified => (Some(*id), rest),
             None if identified => return None,
             _ => (None, rest),
         };
-        let (len, rest) = read_variable(rest)?;
-        let (properties, payload) = rest.split_at_checked(len)?;
-        Some(Self { remaining, topic, id, properties, payload })
+        Some(Self { remaining, topic, id, properties: &[], has_properties: false, payload })
+    }
+
+    /// The same packet with another topic and, if its version has them, other properties.
+    #[must_use]
+    pub fn with(self, topic: &'f [u8], properties: &'f [u8]) -> Self {
+        let properties = if self.has_properties { properties } else { &[] };
+        let len = |properties: &[u8]| variable_len(properties.len()) + properties.len();
+        let less = self.topic.len() + len(self.properties);
+        let remaining = self.remaining - less.min(self.remaining) + topic.len() + len(properties);
+        Self { remaining, topic, properties, ..self }
+    }
+
+    /// The properties; none before MQTT 5.0.
+    #[must_use]
+    pub const fn properties(&self) -> &'f [u8] {
+        self.properties
     }
 
     /// The name of the topic.
@@ -126,7 +151,9 @@ impl<'f> PublishHead<'f> {
         if self.id.is_some() {
             out.append(&id.map_or(0, DeliveryId::number).to_be_bytes());
         }
-        append_variable(self.properties.len() + extra.len(), out);
+        if self.has_properties {
+            append_variable(self.properties.len() + extra.len(), out);
+        }
         if let Some(alias) = extra.topic.alias() {
             let [high, low] = alias.get().to_be_bytes();
             out.append(&[PropertyId::TopicAlias as u8, high, low]);

@@ -36,8 +36,15 @@ impl<'b> NamedFilter<'b> {
 
     /// Whether the name is one that the broker keeps for what it does not serve here.
     fn is_reserved(&self) -> bool {
-        let first = self.filter.as_bytes().split(|&byte| byte == b'/').next();
-        matches!(first, Some(b"$share" | b"$queue"))
+        let mut segments = self.filter.as_bytes().split(|&byte| byte == b'/');
+        matches!(segments.next(), Some(b"$share" | b"$queue")) && !self.is_queue()
+    }
+
+    /// Whether it names one queue, which the session is to consume from.
+    fn is_queue(&self) -> bool {
+        let name = self.filter.as_bytes().strip_prefix(b"$queue/");
+        let is_one = self.share.is_none() && self.filter.as_exact().is_some();
+        is_one && name.is_some_and(|name| !name.is_empty())
     }
 }
 
@@ -46,15 +53,15 @@ impl<'b> NamedFilter<'b> {
 /// ([MQTT-3.3.1-9]). `separate` is as in [`SubscriptionOptions::separate`].
 ///
 /// # Errors
-/// `$share` and `$queue/…` are names that the broker keeps for what it does not serve here; No Local means nothing for a
-/// queue.
+/// `$share` and `$queue/…` are names that the broker keeps, and the latter serves for single queues only; No Local means
+/// nothing for a queue.
 pub fn subscribe_request<'b>(
     entry: &SubscribeEntry<'b>,
     named: NamedFilter<'b>,
     id: Option<SubscriptionId>,
     separate: bool,
 ) -> Result<SubscribeRequest<'b>, Reason> {
-    if named.is_reserved() {
+    if named.is_reserved() || (named.is_queue() && entry.no_local) {
         return Err(if entry.no_local { Reason::ConditionFailed } else { Reason::FilterInvalid });
     }
     let options = SubscriptionOptions {
@@ -99,10 +106,13 @@ mod tests {
     }
 
     #[test]
-    fn names_of_queues_are_refused_and_their_neighbours_are_not() {
+    fn a_queue_is_subscribed_to_alone_and_by_its_name() {
         for (name, no_local, refused) in [
             ("$share", false, Some(Reason::FilterInvalid)),
-            ("$queue/jobs", false, Some(Reason::FilterInvalid)),
+            ("$queue", false, Some(Reason::FilterInvalid)),
+            ("$queue/", false, Some(Reason::FilterInvalid)),
+            ("$queue/+", false, Some(Reason::FilterInvalid)),
+            ("$queue/jobs", false, None),
             ("$queue/jobs", true, Some(Reason::ConditionFailed)),
             ("$queue/#", false, Some(Reason::FilterInvalid)),
             ("$share/g/$queue/jobs", false, Some(Reason::FilterInvalid)),

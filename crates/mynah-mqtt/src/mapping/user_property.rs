@@ -6,6 +6,7 @@
 //! | `mynah-message-id` | the publisher's name for the message |
 //! | `mynah-created` | when the message was made: milliseconds since the Unix epoch, in decimal digits |
 //! | `mynah-priority` | 0 to 9, one digit; 4 is not written |
+//! | `mynah-topic` | of what a queue hands out: the topic that it was published to |
 //!
 //! They are read back, so that what another protocol said survives a client that publishes what it got. The names are the
 //! broker's: a pair with one of them is never a user property of a message, and none of them is written for one. Of a
@@ -23,11 +24,13 @@ pub const MESSAGE_ID: &str = "mynah-message-id";
 pub const CREATED: &str = "mynah-created";
 /// Carries the priority.
 pub const PRIORITY: &str = "mynah-priority";
+/// Carries the topic of a message that comes under that of a queue. It is not read back.
+pub const TOPIC: &str = "mynah-topic";
 
 /// Whether a name is one of these.
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
-    matches!(name, CONTENT_ENCODING | MESSAGE_ID | CREATED | PRIORITY)
+    matches!(name, CONTENT_ENCODING | MESSAGE_ID | CREATED | PRIORITY | TOPIC)
 }
 
 /// The first value under a name.

@@ -77,6 +77,7 @@ impl Stage {
         let websocket = websocket::Settings {
             paths: vec!["/echo".into()],
             protocols: vec![SubProtocol::binary("echo")],
+            unnamed: None,
             request_bytes_max: 8_192,
             message_bytes_max: 64 << 20,
         };

@@ -22,6 +22,11 @@ impl ServerConnection {
             AckOf::Id(id) => (id, None),
             AckOf::MessageId { message_id, subscription } => (message_id, subscription.as_deref()),
         };
+        let is_named_by_two = self.version.demands_subscription_ids() && !self.version.has_ack_ids();
+        if is_named_by_two && subscription.is_none() && self.config.settings().profile.checks_subscriptions()
+        {
+            return Err(Violation::HeaderMissing("subscription").into());
+        }
         let (number, lease) = parse_id(id).ok_or(Violation::MessageUnknown)?;
         let settlement = match (ack.is_nack, ack.requeue) {
             (false, _) => LeaseSettlement::Accepted,
@@ -50,6 +55,7 @@ impl ServerConnection {
 
     /// Whether a message waits for its acknowledgement. One that never came cannot be acknowledged.
     fn check_ack(&mut self, number: u32, lease: u64, id: Option<&str>) -> Result<bool, Violation> {
+        let id = id.filter(|_| self.config.settings().profile.checks_subscriptions());
         let was_given = self.session.subscriptions.was_given(number);
         match self.session.subscriptions.by_number(number) {
             Some(subscription) => {

@@ -97,7 +97,7 @@ impl ServerConnection {
                     self.refuse(reason, "a subscription was ended by the server", None, out);
                 }
             }
-            QueueOutcome::Drained(_) => {}
+            QueueOutcome::Drained(_) | QueueOutcome::Held { .. } => {} // not asked for
             QueueOutcome::Settled { receipt } => {
                 let receipt = self.session.answers.end(u16::try_from(receipt).unwrap_or(0));
                 self.say_receipt(receipt.as_deref(), out);

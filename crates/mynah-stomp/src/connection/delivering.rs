@@ -8,7 +8,7 @@ use mynah_stack::{Delivery, Frame, Lease, Outbound};
 use super::subscriptions::{Source, Subscription};
 use super::{ServerConnection, Session};
 use crate::Version;
-use crate::mapping::{Profile, Spelled, split};
+use crate::mapping::{Profile, Spelled, is_temporary_topic, split};
 use crate::wire::{AckMode, push_header};
 
 /// What only one receiver is told.
@@ -17,7 +17,8 @@ struct Told<'a> {
     /// The exchange and the key, where these are not what the subscription says.
     routed: Option<(&'a [u8], &'a [u8])>,
     lease: u64,
-    redelivered: bool,
+    /// Absent: nobody counts.
+    redelivered: Option<bool>,
 }
 
 impl ServerConnection {
@@ -28,6 +29,7 @@ impl ServerConnection {
                 let Some((topic, common)) = split(&frame.head) else { return false };
                 let mut is_written = true;
                 for id in subscription_ids {
+                    let redelivered = redelivered.then_some(true);
                     let told = |lease| Told { topic, routed: None, lease, redelivered };
                     is_written &= self.message(id.number(), told, common, frame, out);
                 }
@@ -43,8 +45,10 @@ impl ServerConnection {
         let Some((topic, common)) = split(&lease.frame.head) else { return false };
         let Lease { consumer, routed, acquired, .. } = *lease;
         let octets = lease.message.payload().len();
-        let told = |number| Told { topic, routed, lease: number, redelivered: acquired > 0 };
+        let told = |number| Told { topic, routed, lease: number, redelivered: Some(acquired > 0) };
+        let mut is_stream = false;
         if let Some(subscription) = self.session.subscriptions.by_number(consumer.0) {
+            is_stream = subscription.is_stream;
             subscription.delivered = lease.lease - 1;
             if subscription.ack != AckMode::Auto {
                 subscription.unacknowledged.delivered(lease.lease, octets);
@@ -52,7 +56,7 @@ impl ServerConnection {
         }
         let at = self.session.scratch.len();
         debug_assert_eq!(at, 0, "memory is given back empty");
-        push_lease(lease, self.version, &mut self.session.scratch);
+        push_lease(lease, is_stream, self.version, &mut self.session.scratch);
         self.message(consumer.0, told, common, lease.frame, out)
     }
 
@@ -87,8 +91,13 @@ impl ServerConnection {
 }
 
 /// Headers that say what a queue knows of a message.
-fn push_lease(lease: &Lease<'_>, version: Version, out: &mut Vec<u8>) {
+fn push_lease(lease: &Lease<'_>, is_stream: bool, version: Version, out: &mut Vec<u8>) {
     let escaping = version.escaping();
+    if is_stream {
+        out.extend_from_slice(b"x-stream-offset:");
+        push_number(lease.offset, out);
+        out.push(b'\n');
+    }
     if let Some(death) = lease.deaths.first() {
         if let Ok(queue) = core::str::from_utf8(&death.queue) {
             push_header("x-death-queue", queue, escaping, out);
@@ -113,8 +122,10 @@ fn push_told(
         out.extend_from_slice(b"ack:");
         push_id(subscription.number, told.lease, out);
     }
-    if told.redelivered {
-        out.extend_from_slice(b"redelivered:true\n");
+    match told.redelivered {
+        Some(true) => out.extend_from_slice(b"redelivered:true\n"),
+        Some(false) => out.extend_from_slice(b"redelivered:false\n"),
+        None => {}
     }
     push_destination(subscription, told, profile, version, out)
 }
@@ -130,6 +141,9 @@ fn push_destination(
     let topics = |exchange: &[u8]| exchange == b"amq.topic";
     let spelled = match (&subscription.source, told.routed) {
         (Source::Queue(name), None) if **name == *told.topic.as_bytes() => {
+            return push_header("destination", &subscription.destination, version.escaping(), out);
+        }
+        _ if is_temporary_topic(told.topic, &subscription.destination) => {
             return push_header("destination", &subscription.destination, version.escaping(), out);
         }
         (Source::Queue(_) | Source::Bound { .. }, Some((exchange, key))) if !topics(exchange) => {

@@ -2,7 +2,6 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -13,12 +12,9 @@ use super::ServerConnection;
 use super::prepared::{self, Todo};
 use super::subscribing::{multicast, topics};
 use crate::flow::{Held, HeldPublish};
-use crate::mapping::{self, Target, Use};
+use crate::mapping::{self, Target, Temporary, Use};
 use crate::wire::{Ack, Bracket, Frame, Send, Subscribe, Unsubscribe};
 use crate::{Error, Violation, wire};
-
-/// What names a temporary queue in `reply-to`.
-const TEMPORARY: &str = "/temp-queue/";
 
 /// What a frame came to.
 pub(super) enum Received<'b> {
@@ -87,10 +83,8 @@ impl ServerConnection {
         let receipt = frame.headers.get("receipt");
         let receipt = receipt.as_deref();
         match frame.command {
-            C::Ack => self.receive_ack(&Ack::decode(frame, self.version)?, receipt, out),
-            C::Nack if self.version.has_heart_beats() => {
-                self.receive_ack(&Ack::decode(frame, self.version)?, receipt, out)
-            }
+            // NACK in STOMP 1.0 too, as RabbitMQ takes it.
+            C::Ack | C::Nack => self.receive_ack(&Ack::decode(frame, self.version)?, receipt, out),
             C::Subscribe => self.receive_subscribe(&Subscribe::decode(frame, self.version)?, receipt),
             C::Unsubscribe => self.receive_unsubscribe(&Unsubscribe::decode(frame, self.version)?, receipt),
             C::Begin => {
@@ -107,7 +101,7 @@ impl ServerConnection {
             }
             C::Disconnect => Ok(Received::GoodBye),
             C::Connect | C::Stomp => Err(Violation::SecondConnect.into()),
-            C::Send | C::Nack | C::Connected | C::Message | C::Receipt | C::Error => {
+            C::Send | C::Connected | C::Message | C::Receipt | C::Error => {
                 Err(Violation::UnexpectedFrame.into())
             }
         }
@@ -120,17 +114,17 @@ impl ServerConnection {
         let profile = self.config.settings().profile;
         let target = profile.read(&send.destination, Use::Send, multicast(said.as_deref())?)?;
         let target = match topics(target) {
-            Target::Temporary(name) => match self.temporary(&name) {
-                Some(queue) => Target::Queue { name: queue.into(), is_made: false },
-                None => return self.make_temporary(name, false).map(|()| None),
+            Target::Temporary(temporary) => match self.temporary(&temporary) {
+                Some(queue) => temporary.target(queue),
+                None => return self.make_temporary(temporary, false).map(|()| None),
             },
             target => target,
         };
-        let reply_to = match send.reply_to.as_deref().and_then(|reply| reply.strip_prefix(TEMPORARY)) {
-            None | Some("") => None,
-            Some(name) => match self.temporary(name) {
-                Some(queue) => Some(format!("/reply-queue/{}", profile.spelled_name(&queue))),
-                None => return self.make_temporary(name.into(), true).map(|()| None),
+        let reply_to = match send.reply_to.as_deref().and_then(Temporary::read) {
+            None => None,
+            Some(temporary) => match self.temporary(&temporary) {
+                Some(queue) => Some(temporary.remote(queue, profile)),
+                None => return self.make_temporary(temporary, true).map(|()| None),
             },
         };
         if let Target::Queue { name, is_made: true } = &target

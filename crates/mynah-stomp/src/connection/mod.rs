@@ -32,6 +32,7 @@ use mynah_stack::{Close, Connection, Delivery, Outbound, Outcome, Step};
 
 use crate::flow::{HeartBeats, Transactions};
 use crate::framing::Framing;
+use crate::mapping::Temporary;
 use crate::wire::HeartBeat;
 use crate::{Config, Error, Version, mapping};
 use answers::Answers;
@@ -66,8 +67,8 @@ struct Session {
     client_id: Option<Box<str>>,
     subscriptions: Subscriptions,
     transactions: Transactions,
-    /// Temporary queues: the client's names and the broker's.
-    temporary: Vec<(Box<str>, Box<[u8]>)>,
+    /// Temporary queues and topics: the client's names, and the broker's queue for each.
+    temporary: Vec<(Temporary, Box<[u8]>)>,
     /// Queues that have been made, if they were not there, when they were named first.
     made: BTreeSet<Box<[u8]>>,
     job: Option<Job>,

@@ -52,7 +52,8 @@ impl ServerConnection {
             password: connect.passcode.map(|passcode| passcode.as_bytes().into()),
         });
         // What is confirmed comes by queues, with a credit of its own.
-        Ok(Open { credentials, ..Open::new(1) })
+        let tenant = connect.host.map(|host| host.into_owned().into());
+        Ok(Open { credentials, tenant, ..Open::new(1) })
     }
 
     /// Lets the client in, or says why not.

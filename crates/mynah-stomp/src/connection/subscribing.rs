@@ -11,7 +11,7 @@ use super::ServerConnection;
 use super::established::Received;
 use super::prepared::{Consumer, JOB, Todo};
 use super::subscriptions::{Source, Subscription};
-use crate::mapping::{self, Profile, Target, Use};
+use crate::mapping::{self, Profile, Target, Temporary, Use};
 use crate::wire::{AckMode, Durable, Subscribe, Unsubscribe};
 use crate::{Error, Refused, Violation};
 
@@ -25,9 +25,9 @@ pub(super) enum Job {
     Subscribing(Box<Subscribing>),
     /// What is left of an UNSUBSCRIBE: a durable subscription is deleted at last.
     Unsubscribing { delete: Option<Box<[u8]>>, receipt: Option<Box<str>> },
-    /// A temporary queue is made; `subscribes` if the client is to get its messages without asking.
-    MakingTemporary { name: Box<str>, subscribes: bool },
-    /// A queue is made that SEND names, unless it is there.
+    /// A temporary queue or topic is made; `subscribes` if the client is to get the messages of a queue without asking.
+    MakingTemporary { temporary: Temporary, subscribes: bool },
+    /// The queue of this name is made, which SEND names, unless it is there.
     MakingQueue(Box<[u8]>),
 }
 
@@ -60,11 +60,15 @@ impl ServerConnection {
         }
         let is_multicast = multicast(subscribe.headers.get("subscription-type").as_deref())?;
         let target = settings.profile.read(&subscribe.destination, Use::Subscribe, is_multicast)?;
-        match topics(target) {
-            Target::Temporary(name) => match self.temporary(&name) {
-                Some(queue) => self.take_queue(subscribe, queue, None, receipt)?,
-                None => return self.make_temporary(name, false).map(|()| Received::Again),
+        let target = match topics(target) {
+            Target::Temporary(temporary) => match self.temporary(&temporary) {
+                Some(queue) => temporary.target(queue),
+                None => return self.make_temporary(temporary, false).map(|()| Received::Again),
             },
+            target => target,
+        };
+        match target {
+            Target::Temporary(_) => return Err(Violation::UnexpectedFrame.into()),
             Target::Queue { name, is_made } => {
                 let declared = mapping::queue_settings(subscribe.headers, QueueSettings::DURABLE)?;
                 let declare = is_made.then_some(declared);
@@ -206,15 +210,11 @@ impl ServerConnection {
     fn add(&mut self, subscribe: &Subscribe<'_>, source: Source) -> Result<u32, Error> {
         let number = self.session.subscriptions.next_number().ok_or(Refused::TooManySubscriptions)?;
         let prefetch = self.config.prefetch(subscribe.prefetch_messages, subscribe.prefetch_octets);
-        self.session.subscriptions.add(Subscription::new(
-            number,
-            subscribe.id.as_deref(),
-            &subscribe.destination,
-            subscribe.ack,
-            source,
-            prefetch,
-            self.version,
-        ));
+        let id = subscribe.id.as_deref();
+        let Subscribe { destination, ack, .. } = subscribe;
+        let added = Subscription::new(number, id, destination, *ack, source, prefetch, self.version);
+        let is_stream = subscribe.stream_offset.is_some();
+        self.session.subscriptions.add(Subscription { is_stream, ..added });
         Ok(number)
     }
 
@@ -243,14 +243,15 @@ impl ServerConnection {
         self.session.job = Some(Job::Subscribing(Box::new(subscribing)));
     }
 
-    /// The broker's name of a temporary queue that is there.
-    pub(super) fn temporary(&self, name: &str) -> Option<Box<[u8]>> {
-        let is_it = |(own, _): &&(Box<str>, Box<[u8]>)| **own == *name;
-        self.session.temporary.iter().find(is_it).map(|(_, queue)| queue.clone())
+    /// The broker's queue for a temporary queue or topic that is there.
+    pub(super) fn temporary(&self, temporary: &Temporary) -> Option<&[u8]> {
+        let (_, queue) = self.session.temporary.iter().find(|(own, _)| own == temporary)?;
+        Some(queue)
     }
 
-    /// Makes a temporary queue. The frame that named it is read again then.
-    pub(super) fn make_temporary(&mut self, name: Box<str>, subscribes: bool) -> Result<(), Error> {
+    /// Makes a temporary queue, or a temporary topic, which is called as its queue is: no other is. The frame that named it
+    /// is read again then.
+    pub(super) fn make_temporary(&mut self, temporary: Temporary, subscribes: bool) -> Result<(), Error> {
         if self.session.temporary.len() >= self.config.settings().subscriptions_max {
             return Err(Refused::TooManySubscriptions.into());
         }
@@ -259,8 +260,9 @@ impl ServerConnection {
             Todo::Declare { receipt: u32::from(JOB), queue: Box::default(), settings: Some(settings) };
         self.session.todo.push_back(declare);
         // RabbitMQ's clients get replies without asking for them.
-        let subscribes = subscribes && self.config.settings().profile == Profile::RabbitMq;
-        self.session.job = Some(Job::MakingTemporary { name, subscribes });
+        let is_rabbitmq = self.config.settings().profile == Profile::RabbitMq;
+        let subscribes = subscribes && is_rabbitmq && !temporary.is_topic;
+        self.session.job = Some(Job::MakingTemporary { temporary, subscribes });
         Ok(())
     }
 
@@ -274,17 +276,17 @@ impl ServerConnection {
     /// Goes on with what several commands were needed for, now that a queue has its name.
     pub(super) fn go_on_with(&mut self, queue: &[u8], out: &mut Outbound) {
         match self.session.job.take() {
-            Some(Job::MakingTemporary { name, subscribes }) => {
-                self.session.temporary.push((name.clone(), queue.into()));
+            Some(Job::MakingTemporary { temporary, subscribes }) => {
                 if subscribes {
-                    self.subscribe_to_replies(&name, queue);
+                    self.subscribe_to_replies(&temporary.name, queue);
                 }
+                self.session.temporary.push((temporary, queue.into()));
             }
-            Some(Job::MakingQueue(queue)) => {
+            Some(Job::MakingQueue(name)) => {
                 if self.session.made.len() >= self.config.settings().queues_max {
                     self.session.made.clear();
                 }
-                self.session.made.insert(queue);
+                self.session.made.insert(name);
             }
             Some(Job::Subscribing(mut subscribing)) => {
                 if let Some(consumer) = &mut subscribing.consumer {

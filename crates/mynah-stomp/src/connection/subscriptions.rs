@@ -28,6 +28,8 @@ pub(super) struct Subscription {
     pub(super) destination: Box<str>,
     pub(super) ack: AckMode,
     pub(super) source: Source,
+    /// Whether a stream is read, and messages say where in it they are.
+    pub(super) is_stream: bool,
     /// What waits for an acknowledgement.
     pub(super) unacknowledged: Unacknowledged,
     /// The number of the last delivery.
@@ -69,6 +71,7 @@ impl Subscription {
             destination: destination.into(),
             ack,
             source,
+            is_stream: false,
             unacknowledged: Unacknowledged::new(prefetch),
             delivered: 0,
             lead: lead.into(),

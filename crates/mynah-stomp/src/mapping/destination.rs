@@ -51,8 +51,60 @@ pub enum Target {
         /// The key.
         key: Vec<u8>,
     },
-    /// A queue that lives as long as the connection, by the client's name for it.
-    Temporary(Box<str>),
+    /// A queue or a topic that lives as long as the connection.
+    Temporary(Temporary),
+}
+
+/// The client's name for something that lives as long as its connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Temporary {
+    /// Whether it is a topic; else it is a queue.
+    pub is_topic: bool,
+    /// The name.
+    pub name: Box<str>,
+}
+
+/// How destinations of temporary queues begin.
+const TEMPORARY_QUEUE: &str = "/temp-queue/";
+/// How destinations of temporary topics begin.
+const TEMPORARY_TOPIC: &str = "/temp-topic/";
+/// How the temporary topics of all connections begin, in canonical form.
+const TEMPORARY_TOPICS: &[u8] = b"$temp/";
+
+impl Temporary {
+    /// Reads a destination; none if it is of something that lasts.
+    #[must_use]
+    pub fn read(destination: &str) -> Option<Self> {
+        let (is_topic, name) = match destination.strip_prefix(TEMPORARY_QUEUE) {
+            Some(name) => (false, name),
+            None => (true, destination.strip_prefix(TEMPORARY_TOPIC)?),
+        };
+        (!name.is_empty()).then(|| Self { is_topic, name: name.into() })
+    }
+
+    /// What it is to the broker, which has a queue of this name for it.
+    #[must_use]
+    pub fn target(&self, queue: &[u8]) -> Target {
+        if self.is_topic {
+            Target::Topic([TEMPORARY_TOPICS, queue].concat())
+        } else {
+            Target::Queue { name: queue.into(), is_made: false }
+        }
+    }
+
+    /// How others call it.
+    #[must_use]
+    pub fn remote(&self, queue: &[u8], profile: Profile) -> String {
+        let prefix = if self.is_topic { "/remote-temp-topic/" } else { "/reply-queue/" };
+        let mut remote = String::from(prefix);
+        remote.push_str(&profile.spelled_name(queue));
+        remote
+    }
+}
+
+/// Whether a subscriber calls this topic by the destination of a temporary one.
+pub(crate) fn is_temporary_topic(topic: Topic<'_>, destination: &str) -> bool {
+    topic.as_bytes().starts_with(TEMPORARY_TOPICS) && destination.starts_with(TEMPORARY_TOPIC)
 }
 
 /// A destination, spelled for a client.
@@ -81,6 +133,12 @@ impl Profile {
         !matches!(self, Self::ActiveMq)
     }
 
+    /// Whether an acknowledgement of STOMP 1.1 has to name the subscription beside the message.
+    #[must_use]
+    pub const fn checks_subscriptions(self) -> bool {
+        !matches!(self, Self::RabbitMq)
+    }
+
     /// Reads a destination. Without a leading slash it is a bare name, which `is_multicast` makes a topic or a queue as
     /// Artemis' `destination-type` and `subscription-type` do.
     ///
@@ -95,6 +153,9 @@ impl Profile {
                 None => Err(Refused::Destination),
             };
         };
+        if let Some(temporary) = Temporary::read(whole) {
+            return Ok(Target::Temporary(temporary));
+        }
         let (form, rest) = text.split_once('/').ok_or(Refused::Destination)?;
         match form {
             "topic" => self.topic(b"", rest, usage),
@@ -105,8 +166,8 @@ impl Profile {
                 Some(("queue", name)) => self.queue(name, false),
                 _ => Err(Refused::Destination),
             },
+            "remote-temp-topic" => Ok(Target::Topic([TEMPORARY_TOPICS, &self.name(rest)?].concat())),
             "exchange" => self.exchange(rest, usage),
-            "temp-queue" if !rest.is_empty() => Ok(Target::Temporary(rest.into())),
             _ => Err(Refused::Destination),
         }
     }
@@ -241,6 +302,10 @@ mod tests {
         Target::Queue { name: name.into(), is_made }
     }
 
+    fn temporary(is_topic: bool, name: &str) -> Target {
+        Target::Temporary(Temporary { is_topic, name: name.into() })
+    }
+
     fn exchange(name: &str, key: &str) -> Target {
         Target::Exchange { name: name.into(), key: key.into() }
     }
@@ -266,7 +331,9 @@ mod tests {
             (RabbitMq, "/exchange/e", Use::Send, exchange("e", "")),
             (RabbitMq, "/exchange/e/a.b", Use::Send, exchange("e", "a/b")),
             (RabbitMq, "/exchange/e%2Ff/a.#", Use::Subscribe, exchange("e/f", "a/#")),
-            (RabbitMq, "/temp-queue/r", Use::Send, Target::Temporary("r".into())),
+            (RabbitMq, "/temp-queue/r", Use::Send, temporary(false, "r")),
+            (ActiveMq, "/temp-topic/r", Use::Subscribe, temporary(true, "r")),
+            (ActiveMq, "/remote-temp-topic/a.b", Use::Send, topic("$temp/a.b")),
             (RabbitMq, "/request/a.b", Use::Send, topic("$request/a/b")),
         ] {
             assert_eq!(profile.read(text, usage, None), Ok(target), "{text}");
@@ -293,7 +360,8 @@ mod tests {
             "/nowhere/a",
             "//a",
             "/Topic/a",
-            "/temp-topic/a",
+            "/temp-topic/",
+            "/remote-temp-topic/",
         ] {
             for profile in [Profile::RabbitMq, Profile::ActiveMq, Profile::Plain] {
                 assert_eq!(profile.read(text, Use::Subscribe, None), Err(Refused::Destination), "{text}");

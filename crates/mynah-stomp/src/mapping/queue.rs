@@ -7,7 +7,7 @@ use core::time::Duration;
 use mynah_model::{DeadLetter, Durability, Overflow, QueueSettings, StreamSettings};
 
 use crate::Violation;
-use crate::wire::Headers;
+use crate::wire::{Headers, truth};
 
 /// The settings that the headers of a frame ask for, beside those of `base`; absent if they ask for none.
 pub(crate) fn settings(
@@ -59,10 +59,6 @@ pub(crate) fn settings(
         settings.stream = Some(stream);
     }
     Ok(says.then_some(settings))
-}
-
-fn truth(name: &'static str, value: &str) -> Result<bool, Violation> {
-    value.parse().map_err(|_| Violation::HeaderValue(name))
 }
 
 fn number(name: &'static str, value: &str) -> Result<u64, Violation> {
@@ -125,7 +121,7 @@ mod tests {
     fn headers_of_queues_are_read_as_rabbitmq_does() {
         assert_eq!(read("id:1\ndestination:/queue/a\n"), Ok(None));
         let settings = read(
-            "durable:false\nx-durability:memory\nauto-delete:true\nx-message-ttl:1500\nx-max-length:10\nx-overflow:reject-publish\n\
+            "durable:False\nx-durability:memory\nauto-delete:true\nx-message-ttl:1500\nx-max-length:10\nx-overflow:reject-publish\n\
              x-max-priority:5\nx-dead-letter-exchange:dlx\nx-dead-letter-routing-key:k\nx-delivery-limit:3\n",
         );
         let expected = QueueSettings {

@@ -45,11 +45,7 @@ impl<'b> Ack<'b> {
             AckOf::Id(headers.get("id").ok_or(Violation::HeaderMissing("id"))?)
         } else {
             let message_id = headers.get("message-id").ok_or(Violation::HeaderMissing("message-id"))?;
-            let subscription = headers.get("subscription");
-            if version.demands_subscription_ids() && subscription.is_none() {
-                return Err(Violation::HeaderMissing("subscription"));
-            }
-            AckOf::MessageId { message_id, subscription }
+            AckOf::MessageId { message_id, subscription: headers.get("subscription") }
         };
         let requeue = headers.get("requeue").map(|value| truth("requeue", &value)).transpose()?;
         let is_nack = frame.command == Command::Nack;

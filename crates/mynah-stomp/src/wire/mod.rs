@@ -25,6 +25,7 @@ pub use headers::{HeaderRules, Headers, push_header};
 pub use heart_beat::HeartBeat;
 pub use receipt::Receipt;
 pub use send::Send;
+pub(crate) use send::truth;
 pub use subscribe::{AckMode, Durable, Subscribe, Unsubscribe};
 pub use transaction::Bracket;
 

@@ -109,11 +109,13 @@ fn first<T>(place: &mut Option<T>, read: impl FnOnce() -> Result<T, Violation>) 
     Ok(())
 }
 
-/// A header that is `true` or `false`.
-pub(super) fn truth(name: &'static str, value: &str) -> Result<bool, Violation> {
+/// A header that is `true` or `false`, whatever the case of its letters: Python's clients write `True`.
+pub(crate) fn truth(name: &'static str, value: &str) -> Result<bool, Violation> {
     match value {
         "true" => Ok(true),
         "false" => Ok(false),
+        _ if value.eq_ignore_ascii_case("true") => Ok(true),
+        _ if value.eq_ignore_ascii_case("false") => Ok(false),
         _ => Err(Violation::HeaderValue(name)),
     }
 }

@@ -62,11 +62,12 @@ impl AckMode {
         }
     }
 
-    fn decode(value: Option<&str>, version: Version) -> Result<Self, Violation> {
+    /// `client-individual` is taken in STOMP 1.0 too, as RabbitMQ and ActiveMQ take it.
+    fn decode(value: Option<&str>) -> Result<Self, Violation> {
         match value {
             None | Some("auto") => Ok(Self::Auto),
             Some("client") => Ok(Self::Client),
-            Some("client-individual") if version != Version::V1_0 => Ok(Self::ClientIndividual),
+            Some("client-individual") => Ok(Self::ClientIndividual),
             Some(_) => Err(Violation::HeaderValue("ack")),
         }
     }
@@ -121,7 +122,7 @@ impl<'b> Subscribe<'b> {
         }
         Ok(Self {
             destination: headers.get("destination").ok_or(Violation::HeaderMissing("destination"))?,
-            ack: AckMode::decode(headers.get("ack").as_deref(), version)?,
+            ack: AckMode::decode(headers.get("ack").as_deref())?,
             selector: headers.get("selector").filter(|selector| !selector.is_empty()),
             prefetch_messages: match said_number("prefetch-count")? {
                 None => said_number("activemq.prefetchSize")?,

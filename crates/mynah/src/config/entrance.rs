@@ -111,6 +111,8 @@ fn websocket(
     Ok(Some(Arc::new(websocket::Settings {
         paths,
         protocols,
+        // RabbitMQ's and ActiveMQ's clients offer nothing.
+        unnamed: (protocol == Protocol::Stomp).then_some(0),
         request_bytes_max: *request.get_ref(),
         message_bytes_max: *message.get_ref(),
     })))

@@ -24,6 +24,8 @@ pub(crate) struct Listener {
     pub(crate) admittance: Admittance,
     /// The profile of its protocol.
     pub(crate) profile: Option<String>,
+    /// How destinations of STOMP are spelled there, if otherwise than elsewhere.
+    pub(crate) destinations: Option<mynah_stomp::mapping::Profile>,
     /// Whether what is promised here waits until it is stored, if anything is.
     pub(crate) waits: bool,
     /// The permissions of a Unix socket.
@@ -127,6 +129,7 @@ pub(super) fn listeners(document: &Document, folder: &Path, wrongs: &mut Vec<Wro
             address: protocol.at(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), protocol.port())),
             admittance: Admittance::local(has_users, protocol),
             profile: None,
+            destinations: None,
             waits: document.store.durability == Durability::Sync,
             mode: SOCKET_MODE,
             entrance: Entrance::default(),
@@ -176,11 +179,23 @@ fn listener(
     let mode = mode(written, &address)?;
     let entrance = entrance(written, protocol, (&address, folder), &document.coap)?;
     let admittance = admittance(written, protocol, (&address, &entrance), document)?;
+    let destinations = destinations(written, protocol)?;
     let profile = profile(written, protocol, document)?;
     let waits = durability(written, protocol, document)? == Durability::Sync;
     let tls_psk = tls_psk(written, protocol, &address, document)?;
     let name = name.clone();
-    Ok(Listener { name, protocol, address, admittance, profile, waits, mode, entrance, tls_psk })
+    Ok(Listener {
+        name,
+        protocol,
+        address,
+        admittance,
+        profile,
+        destinations,
+        waits,
+        mode,
+        entrance,
+        tls_psk,
+    })
 }
 
 /// What acknowledgements at a listener wait for.
@@ -199,15 +214,30 @@ fn durability(
     Ok(*own.get_ref())
 }
 
-/// The profile that a listener names.
+/// How a listener of STOMP spells destinations.
+fn destinations(
+    written: &document::Listener,
+    protocol: Protocol,
+) -> Result<Option<mynah_stomp::mapping::Profile>, Wrong> {
+    let Some(name) = written.profile.as_ref().filter(|_| protocol == Protocol::Stomp) else {
+        return Ok(None);
+    };
+    let profile = super::stomp::profile(name.get_ref());
+    let wrong = || Wrong::at(name, "profiles of STOMP are \"rabbitmq\", \"activemq\" and \"plain\"");
+    profile.map(Some).ok_or_else(wrong)
+}
+
+/// The profile of MQTT that a listener names.
 fn profile(
     written: &document::Listener,
     protocol: Protocol,
     document: &Document,
 ) -> Result<Option<String>, Wrong> {
-    let Some(name) = &written.profile else { return Ok(None) };
+    let Some(name) = written.profile.as_ref().filter(|_| protocol != Protocol::Stomp) else {
+        return Ok(None);
+    };
     if protocol != Protocol::Mqtt {
-        return Err(Wrong::at(name, "profiles are for listeners of MQTT"));
+        return Err(Wrong::at(name, "profiles are for listeners of MQTT and STOMP"));
     }
     if !document.profile.contains_key(name.get_ref()) {
         let message = format!("there is no profile `{0}`: add [profile.{0}]", name.get_ref());

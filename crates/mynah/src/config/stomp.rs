@@ -46,6 +46,22 @@ enum Destinations {
     Plain,
 }
 
+impl From<Destinations> for Profile {
+    fn from(destinations: Destinations) -> Self {
+        match destinations {
+            Destinations::RabbitMq => Self::RabbitMq,
+            Destinations::ActiveMq => Self::ActiveMq,
+            Destinations::Plain => Self::Plain,
+        }
+    }
+}
+
+/// The profile of this name.
+pub(super) fn profile(name: &str) -> Option<Profile> {
+    let name = serde::de::value::StrDeserializer::<serde::de::value::Error>::new(name);
+    Destinations::deserialize(name).ok().map(Profile::from)
+}
+
 /// A value that no place of the file holds.
 fn unplaced<T>(value: T) -> Spanned<T> {
     Spanned::new(0..0, value)
@@ -84,11 +100,7 @@ impl Stomp {
     /// What the stack takes.
     pub(super) fn settle(&self) -> Result<Config, Wrong> {
         let settings = Settings {
-            profile: match self.destinations {
-                Destinations::RabbitMq => Profile::RabbitMq,
-                Destinations::ActiveMq => Profile::ActiveMq,
-                Destinations::Plain => Profile::Plain,
-            },
+            profile: self.destinations.into(),
             frame_octets_max: *self.frame_bytes_max.get_ref(),
             head_octets_max: *self.head_bytes_max.get_ref(),
             headers_max: *self.headers_max.get_ref(),

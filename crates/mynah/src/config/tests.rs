@@ -190,7 +190,20 @@ fn a_profile_that_is_wrong_is_shown_at_its_place() {
             "[profile.y]\n{}",
             listener("127.0.0.1:1883", "profile = \"y\"").replace("\"mqtt\"", "\"http\"")
         ),
-        "mynah.toml:6:11: profiles are for listeners of MQTT\n  6 | profile = \"y\"\n    |           ^^^",
+        "mynah.toml:6:11: profiles are for listeners of MQTT and STOMP\n  6 | profile = \"y\"\n    |           ^^^",
+    );
+}
+
+#[test]
+fn a_listener_of_stomp_may_spell_destinations_in_its_own_way() {
+    let stomp = |profile: &str| {
+        listener("127.0.0.1:61613", profile).replace("protocol = \"mqtt\"", "protocol = \"stomp\"")
+    };
+    let settings = settings(&stomp("profile = \"activemq\""));
+    assert_eq!(settings.listeners[0].destinations, Some(mynah_stomp::mapping::Profile::ActiveMq));
+    check(
+        &stomp("profile = \"artemis\""),
+        "mynah.toml:5:11: profiles of STOMP are \"rabbitmq\", \"activemq\" and \"plain\"\n  5 | profile = \"artemis\"\n    |           ^^^^^^^^^",
     );
 }
 

@@ -2,6 +2,7 @@
 //! needs sessions, subscriptions, retained values or several clients. What one connection shows is tested with the stack.
 
 mod messages;
+mod queues;
 mod sessions;
 mod subscriptions;
 

@@ -7,6 +7,7 @@ mod expiry;
 mod flow;
 mod messages;
 mod order;
+mod queues;
 mod retained;
 mod sharing;
 mod subscriptions;

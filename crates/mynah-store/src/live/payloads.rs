@@ -100,7 +100,8 @@ impl Live {
         self.state.scan(&payload_key(first), &payload_key(end), &mut |key, sealed| {
             let read = payload_of(key).ok_or_else(damaged_place).and_then(|id| {
                 let stored = wanted.contains(&id).then(|| read_place(self.salt, key, sealed));
-                Ok(found.extend(stored.transpose()?.map(|stored| (id, stored))))
+                found.extend(stored.transpose()?.map(|stored| (id, stored)));
+                Ok(())
             });
             fault = read.err();
             if fault.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }

@@ -12,7 +12,7 @@ use super::response::{Representation, Response};
 use super::{ServerConnection, State};
 use crate::Refusal;
 use crate::flow::{Content, Pieces, Received};
-use crate::mapping::{Resource, Selection};
+use crate::mapping::{Deed, Resource, Selection};
 use crate::wire::link_format::{LinkWriter, links};
 use crate::wire::{BlockSize, Body, Code, OptionNumber, Token, content_format};
 
@@ -114,6 +114,10 @@ impl ServerConnection {
         match (resource, body.code) {
             (Resource::Answerer(topic), _) => {
                 self.ask_answerer(now, (&topic, body, payload), exchange, out).map(|()| None)
+            }
+            (Resource::Leases(leases), _) => self.lease(now, &leases, body, exchange, out).map(|()| None),
+            (Resource::Queue(topic), method) => {
+                self.publish(now, method, (&topic, body, payload), exchange, out)
             }
             (Resource::Discovery, _) => self.discover(now, body, exchange, out).map(|()| None),
             (Resource::Topic(topic), Code::GET) => self.get(now, (topic, body), exchange, out).map(|()| None),
@@ -263,6 +267,14 @@ fn check_method(resource: &Resource, method: Code) -> Result<(), Refusal> {
         Resource::Directory | Resource::SimpleRegistration => method == Code::POST,
         Resource::Registration(_) => matches!(method, Code::POST | Code::DELETE),
         Resource::Answerer(_) => Code::GET.byte() <= method.byte() && method.byte() <= Code::IPATCH.byte(),
+        Resource::Queue(_) => method == Code::POST,
+        Resource::Leases(leases) => {
+            let wanted = match leases.lease {
+                Some((_, _, Deed::Accept)) => Code::DELETE,
+                _ => Code::POST,
+            };
+            method == wanted
+        }
         Resource::Topics => matches!(method, Code::GET | Code::FETCH),
         Resource::Topic(_) => matches!(method, Code::GET | Code::PUT | Code::POST | Code::DELETE),
     };

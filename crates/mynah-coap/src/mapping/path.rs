@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use mynah_model::Topic;
 
 use super::addressed::request_topic;
+use super::leases::{self, Leases};
 use crate::Refusal;
 use crate::directory::Lookup;
 use crate::wire::{OptionNumber, Options};
@@ -26,6 +27,10 @@ pub enum Resource {
     Topic(Vec<u8>),
     /// `/r/…`: who answers, and its path, by the canonical bytes of the topic of such requests.
     Answerer(Vec<u8>),
+    /// `/q/…`: the topic that stands for a queue.
+    Queue(Vec<u8>),
+    /// `/q/…/lease…`
+    Leases(Leases),
     /// `/rd`: the Resource Directory.
     Directory,
     /// `/rd/…`: one registration there.
@@ -47,6 +52,14 @@ impl Resource {
             Some(b"t") => {}
             Some(b"r") => {
                 return request_topic(segments)?.map(Self::Answerer).ok_or(Refusal::UnknownPath);
+            }
+            Some(b"q") => {
+                // More segments than any resource has are no resource, however many.
+                let segments: Vec<&[u8]> = segments.take(5).collect();
+                return Ok(match leases::find(&segments)?.ok_or(Refusal::UnknownPath)? {
+                    Ok(topic) => Self::Queue(topic),
+                    Err(leases) => Self::Leases(leases),
+                });
             }
             Some(first) => {
                 let second = segments.next();

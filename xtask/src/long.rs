@@ -24,6 +24,7 @@ const STAGES: &[Stage<Long>] = &[
     Stage { name: "logins",     about: "a storm of reconnects, and times that tell nothing", run: logins },
     Stage { name: "index",      about: "a million filters: bytes for each, and a match",   run: index },
     Stage { name: "rules",      about: "10,000 rules: a decision, and a change of them",   run: rules },
+    Stage { name: "queues",     about: "10 million durable messages in a queue; one with 100,000 bindings goes", run: queues },
 ];
 
 /// What the stages share.
@@ -137,4 +138,11 @@ fn index(_: &Long) -> Result<Tally, String> {
     let mut index = cargo();
     index.args(["run", "--release", "--quiet", "-p", "mynah-bench", "--bin", "index"]);
     check(&mut index, "see the errors above")
+}
+
+fn queues(long: &Long) -> Result<Tally, String> {
+    check(cargo().args(["build", "--release", "--quiet", "-p", "mynah"]), "see the errors above")?;
+    let mut queues = cargo();
+    queues.args(["run", "--release", "--quiet", "-p", "mynah-bench", "--bin", "queues", "--", "--mynah"]);
+    check(queues.arg(long.target.join("release/mynah")), "memory, a rate or a time is not what it should be")
 }

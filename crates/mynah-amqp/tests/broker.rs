@@ -37,6 +37,8 @@ pub(crate) struct Server {
     pub(crate) asked: Vec<String>,
     /// How what is asked about queues is refused.
     pub(crate) refuse_queue: Option<(Reason, &'static str)>,
+    /// What comes to consumers that ask for a message.
+    pub(crate) ready: Vec<Message>,
     /// Bytes that were heard and are not read yet.
     unread: Vec<u8>,
 }
@@ -141,6 +143,7 @@ impl Server {
             held: Vec::new(),
             asked: Vec::new(),
             refuse_queue: None,
+            ready: Vec::new(),
             unread: Vec::new(),
         }
     }
@@ -314,6 +317,9 @@ impl Server {
                 (format!("cancel {} {keep}", consumer.0), Some(QueueOutcome::Cancelled(*consumer)))
             }
             QueueCommand::Flow(flow) => {
+                if let Some(message) = self.ready.pop().filter(|_| flow.drain) {
+                    assert!(self.lend(flow.consumer.0, 1, &message, &[]));
+                }
                 let drained = flow.drain.then_some(QueueOutcome::Drained(flow.consumer));
                 (format!("flow {} {:?}", flow.consumer.0, flow.change), drained)
             }

@@ -32,9 +32,9 @@ pub fn publish(key: &str, persistent: bool, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A connection whose channel 1 is open, with confirms.
+/// What a client writes until its channel 1 is open; it need not wait for answers.
 #[must_use]
-pub fn open_connection() -> (ServerConnection, Outbound) {
+pub fn opening() -> Vec<u8> {
     let mut bytes = PROTOCOL_HEADER.to_vec();
     let start_ok = StartOk {
         client_properties: Table::EMPTY,
@@ -46,6 +46,21 @@ pub fn open_connection() -> (ServerConnection, Outbound) {
     TuneOk::default().encode(0, &mut bytes);
     Open { virtual_host: ShortStr::cut("/") }.encode(0, &mut bytes);
     channel::Open {}.encode(1, &mut bytes);
+    bytes
+}
+
+/// The last of what it hears then.
+#[must_use]
+pub fn opened() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    channel::OpenOk {}.encode(1, &mut bytes);
+    bytes
+}
+
+/// A connection whose channel 1 is open, with confirms.
+#[must_use]
+pub fn open_connection() -> (ServerConnection, Outbound) {
+    let mut bytes = opening();
     confirm::Select { nowait: true }.encode(1, &mut bytes);
     let mut connection =
         ServerConnection::new(Arc::new(Config::default()), WallTime::default(), Instant::ZERO);

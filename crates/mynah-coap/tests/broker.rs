@@ -183,7 +183,7 @@ impl Server {
             layout: ELSEWHERE,
             class,
             retain,
-            priority: 4,
+            priority: mynah_model::PRIORITY_DEFAULT,
             topic: (0, topic.len() as u32),
             payload: (topic.len() as u32, native.len() as u32),
             deadline: None,

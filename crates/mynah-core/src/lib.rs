@@ -18,10 +18,12 @@
 //! * [`selector`]: which of a queue's messages a consumer wants.
 //! * [`rules`]: who may do what where. [`rules::Rules`] are resolved to each peer's [`rules::Rights`].
 //! * [`Counters`]: what one worker counts and others read.
+//! * [`administration`]: what administrators see, and what they may ask for.
 #![no_std]
 
 extern crate alloc;
 
+pub mod administration;
 pub mod counters;
 pub mod exchange;
 mod generation;
@@ -49,7 +51,8 @@ pub use counters::{Counters, DropReason};
 pub use generation::{Generations, Stamp};
 pub use index::{Match, TopicIndex};
 pub use named::{
-    Arrival, Body, ConsumerKey, Dropped, Handout, History, NamedQueue, Returned, StreamStart, Taking, Tally,
+    Arrival, Body, ConsumerKey, Dropped, Handout, History, NamedQueue, PAGE, Returned, StreamStart, Taking,
+    Tally,
 };
 pub use queue::{Entry, Kept, LeaseState, Leased, Queue, QueueBounds, Withdrawal};
 pub use refs::{SessionRef, WorkerId};

@@ -9,6 +9,8 @@ pub struct PeerAddress {
     pub port: u16,
     /// The scope of an address that is local to a link (RFC 4007), else 0.
     pub scope: u32,
+    /// The address that it has asked, in the same form; unspecified if there is one only.
+    pub local: [u8; 16],
 }
 
 /// What one holder of addresses has of them: a /24 of IPv4, a /64 of IPv6.

@@ -83,7 +83,7 @@ impl Credentials for Wallet {
 pub(crate) fn peer(port: u16) -> PeerAddress {
     let mut ip = [0; 16];
     ip[10..].copy_from_slice(&[0xFF, 0xFF, 192, 0, 2, 7]);
-    PeerAddress { ip, port, scope: 0 }
+    PeerAddress { ip, port, scope: 0, local: [0; 16] }
 }
 
 pub(crate) fn settings(suites: &[Suite]) -> ClientSettings {

@@ -1,11 +1,13 @@
 //! A message on its way through one turn: borrowed as long as nobody keeps it, shared from then on.
 
+use std::borrow::Cow;
+
 use mynah_model::{Message, MessageView, Topic};
 
 /// A message that is being distributed. The copy that can be kept is made for the first who keeps it.
 pub(crate) struct Item<'m> {
     view: MessageView<'m>,
-    message: Option<Message>,
+    message: Option<Cow<'m, Message>>,
     /// Where it goes, if not to its own topic.
     address: Option<Topic<'m>>,
     /// Somebody may have got it before a crash.
@@ -25,7 +27,7 @@ impl<'m> Item<'m> {
 
     /// A message that is shared already.
     pub(crate) fn shared(message: &'m Message) -> Self {
-        Self { view: message.view(), message: Some(message.clone()), address: None, again: false }
+        Self { view: message.view(), message: Some(Cow::Borrowed(message)), address: None, again: false }
     }
 
     pub(crate) const fn view(&self) -> MessageView<'m> {
@@ -54,6 +56,6 @@ impl<'m> Item<'m> {
 
     /// The message, to be kept by who clones it.
     pub(crate) fn message(&mut self) -> &Message {
-        self.message.get_or_insert_with(|| self.view.to_message())
+        self.message.get_or_insert_with(|| Cow::Owned(self.view.to_message()))
     }
 }

@@ -89,6 +89,8 @@ pub struct Shared {
     pub(crate) version: &'static str,
     counters: Box<[Counters]>,
     audits: Bounds,
+    /// How many queues tenants have.
+    queues: RwLock<BTreeMap<TenantId, usize>>,
     /// Queues that may refuse what is published to them.
     refusing: RwLock<BTreeMap<TenantId, BTreeSet<Box<[u8]>>>>,
     refusing_len: AtomicUsize,
@@ -163,6 +165,7 @@ impl Shared {
             sys_interval,
             version,
             audits: Bounds::default(),
+            queues: RwLock::default(),
             refusing: RwLock::default(),
             refusing_len: AtomicUsize::new(0),
             wall: OnceLock::new(),
@@ -202,6 +205,26 @@ impl Shared {
         let (time, known_time) = (time.as_unix_millis(), known_time.as_unix_millis());
         let (ahead, ago) = (time.saturating_sub(known_time), known_time.saturating_sub(time));
         known + Duration::from_millis(ahead) - Duration::from_millis(ago)
+    }
+
+    /// A tenant has one more queue, unless that is one too many. Returns whether it has.
+    pub(crate) fn count_queue(&self, tenant: TenantId) -> bool {
+        let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
+        let count = queues.entry(tenant).or_default();
+        *count += 1;
+        let fits = *count <= self.limits.queues_max;
+        if !fits {
+            *count -= 1;
+        }
+        fits
+    }
+
+    /// A tenant has one queue less.
+    pub(crate) fn discount_queue(&self, tenant: TenantId) {
+        let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = queues.get_mut(&tenant) {
+            *count = count.saturating_sub(1);
+        }
     }
 
     /// A queue may refuse what is published to it, or is not there any more.

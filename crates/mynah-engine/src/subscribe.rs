@@ -180,7 +180,7 @@ impl Engine {
     fn detach_filter(&mut self, now: Instant, id: ConnectionId, request: UnsubscribeRequest<'_>) -> bool {
         let UnsubscribeRequest { filter, share } = request;
         if stands_for_others(filter.as_bytes()) {
-            self.detach_from_queue(now, id, filter);
+            self.unsubscribe_from_queue(now, id, filter);
         }
         let session_ref = self.lane.connections.get_mut(id).and_then(|connection| connection.session());
         session_ref.is_some_and(|session_ref| self.detach_from(session_ref, share, filter))

@@ -88,7 +88,7 @@ struct Stage {
 }
 
 fn peer(port: u16) -> PeerAddress {
-    PeerAddress { ip: [0xFD; 16], port, scope: 0 }
+    PeerAddress { ip: [0xFD; 16], port, scope: 0, local: [0; 16] }
 }
 
 impl Stage {

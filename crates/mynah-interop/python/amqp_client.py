@@ -3,8 +3,10 @@ expects, and `SCENARIO: ok` at the end."""
 
 import asyncio
 import queue
+import socket
 import ssl
 import sys
+import threading
 import time
 
 import aio_pika
@@ -12,6 +14,7 @@ import amqpstorm
 import paho.mqtt.client as mqtt
 import pika
 import stomp
+import websocket
 from pika.exceptions import (
     ChannelClosedByBroker,
     ConnectionClosedByBroker,
@@ -210,6 +213,42 @@ def replies():
     connection.close()
 
 
+def retained():
+    """Who binds a queue may ask for the values that topics have; the binding is there when all of them are."""
+    connection = connect()
+    channel = connection.channel()
+    channel.confirm_delivery()
+    value = pika.BasicProperties(delivery_mode=2, headers={"x-mqtt-retain": True, "k": "v"})
+    for number in range(300):
+        channel.basic_publish("amq.topic", f"kept.{number}", str(number).encode(), value)
+    name = channel.queue_declare("values", durable=True).method.queue
+    count = lambda: channel.queue_declare(name, passive=True).method.message_count
+    bind = lambda key, handling: channel.queue_bind(
+        name, "amq.topic", key, {"x-mqtt-retain-handling": handling}
+    )
+    channel.queue_bind(name, "amq.topic", "kept.0")
+    bind("kept.1", 2)
+    assert count() == 0
+    bind("kept.#", 1)
+    assert count() == 300
+    bind("kept.#", 1)
+    assert count() == 300, "it was there"
+    bind("kept.7", 0)
+    bind("kept.7", 0)
+    bind("kept.elsewhere", 0)
+    assert count() == 302
+    found = [channel.basic_get(name, auto_ack=True) for _ in range(302)]
+    assert {int(body) for _, _, body in found} == set(range(300))
+    assert all(method.routing_key == f"kept.{body.decode()}" for method, _, body in found)
+    assert all(properties.headers["k"] == "v" for _, properties, _ in found)
+    channel.basic_publish("amq.topic", "kept.7", b"live", PERSISTENT)
+    assert channel.basic_get(name, auto_ack=True)[2] == b"live"
+    assert count() == 0
+    words = refused(406, lambda: bind("kept.8", 3))
+    assert "x-mqtt-retain-handling" in words, words
+    connection.close()
+
+
 def wrong():
     """What is refused has the code of the specification, and says why."""
     connection = connect()
@@ -320,6 +359,33 @@ def by_tls():
     name = channel.queue_declare("", exclusive=True).method.queue
     channel.basic_publish("", name, b"x" * 100_000)
     assert channel.basic_get(name, auto_ack=True)[2] == b"x" * 100_000
+    connection.close()
+
+
+def by_websocket():
+    """pika, whose bytes go through WebSocket."""
+    web = websocket.create_connection(f"ws://127.0.0.1:{PORT}/ws", subprotocols=["amqp"])
+    assert web.getsubprotocol() == "amqp"
+    door = socket.create_server(("127.0.0.1", 0))
+
+    def carry():
+        peer = door.accept()[0]
+        threading.Thread(target=bring, args=[peer], daemon=True).start()
+        while piece := web.recv():
+            peer.sendall(piece)
+
+    def bring(peer):
+        while piece := peer.recv(30_000):
+            web.send_binary(piece)
+
+    threading.Thread(target=carry, daemon=True).start()
+    connection = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", door.getsockname()[1]))
+    channel = connection.channel()
+    channel.confirm_delivery()
+    name = channel.queue_declare("", exclusive=True).method.queue
+    for body in (b"", b"x" * 300_000):
+        channel.basic_publish("", name, body, PERSISTENT, mandatory=True)
+        assert channel.basic_get(name, auto_ack=True)[2] == body
     connection.close()
 
 

@@ -29,6 +29,12 @@ pub struct Limits {
     pub retained_bytes_max: usize,
     /// Bytes of one retained value.
     pub retained_message_bytes_max: usize,
+    /// Named queues, in each tenant.
+    pub queues_max: usize,
+    /// Messages that are ready in one named queue, whatever was said when it was declared.
+    pub queue_messages_max: u64,
+    /// Bytes of their payloads.
+    pub queue_bytes_max: u64,
     /// Messages that wait for the time when they are published, on one worker.
     pub delayed_messages_max: usize,
     /// Bytes of these messages.
@@ -72,6 +78,9 @@ impl Default for Limits {
             retained_messages_max: 1_000_000,
             retained_bytes_max: 1 << 30,
             retained_message_bytes_max: 1 << 20,
+            queues_max: 1_000_000,
+            queue_messages_max: 1_000_000_000,
+            queue_bytes_max: 1 << 40,
             delayed_messages_max: 1_000_000,
             delayed_bytes_max: 256 << 20,
             held_leases_max: 100_000,

@@ -9,8 +9,9 @@ use triomphe::ThinArc;
 
 use crate::{Class, Instant, TenantId, Topic};
 
-/// Priority of a message that names none (as in AMQP 1.0, section 3.2.1).
-pub const PRIORITY_DEFAULT: u8 = 4;
+/// Priority of a message that names none. A selector takes it for 4 (as in JMS, and in AMQP 1.0, section 3.2.1), a queue with
+/// priorities for 0 (as RabbitMQ).
+pub const PRIORITY_DEFAULT: u8 = u8::MAX;
 
 /// The encoding of a message's native bytes: which stack's codec can read them, and in which of its versions.
 ///
@@ -34,7 +35,7 @@ pub struct Header {
     pub class: Class,
     /// Whether the message is to become its topic's retained value.
     pub retain: bool,
-    /// 0 (lowest) to 9.
+    /// 0 (lowest) to 254, or [`PRIORITY_DEFAULT`].
     pub priority: u8,
     /// Where the topic lies in the native bytes.
     pub topic: (u32, u32),

@@ -118,7 +118,7 @@ impl Server {
             layout: Layout { id: 200, version: 1 },
             class,
             retain: false,
-            priority: 4,
+            priority: mynah_model::PRIORITY_DEFAULT,
             topic: (0, topic.len() as u32),
             payload: (topic.len() as u32, native.len() as u32),
             deadline: None,

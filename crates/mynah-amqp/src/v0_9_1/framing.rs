@@ -1,6 +1,6 @@
 //! Stream to frames (section 4.2.3): sizes are checked before a byte of the payload is waited for or kept.
 
-use super::wire::{FRAME_END, FRAME_HEADER_LEN, FRAME_OVERHEAD, FrameType, PROTOCOL_HEADER};
+use super::wire::{FRAME_END, FRAME_HEADER_LEN, FrameType, PROTOCOL_HEADER};
 use super::{Error, Malformed, Violation};
 
 /// A whole frame, borrowed from the stream.
@@ -14,10 +14,11 @@ pub struct Frame<'b> {
     pub payload: &'b [u8],
 }
 
-/// Takes the frame at the start of `input`, if all of it is there.
+/// Takes the frame at the start of `input`, if all of it is there. Its payload alone may have `frame_bytes_max` bytes: not
+/// every client counts the frame's header and end (RabbitMQ takes as much).
 ///
 /// # Errors
-/// The type is unknown, the frame has more than `frame_bytes_max` bytes, or it does not end where it should: the first
+/// The type is unknown, the payload has more than `frame_bytes_max` bytes, or it does not end where it should: the first
 /// two are found as soon as the frame's header is there.
 #[inline]
 pub fn next_frame<'b>(input: &mut &'b [u8], frame_bytes_max: usize) -> Result<Option<Frame<'b>>, Error> {
@@ -32,7 +33,7 @@ pub fn next_frame<'b>(input: &mut &'b [u8], frame_bytes_max: usize) -> Result<Op
     let [first, c0, c1, l0, l1, l2, l3] = *head;
     let frame_type = FrameType::from_number(first).ok_or(Malformed::FrameType(first))?;
     let len = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
-    if len.saturating_add(FRAME_OVERHEAD) > frame_bytes_max {
+    if len > frame_bytes_max {
         return Err(Violation::FrameTooLarge.into());
     }
     let Some((payload, after)) = rest.split_at_checked(len) else { return Ok(None) };
@@ -78,13 +79,13 @@ mod tests {
         let bytes = b"\x01\0\x02\0\0\0\x03abc\xce\x08";
         for cut in 0..11 {
             let mut input = &bytes[..cut];
-            assert_eq!(next_frame(&mut input, 11), Ok(None), "{cut}");
+            assert_eq!(next_frame(&mut input, 3), Ok(None), "{cut}");
         }
         let mut input = &bytes[..];
-        let frame = next_frame(&mut input, 11).unwrap().unwrap();
+        let frame = next_frame(&mut input, 3).unwrap().unwrap();
         assert_eq!((frame.frame_type, frame.channel, frame.payload), (FrameType::Method, 2, &b"abc"[..]));
         assert_eq!(input, b"\x08");
-        assert_eq!(next_frame(&mut &bytes[..7], 10), Err(Violation::FrameTooLarge.into()));
+        assert_eq!(next_frame(&mut &bytes[..7], 2), Err(Violation::FrameTooLarge.into()));
         assert_eq!(next_frame(&mut &b"\x01\0\0\0\0\0\0\xcd"[..], 99), Err(Malformed::FrameEnd.into()));
         assert_eq!(next_frame(&mut &b"\x04"[..], 99), Err(Malformed::FrameType(4).into()));
         assert_eq!(

@@ -38,6 +38,12 @@ pub const TOPIC_EXCHANGE: &[u8] = b"amq.topic";
 /// A message with this header, and the value true, is retained.
 pub const RETAIN: &str = "x-mqtt-retain";
 
+/// The header with more routing keys of a message.
+pub const CC: &str = "CC";
+
+/// The same, of which receivers do not see.
+pub const BCC: &str = "BCC";
+
 /// The header with a topic that is too long for a routing key.
 pub const LONG_TOPIC: &str = "x-mynah-topic";
 
@@ -45,7 +51,7 @@ pub const LONG_TOPIC: &str = "x-mynah-topic";
 pub const ALL_PROPERTIES: &str = "x-opt-mynah-user-properties";
 
 /// The highest priority that the broker tells apart.
-const PRIORITY_MAX: u8 = 9;
+const PRIORITY_MAX: u8 = 254;
 
 /// Bytes of a topic at the most, so that its length fits.
 pub const TOPIC_BYTES_MAX: usize = u16::MAX as usize;
@@ -78,12 +84,14 @@ pub struct Delivered {
     pub class: Class,
     /// Header `x-mqtt-retain`.
     pub retain: bool,
-    /// 0 to 9.
+    /// 0 to 254, or [`PRIORITY_DEFAULT`].
     pub priority: u8,
     /// Expiration.
     pub lifetime: Option<Duration>,
     /// Header `x-delay`.
     pub delay: Option<Duration>,
+    /// Headers `CC` and `BCC`: there are more routing keys.
+    pub is_copied: bool,
 }
 
 /// Reads what the broker goes by.
@@ -97,6 +105,7 @@ pub fn delivered(properties: BasicProperties<'_>) -> Result<Delivered, arguments
         priority: PRIORITY_DEFAULT,
         lifetime: None,
         delay: None,
+        is_copied: false,
     };
     for (id, value) in properties.iter() {
         match (id, value) {
@@ -115,8 +124,17 @@ pub fn delivered(properties: BasicProperties<'_>) -> Result<Delivered, arguments
 }
 
 fn read_headers(headers: Table<'_>, delivered: &mut Delivered) -> Result<(), arguments::Unusable> {
-    delivered.retain = headers.get(RETAIN) == Some(Value::Bool(true));
-    if let Some(value) = headers.get("x-delay") {
+    let (mut retain, mut delay) = (None, None);
+    for (name, value) in headers.iter() {
+        match name.as_str() {
+            Some(RETAIN) => retain = retain.or(Some(value)),
+            Some("x-delay") => delay = delay.or(Some(value)),
+            Some(CC | BCC) => delivered.is_copied = true,
+            _ => {}
+        }
+    }
+    delivered.retain = retain == Some(Value::Bool(true));
+    if let Some(value) = delay {
         let millis = arguments::integer("x-delay", value, i64::MIN, u32::MAX.into())?;
         // As the plugin that the header comes from: a message that is late already is not delayed.
         delivered.delay = u64::try_from(millis).ok().filter(|millis| *millis > 0).map(Duration::from_millis);
@@ -128,9 +146,10 @@ fn read_headers(headers: Table<'_>, delivered: &mut Delivered) -> Result<(), arg
 fn lifetime(expiration: ShortStr<'_>) -> Result<Duration, arguments::Unusable> {
     let digits = expiration.as_bytes();
     let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    let millis = expiration.as_str().filter(|_| is_number).and_then(|text| text.parse::<u32>().ok());
-    millis.map(|millis| Duration::from_millis(millis.into())).ok_or_else(|| {
-        alloc::format!("invalid expiration '{expiration}': it has to be 0 to 4294967295 milliseconds")
+    let millis = expiration.as_str().filter(|_| is_number).and_then(|text| text.parse::<u64>().ok());
+    let millis = millis.filter(|millis| *millis <= arguments::MILLIS_MAX.unsigned_abs());
+    millis.map(Duration::from_millis).ok_or_else(|| {
+        alloc::format!("invalid expiration '{expiration}': it has to be 0 to 315360000000 milliseconds")
     })
 }
 
@@ -201,9 +220,10 @@ mod tests {
         let expected = Delivered {
             class: Class::AtLeastOnce,
             retain: true,
-            priority: 9,
+            priority: 200,
             lifetime: Some(Duration::from_secs(60)),
             delay: Some(Duration::from_millis(1_500)),
+            is_copied: false,
         };
         assert_eq!(delivered(made.as_properties()), Ok(expected));
         let plain = Delivered {
@@ -212,9 +232,10 @@ mod tests {
             priority: PRIORITY_DEFAULT,
             lifetime: None,
             delay: None,
+            is_copied: false,
         };
         assert_eq!(delivered(BasicProperties::EMPTY), Ok(plain));
-        for wrong in [&b""[..], b"-1", b"+1", b"1.5", b"4294967296", b"soon", b"\xff"] {
+        for wrong in [&b""[..], b"-1", b"+1", b"1.5", b"315360000001", b"soon", b"\xff"] {
             let made = PropertiesBuilder::new().text(PropertyId::Expiration, Some(wrong));
             assert!(delivered(made.as_properties()).is_err_and(|words| words.contains("expiration")));
         }

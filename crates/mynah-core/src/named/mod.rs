@@ -9,11 +9,14 @@ mod consumer;
 mod declare;
 mod due;
 mod entry;
+mod paging;
 mod ready;
 #[cfg(test)]
 mod reference;
 mod serving;
 mod settling;
+#[cfg(test)]
+mod stream_tests;
 #[cfg(test)]
 mod tests;
 
@@ -21,10 +24,11 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use mynah_model::{DeathReason, Instant, Overflow, QueueSettings};
+use mynah_model::{DeathReason, Instant, Overflow, PRIORITY_DEFAULT, QueueSettings};
 
 pub use consumer::{ConsumerKey, StreamStart, Taking};
 pub use entry::{Arrival, Body, Dropped, History, Returned};
+pub use paging::PAGE;
 pub use serving::Handout;
 
 use consumer::Consumer;
@@ -35,6 +39,8 @@ use ready::{Place, Ready};
 #[derive(Debug)]
 pub struct NamedQueue {
     settings: QueueSettings,
+    /// Messages and bytes that are ready at most, whatever the settings say.
+    bounds: (u64, u64),
     ready: Ready,
     /// Entries that nobody gets before a time.
     delayed: BTreeMap<(Instant, u64), Body>,
@@ -49,6 +55,8 @@ pub struct NamedQueue {
     standby: Vec<ConsumerKey>,
     /// Consumers who look at each entry.
     looking: usize,
+    /// Somebody has taken entries by choice.
+    has_looked: bool,
     draining: Vec<ConsumerKey>,
     /// Consumers that others know of.
     counted: u32,
@@ -61,6 +69,12 @@ pub struct NamedQueue {
     gone: Vec<u64>,
     returned: Vec<Returned>,
     drained: Vec<ConsumerKey>,
+    /// Stored entries that are gone and were never read back.
+    gone_unread: Option<(u64, u64)>,
+    /// A page was asked for.
+    is_paging: bool,
+    /// Somebody may have had the entries before this number, in an earlier run.
+    shown_to: u64,
     /// Not everything was looked at.
     is_busy: bool,
     /// Memory for entries that are being settled.
@@ -93,6 +107,7 @@ impl NamedQueue {
     pub const fn new(settings: QueueSettings, first_sequence: u64, now: Instant) -> Self {
         Self {
             settings,
+            bounds: (u64::MAX, u64::MAX),
             ready: Ready::new(),
             delayed: BTreeMap::new(),
             deadlines: BTreeSet::new(),
@@ -101,6 +116,7 @@ impl NamedQueue {
             active: None,
             standby: Vec::new(),
             looking: 0,
+            has_looked: false,
             draining: Vec::new(),
             counted: 0,
             had_consumer: false,
@@ -111,6 +127,9 @@ impl NamedQueue {
             gone: Vec::new(),
             returned: Vec::new(),
             drained: Vec::new(),
+            gone_unread: None,
+            is_paging: false,
+            shown_to: 0,
             is_busy: false,
             settling: Vec::new(),
             tally: Tally {
@@ -183,7 +202,7 @@ impl NamedQueue {
     fn level(&self, priority: u8) -> u8 {
         let max = self.settings.priority_max.filter(|_| !self.is_stream());
         let max = max.map_or(0, core::num::NonZeroU8::get);
-        max - priority.min(max)
+        max - if priority == PRIORITY_DEFAULT { 0 } else { priority.min(max) }
     }
 
     fn make_ready(&mut self, entry: NamedEntry) {
@@ -227,12 +246,24 @@ impl NamedQueue {
         }
     }
 
+    /// Bounds what is ready, in messages and in bytes, whatever was said when the queue was declared.
+    pub const fn bound(&mut self, messages: u64, bytes: u64) {
+        self.bounds = (messages, bytes);
+    }
+
+    fn length_max(&self) -> u64 {
+        self.settings.length_max.unwrap_or(u64::MAX).min(self.bounds.0)
+    }
+
+    fn bytes_max(&self) -> u64 {
+        self.settings.bytes_max.unwrap_or(u64::MAX).min(self.bounds.1)
+    }
+
     /// Whether a message of `payload_bytes` fits without another having to go.
     #[must_use]
     pub fn has_room_for(&self, payload_bytes: u64) -> bool {
-        let fits = |max: Option<u64>, count: u64| max.is_none_or(|max| count <= max);
-        fits(self.settings.length_max, self.ready.len() as u64 + 1)
-            && fits(self.settings.bytes_max, self.ready.bytes().saturating_add(payload_bytes))
+        (self.ready.len() as u64) < self.length_max()
+            && self.ready.bytes().saturating_add(payload_bytes) <= self.bytes_max()
     }
 
     /// Whether a message that does not fit is refused.
@@ -249,8 +280,7 @@ impl NamedQueue {
                 self.drop_oldest();
             }
         }
-        let length_max = self.settings.length_max.unwrap_or(u64::MAX);
-        let bytes_max = self.settings.bytes_max.unwrap_or(u64::MAX);
+        let (length_max, bytes_max) = (self.length_max(), self.bytes_max());
         while self.ready.len() as u64 > length_max || self.ready.bytes() > bytes_max {
             let place = match self.settings.overflow {
                 Overflow::DropHead => self.ready.first_from(Place::default()).map(|(place, _)| place),
@@ -277,8 +307,9 @@ impl NamedQueue {
     /// Removes what is ready. Returns how many entries that were.
     pub fn purge(&mut self) -> u64 {
         let ready = core::mem::take(&mut self.ready);
+        self.gone_unread = ready.paged();
         self.deadlines.clear();
-        for (place, body) in ready.iter_from(Place::default()) {
+        for (place, body) in ready.iter() {
             if body.stored {
                 self.gone.push(place.sequence);
             }
@@ -338,11 +369,12 @@ impl NamedQueue {
         core::mem::take(&mut self.gone)
     }
 
-    /// Whether one of the next four has something to tell.
+    /// Whether one of the next five has something to tell.
     #[must_use]
     pub const fn has_effects(&self) -> bool {
         !self.dropped.is_empty()
             || !self.gone.is_empty()
+            || self.gone_unread.is_some()
             || !self.returned.is_empty()
             || !self.drained.is_empty()
     }

@@ -67,7 +67,8 @@ impl Reference {
     pub(super) fn ready(&self) -> Vec<Item> {
         let max = self.settings.priority_max.map_or(0, core::num::NonZeroU8::get);
         let mut ready: Vec<Item> = self.items.iter().filter(|i| i.state == State::Ready).cloned().collect();
-        ready.sort_by_key(|item| (max - item.priority.min(max), item.sequence));
+        let priority = |item: &Item| if item.priority == 255 { 0 } else { item.priority.min(max) };
+        ready.sort_by_key(|item| (max - priority(item), item.sequence));
         ready
     }
 

@@ -10,6 +10,7 @@ use super::NamedQueue;
 use super::consumer::{Consumer, ConsumerKey, Held, StreamStart, Taking};
 use super::entry::{Body, History};
 use super::ready::Place;
+use crate::administration::ConsumerView;
 
 /// Entries that are looked at for consumers that want some only, before others have their turn.
 const LOOKS_MAX: usize = 1_000;
@@ -68,6 +69,7 @@ impl NamedQueue {
         let cursor = Place { level: 0, sequence: self.start(taking.offset) };
         let consumer = Consumer::new(taking, credit, cursor);
         self.looking += usize::from(consumer.looks());
+        self.has_looked |= consumer.looks();
         if consumer.counts() {
             self.counted += 1;
             self.had_consumer = true;
@@ -154,6 +156,18 @@ impl NamedQueue {
         self.consumers.iter().map(|(key, consumer)| (*key, !consumer.is_cancelled))
     }
 
+    /// Those who consume, as they are now.
+    pub fn consumer_views(&self) -> impl Iterator<Item = ConsumerView> {
+        let shown = self.consumers.iter().filter(|(_, consumer)| !consumer.is_cancelled);
+        shown.map(|(key, consumer)| ConsumerView {
+            key: *key,
+            taking: consumer.taking,
+            credit: consumer.credit,
+            leased: consumer.held_len(),
+            is_active: self.active.is_none_or(|active| active == *key),
+        })
+    }
+
     /// Changes how much a consumer takes. With `drain`, what cannot be used at once is given up, see
     /// [`NamedQueue::take_drained`].
     pub fn flow(&mut self, key: ConsumerKey, change: CreditChange, drain: bool) {
@@ -224,6 +238,9 @@ impl NamedQueue {
             }
             after = Some(priority);
         }
+        if self.waits_for_page() {
+            return None;
+        }
         self.finish_draining();
         None
     }
@@ -285,12 +302,12 @@ impl NamedQueue {
         let consumer = self.consumers.get_mut(&key)?;
         consumer.spend(entry.body.payload_bytes());
         let settled = consumer.taking.settled;
-        let handout = |lease, body: &Body| Handout {
+        let handout = |lease, body: Body| Handout {
             consumer: key,
             lease,
             sequence: place.sequence,
-            message: body.message.clone(),
-            history: body.history.clone(),
+            message: body.message,
+            history: body.history,
             acquired: body.acquired,
             failed: body.failed,
             is_held: !settled,
@@ -298,15 +315,14 @@ impl NamedQueue {
         };
         self.tally.handed_out += 1;
         if settled {
-            let handout = handout(consumer.count(), &entry.body);
+            let lease = consumer.count();
             self.tally.accepted += 1;
             self.forget(&entry);
-            return Some(handout);
+            return Some(handout(lease, entry.body));
         }
-        let mut handout = handout(0, &entry.body);
-        handout.lease = consumer.hold(Held { entry, since: now });
+        let body = entry.body.clone();
         self.leased += 1;
-        Some(handout)
+        Some(handout(consumer.hold(Held { entry, since: now }), body))
     }
 
     /// Hands out an entry of a stream, which stays.

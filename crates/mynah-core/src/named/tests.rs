@@ -1,6 +1,6 @@
 //! Tests of named queues: against the reference, and rule by rule.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::num::{NonZeroU8, NonZeroU32, NonZeroU64};
@@ -16,16 +16,22 @@ use super::reference::{Item, Reference, State, selects};
 use super::*;
 use crate::WorkerId;
 
-fn key(number: u32) -> ConsumerKey {
+pub(super) fn key(number: u32) -> ConsumerKey {
     ConsumerKey { worker: WorkerId(0), slot: 1, generation: 0, number }
 }
 
-fn at(millis: u64) -> Instant {
+pub(super) fn at(millis: u64) -> Instant {
     Instant::from_micros(millis * 1_000)
 }
 
 /// A message whose payload says which one it is, followed by some bytes.
-fn message(id: u64, priority: u8, more: usize, deadline: Option<Instant>, publisher: u64) -> Message {
+pub(super) fn message(
+    id: u64,
+    priority: u8,
+    more: usize,
+    deadline: Option<Instant>,
+    publisher: u64,
+) -> Message {
     let mut native = vec![b't'];
     native.extend_from_slice(&id.to_be_bytes());
     native.resize(native.len() + more, b'.');
@@ -43,7 +49,7 @@ fn message(id: u64, priority: u8, more: usize, deadline: Option<Instant>, publis
     MessageView { header: &header, native: &native }.to_message()
 }
 
-fn id_of(message: &Message) -> u64 {
+pub(super) fn id_of(message: &Message) -> u64 {
     u64::from_be_bytes(message.payload()[..8].try_into().unwrap())
 }
 
@@ -100,7 +106,7 @@ fn op() -> impl Strategy<Value = Op> {
     let delay = prop_oneof![4 => Just(0_u64), 1 => 1..30_u64];
     let change = || prop_oneof![credit().prop_map(CreditChange::Add), credit().prop_map(CreditChange::Set)];
     prop_oneof![
-        6 => (0..12_u8, 0..20_usize, lives, delay, 0..3_u64).prop_map(
+        6 => (prop_oneof![0..12_u8, Just(u8::MAX)], 0..20_usize, lives, delay, 0..3_u64).prop_map(
             |(priority, more, lives, delay, publisher)| Op::Push { priority, more, lives, delay, publisher }
         ),
         2 => (number(), taking(), credit())
@@ -147,6 +153,8 @@ struct Both {
     queue: NamedQueue,
     reference: Reference,
     now: Instant,
+    /// What a store has of it.
+    stored: BTreeMap<u64, Message>,
 }
 
 impl Both {
@@ -158,6 +166,7 @@ impl Both {
         let own = self.queue.settings().message_ttl.map(|ttl| due + ttl);
         let message = message(sequence, priority, more, deadline, publisher);
         let not_before = (delay > 0).then_some(due);
+        self.stored.insert(sequence, message.clone());
         self.queue.push(now, Arrival { not_before, ..Arrival::new(message, true) });
         self.reference.push(Item {
             sequence,
@@ -182,7 +191,13 @@ impl Both {
                 has_room(key)
             };
             let wants = |key, message: &Message| selects(key, id_of(message));
-            let Some(handout) = self.queue.hand_out(self.now, note, wants) else { break };
+            let Some(handout) = self.queue.hand_out(self.now, note, wants) else {
+                match self.queue.wants_page() {
+                    Some(from) => read_page(&mut self.queue, &self.stored, from),
+                    None => break,
+                }
+                continue;
+            };
             assert_eq!(id_of(&handout.message), handout.sequence);
             // What it passed over because its time is over is gone.
             self.reference.handed_out(self.now, &handout, has_room);
@@ -192,7 +207,7 @@ impl Both {
     }
 
     fn apply(&mut self, op: Op) {
-        let Self { queue, reference, now } = self;
+        let Self { queue, reference, now, .. } = self;
         match op {
             Op::Push { priority, more, lives, delay, publisher } => {
                 self.push((priority, more, lives, delay, publisher));
@@ -229,21 +244,23 @@ impl Both {
             Op::Enforce => {
                 queue.enforce();
                 reference.enforce();
+                queue.let_go(u64::MAX);
             }
             Op::Purge => assert_eq!(queue.purge(), reference.purge()),
         }
     }
 
     fn compare(&mut self) {
-        let Self { queue, reference, now } = self;
+        let Self { queue, reference, now, .. } = self;
         // When a late entry is found does not matter.
         while queue.handle_time(*now, 3) {}
         reference.handle_time(*now);
         reference.expire(*now);
-        let ready: Vec<u64> =
-            queue.ready.iter_from(Place::default()).map(|(place, _)| place.sequence).collect();
+        let ready: Vec<u64> = queue.ready.iter().map(|(place, _)| place.sequence).collect();
         let expected: Vec<u64> = reference.ready().iter().map(|item| item.sequence).collect();
-        assert_eq!(ready, expected);
+        let paged = queue.ready.paged().map_or(0..0, |(from, to)| from..to);
+        let in_memory: Vec<u64> = expected.iter().copied().filter(|number| !paged.contains(number)).collect();
+        assert_eq!(ready, in_memory);
         assert_eq!(queue.ready_len(), expected.len());
         assert_eq!(queue.ready_bytes(), reference.ready().iter().map(|item| item.bytes).sum::<u64>());
         assert_eq!(queue.leased_len(), reference.count(|state| matches!(state, State::Leased(..))));
@@ -259,7 +276,11 @@ impl Both {
             dropped,
             left.dropped.iter().map(|(sequence, reason)| (*sequence, reason.name())).collect()
         );
-        let gone: BTreeSet<u64> = queue.take_gone().into_iter().chain(dropped_numbers).collect();
+        let unread = queue.take_gone_unread().map_or(0..0, |(from, to)| from..to);
+        let unread = unread.filter(|number| left.gone.contains(number));
+        let gone: BTreeSet<u64> =
+            queue.take_gone().into_iter().chain(dropped_numbers).chain(unread).collect();
+        self.stored.retain(|number, _| !gone.contains(number));
         assert_eq!(gone, left.gone.iter().copied().collect());
         let drained: BTreeSet<_> = queue.take_drained().into_iter().collect();
         assert_eq!(drained, left.drained.into_iter().collect());
@@ -272,12 +293,104 @@ proptest! {
     fn a_queue_does_what_its_rules_say(settings in settings(), ops in prop::collection::vec(op(), 1..60)) {
         let now = at(1_000);
         let queue = NamedQueue::new(settings.clone(), 7, now);
-        let mut both = Both { queue, reference: Reference::new(settings), now };
+        let mut both = Both { queue, reference: Reference::new(settings), now, stored: BTreeMap::new() };
         for op in ops {
             both.apply(op);
             both.compare();
         }
     }
+
+    #[test]
+    fn a_queue_whose_middle_a_store_holds_does_the_same(ops in prop::collection::vec(op(), 1..150)) {
+        let (now, settings) = (at(1_000), QueueSettings::DURABLE);
+        let queue = NamedQueue::new(settings.clone(), 7, now);
+        let mut both = Both { queue, reference: Reference::new(settings), now, stored: BTreeMap::new() };
+        for op in ops {
+            let op = match op {
+                Op::Push { priority, more, publisher, .. } => {
+                    Op::Push { priority, more, publisher, lives: None, delay: 0 }
+                }
+                Op::Consume { number, taking, credit } => {
+                    let taking = Taking { selects: false, spares: None, ..taking };
+                    Op::Consume { number, taking, credit }
+                }
+                op => op,
+            };
+            both.apply(op);
+            both.compare();
+        }
+    }
+}
+
+/// Reads a page of a queue from what is stored of it.
+fn read_page(queue: &mut NamedQueue, stored: &BTreeMap<u64, Message>, from: u64) {
+    let page: Vec<_> =
+        stored.range(from..).take(PAGE).map(|(number, m)| (*number, Some(m.clone()))).collect();
+    queue.take_page(from, page.into_iter());
+}
+
+#[test]
+fn a_long_queue_keeps_its_front_and_what_is_not_stored_in_memory() {
+    let mut queue = plain();
+    fill(&mut queue, 50);
+    let stored: BTreeMap<u64, Message> = (0..50).map(|id| (id, message(id, 4, 0, None, 0))).collect();
+    queue.let_go(39);
+    assert_eq!((queue.in_memory(), queue.ready_len()), (4 + 10, 50));
+    queue.consume(at(0), key(0), Taking { settled: true, ..Taking::default() }, Credit::UNLIMITED).unwrap();
+    let mut got = Vec::new();
+    while got.len() < 50 {
+        got.extend(all(&mut queue).iter().map(|(_, number)| *number));
+        assert!(queue.in_memory() < 20);
+        match queue.wants_page() {
+            Some(from) => read_page(&mut queue, &stored, from),
+            None => break,
+        }
+    }
+    assert_eq!(got, (0..50).collect::<Vec<_>>());
+    assert_eq!((queue.in_memory(), queue.ready_bytes()), (0, 0));
+}
+
+#[test]
+fn what_may_have_been_had_in_an_earlier_run_says_so_when_it_is_read_back() {
+    let mut queue = plain();
+    let stored: BTreeMap<u64, Message> = (0..20).map(|id| (id, message(id, 4, 0, None, 0))).collect();
+    for (sequence, message) in &stored {
+        let acquired = u32::from(*sequence < 15);
+        queue.restore(*sequence, Arrival::new(message.clone(), true), None, (acquired, 0));
+    }
+    queue.assume_shown(15);
+    queue.let_go(u64::MAX);
+    assert_eq!((queue.in_memory(), queue.ready_len()), (4, 20));
+    queue.consume(at(0), key(0), Taking::default(), Credit::UNLIMITED).unwrap();
+    let mut acquired = Vec::new();
+    loop {
+        while let Some(handout) = queue.hand_out(at(0), |_| true, |_, _| true) {
+            acquired.push((handout.sequence, handout.acquired));
+        }
+        let Some(from) = queue.wants_page() else { break };
+        read_page(&mut queue, &stored, from);
+    }
+    assert_eq!(acquired, (0..20).map(|number| (number, u32::from(number < 15))).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_a_store_has_lost_holds_up_nothing() {
+    let mut queue = plain();
+    fill(&mut queue, 20);
+    queue.let_go(u64::MAX);
+    queue.consume(at(0), key(0), Taking::default(), Credit::UNLIMITED).unwrap();
+    assert_eq!(all(&mut queue).len(), 4);
+    let from = queue.wants_page().unwrap();
+    assert_eq!((from, queue.wants_page()), (4, None), "asked once");
+    queue.take_page(9, [(9, None)].into_iter());
+    assert_eq!(queue.ready_len(), 16, "an answer to nobody's question");
+    let page = [(4, None), (5, Some(message(5, 4, 0, None, 0))), (6, None)];
+    assert_eq!(queue.wants_page(), Some(4));
+    queue.take_page(4, page.into_iter());
+    assert_eq!((all(&mut queue), queue.take_gone()), (vec![(0, 5)], vec![4, 6]));
+    assert_eq!(queue.wants_page(), Some(7));
+    queue.take_page(7, core::iter::empty());
+    assert_eq!((queue.ready_len(), queue.ready_bytes(), queue.wants_page()), (0, 0, None));
 }
 
 fn plain() -> NamedQueue {

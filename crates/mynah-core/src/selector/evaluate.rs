@@ -2,7 +2,7 @@
 
 use core::cmp::Ordering;
 
-use mynah_model::{Header, Properties, PropertyValue};
+use mynah_model::{Header, PRIORITY_DEFAULT, Properties, PropertyValue};
 
 use super::{Comparison, Expression, Name, Operator};
 
@@ -212,6 +212,7 @@ impl<'a> Subject<'a> {
     fn named(&self, name: &Name) -> Value<'a> {
         let text = |text: Option<&'a str>| text.map_or(Value::Null, Value::Text);
         match name {
+            Name::Priority if self.header.priority == PRIORITY_DEFAULT => Value::Integer(4),
             Name::Priority => Value::Integer(i64::from(self.header.priority)),
             Name::DeliveryMode if self.header.class.is_confirmed() => Value::Text("PERSISTENT"),
             Name::DeliveryMode => Value::Text("NON_PERSISTENT"),

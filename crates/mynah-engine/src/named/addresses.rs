@@ -11,10 +11,16 @@ pub(crate) const EXCHANGES: &[u8] = b"$exchange/";
 /// The topic that stands for a queue: its name after a prefix. What would be a wildcard in a filter, or can be in none, is
 /// spelled with a percent sign, and what looks like that already gains a `25`.
 pub(crate) fn address(name: &[u8]) -> Vec<u8> {
-    let mut address = Vec::with_capacity(QUEUES.len() + name.len());
-    address.extend_from_slice(QUEUES);
-    spell(name, Spelling::Whole, &mut address);
+    let mut address = Vec::new();
+    push_address(name, &mut address);
     address
+}
+
+/// Appends the same.
+pub(super) fn push_address(name: &[u8], out: &mut Vec<u8>) {
+    out.reserve(QUEUES.len() + name.len());
+    out.extend_from_slice(QUEUES);
+    spell(name, Spelling::Whole, out);
 }
 
 /// The topic that stands for a key of an exchange: the exchange's name as one segment after a prefix, then the key as it
@@ -72,6 +78,10 @@ enum Spelling {
 }
 
 fn spell(name: &[u8], spelling: Spelling, out: &mut Vec<u8>) {
+    let is_plain = |byte: &u8| !matches!(byte, b'+' | b'#' | 0 | b'%' | b'/');
+    if name.iter().all(is_plain) {
+        return out.extend_from_slice(name);
+    }
     for (at, &byte) in name.iter().enumerate() {
         match byte {
             b'+' => out.extend_from_slice(b"%2B"),

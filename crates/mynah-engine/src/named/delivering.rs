@@ -66,7 +66,8 @@ impl Engine {
     pub(crate) fn pump_queues(&mut self, now: Instant) -> bool {
         for _ in 0..self.lane.queues.listed().min(QUEUES) {
             let Some(queue) = self.lane.queues.next_listed() else { break };
-            if self.pump_queue(now, queue, HANDOUTS) {
+            let replays = self.replay_to_queue(now, queue);
+            if self.pump_queue(now, queue, HANDOUTS) || replays {
                 self.lane.queues.list(queue);
             }
         }
@@ -107,6 +108,7 @@ impl Engine {
         if self.lane.queues.get_mut(queue).is_some_and(|owned| core::mem::take(&mut owned.shows)) {
             self.note_queue(queue);
         }
+        self.page_queue(queue);
         if self.lane.holders.is_served() {
             self.answer_takers(now);
         }

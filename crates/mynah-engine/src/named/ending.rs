@@ -140,8 +140,10 @@ impl Engine {
         if let Some((key, _)) = owned.timer {
             self.timers.cancel(key);
         }
+        self.give_up_replays(now, owned.replays);
         self.shared.note_refusing(owned.tenant, &owned.name, false);
         self.publish_filter_of_queue(owned.tenant, &address(&owned.name), queue, false);
+        self.shared.discount_queue(owned.tenant);
         self.forget_queue(owned.tenant, queue);
         // Nothing is delivered by the others any more; they go bit by bit.
         self.unbinding.extend(owned.filters.into_iter().map(|filter| (owned.tenant, filter, queue)));

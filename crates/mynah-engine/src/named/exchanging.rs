@@ -13,7 +13,9 @@ use mynah_stack::{Bind, Declaration, Entity};
 
 use super::keeping::QueueNote;
 use super::linked::{Binding, ExchangeNote};
+use super::replaying::retain_handling;
 use super::request::{Asker, Fault, Noting, Reply, Request, Said, Wish, Word};
+use crate::administration::is_order;
 use crate::connections::ConnectionId;
 use crate::engine::Engine;
 use crate::inbox::Parcel;
@@ -33,8 +35,8 @@ impl From<ExchangeError> for Fault {
     }
 }
 
-fn no_such_exchange() -> Fault {
-    Fault::new(Reason::NotFound, "there is no exchange of this name")
+fn no_such_exchange(name: &[u8]) -> Fault {
+    Fault::new(Reason::NotFound, format!("there is no exchange '{}'", name.escape_ascii()))
 }
 
 impl Engine {
@@ -62,7 +64,7 @@ impl Engine {
             // Whether it is there anybody may ask. The default exchange always is.
             _ => {
                 let is_there = name.is_empty() || self.shared.read_exchanges().find(tenant, name).is_some();
-                is_there.then_some(()).ok_or_else(no_such_exchange)
+                is_there.then_some(()).ok_or_else(|| no_such_exchange(name))
             }
         };
         let result = result.map(|()| (0, 0));
@@ -122,7 +124,7 @@ impl Engine {
         let found = exchanges.find(tenant, name).and_then(|exchange| exchanges.settings(exchange));
         let durable = found.is_some_and(|settings| settings.durable);
         if !exchanges.delete(tenant, name, if_unused)? {
-            return Err(no_such_exchange());
+            return Err(no_such_exchange(name));
         }
         self.shared.note_routing(tenant, &exchanges);
         self.shared.count_exchanges();
@@ -194,7 +196,7 @@ impl Engine {
 
     /// Binds a queue or an exchange to an exchange, or undoes that. A queue's binding to the topic space is a filter that is
     /// attached to it.
-    pub(super) fn bind(&mut self, now: Instant, id: ConnectionId, bind: Bind<'_>, bound: bool) {
+    pub(crate) fn bind(&mut self, now: Instant, id: ConnectionId, bind: Bind<'_>, bound: bool) {
         let Bind { receipt, source, destination, key, arguments } = bind;
         if let Err(fault) = self.may_bind(now, id, source, destination, key) {
             return self.answer_queue(now, id, Reply::Bound { receipt, result: Err(fault) });
@@ -202,7 +204,13 @@ impl Engine {
         let name = match destination {
             Entity::Queue(name) if source == TOPIC_SPACE => {
                 let (name, filter) = (name.into(), key.into());
-                let request = Request::Attach { receipt, name, filter, attached: bound };
+                let request = match retain_handling(&arguments) {
+                    _ if !bound => Request::Detach { receipt, name, filter },
+                    Ok(retained) => Request::Attach { receipt, name, filter, retained },
+                    Err(fault) => {
+                        return self.answer_queue(now, id, Reply::Bound { receipt, result: Err(fault) });
+                    }
+                };
                 return self.ask_queue(now, id, request);
             }
             Entity::Queue(name) | Entity::Exchange(name) => name,
@@ -214,7 +222,7 @@ impl Engine {
             return self.ask_queue(now, id, Request::Bind(Box::new(wish)));
         }
         let tenant = self.asker(id).tenant;
-        let found = self.shared.read_exchanges().find(tenant, name).ok_or_else(no_such_exchange);
+        let found = self.shared.read_exchanges().find(tenant, name).ok_or_else(|| no_such_exchange(name));
         let to = found.map(Endpoint::Exchange);
         match to.and_then(|to| self.link(tenant, to, name, &mut binding, bound)) {
             Ok(stored) => {
@@ -248,6 +256,9 @@ impl Engine {
         }
         let filter =
             Filter::new(key).map_err(|error| Fault::new(Reason::FilterInvalid, error.to_string()))?;
+        if is_order(id) {
+            return Ok(());
+        }
         match self.may_subscribe(id, filter) {
             Ok(Grant::Whole) => Ok(()),
             Ok(Grant::Partly | Grant::Refused) | Err(Reason::NotAuthorized) => {
@@ -281,7 +292,8 @@ impl Engine {
             return Err(Fault::new(Reason::QuotaExceeded, "the binding is longer than it may be"));
         }
         let mut exchanges = self.shared.write_exchanges();
-        let source = exchanges.find(tenant, &binding.source).ok_or_else(no_such_exchange)?;
+        let source = exchanges.find(tenant, &binding.source);
+        let source = source.ok_or_else(|| no_such_exchange(&binding.source))?;
         let durable = is_durable(&exchanges, source)
             && match to {
                 Endpoint::Queue(_) => true,

@@ -180,6 +180,9 @@ impl Engine {
         for returned in owned.kernel.take_returned() {
             self.lane.journal.note(Note::Queue(QueueNote::Counts(queue, returned)));
         }
+        if let Some((from, to)) = owned.kernel.take_gone_unread() {
+            self.lane.journal.note(Note::Queue(QueueNote::Settled(queue, from, to)));
+        }
         for gone in owned.kernel.take_gone().chunk_by(|a, b| a + 1 == *b) {
             let (from, to) = (gone[0], gone[gone.len() - 1] + 1);
             self.lane.journal.note(Note::Queue(QueueNote::Settled(queue, from, to)));
@@ -191,7 +194,9 @@ impl Engine {
         let RestoredQueue { tenant, name, settings, filters, bindings, entries, next_sequence, shown } =
             restored;
         let refuses = settings.overflow != mynah_model::Overflow::DropHead;
-        let kernel = NamedQueue::new(settings, next_sequence.max(self.first_sequence), now);
+        let mut kernel = NamedQueue::new(settings, next_sequence.max(self.first_sequence), now);
+        kernel.bound(self.shared.limits.queue_messages_max, self.shared.limits.queue_bytes_max);
+        self.shared.count_queue(tenant);
         let queue = self.lane.queues.insert(tenant, name.clone(), kernel);
         self.shared.count_stored(self.worker, true);
         self.publish_filter_of_queue(tenant, &address(&name), queue, true);
@@ -209,10 +214,12 @@ impl Engine {
         let Some(owned) = self.lane.queues.get_mut(queue) else { return };
         owned.stored = true;
         owned.filters.extend(filters);
+        owned.entered.extend(entries.last().map(|last| (0, last.sequence)));
         for entry in entries {
             restore_entry(owned, entry, shown);
         }
         owned.shown = shown.min(owned.kernel.next_sequence().saturating_sub(1));
+        owned.kernel.assume_shown(owned.shown + 1);
         self.lane.queues.list(queue);
         self.note_queue(queue);
     }

@@ -3,10 +3,12 @@
 //! `commands`: what a connection asks for, checked where the connection is. `request`: the same as data, which goes to the
 //! queue's worker, and what comes back. `serving`: what the queue's worker does about it. `delivering`: what a queue hands
 //! out, here or to another worker, as long as there is room. `publishing`: what comes in under a queue's own name.
+//! `replaying`: retained values for a queue.
 //! `dead`: what leaves a queue without having been accepted. `keeping`: what is stored of queues. `transacting`: several things together. `ending`: of consumers with their connections, and of queues. `table`: the queues of a worker.
 //! `held`: leases that no connection holds.
 //! `subscribed`: sessions that consume because they have subscribed to a queue's topic.
 //! `exchanging`: exchanges and bindings come and go. `routing`: where exchanges lead. `linked`: what is stored of them.
+//! `paging`: what of long queues the store alone holds.
 //!
 //! A queue is referred to like a session, in a range of slots of its own, so that a filter that is attached to it is one in the topic
 //! index like any other. Its own name is such a filter too, and a key of an exchange is a topic: see `addresses`.
@@ -20,7 +22,9 @@ mod exchanging;
 mod held;
 mod keeping;
 mod linked;
+mod paging;
 mod publishing;
+mod replaying;
 mod request;
 mod routing;
 mod serving;
@@ -35,8 +39,9 @@ pub(crate) use keeping::QueueNote;
 pub use keeping::{QueueChange, QueueName, RestoredEntry, RestoredQueue};
 pub(crate) use linked::ExchangeNote;
 pub use linked::{Binding, ExchangeChange, RestoredExchange};
-pub(crate) use request::Reply;
+pub use paging::PageRequest;
 pub use request::Word;
+pub(crate) use request::{Fault, Reply, Request};
 pub(crate) use routing::Known;
 pub(crate) use table::{Queues, is_named};
 
@@ -79,6 +84,11 @@ impl Tap {
 }
 
 impl Taps {
+    /// How many consumers there are.
+    pub(crate) fn len(&self) -> usize {
+        self.consumers.len()
+    }
+
     /// Whether something goes on when there is room in the outbound buffer.
     pub(crate) const fn waits_for_room(&self) -> bool {
         self.waits_for_room

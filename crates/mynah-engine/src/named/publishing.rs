@@ -8,11 +8,11 @@ use mynah_model::{
 };
 use mynah_stack::{Destination, Outcome, Publish};
 
-use super::addresses::place;
+use super::addresses::{place, push_address};
 use super::dead::is_cycle;
 use super::keeping::{Entered, QueueNote};
+use super::queue_of;
 use super::request::{Asker, Request};
-use super::{address, queue_of};
 use crate::connections::ConnectionId;
 use crate::engine::Engine;
 use crate::item::Item;
@@ -22,10 +22,23 @@ use crate::lane::Lane;
 impl Engine {
     /// A peer publishes elsewhere than to a topic: finds out what stands for that place in the topic space.
     pub(crate) fn publish_elsewhere(&mut self, now: Instant, id: ConnectionId, publish: &mut Publish<'_>) {
-        let address = place_of(publish);
+        let mut place = core::mem::take(&mut self.place);
+        let is_elsewhere = push_place(publish, &mut place);
+        self.publish_to(now, id, publish, is_elsewhere.then_some(&place));
+        place.clear();
+        self.place = place;
+    }
+
+    fn publish_to(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        publish: &mut Publish<'_>,
+        address: Option<&[u8]>,
+    ) {
         publish.header.retain &= address.is_none();
         if publish.delay.is_some_and(|delay| !delay.is_zero()) {
-            return self.publish_later(now, id, publish, address.as_deref());
+            return self.publish_later(now, id, publish, address);
         }
         let asker = self.asker(id);
         publish.header.tenant = asker.tenant;
@@ -41,10 +54,10 @@ impl Engine {
         };
         let name = queue_named_by(publish).filter(|name| self.shared.is_refusing(asker.tenant, name));
         if let Some(name) = name {
-            let place = (name, Topic::from_checked(&address), false);
+            let place = (name, Topic::from_checked(address), false);
             return self.publish_carefully(now, id, publish, place);
         }
-        self.publish_as(now, id, publish, Some(Topic::from_checked(&address)));
+        self.publish_as(now, id, publish, Some(Topic::from_checked(address)));
     }
 
     /// Whether somebody wants a topic.
@@ -138,6 +151,7 @@ impl Lane {
 
     /// Returns whether the queue is there, and is none that a dead letter has come back to by itself.
     pub(super) fn enqueue_named(&mut self, now: Instant, queue: SessionRef, item: &mut Item<'_>) -> bool {
+        let is_paged = self.queues.is_paged;
         let Some(owned) = self.queues.get_mut(queue) else { return false };
         let history = self.history.clone();
         if history.as_ref().is_some_and(|history| is_cycle(&owned.name, &history.deaths)) {
@@ -151,6 +165,12 @@ impl Lane {
         let arrival = Arrival { history: history.clone(), again, ..Arrival::new(message.clone(), stored) };
         let (sequence, time) = owned.kernel.push(now, arrival);
         if stored {
+            let mark = self.journal.mark();
+            match owned.entered.back_mut().filter(|(last, _)| *last == mark) {
+                Some((_, last)) => *last = sequence,
+                None if is_paged => owned.entered.push_back((mark, sequence)),
+                None => {}
+            }
             let entered = Entered { sequence, message, time, history };
             let note = Note::Queue(QueueNote::Entry(queue, Box::new(entered)));
             match durability {
@@ -165,13 +185,20 @@ impl Lane {
 
 /// The topic that stands for where a publication goes, if it does not go to its own.
 pub(super) fn place_of(publish: &Publish<'_>) -> Option<Vec<u8>> {
+    let mut place = Vec::new();
+    push_place(publish, &mut place).then_some(place)
+}
+
+/// Appends the same. False, and nothing is appended, if it goes to its own.
+fn push_place(publish: &Publish<'_>, out: &mut Vec<u8>) -> bool {
     let key = publish.view().topic().as_bytes();
     match publish.to {
-        Destination::Topic => None,
-        Destination::Exchange(TOPIC_SPACE) if !key.is_empty() => None,
-        Destination::Queue => Some(address(key)),
-        Destination::Exchange(name) => Some(place(name, key)),
+        Destination::Topic => return false,
+        Destination::Exchange(TOPIC_SPACE) if !key.is_empty() => return false,
+        Destination::Queue => push_address(key, out),
+        Destination::Exchange(name) => out.extend(place(name, key)),
     }
+    true
 }
 
 /// The queue that a publication goes to by its name.

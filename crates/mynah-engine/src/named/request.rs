@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use mynah_core::selector::Selector;
 use mynah_core::{ConsumerKey, SessionRef, Taking, WorkerId};
-use mynah_model::{Class, Credit, Message, QueueSettings, Reason, StreamOffset, TenantId, WallTime};
+use mynah_model::{
+    Class, Credit, Message, QueueSettings, Reason, RetainHandling, StreamOffset, TenantId, WallTime,
+};
 use mynah_stack::{
     ConsumerId, Declared, Flow, Holder, Holding, Outcome, QueueOutcome, Refusal, SettleLeases,
 };
@@ -94,12 +96,17 @@ pub(crate) enum Request {
         receipt: u32,
         name: Box<[u8]>,
     },
-    /// Attaches a filter of the topic space, or detaches it.
+    /// Attaches a filter of the topic space.
     Attach {
         receipt: u32,
         name: Box<[u8]>,
         filter: Box<[u8]>,
-        attached: bool,
+        retained: RetainHandling,
+    },
+    Detach {
+        receipt: u32,
+        name: Box<[u8]>,
+        filter: Box<[u8]>,
     },
     /// Note how the tables stand about an exchange, then answer.
     NoteExchange(Box<Noting>),

@@ -52,9 +52,12 @@ impl Engine {
                 let result = self.find_for(asker, &name).map(|queue| self.serve_purge(now, queue));
                 self.reply(now, asker, Reply::Deleted { receipt, result });
             }
-            Request::Attach { receipt, name, filter, attached } => {
+            Request::Attach { receipt, name, filter, retained } => {
+                self.serve_attach(now, asker, receipt, (&name, filter), retained);
+            }
+            Request::Detach { receipt, name, filter } => {
                 let result = self.find_for(asker, &name);
-                let result = result.and_then(|queue| self.attach_to_queue(queue, &filter, attached));
+                let result = result.map(|queue| self.detach_from_queue(queue, &filter));
                 self.reply(now, asker, Reply::Bound { receipt, result });
             }
             Request::NoteExchange(noting) => self.serve_noting(now, asker, *noting),
@@ -123,7 +126,10 @@ impl Engine {
                 let owned = self.lane.queues.get(queue);
                 let differs = owned.and_then(|owned| owned.kernel.differs_from(&settings));
                 if let Some(detail) = differs {
-                    return Err(Fault::new(Reason::PreconditionFailed, detail));
+                    let is_shared = owned.is_some_and(|owned| owned.exclusive.is_none());
+                    let agrees = is_shared != settings.exclusive;
+                    let reason = if agrees { Reason::PreconditionFailed } else { Reason::Locked };
+                    return Err(Fault::new(reason, detail));
                 }
                 queue
             }
@@ -157,13 +163,14 @@ impl Engine {
         name: &[u8],
         settings: QueueSettings,
     ) -> Found {
-        if self.lane.queues.len() >= self.shared.limits.sessions_max {
-            return Err(Fault::from(Reason::QuotaExceeded));
-        }
         let tenant = asker.tenant;
+        if !self.shared.count_queue(tenant) {
+            return Err(Fault::new(Reason::QuotaExceeded, "there are too many queues"));
+        }
         let (is_durable, is_exclusive) = (settings.durable, settings.exclusive);
         let refuses = settings.overflow != mynah_model::Overflow::DropHead;
-        let kernel = NamedQueue::new(settings, self.first_sequence, now);
+        let mut kernel = NamedQueue::new(settings, self.first_sequence, now);
+        kernel.bound(self.shared.limits.queue_messages_max, self.shared.limits.queue_bytes_max);
         let queue = self.lane.queues.insert(tenant, name.into(), kernel);
         if let Some(owned) = self.lane.queues.get_mut(queue) {
             owned.exclusive = is_exclusive.then_some(asker);
@@ -198,27 +205,35 @@ impl Engine {
         self.shared.generations.bump(tenant, filter);
     }
 
-    fn attach_to_queue(&mut self, queue: SessionRef, filter: &[u8], attached: bool) -> Result<(), Fault> {
+    /// Returns whether the filter was not attached before; that it is now remains to be noted.
+    pub(super) fn attach_to_queue(&mut self, queue: SessionRef, filter: &[u8]) -> Result<bool, Fault> {
         let max = self.shared.limits.subscriptions_per_session_max;
         let owned = self.lane.queues.get_mut(queue).ok_or(Reason::NotFound)?;
         if exceeds(filter, &self.shared.limits) {
             return Err(Fault::from(Reason::FilterInvalid));
         }
-        let changed = match attached {
-            true if owned.filters.contains(filter) => false,
-            true if owned.filters.len() >= max => return Err(Fault::from(Reason::QuotaExceeded)),
-            true => owned.filters.insert(filter.into()),
-            false => owned.filters.remove(filter),
-        };
-        let (tenant, stored) = (owned.tenant, owned.stored);
-        if changed {
-            if stored {
-                let note = QueueNote::Filter(queue, filter.into(), attached);
-                self.lane.journal.note(Note::Queue(note));
-            }
-            self.publish_filter_of_queue(tenant, filter, queue, attached);
+        if owned.filters.contains(filter) {
+            return Ok(false);
         }
-        Ok(())
+        if owned.filters.len() >= max {
+            return Err(Fault::from(Reason::QuotaExceeded));
+        }
+        owned.filters.insert(filter.into());
+        let tenant = owned.tenant;
+        self.publish_filter_of_queue(tenant, filter, queue, true);
+        Ok(true)
+    }
+
+    fn detach_from_queue(&mut self, queue: SessionRef, filter: &[u8]) {
+        let Some(owned) = self.lane.queues.get_mut(queue) else { return };
+        if !owned.filters.remove(filter) {
+            return;
+        }
+        let tenant = owned.tenant;
+        if owned.stored {
+            self.lane.journal.note(Note::Queue(QueueNote::Filter(queue, filter.into(), false)));
+        }
+        self.publish_filter_of_queue(tenant, filter, queue, false);
     }
 
     fn serve_purge(&mut self, now: Instant, queue: SessionRef) -> u64 {

@@ -194,7 +194,7 @@ impl Engine {
     }
 
     /// A session subscribes to a queue's topic no more. What has been delivered may still be settled.
-    pub(crate) fn detach_from_queue(&mut self, now: Instant, id: ConnectionId, filter: Filter<'_>) {
+    pub(crate) fn unsubscribe_from_queue(&mut self, now: Instant, id: ConnectionId, filter: Filter<'_>) {
         let Some(connection) = self.lane.connections.get(id) else { return };
         let Some(taps) = connection.taps.as_deref() else { return };
         let is_it = |tap: &Tap| {
@@ -206,7 +206,15 @@ impl Engine {
         if self.mark_cancelled(id, consumer, true) {
             self.ask_queue(now, id, Request::Cancel { consumer, keep: true });
         }
-        self.deliver_waiting(now, id);
+        let taps = self.lane.connections.get_mut(id).and_then(|connection| connection.taps.as_deref_mut());
+        let Some(under_way) = taps.map(|taps| &mut taps.under_way) else { return };
+        // What has not been delivered goes back.
+        let waiting = core::mem::take(&mut under_way.waiting).into_iter();
+        let (given_back, kept): (VecDeque<Lent>, _) = waiting.partition(|lent| lent.consumer == consumer);
+        under_way.waiting = kept;
+        for lent in given_back {
+            self.settle_lease(now, id, (consumer, lent.lease), LeaseSettlement::RELEASED);
+        }
     }
 
     /// A queue has spoken of a consumer that is a subscription.

@@ -1,5 +1,6 @@
 //! The named queues of one worker.
 
+use core::ops::Bound;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -7,6 +8,8 @@ use mynah_core::selector::Selector;
 use mynah_core::{ConsumerKey, NamedQueue, SessionRef, WorkerId};
 use mynah_model::{Instant, TenantId};
 
+use super::paging::PageRequest;
+use super::replaying::Replay;
 use super::request::Asker;
 use crate::timer::TimerKey;
 
@@ -40,7 +43,11 @@ pub(crate) struct Owned {
     pub(super) lent: BTreeMap<ConsumerKey, u64>,
     /// Which messages those consumers want that do not want all.
     pub(super) selectors: BTreeMap<ConsumerKey, Arc<Selector>>,
+    /// Numbers of entries, and the marks of what was noted of them and those before.
+    pub(super) entered: VecDeque<(u64, u64)>,
     pub(super) timer: Option<(TimerKey, Instant)>,
+    /// Retained values that it is to have.
+    pub(super) replays: Vec<Replay>,
     /// It is in the list of those that have something to do.
     is_listed: bool,
 }
@@ -54,6 +61,9 @@ pub(crate) struct Queues {
     by_name: BTreeMap<TenantId, BTreeMap<Box<[u8]>, SessionRef>>,
     /// Which queue a consumer takes from.
     pub(super) consumers: BTreeMap<ConsumerKey, SessionRef>,
+    /// Whether long queues are paged, and the pages that are wanted.
+    pub(super) is_paged: bool,
+    pub(super) pages: VecDeque<PageRequest>,
     /// Those that may have something to hand out or to tell.
     listed: VecDeque<SessionRef>,
 }
@@ -72,12 +82,20 @@ impl Queues {
             vacant: Vec::new(),
             by_name: BTreeMap::new(),
             consumers: BTreeMap::new(),
+            is_paged: false,
+            pages: VecDeque::new(),
             listed: VecDeque::new(),
         }
     }
 
     pub(crate) fn find(&self, tenant: TenantId, name: &[u8]) -> Option<SessionRef> {
         self.by_name.get(&tenant)?.get(name).copied()
+    }
+
+    /// The queues of a tenant, in the order of their names.
+    pub(crate) fn named(&self, tenant: TenantId, from: Bound<&[u8]>) -> impl Iterator<Item = SessionRef> {
+        let names = self.by_name.get(&tenant).into_iter();
+        names.flat_map(move |names| names.range::<[u8], _>((from, Bound::Unbounded))).map(|(_, queue)| *queue)
     }
 
     /// All queues, in the order of their slots.
@@ -89,10 +107,6 @@ impl Queues {
             generation: place.generation,
         };
         slots.map(reference).collect()
-    }
-
-    pub(crate) const fn len(&self) -> usize {
-        self.slots.len() - self.vacant.len()
     }
 
     pub(super) fn insert(&mut self, tenant: TenantId, name: Box<[u8]>, kernel: NamedQueue) -> SessionRef {
@@ -115,7 +129,9 @@ impl Queues {
             noted_at: 0,
             lent: BTreeMap::new(),
             selectors: BTreeMap::new(),
+            entered: VecDeque::new(),
             timer: None,
+            replays: Vec::new(),
             is_listed: false,
         }));
         reference

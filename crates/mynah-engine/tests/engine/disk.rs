@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use mynah_core::{Cursor, Entry, GroupKey, Kept, SHARDS, SessionKey, WorkerId, owner};
 use mynah_engine::{
-    Change, Engine, Mark, Parts, Promise, Restored, RestoredDelayed, RestoredErrand, RestoredSubscription,
-    SessionName,
+    Change, Engine, Mark, PageRequest, Parts, Promise, Restored, RestoredDelayed, RestoredErrand,
+    RestoredSubscription, SessionName,
 };
 use mynah_model::{DeliveryId, Expiry, Identity, Instant, Message, SubscriptionOptions, TenantId, Will};
 
@@ -32,6 +32,8 @@ pub(crate) struct Disk {
     pub(crate) is_late: bool,
     /// Whether changes are left where they are, to be taken with those of later turns.
     pub(crate) gathers: bool,
+    /// Parts of queues that were read back in this run.
+    pub(crate) pages: usize,
     runs: u64,
 }
 
@@ -66,11 +68,12 @@ impl Disk {
     /// Begins a run: the engines get what is stored, each its own.
     pub(crate) fn start(&mut self, engines: &mut [Engine], seed: u64, now: Instant) {
         self.pending.clear();
-        self.runs += 1;
+        (self.runs, self.pages) = (self.runs + 1, 0);
         let workers = engines.len() as u16;
         let promise = if self.is_late { Promise::AtOnce } else { Promise::Stored };
         for engine in engines.iter_mut() {
             engine.store_changes(promise, self.runs << 40);
+            engine.page_queues();
         }
         for (name, session) in &self.state.sessions {
             let owner = owner(TenantId::DEFAULT, name, workers, seed);
@@ -118,6 +121,17 @@ impl Disk {
         let WorkerId(worker) = engine.worker();
         self.pending.push_back((usize::from(worker), mark, facts));
         true
+    }
+
+    /// Reads parts of queues back. Returns whether any were wanted.
+    pub(crate) fn read_pages(&mut self, engine: &mut Engine) -> bool {
+        let pages = self.pages;
+        while let Some(PageRequest { queue, from, name, .. }) = engine.poll_page() {
+            let stored = self.state.queues.get(&*name);
+            engine.handle_page(queue, from, Some(stored.map_or_else(Vec::new, |stored| stored.page(from))));
+            self.pages += 1;
+        }
+        self.pages > pages
     }
 
     /// Stores the oldest of what is on its way.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mynah_core::History;
+use mynah_core::{History, PAGE};
 use mynah_engine::{Binding, ExchangeChange, QueueChange, RestoredEntry, RestoredExchange, RestoredQueue};
 use mynah_model::{ExchangeSettings, Instant, Message, QueueSettings, TenantId};
 
@@ -27,6 +27,11 @@ pub(crate) struct StoredEntry {
 }
 
 impl StoredQueue {
+    pub(crate) fn page(&self, from: u64) -> Vec<(u64, Option<Message>)> {
+        let entries = self.entries.range(from..).take(PAGE);
+        entries.map(|(number, entry)| (*number, Some(entry.message.clone()))).collect()
+    }
+
     pub(crate) fn restored(&self, name: &[u8]) -> RestoredQueue {
         let entry = |(&sequence, entry): (&u64, &StoredEntry)| {
             let StoredEntry { message, time, history } = entry.clone();

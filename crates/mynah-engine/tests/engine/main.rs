@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod administration;
 mod audit;
 mod bridge;
 mod broker;
@@ -19,6 +20,8 @@ mod named_durable;
 mod named_exchanges;
 mod named_held;
 mod named_later;
+mod named_order;
+mod named_times;
 mod once;
 mod presence;
 mod queues;

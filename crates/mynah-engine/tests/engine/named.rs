@@ -343,6 +343,20 @@ fn a_consumer_gets_what_its_selector_selects_and_leaves_the_rest() {
 }
 
 #[test]
+fn a_tenant_has_so_many_queues_and_each_so_many_messages() {
+    let limits = Limits { queues_max: 2, queue_messages_max: 2, queue_bytes_max: 10, ..Limits::default() };
+    let mut broker = Broker::with(settings(3, limits));
+    let [a, b, _] = peers(&mut broker);
+    says(&mut broker, a, "declare p -\ndeclare q reject");
+    assert!(says(&mut broker, b, "declare r -").starts_with("refused quota exceeded"));
+    says(&mut broker, a, "drop p");
+    assert_eq!(says(&mut broker, b, "declare r -"), "declared r 0 0\n");
+    says(&mut broker, b, "put r 1 one\nput r 1 two\nput r 1 three\nput q 1 0123456789");
+    assert_eq!(says(&mut broker, b, "put q 1 x"), "refused 8 queue full\n");
+    assert_eq!(says(&mut broker, a, "eat 1 r * settled"), "eating 1\nlease 1 1 r two\nlease 1 2 r three\n");
+}
+
+#[test]
 fn rules_say_who_may_configure_publish_to_and_consume_from_a_queue() {
     for workers in [1, 3] {
         let rules = vec![

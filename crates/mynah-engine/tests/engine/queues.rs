@@ -10,13 +10,13 @@
 //!
 //! Settings are a `-` or words with commas between: `durable`, `exclusive`, `auto`, `single`, `stream`, `reject`, and
 //! `expires=MS`, `ttl=MS`, `lease=MS`, `len=N`, `limit=N`, `prio=N`, `dead=QUEUE`, `deadx=EXCHANGE/KEY`. A credit is a number of messages or `*`.
-//! Options of a consumer: `settled`, `exclusive`, `polls`, `nolocal`, `first`, `prio=N`, `where=CONDITION` without a space.
+//! Options of a consumer: `settled`, `exclusive`, `polls`, `nolocal`, `first`, `since=MS`, `prio=N`, `where=CONDITION` without a space.
 
 use std::time::Duration;
 
 use mynah_model::{
     Credit, CreditChange, DeadLetter, Durability, LeaseSettlement, Overflow, QueueSettings, StreamOffset,
-    StreamSettings,
+    StreamSettings, WallTime,
 };
 use mynah_stack::{
     Bind, Command, Consume, ConsumeOptions, ConsumerId, Declaration, Declare, Delete, Destination, Entity,
@@ -163,6 +163,9 @@ fn options_of(text: &str) -> ConsumeOptions<'_> {
             ("polls", _) => options.polls = true,
             ("nolocal", _) => options.no_local = true,
             ("first", _) => options.offset = Some(StreamOffset::First),
+            ("since", ms) => {
+                options.offset = Some(StreamOffset::Time(WallTime::from_unix_millis(ms.parse().unwrap())));
+            }
             ("prio", number) => options.priority = number.parse().unwrap(),
             ("where", condition) => options.selector = Some(condition),
             _ => {}

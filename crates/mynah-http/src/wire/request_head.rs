@@ -3,7 +3,7 @@
 use core::ops::Range;
 use core::time::Duration;
 
-use mynah_model::{Class, Condition, Filter, Properties, Topic, ValueTag};
+use mynah_model::{Class, Condition, Filter, PRIORITY_DEFAULT, Properties, Topic, ValueTag};
 
 use super::{Fields, Kind, LeaseRequest, Malformed, properties, put_string};
 use crate::framing;
@@ -49,7 +49,7 @@ impl Method {
 /// A request without its body.
 ///
 /// ```text
-/// method u8 | class u8 | priority u8 | expiry u64 (microseconds; 0: none) |
+/// method u8 | class u8 | priority u8 (255: none) | expiry u64 (microseconds; 0: none) |
 /// count u8 | 0 present, 1 absent, 2 one of, 3 none of; for 2 and 3: count u16 | tag u64 ... ... |
 /// 0, or 1 and user (u16, bytes) password (u16, bytes) |
 /// 0, or 1 and host (u16, bytes) |
@@ -189,7 +189,7 @@ impl<'b> RequestHead<'b> {
             Target::Leases(_) => method == Method::Lease,
             Target::Topic { .. } => method != Method::Lease,
         };
-        if priority > 9 || !fits {
+        if (priority > 9 && priority != PRIORITY_DEFAULT) || !fits {
             return Err(Malformed::Value);
         }
         let end = framing::HEADER_BYTES + body.len();

@@ -138,7 +138,7 @@ pub(crate) fn message(topic: &str, payload: &[u8], class: Class, retain: bool) -
         layout: Layout { id: 99, version: 0 },
         class,
         retain,
-        priority: 4,
+        priority: mynah_model::PRIORITY_DEFAULT,
         topic: (0, topic_end),
         payload: (topic_end, u32::try_from(native.len()).unwrap()),
         deadline: None,

@@ -115,7 +115,7 @@ fn a_date_says_when_unless_the_field_of_ours_does() {
 fn what_says_nothing_is_nothing() {
     let message = put(&[("content-type", ""), ("content-encoding", "identity"), ("mynah-property", " , ")]);
     assert_eq!(HttpCodec.properties(message.view()), Properties::EMPTY);
-    assert_eq!((message.header().priority, message.header().deadline), (4, None));
+    assert_eq!((message.header().priority, message.header().deadline), (mynah_model::PRIORITY_DEFAULT, None));
 }
 
 #[test]

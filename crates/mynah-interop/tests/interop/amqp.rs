@@ -20,11 +20,13 @@ on_one_and_two_workers!(
     transactions,
     dead_letters,
     replies,
+    retained,
     wrong,
     passwords,
     denied,
     others,
     by_tls,
+    by_websocket,
     crosses,
     with_programs
 );
@@ -60,6 +62,10 @@ fn replies(workers: u16) {
     run("replies", Setup::workers(workers));
 }
 
+fn retained(workers: u16) {
+    run("retained", Setup::workers(workers));
+}
+
 fn wrong(workers: u16) {
     run("wrong", Setup::workers(workers));
 }
@@ -87,6 +93,15 @@ fn by_tls(workers: u16) {
     let mut command = python("amqp_client.py");
     command.args(["by_tls", &port]).arg(certificates.folder().path("ca.pem"));
     assert_eq!(Process::start(&mut command).finish().success(), "by_tls: ok\n");
+}
+
+fn by_websocket(workers: u16) {
+    let listener = "[[listener]]\nname = \"web\"\nprotocol = \"amqp091\"\naddress = \"127.0.0.1:0\"\n\
+                    transport = \"websocket\"\nwebsocket = { paths = [\"/ws\"] }\n";
+    let broker = Setup::workers(workers).more(listener).start();
+    let port = broker.listener("web").port().to_string();
+    let output = Process::start(python("amqp_client.py").args(["by_websocket", &port])).finish().success();
+    assert_eq!(output, "by_websocket: ok\n");
 }
 
 fn crosses(workers: u16) {

@@ -15,6 +15,7 @@ mod example;
 mod https;
 mod import;
 mod imported;
+mod lapin;
 mod logins;
 mod mosquitto;
 mod one_door;

@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg};
 
 use super::LENGTH_BYTES;
+use super::local::{self, Path, Reach};
 
 /// Datagrams read with one call.
 const BATCH: usize = 32;
@@ -21,9 +22,10 @@ const SLOT_BYTES: usize = LENGTH_BYTES + DATAGRAM_BYTES_MAX;
 /// Memory for what one call reads.
 pub(crate) struct Arrivals {
     memory: Box<[u8]>,
-    headers: MultiHeaders<SockaddrStorage>,
-    /// Who sent the datagrams, and how long they are.
-    arrived: Vec<(SocketAddr, usize, usize)>,
+    /// For each kind of socket its own: what the kernel tells with a datagram takes as much room each time.
+    headers: [MultiHeaders<SockaddrStorage>; 3],
+    /// Who sent the datagrams to where, in which slots they are, and how long.
+    arrived: Vec<(Path, usize, usize)>,
     /// How many were longer than is taken in.
     pub(crate) oversized: u64,
 }
@@ -32,7 +34,7 @@ impl Default for Arrivals {
     fn default() -> Self {
         Self {
             memory: vec![0; BATCH * SLOT_BYTES].into_boxed_slice(),
-            headers: MultiHeaders::preallocate(BATCH, None),
+            headers: Reach::ALL.map(|reach| MultiHeaders::preallocate(BATCH, reach.space())),
             arrived: Vec::with_capacity(BATCH),
             oversized: 0,
         }
@@ -41,7 +43,7 @@ impl Default for Arrivals {
 
 impl Arrivals {
     /// Reads what has come. Returns whether there may be more.
-    pub(super) fn receive(&mut self, socket: &UdpSocket) -> bool {
+    pub(super) fn receive(&mut self, socket: &UdpSocket, reach: Reach) -> bool {
         self.arrived.clear();
         self.oversized = 0;
         let mut slots = self.memory.chunks_exact_mut(SLOT_BYTES);
@@ -50,7 +52,8 @@ impl Arrivals {
             [slots.next().map_or_else(empty, |slot| IoSliceMut::new(&mut slot[LENGTH_BYTES..]))]
         });
         let flags = MsgFlags::MSG_DONTWAIT;
-        let received = match recvmmsg(socket.as_raw_fd(), &mut self.headers, slices.iter_mut(), flags, None) {
+        let headers = &mut self.headers[reach as usize];
+        let received = match recvmmsg(socket.as_raw_fd(), headers, slices.iter_mut(), flags, None) {
             Ok(received) => received,
             // Such as that a peer's machine said that nobody listens there: it is told of once.
             Err(error) => return error != Errno::EAGAIN,
@@ -62,7 +65,7 @@ impl Arrivals {
             if datagram.flags.contains(MsgFlags::MSG_TRUNC) {
                 self.oversized += 1;
             } else {
-                self.arrived.push((peer, slot, datagram.bytes));
+                self.arrived.push((Path { peer, local: local::read(&datagram) }, slot, datagram.bytes));
             }
         }
         for &(_, slot, bytes) in &self.arrived {
@@ -77,12 +80,12 @@ impl Arrivals {
         self.arrived.len()
     }
 
-    /// Who sent a datagram, and its bytes with their length before them.
-    pub(crate) fn get(&self, number: usize) -> (SocketAddr, &[u8]) {
-        let (peer, slot, bytes) = self.arrived[number];
+    /// Who sent a datagram to where, and its bytes with their length before them.
+    pub(crate) fn get(&self, number: usize) -> (Path, &[u8]) {
+        let (path, slot, bytes) = self.arrived[number];
         let at = slot * SLOT_BYTES;
         let range: Range<usize> = at..at + LENGTH_BYTES + bytes;
-        (peer, &self.memory[range])
+        (path, &self.memory[range])
     }
 }
 

@@ -1,16 +1,16 @@
 //! Datagrams on their way out: those of a turn leave with few calls of the kernel.
 
 use std::io::IoSlice;
-use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 
 use mio::net::UdpSocket;
 use mynah_dtls::SecureDatagram;
 use mynah_stack::Outbound;
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg};
+use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg};
 
 use super::LENGTH_BYTES;
+use super::local::{Path, Reach, Source};
 
 /// Datagrams sent with one call.
 const BATCH: usize = 64;
@@ -24,17 +24,18 @@ pub(super) struct Departures {
     /// Datagrams one behind the other; lengths that stood before them may lie between.
     pub(super) bytes: Vec<u8>,
     /// Where each of them begins and ends, without the length, and for whom it is.
-    pub(super) datagrams: Vec<(Option<SockaddrStorage>, usize, usize)>,
+    pub(super) datagrams: Vec<(Path, usize, usize)>,
     /// How many of them have left.
     sent: usize,
     /// Datagrams that are being sealed.
     plain: Vec<u8>,
-    headers: MultiHeaders<SockaddrStorage>,
+    /// For each kind of what the kernel is told its own, since it reads as much as there is room for.
+    headers: [MultiHeaders<SockaddrStorage>; 3],
 }
 
 impl Default for Departures {
     fn default() -> Self {
-        let headers = MultiHeaders::preallocate(BATCH, None);
+        let headers = Reach::ALL.map(|reach| MultiHeaders::preallocate(BATCH, reach.space()));
         Self { bytes: Vec::new(), datagrams: Vec::new(), sent: 0, plain: Vec::new(), headers }
     }
 }
@@ -45,10 +46,9 @@ impl Departures {
     }
 
     /// Takes a peer's datagrams. Returns how many there was no room for.
-    pub(super) fn take(&mut self, peer: SocketAddr, outbound: &Outbound) -> u64 {
+    pub(super) fn take(&mut self, path: Path, outbound: &Outbound) -> u64 {
         let start = self.bytes.len();
         outbound.slices().for_each(|slice| self.bytes.extend_from_slice(slice));
-        let address = Some(SockaddrStorage::from(peer));
         let (mut at, mut dropped) = (start, 0);
         while let Some(length) = self.bytes.get(at..at + LENGTH_BYTES) {
             let begin = at + LENGTH_BYTES;
@@ -60,7 +60,7 @@ impl Departures {
             if start > WAITING_BYTES_MAX {
                 dropped += 1;
             } else {
-                self.datagrams.push((address, begin, end));
+                self.datagrams.push((path, begin, end));
             }
         }
         if start > WAITING_BYTES_MAX {
@@ -72,7 +72,7 @@ impl Departures {
     /// Takes a peer's datagrams, and seals them. Returns how many there was no room for, or could not be sealed.
     pub(super) fn take_sealed(
         &mut self,
-        peer: SocketAddr,
+        path: Path,
         outbound: &Outbound,
         secure: &mut dyn SecureDatagram,
     ) -> u64 {
@@ -85,7 +85,7 @@ impl Departures {
             let Some((datagram, behind)) = behind.split_at_checked(length) else { break };
             rest = behind;
             let count = self.datagrams.len();
-            self.add(peer, |bytes| {
+            self.add(path, |bytes| {
                 // One that cannot be sealed is not sent.
                 let _ = secure.seal(datagram, bytes);
             });
@@ -97,7 +97,7 @@ impl Departures {
     }
 
     /// Takes one datagram that `write` appends; none if that is nothing, or there is no room.
-    pub(super) fn add(&mut self, peer: SocketAddr, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn add(&mut self, path: Path, write: impl FnOnce(&mut Vec<u8>)) {
         let begin = self.bytes.len();
         if begin > WAITING_BYTES_MAX {
             return;
@@ -105,13 +105,13 @@ impl Departures {
         write(&mut self.bytes);
         let end = self.bytes.len();
         if end > begin {
-            self.datagrams.push((Some(SockaddrStorage::from(peer)), begin, end));
+            self.datagrams.push((path, begin, end));
         }
     }
 
     /// Takes one datagram.
-    pub(super) fn put(&mut self, peer: SocketAddr, datagram: &[u8]) {
-        self.add(peer, |bytes| bytes.extend_from_slice(datagram));
+    pub(super) fn put(&mut self, path: Path, datagram: &[u8]) {
+        self.add(path, |bytes| bytes.extend_from_slice(datagram));
     }
 
     /// Sends what waits. Returns whether the kernel has no room at the moment, and how many it would not have: a peer that
@@ -138,17 +138,22 @@ impl Departures {
 
     fn send_batch(&mut self, socket: &UdpSocket) -> nix::Result<usize> {
         let waiting = &self.datagrams[self.sent..];
-        let waiting = &waiting[..waiting.len().min(BATCH)];
+        let Some((first, ..)) = waiting.first() else { return Ok(0) };
+        // What tells from where they leave is told once for all.
+        let same = waiting.iter().take(BATCH).take_while(|(path, ..)| path.local == first.local).count();
+        let waiting = &waiting[..same];
+        let source = Source::of(first);
         let mut slices = [[IoSlice::new(&[])]; BATCH];
         let mut addresses = [None; BATCH];
-        for (place, &(address, begin, end)) in waiting.iter().enumerate() {
+        for (place, &(path, begin, end)) in waiting.iter().enumerate() {
             slices[place] = [IoSlice::new(&self.bytes[begin..end])];
-            addresses[place] = address;
+            addresses[place] = Some(SockaddrStorage::from(path.peer));
         }
-        let control: [ControlMessage<'_>; 0] = [];
-        let (slices, addresses) = (&slices[..waiting.len()], &addresses[..waiting.len()]);
+        let control = source.as_ref().map(Source::message);
+        let (slices, addresses) = (&slices[..same], &addresses[..same]);
         let flags = MsgFlags::MSG_DONTWAIT;
-        sendmmsg(socket.as_raw_fd(), &mut self.headers, slices, addresses, control, flags)
+        let headers = &mut self.headers[source.as_ref().map_or(Reach::One, Source::reach) as usize];
+        sendmmsg(socket.as_raw_fd(), headers, slices, addresses, control.as_slice(), flags)
             .map(Iterator::count)
     }
 }

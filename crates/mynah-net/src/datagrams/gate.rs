@@ -7,6 +7,7 @@ use mynah_dtls::{Datagrams, Demultiplexer, PeerAddress, Verdict};
 use mynah_model::Instant;
 use ring::rand::SystemRandom;
 
+use super::local::Path;
 use crate::tls::{Dtls, Loaded, Proving};
 use crate::verifier::Verify;
 
@@ -49,25 +50,31 @@ impl Gate {
     }
 
     /// Hands a datagram to the handshakes; what they answer is in `answers` then.
-    pub(super) fn receive(&mut self, now: Instant, peer: SocketAddr, datagram: &[u8]) -> Verdict {
+    pub(super) fn receive(&mut self, now: Instant, path: Path, datagram: &[u8]) -> Verdict {
         self.answers.clear();
-        self.demultiplexer.receive(now, address_of(peer), datagram, &mut self.answers)
+        self.demultiplexer.receive(now, address_of(path), datagram, &mut self.answers)
     }
 }
 
-pub(super) fn address_of(peer: SocketAddr) -> PeerAddress {
-    let (ip, scope) = match peer {
-        SocketAddr::V4(peer) => (peer.ip().to_ipv6_mapped(), 0),
-        SocketAddr::V6(peer) => (*peer.ip(), peer.scope_id()),
+pub(super) fn address_of(path: Path) -> PeerAddress {
+    let mapped = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+        IpAddr::V6(ip) => ip.octets(),
     };
-    PeerAddress { ip: ip.octets(), port: peer.port(), scope }
+    let scope = match path.peer {
+        SocketAddr::V4(_) => 0,
+        SocketAddr::V6(peer) => peer.scope_id(),
+    };
+    let local = path.local.map_or([0; 16], mapped);
+    PeerAddress { ip: mapped(path.peer.ip()), port: path.peer.port(), scope, local }
 }
 
-/// The peer at an address. A socket takes no peers of the other family, so that no mapped address is one of IPv6.
-pub(super) fn peer_at(address: PeerAddress) -> SocketAddr {
-    let ip = Ipv6Addr::from(address.ip);
-    match ip.to_canonical() {
+/// The way to a peer at an address. A socket takes no peers of the other family, so that no mapped address is one of IPv6.
+pub(super) fn path_to(address: PeerAddress) -> Path {
+    let peer = match Ipv6Addr::from(address.ip).to_canonical() {
         IpAddr::V4(ip) => SocketAddr::new(ip.into(), address.port),
         IpAddr::V6(ip) => SocketAddrV6::new(ip, address.port, 0, address.scope).into(),
-    }
+    };
+    let local = Ipv6Addr::from(address.local);
+    Path { peer, local: Some(local.to_canonical()).filter(|_| !local.is_unspecified()) }
 }

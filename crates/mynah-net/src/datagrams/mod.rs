@@ -9,10 +9,11 @@
 mod arrivals;
 mod departures;
 mod gate;
+mod local;
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
@@ -25,7 +26,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 pub(crate) use arrivals::Arrivals;
 use departures::Departures;
 pub(crate) use gate::Gate;
-use gate::{address_of, peer_at};
+use gate::{address_of, path_to};
+pub(crate) use local::Path;
+use local::Reach;
 
 /// Bytes of the length before each datagram.
 pub(crate) const LENGTH_BYTES: usize = 2;
@@ -43,6 +46,7 @@ pub(crate) struct Ports {
 /// One socket and who is known at it.
 struct Port {
     socket: UdpSocket,
+    reach: Reach,
     listener: u16,
     peers: HashMap<SocketAddr, Association>,
     departures: Departures,
@@ -57,6 +61,8 @@ struct Port {
 /// A peer that is known.
 struct Association {
     connection: ConnectionId,
+    /// The address that the peer has asked last.
+    local: Option<IpAddr>,
     /// What seals and opens its datagrams.
     secure: Option<Box<dyn SecureDatagram>>,
 }
@@ -71,6 +77,7 @@ pub(crate) fn open(address: SocketAddr) -> io::Result<UdpSocket> {
     socket.set_nonblocking(true)?;
     // The kernel gives as much as its own bounds allow.
     drop((socket.set_recv_buffer_size(KERNEL_BYTES), socket.set_send_buffer_size(KERNEL_BYTES)));
+    Reach::of(address).ask(&socket)?;
     socket.bind(&address.into())?;
     Ok(UdpSocket::from_std(socket.into()))
 }
@@ -89,7 +96,8 @@ impl Ports {
         self.arrivals.get_or_insert_with(Box::default);
         let (peers, departures) = (HashMap::new(), Departures::default());
         let gate = gate.map(Box::new);
-        self.ports.push(Port { socket, listener, peers, departures, gate, ready: false, full: false });
+        let reach = Reach::of(socket.local_addr()?);
+        self.ports.push(Port { socket, reach, listener, peers, departures, gate, ready: false, full: false });
         Ok(())
     }
 
@@ -117,7 +125,7 @@ impl Ports {
     pub(crate) fn receive(&mut self, place: usize) -> Option<Box<Arrivals>> {
         let port = self.ports.get_mut(place).filter(|port| port.ready)?;
         let mut arrivals = self.arrivals.take()?;
-        port.ready = arrivals.receive(&port.socket);
+        port.ready = arrivals.receive(&port.socket, port.reach);
         Some(arrivals)
     }
 
@@ -135,15 +143,22 @@ impl Ports {
         self.ports[place].peers.get(&peer).map(|association| association.connection)
     }
 
+    /// A peer has asked one of this machine's addresses: it is answered from there. Returns its association.
+    pub(crate) fn note_asked(&mut self, place: usize, path: Path) -> Option<ConnectionId> {
+        let association = self.ports[place].peers.get_mut(&path.peer)?;
+        association.local = path.local;
+        Some(association.connection)
+    }
+
     /// A peer is known from now on.
     pub(crate) fn associate(
         &mut self,
         place: usize,
-        peer: SocketAddr,
+        Path { peer, local }: Path,
         connection: ConnectionId,
         secure: Option<Box<dyn SecureDatagram>>,
     ) {
-        self.ports[place].peers.insert(peer, Association { connection, secure });
+        self.ports[place].peers.insert(peer, Association { connection, local, secure });
     }
 
     /// An association is over: the peer is told, and is known no more unless it has another one.
@@ -152,8 +167,8 @@ impl Ports {
         if port.peers.get(&peer).is_none_or(|known| known.connection != connection) {
             return;
         }
-        if let Some(mut secure) = port.peers.remove(&peer).and_then(|association| association.secure) {
-            port.departures.add(peer, |bytes| secure.close(bytes));
+        if let Some(Association { local, secure: Some(mut secure), .. }) = port.peers.remove(&peer) {
+            port.departures.add(Path { peer, local }, |bytes| secure.close(bytes));
         }
     }
 
@@ -163,42 +178,36 @@ impl Ports {
     }
 
     /// Hands a datagram to the handshakes, if it may have to do with one.
-    pub(crate) fn shake_hands(
-        &mut self,
-        now: Instant,
-        place: usize,
-        peer: SocketAddr,
-        datagram: &[u8],
-    ) -> Verdict {
+    pub(crate) fn shake_hands(&mut self, now: Instant, place: usize, path: Path, datagram: &[u8]) -> Verdict {
         let port = &mut self.ports[place];
         let Some(gate) = &mut port.gate else { return Verdict::Ignored };
-        if port.peers.contains_key(&peer) && !gate.demultiplexer.concerns(address_of(peer), datagram) {
+        if port.peers.contains_key(&path.peer) && !gate.demultiplexer.concerns(address_of(path), datagram) {
             return Verdict::Ignored;
         }
-        let verdict = gate.receive(now, peer, datagram);
-        gate.answers.iter().for_each(|answer| port.departures.put(peer, answer));
+        let verdict = gate.receive(now, path, datagram);
+        gate.answers.iter().for_each(|answer| port.departures.put(path, answer));
         verdict
     }
 
     /// Lets one handshake go on that takes time. Returns whose it is, and what came of it.
-    pub(crate) fn work(&mut self, now: Instant, place: usize) -> Option<(SocketAddr, Verdict)> {
+    pub(crate) fn work(&mut self, now: Instant, place: usize) -> Option<(Path, Verdict)> {
         let port = &mut self.ports[place];
         let gate = port.gate.as_mut()?;
         gate.answers.clear();
         let (address, verdict) = gate.demultiplexer.work(now, &mut gate.answers)?;
-        let peer = peer_at(address);
-        gate.answers.iter().for_each(|answer| port.departures.put(peer, answer));
-        Some((peer, verdict))
+        let path = path_to(address);
+        gate.answers.iter().for_each(|answer| port.departures.put(path, answer));
+        Some((path, verdict))
     }
 
     /// Opens a datagram of a peer that is known; what was in it is in [`Ports::plain`] then.
-    pub(crate) fn open(&mut self, place: usize, peer: SocketAddr, datagram: &[u8]) -> Option<Opened> {
+    pub(crate) fn open(&mut self, place: usize, path: Path, datagram: &[u8]) -> Option<Opened> {
         let port = &mut self.ports[place];
-        let (gate, association) = (port.gate.as_mut()?, port.peers.get_mut(&peer)?);
+        let (gate, association) = (port.gate.as_mut()?, port.peers.get_mut(&path.peer)?);
         gate.plain.clear();
         gate.answers.clear();
         let opened = association.secure.as_mut()?.open(datagram, &mut gate.plain, &mut gate.answers);
-        gate.answers.iter().for_each(|answer| port.departures.put(peer, answer));
+        gate.answers.iter().for_each(|answer| port.departures.put(path, answer));
         Some(opened)
     }
 
@@ -219,7 +228,7 @@ impl Ports {
             gate.refresh();
             gate.answers.clear();
             while let Some(address) = gate.demultiplexer.handle_time(now, &mut gate.answers) {
-                gate.answers.iter().for_each(|answer| port.departures.put(peer_at(address), answer));
+                gate.answers.iter().for_each(|answer| port.departures.put(path_to(address), answer));
                 gate.answers.clear();
             }
         }
@@ -229,10 +238,13 @@ impl Ports {
     /// how many datagrams there was no room for.
     pub(crate) fn take(&mut self, place: usize, peer: SocketAddr, outbound: &Outbound) -> (usize, u64) {
         let Some(port) = self.ports.get_mut(place) else { return (outbound.len(), 0) };
-        let secure = port.peers.get_mut(&peer).and_then(|association| association.secure.as_mut());
+        let Some(Association { local, secure, .. }) = port.peers.get_mut(&peer) else {
+            return (outbound.len(), 0);
+        };
+        let path = Path { peer, local: *local };
         let dropped = match secure {
-            Some(secure) => port.departures.take_sealed(peer, outbound, &mut **secure),
-            None => port.departures.take(peer, outbound),
+            Some(secure) => port.departures.take_sealed(path, outbound, &mut **secure),
+            None => port.departures.take(path, outbound),
         };
         (outbound.len(), dropped)
     }

@@ -132,6 +132,7 @@ impl Storage {
         };
         for engine in engines.iter_mut() {
             engine.store_changes(promise, self.run << RUN_SHIFT);
+            engine.page_queues();
             self.hasty.iter().for_each(|listener| engine.answer_at_once(*listener));
         }
         self.recovery.hand_over(engines, self.seed, self.clock.now());

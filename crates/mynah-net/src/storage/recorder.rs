@@ -2,12 +2,15 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mynah_engine::{Change, Engine, Mark};
-use mynah_model::Instant;
-use mynah_store::{Batch, Durability, Producer, Store, Ticket, Wake};
+use mynah_core::{PAGE, SessionRef};
+use mynah_engine::{Change, Engine, Mark, PageRequest};
+use mynah_model::{Instant, Message};
+use mynah_store::{
+    Batch, Durability, Owner, OwnerKind, PagedEntry, Producer, Store, StoreError, Ticket, Wake,
+};
 
 use super::records::Records;
 use super::{Keeping, Wall};
@@ -41,13 +44,36 @@ pub(crate) struct Recorder {
     waiting: VecDeque<(Ticket, Mark)>,
     /// Since when changes are gathered, if there are any.
     since: Option<Instant>,
+    pages: Arc<Pages>,
+}
+
+/// Pages of queues that were read and not yet told.
+struct Pages {
+    wake: Wake,
+    read: Mutex<Vec<Read>>,
+}
+
+/// A page of a queue.
+struct Read {
+    queue: SessionRef,
+    from: u64,
+    /// None if they could not be read.
+    entries: Option<Vec<(u64, Option<Message>)>>,
+}
+
+impl Pages {
+    fn lock(&self) -> MutexGuard<'_, Vec<Read>> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Recorder {
     pub(crate) fn new(store: Arc<Store>, wake: Wake, keeping: Keeping, clock: Clock) -> Self {
-        let producer = store.producer(wake);
+        let pages = Arc::new(Pages { wake, read: Mutex::default() });
+        let called = Arc::clone(&pages);
+        let producer = store.producer(Box::new(move || (called.wake)()));
         let batch = producer.batch();
-        Self { store, producer, batch, keeping, clock, waiting: VecDeque::new(), since: None }
+        Self { store, producer, batch, keeping, clock, waiting: VecDeque::new(), since: None, pages }
     }
 
     /// Records what has changed, if it is time: at the end of a turn. `is_over` says that nothing more was found to do.
@@ -55,6 +81,7 @@ impl Recorder {
     /// # Errors
     /// Nothing can be stored any more.
     pub(crate) fn record(&mut self, engine: &mut Engine, now: Instant, is_over: bool) -> io::Result<()> {
+        self.read_pages(engine);
         let changes = engine.changes();
         if changes == 0 {
             return Ok(());
@@ -131,8 +158,28 @@ impl Recorder {
         Ok(())
     }
 
+    /// Has pages read that queues want.
+    fn read_pages(&self, engine: &mut Engine) {
+        while let Some(PageRequest { queue, from, tenant, shard, name }) = engine.poll_page() {
+            let (pages, owner) =
+                (Arc::clone(&self.pages), Owner { tenant, shard, kind: OwnerKind::Queue, name: &name });
+            let told = move |page: Result<Vec<PagedEntry>, StoreError>| {
+                let page =
+                    page.inspect_err(|error| tracing::error!(%error, "a page of a queue cannot be read"));
+                let entry = |entry: PagedEntry| (entry.sequence, entry.message);
+                let entries = page.ok().map(|page| page.into_iter().map(entry).collect());
+                pages.lock().push(Read { queue, from, entries });
+                (pages.wake)();
+            };
+            self.store.page(owner, from, PAGE, Box::new(told));
+        }
+    }
+
     /// Whether there is something to be told to the engine.
     pub(crate) fn has_news(&self) -> bool {
+        if !self.pages.lock().is_empty() {
+            return true;
+        }
         let synced = self.producer.synced();
         self.waiting.front().is_some_and(|(ticket, _)| *ticket <= synced)
     }
@@ -143,6 +190,9 @@ impl Recorder {
     /// Nothing can be stored any more.
     pub(crate) fn tell(&mut self, engine: &mut Engine, now: Instant) -> io::Result<()> {
         engine.set_full(self.store.is_low_on_space());
+        for Read { queue, from, entries } in core::mem::take(&mut *self.pages.lock()) {
+            engine.handle_page(queue, from, entries);
+        }
         if self.waiting.is_empty() {
             return Ok(());
         }

@@ -11,7 +11,7 @@ use mynah_model::Instant;
 use super::Worker;
 use crate::address::Peer;
 use crate::caller::Caller;
-use crate::datagrams::{Arrivals, LENGTH_BYTES};
+use crate::datagrams::{Arrivals, LENGTH_BYTES, Path};
 use crate::tls;
 use crate::transport::Transport;
 
@@ -35,12 +35,12 @@ impl Worker {
     fn take_in_datagrams(&mut self, now: Instant, place: usize, arrivals: &Arrivals) {
         let mut dropped = arrivals.oversized;
         for number in 0..arrivals.len() {
-            let (peer, bytes) = arrivals.get(number);
+            let (path, bytes) = arrivals.get(number);
             if self.ports.is_secure(place) {
-                dropped += u64::from(!self.take_in_secure(now, place, peer, &bytes[LENGTH_BYTES..]));
+                dropped += u64::from(!self.take_in_secure(now, place, path, &bytes[LENGTH_BYTES..]));
                 continue;
             }
-            match self.association(now, place, peer).filter(|id| self.engine.wants_bytes(*id)) {
+            match self.association(now, place, path).filter(|id| self.engine.wants_bytes(*id)) {
                 Some(id) => self.engine.handle_bytes(now, id, bytes),
                 None => dropped += 1,
             }
@@ -49,32 +49,32 @@ impl Worker {
     }
 
     /// The connection of a peer, made if it has none.
-    fn association(&mut self, now: Instant, place: usize, peer: SocketAddr) -> Option<ConnectionId> {
-        if let Some(id) = self.ports.find(place, peer) {
+    fn association(&mut self, now: Instant, place: usize, path: Path) -> Option<ConnectionId> {
+        if let Some(id) = self.ports.note_asked(place, path) {
             return Some(id);
         }
         if self.stop_at.is_some() {
             return None;
         }
         let id = self.engine.handle_accepted(now, self.ports.listener(place)).ok()?;
-        self.ports.associate(place, peer, id, None);
-        self.install(now, id, Transport::Datagrams(place, peer));
+        self.ports.associate(place, path, id, None);
+        self.install(now, id, Transport::Datagrams(place, path.peer));
         Some(id)
     }
 
     /// Takes in a datagram where peers come with DTLS. Returns whether it meant anything.
-    fn take_in_secure(&mut self, now: Instant, place: usize, peer: SocketAddr, datagram: &[u8]) -> bool {
-        match self.ports.shake_hands(now, place, peer, datagram) {
+    fn take_in_secure(&mut self, now: Instant, place: usize, path: Path, datagram: &[u8]) -> bool {
+        match self.ports.shake_hands(now, place, path, datagram) {
             Verdict::Ignored => {}
             verdict => {
-                self.judge(now, place, peer, verdict);
+                self.judge(now, place, path, verdict);
                 return true;
             }
         }
-        let Some(id) = self.ports.find(place, peer) else { return false };
-        let Some(opened) = self.ports.open(place, peer, datagram).filter(|opened| opened.is_genuine) else {
+        let Some(opened) = self.ports.open(place, path, datagram).filter(|opened| opened.is_genuine) else {
             return false;
         };
+        let Some(id) = self.ports.note_asked(place, path) else { return false };
         let plain = self.ports.plain(place);
         let is_taken = plain.is_empty() || self.engine.wants_bytes(id);
         if is_taken && !plain.is_empty() {
@@ -90,24 +90,24 @@ impl Worker {
     pub(super) fn work_on_handshakes(&mut self, now: Instant) {
         for place in 0..self.ports.len() {
             for _ in 0..HANDSHAKES_PER_TURN {
-                let Some((peer, verdict)) = self.ports.work(now, place) else { break };
-                self.judge(now, place, peer, verdict);
+                let Some((path, verdict)) = self.ports.work(now, place) else { break };
+                self.judge(now, place, path, verdict);
             }
         }
         self.ports.handle_time(now);
     }
 
-    fn judge(&mut self, now: Instant, place: usize, peer: SocketAddr, verdict: Verdict) {
+    fn judge(&mut self, now: Instant, place: usize, path: Path, verdict: Verdict) {
         match verdict {
             Verdict::Ignored | Verdict::Taken => {}
-            Verdict::Established(association) => self.establish(now, place, peer, association),
-            Verdict::Refused(refusal) => self.refuse(now, place, peer, &refusal),
+            Verdict::Established(association) => self.establish(now, place, path, association),
+            Verdict::Refused(refusal) => self.refuse(now, place, path.peer, &refusal),
         }
     }
 
     /// A handshake is done: its association takes the place of one that the peer had.
-    fn establish(&mut self, now: Instant, place: usize, peer: SocketAddr, association: Box<Association>) {
-        if let Some(former) = self.ports.find(place, peer) {
+    fn establish(&mut self, now: Instant, place: usize, path: Path, association: Box<Association>) {
+        if let Some(former) = self.ports.find(place, path.peer) {
             self.peer_closed(now, former);
         }
         if self.stop_at.is_some() {
@@ -122,13 +122,13 @@ impl Worker {
         };
         match self.engine.handle_accepted(now, self.ports.listener(place)) {
             Ok(id) => {
-                self.ports.associate(place, peer, id, Some(association));
+                self.ports.associate(place, path, id, Some(association));
                 if let Some(proof) = proof {
                     self.engine.handle_proof(id, Arc::new(proof));
                 }
-                self.install(now, id, Transport::Datagrams(place, peer));
+                self.install(now, id, Transport::Datagrams(place, path.peer));
             }
-            Err(reason) => tracing::debug!(%reason, %peer, "a peer was refused"),
+            Err(reason) => tracing::debug!(%reason, peer = %path.peer, "a peer was refused"),
         }
     }
 

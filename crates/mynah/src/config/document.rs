@@ -2,7 +2,7 @@
 //! `docs/configuration.md`, which a test compares with these types.
 
 use std::collections::BTreeMap;
-use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU16, NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 use mynah_auth::ThrottleSettings;
@@ -446,6 +446,9 @@ pub(super) struct LimitsTable {
     pub(super) retained_messages_max: NonZeroUsize,
     pub(super) retained_bytes_max: NonZeroUsize,
     pub(super) retained_message_bytes_max: NonZeroUsize,
+    pub(super) queues_max: NonZeroUsize,
+    pub(super) queue_messages_max: NonZeroU64,
+    pub(super) queue_bytes_max: NonZeroU64,
     pub(super) delayed_messages_max: NonZeroUsize,
     pub(super) held_leases_max: NonZeroUsize,
     pub(super) delayed_bytes_max: NonZeroUsize,
@@ -483,6 +486,9 @@ impl Default for LimitsTable {
             retained_messages_max: size(limits.retained_messages_max),
             retained_bytes_max: size(limits.retained_bytes_max),
             retained_message_bytes_max: size(limits.retained_message_bytes_max),
+            queues_max: size(limits.queues_max),
+            queue_messages_max: NonZeroU64::new(limits.queue_messages_max).unwrap_or(NonZeroU64::MIN),
+            queue_bytes_max: NonZeroU64::new(limits.queue_bytes_max).unwrap_or(NonZeroU64::MIN),
             delayed_messages_max: size(limits.delayed_messages_max),
             held_leases_max: size(limits.held_leases_max),
             delayed_bytes_max: size(limits.delayed_bytes_max),
@@ -512,6 +518,9 @@ impl From<&LimitsTable> for Limits {
             retained_messages_max: table.retained_messages_max.get(),
             retained_bytes_max: table.retained_bytes_max.get(),
             retained_message_bytes_max: table.retained_message_bytes_max.get(),
+            queues_max: table.queues_max.get(),
+            queue_messages_max: table.queue_messages_max.get(),
+            queue_bytes_max: table.queue_bytes_max.get(),
             delayed_messages_max: table.delayed_messages_max.get(),
             held_leases_max: table.held_leases_max.get(),
             delayed_bytes_max: table.delayed_bytes_max.get(),

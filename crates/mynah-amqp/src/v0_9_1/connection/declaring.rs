@@ -3,9 +3,10 @@
 use alloc::boxed::Box;
 use alloc::format;
 
-use mynah_stack::{ConsumerId, Declaration};
+use mynah_stack::{ConsumerId, Declaration, Outbound};
 
 use super::ServerConnection;
+use super::consuming::REPLY_TO;
 use super::jobs::Kind;
 use super::prepared::{Binding, Named, Todo};
 use crate::v0_9_1::mapping::entities;
@@ -17,8 +18,21 @@ const RESERVED: &[u8] = b"amq.";
 
 impl ServerConnection {
     /// Handles the methods of the class queue.
-    pub(super) fn handle_queue(&mut self, number: u16, method: &Method<'_>) -> Result<(), Exception> {
+    pub(super) fn handle_queue(
+        &mut self,
+        number: u16,
+        method: &Method<'_>,
+        out: &mut Outbound,
+    ) -> Result<(), Exception> {
         match method {
+            Method::QueueDeclare(declare) if declare.queue.as_bytes() == REPLY_TO => {
+                // It is there for everybody.
+                if !declare.no_wait {
+                    let queue = declare.queue;
+                    self.send(number, queue::DeclareOk { queue, message_count: 0, consumer_count: 1 }, out);
+                }
+                Ok(())
+            }
             Method::QueueDeclare(declare) => self.declare_queue(number, declare),
             Method::QueueBind(bind) => {
                 let queue = self.queue_named(number, bind.queue, queue::Bind::ID)?;

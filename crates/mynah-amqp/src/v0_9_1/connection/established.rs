@@ -153,7 +153,7 @@ impl ServerConnection {
             _ if method.spec().sender == Sender::Server => Violation::Sender,
             class => {
                 let result = match class {
-                    queue::CLASS => self.handle_queue(number, method),
+                    queue::CLASS => self.handle_queue(number, method, out),
                     exchange::CLASS => self.handle_exchange(number, method),
                     tx::CLASS => self.handle_tx(number, method, out),
                     confirm::CLASS => self.select_confirms(number, method, out),

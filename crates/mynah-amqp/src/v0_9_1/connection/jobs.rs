@@ -28,6 +28,13 @@ pub(super) struct Job {
     pub(super) kind: Kind,
 }
 
+impl Job {
+    /// Whether it undoes a binding.
+    fn undoes(&self) -> bool {
+        [queue::Unbind::ID, exchange::Unbind::ID].contains(&self.method)
+    }
+}
+
 /// What there is to know of a job beside its method.
 #[derive(Debug)]
 pub(super) enum Kind {
@@ -105,6 +112,10 @@ impl ServerConnection {
                 let Some(job) = self.take_job() else { return };
                 match result {
                     Ok(()) => self.answer_bind(&job, out),
+                    // As good as undone.
+                    Err(Refusal { reason: Reason::NotFound, .. }) if job.undoes() => {
+                        self.answer_bind(&job, out);
+                    }
                     Err(refusal) => self.refuse_job(now, &job, refusal, out),
                 }
             }
@@ -259,9 +270,13 @@ impl ServerConnection {
             Reason::NotFound if matches!(job.kind, Kind::Reserved) => {
                 format!("{entity} name '{name}' contains reserved prefix 'amq.*'")
             }
+            reason if job.method.class == tx::CLASS => format!("the transaction was not done: {reason}"),
             Reason::NotFound if !is_binding => format!("no {entity} '{name}' in vhost '{host}'"),
             Reason::Locked if refusal.detail.is_empty() => {
                 format!("{entity} '{name}' in vhost '{host}' in exclusive use")
+            }
+            Reason::PreconditionFailed if job.method == queue::Declare::ID => {
+                format!("inequivalent arg for {entity} '{name}' in vhost '{host}': {}", refusal.detail)
             }
             reason => {
                 let text = match refusal.detail {

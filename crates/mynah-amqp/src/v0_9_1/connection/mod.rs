@@ -20,6 +20,7 @@
 mod channel;
 mod consumers;
 mod consuming;
+mod copies;
 mod declaring;
 mod delivering;
 mod ending;
@@ -40,7 +41,7 @@ use mynah_model::{Instant, Layout, Reason, WallTime};
 use mynah_stack::{Close, Connection, Delivery, Open, Outbound, Outcome, SettleLeases, Step};
 
 use super::flow::{Due, Heartbeats};
-use super::wire::{HEARTBEAT, Method};
+use super::wire::{FRAME_OVERHEAD, HEARTBEAT, Method};
 use super::{Config, Exception, mapping};
 use channel::Channel;
 use consumers::Consumers;
@@ -296,7 +297,7 @@ impl Connection for ServerConnection {
     }
 
     fn input_bytes_max(&self) -> usize {
-        self.terms.frame_bytes_max
+        self.terms.frame_bytes_max + FRAME_OVERHEAD
     }
 
     fn wants_input(&self) -> bool {

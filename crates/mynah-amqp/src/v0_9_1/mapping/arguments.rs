@@ -12,8 +12,8 @@ use mynah_model::Durability;
 
 use crate::v0_9_1::wire::{PropertyId, Table, Value};
 
-/// Milliseconds are less than this: RabbitMQ's bound.
-const MILLIS_MAX: i64 = u32::MAX as i64;
+/// There are no more milliseconds than this, which is ten years: RabbitMQ's bound.
+pub(super) const MILLIS_MAX: i64 = 315_360_000_000;
 
 /// What a queue is to be, as its arguments say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -305,7 +305,10 @@ fn offset(value: Value<'_>) -> Result<StreamOffset, Unusable> {
 }
 
 fn wrong(name: &str, value: Value<'_>, wanted: &str) -> Unusable {
-    format!("{name} has to be {wanted}, not {value:?}")
+    match value.as_text() {
+        Some(text) => format!("{name} has to be {wanted}, not '{text}'"),
+        None => format!("{name} has to be {wanted}, not {value:?}"),
+    }
 }
 
 fn in_bounds(name: &str, number: i64, from: i64, to: i64) -> Result<i64, Unusable> {

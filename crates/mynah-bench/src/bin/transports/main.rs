@@ -3,7 +3,8 @@
 //! `transports MODE --port N --pid N [--ca FILE] [--path /mqtt] [--pairs 10] [--burst 25] [--frame 25] [--ahead 1]
 //! [--secs 3]` sends bursts of messages of QoS 0 from publishers to their subscribers, each burst with one write (one
 //! record; one frame, or frames of fewer messages), and prints the processor time that the broker took for a message.
-//! With `--idle N` it opens N connections and prints what each takes of the broker's memory. MODE is `tcp`, `ws`, `tls`
+//! With `--idle N` it opens N connections and prints what each takes of the broker's memory; with `--protocol amqp091` these
+//! are of AMQP 0-9-1, each with an open channel. MODE is `tcp`, `ws`, `tls`
 //! or `wss`. What is sent is spelled beforehand: a client that is slower in one mode than in another would hand the broker
 //! less at a time, and so would make it dearer.
 
@@ -14,7 +15,7 @@ use std::io::{Error, Read, Result, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use mynah_bench::{connect, publish, subscribe};
+use mynah_bench::{amqp, connect, publish, subscribe};
 
 use crate::process::Process;
 use crate::stream::{Stream, Way};
@@ -45,6 +46,8 @@ struct Options {
     ahead: usize,
     secs: Duration,
     idle: usize,
+    /// Whether idle connections speak AMQP 0-9-1.
+    is_amqp: bool,
 }
 
 impl Options {
@@ -72,6 +75,7 @@ impl Options {
             ahead: number("ahead", Some(1))?.max(1),
             secs: Duration::from_secs(number("secs", Some(3))? as u64),
             idle: number("idle", Some(0))?,
+            is_amqp: text("protocol") == Some("amqp091"),
         })
     }
 }
@@ -87,6 +91,19 @@ fn open(way: &Way, name: &str) -> Result<Stream> {
     let mut answer = [0; 4];
     stream.read_exact(&mut answer)?;
     if answer == [0x20, 2, 0, 0] { Ok(stream) } else { Err(Error::other(format!("CONNACK: {answer:?}"))) }
+}
+
+/// A client of AMQP 0-9-1 whose channel is open.
+fn open_amqp(way: &Way) -> Result<Stream> {
+    let mut stream = way.open()?;
+    stream.write_all(&amqp::opening())?;
+    let (last, mut heard) = (amqp::opened(), Vec::new());
+    while !heard.ends_with(&last) {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        heard.extend(byte);
+    }
+    Ok(stream)
 }
 
 struct Pair {
@@ -154,12 +171,15 @@ fn bursts(options: &Options) -> Result<()> {
 
 fn idle(options: &Options) -> Result<()> {
     // What the broker needs once is not counted.
-    drop((0..64).map(|number| open(&options.way, &format!("w{number}"))).collect::<Result<Vec<_>>>()?);
+    let open = |name: String| match options.is_amqp {
+        true => open_amqp(&options.way),
+        false => open(&options.way, &name),
+    };
+    drop((0..64).map(|number| open(format!("w{number}"))).collect::<Result<Vec<_>>>()?);
     std::thread::sleep(REST);
     let (before, cpu) = (options.broker.resident_bytes()?, options.broker.cpu()?);
-    let connections = (0..options.idle)
-        .map(|number| open(&options.way, &format!("i{number}")))
-        .collect::<Result<Vec<_>>>()?;
+    let connections =
+        (0..options.idle).map(|number| open(format!("i{number}"))).collect::<Result<Vec<_>>>()?;
     let cpu = options.broker.cpu()?.saturating_sub(cpu);
     std::thread::sleep(REST);
     let bytes = options.broker.resident_bytes()?.saturating_sub(before);

@@ -51,9 +51,9 @@ fn every_argument_of_a_queue_is_read() {
 #[test]
 fn what_cannot_be_used_is_told_by_its_name() {
     for (name, value, words) in [
-        ("x-message-ttl", Value::I32(-1), "x-message-ttl has to be 0 to 4294967295, not -1"),
-        ("x-message-ttl", Value::LongStr(b"1"), "x-message-ttl has to be an integer, not LongStr([49])"),
-        ("x-expires", Value::I32(0), "x-expires has to be 1 to 4294967295, not 0"),
+        ("x-message-ttl", Value::I32(-1), "x-message-ttl has to be 0 to 315360000000, not -1"),
+        ("x-message-ttl", Value::LongStr(b"1"), "x-message-ttl has to be an integer, not '1'"),
+        ("x-expires", Value::I32(0), "x-expires has to be 1 to 315360000000, not 0"),
         ("x-max-length", Value::I64(-5), "x-max-length has to be 0 to 9223372036854775807, not -5"),
         ("x-max-priority", Value::I32(256), "x-max-priority has to be 0 to 255, not 256"),
         (

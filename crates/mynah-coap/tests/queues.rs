@@ -1,9 +1,9 @@
 //! Queues: publishing to one, taking messages, and what is done to their leases.
 
-use mynah_coap::CoapConfig;
 use mynah_coap::framing::Transport;
 use mynah_coap::wire::cbor::{Item, Reader};
 use mynah_coap::wire::{Code, OptionNumber};
+use mynah_coap::{CoapConfig, Compat};
 use mynah_model::Instant;
 
 use crate::broker::Server;
@@ -85,6 +85,29 @@ fn a_take_that_comes_again_takes_once_and_a_large_one_comes_in_blocks() {
     assert!(first.block(OptionNumber::BLOCK2).unwrap().more);
     assert_eq!(ask(&mut server, NOW, &take).payload, first.payload);
     assert_eq!(server.lent.len(), 2);
+}
+
+#[test]
+fn clients_of_emqx_find_their_paths() {
+    let config = CoapConfig { compat: Compat::Emqx, amplification_max: 0, ..CoapConfig::default() };
+    let mut server = Server::new(config, Transport::Datagram);
+    let mut id = 0;
+    let mut say = |server: &mut Server, code, path: &str, payload: &[u8]| {
+        id += 1;
+        ask(server, NOW, &request(id, code, path, None, payload))
+    };
+    let connected = say(&mut server, Code::POST, "mqtt/connection?clientid=c&username=u&password=p", b"");
+    assert_eq!((connected.code, connected.payload.len()), (Code::CREATED, 16));
+    let own = "clientid=c&token=t&password=p";
+    let posted = say(&mut server, Code::POST, &format!("ps/a/b?{own}&qos=1&retain=true&unit=C"), b"21");
+    assert_eq!((posted.code, server.published[0].topic().as_bytes()), (Code::CHANGED, &b"a/b"[..]));
+    let native = server.published[0].view().native;
+    let text = String::from_utf8_lossy(native);
+    assert!(text.contains("unit=C") && !text.contains("password") && !text.contains("token"), "{text}");
+    assert_eq!(say(&mut server, Code::GET, &format!("ps/a/b?{own}&rh=0&nl=1"), b"").payload, b"21");
+    assert_eq!(say(&mut server, Code::PUT, &format!("mqtt/connection?{own}"), b"").code, Code::CHANGED);
+    assert_eq!(say(&mut server, Code::DELETE, &format!("mqtt/connection?{own}"), b"").code, Code::DELETED);
+    assert_eq!(say(&mut server, Code::GET, "mqtt/connection", b"").code, Code::METHOD_NOT_ALLOWED);
 }
 
 #[test]

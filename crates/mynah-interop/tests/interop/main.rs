@@ -16,6 +16,7 @@ mod https;
 mod import;
 mod imported;
 mod logins;
+mod management;
 mod mosquitto;
 mod one_door;
 mod paho;

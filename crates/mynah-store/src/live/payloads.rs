@@ -98,13 +98,12 @@ impl Live {
             return Ok(found);
         };
         self.state.scan(&payload_key(first), &payload_key(end), &mut |key, sealed| {
-            let Some(id) = payload_of(key).filter(|id| wanted.contains(id)) else {
-                return ControlFlow::Continue(());
-            };
-            match read_place(self.salt, key, sealed) {
-                Ok(stored) => drop(found.insert(id, stored)),
-                Err(error) => fault = Some(error),
-            }
+            let read = payload_of(key).ok_or_else(damaged_place).and_then(|id| {
+                let stored = wanted.contains(&id).then(|| read_place(self.salt, key, sealed));
+                found.extend(stored.transpose()?.map(|stored| (id, stored)));
+                Ok(())
+            });
+            fault = read.err();
             if fault.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         fault.map_or(Ok(found), Err)

@@ -12,6 +12,8 @@ pub struct CoapConfig {
     pub ack_timeout: Duration,
     /// `ACK_RANDOM_FACTOR` in hundredths. Default 150.
     pub ack_random_factor: u16,
+    /// Whose paths are there beside our own. Default none.
+    pub compat: Compat,
     /// `MAX_RETRANSMIT`. Default 4.
     pub retransmit_max: u8,
     /// `NSTART`: confirmable messages to one peer that are not acknowledged. Default 1.
@@ -62,9 +64,20 @@ pub struct CoapConfig {
     pub amplification_max: u8,
 }
 
+/// Paths of another broker that clients of it may go on using.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compat {
+    /// None.
+    #[default]
+    None,
+    /// EMQX: `/ps/…` is `/t/…`, and `/mqtt/connection` is answered.
+    Emqx,
+}
+
 impl Default for CoapConfig {
     fn default() -> Self {
         Self {
+            compat: Compat::None,
             ack_timeout: Duration::from_secs(2),
             ack_random_factor: 150,
             retransmit_max: 4,

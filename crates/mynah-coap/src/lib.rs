@@ -44,6 +44,6 @@ pub mod mapping;
 mod protocol;
 pub mod wire;
 
-pub use config::{CoapConfig, ConfigError};
+pub use config::{CoapConfig, Compat, ConfigError};
 pub use error::Refusal;
 pub use protocol::Coap;

@@ -12,6 +12,7 @@
 mod addressed;
 mod codec;
 mod envelope;
+mod leases;
 mod notification;
 mod path;
 mod publication;
@@ -21,6 +22,8 @@ use mynah_model::{Layout, Properties};
 
 pub(crate) use addressed::{Addressed, Demand, REPLY, REQUEST, code_of_answer};
 pub use codec::CoapCodec;
+pub(crate) use leases::spell_name;
+pub use leases::{Deed, Leases};
 pub(crate) use notification::Note;
 pub use path::{Resource, topic_of_segments, uri_path};
 pub(crate) use publication::Publication;

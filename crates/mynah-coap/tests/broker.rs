@@ -9,12 +9,12 @@ use mynah_coap::framing::Transport;
 use mynah_coap::mapping::CoapCodec;
 use mynah_coap::{Coap, CoapConfig};
 use mynah_model::{
-    Class, DeliveryId, Expiry, Filter, Header, Instant, Layout, Message, MessageView, Properties, Reason,
-    RetainHandling, SubscriptionOptions, TenantId, Topic, ValueTag,
+    Class, DeliveryId, Expiry, Filter, Header, Instant, Layout, LeaseSettlement, Message, MessageView,
+    Properties, Reason, RetainHandling, SubscriptionOptions, TenantId, Topic, ValueTag, WallTime,
 };
 use mynah_stack::{
-    Close, Command, Connection, Delivery, Frame, FrameKind, LayoutCodec, Opened, Outbound, Outcome, Protocol,
-    Publish, Step, Value,
+    Close, Command, Connection, ConsumerId, Delivery, Frame, FrameKind, Hold, Holding, LayoutCodec, Lease,
+    Opened, Outbound, Outcome, Protocol, Publish, QueueCommand, QueueOutcome, Refusal, Step, Value,
 };
 
 /// Messages that came by another protocol: topic, then payload.
@@ -43,6 +43,9 @@ pub(crate) struct Server {
     /// Whether outcomes wait until [`Server::release`].
     pub(crate) holds: bool,
     held: VecDeque<Held>,
+    /// Messages of the queue `jobs`, and those that are leased.
+    pub(crate) queued: VecDeque<Message>,
+    pub(crate) lent: BTreeMap<u64, Message>,
 }
 
 #[derive(Clone)]
@@ -101,6 +104,8 @@ impl Server {
             refuse: None,
             holds: false,
             held: VecDeque::new(),
+            queued: VecDeque::new(),
+            lent: BTreeMap::new(),
         }
     }
 
@@ -250,8 +255,59 @@ impl Server {
                 self.settled.push((settle.delivery.number(), is_accepted));
                 self.pump(now);
             }
+            Command::Queue(QueueCommand::Hold(hold)) => self.hold(now, &hold),
             other => panic!("CoAP has no such words: {other:?}"),
         }
+    }
+
+    fn hold(&mut self, now: Instant, hold: &Hold<'_>) {
+        let until = WallTime::from_unix_millis(1_000);
+        let result = match hold.holding {
+            _ if hold.queue != b"jobs" => Err(Refusal { reason: Reason::NotFound, detail: "" }),
+            Holding::Take { credit, .. } => {
+                for _ in 0..credit.messages {
+                    let Some(message) = self.queued.pop_front() else { break };
+                    self.lend(now, &message, until);
+                }
+                Ok(Some(until))
+            }
+            Holding::Settle(lease, settlement) => Ok(self.lent.remove(&lease).map(|message| {
+                if settlement != LeaseSettlement::Accepted {
+                    self.queued.push_front(message);
+                }
+                until
+            })),
+            Holding::Extend(lease, _) => Ok(self.lent.get(&lease).map(|_| until)),
+        };
+        let outcome = Outcome::Queue(QueueOutcome::Held { receipt: hold.receipt, result });
+        self.connection.handle_outcome(now, outcome, &mut self.out);
+    }
+
+    fn lend(&mut self, now: Instant, message: &Message, until: WallTime) {
+        let number = self.lent.len() as u64 + 1;
+        let mut frame = Frame::default();
+        let kind = FrameKind { identified: true, retain: false };
+        let said = properties(message.view(), now);
+        assert!(CoapCodec.encode(message.view(), &said, self.connection.layout(), kind, &mut frame));
+        if frame.wants_message() {
+            frame.attach(message);
+        }
+        let lease = Lease {
+            frame: &frame,
+            message: message.view(),
+            routed: None,
+            consumer: ConsumerId(1),
+            lease: number,
+            acquired: 0,
+            failed: 0,
+            offset: 0,
+            ready: 0,
+            deaths: &[],
+            subscribed: None,
+            until: Some(until),
+        };
+        assert!(self.connection.deliver(now, Delivery::Leased(&lease), &mut self.out));
+        self.lent.insert(number, message.clone());
     }
 
     fn replay(&mut self, filter: &[u8], options: SubscriptionOptions) {
@@ -298,6 +354,10 @@ impl Server {
         }
         let message = publish.view().to_message();
         self.published.push(message.clone());
+        if message.topic().as_bytes() == b"$queue/jobs" {
+            self.queued.push_back(message);
+            return Ok(true);
+        }
         Ok(self.spread(now, &message))
     }
 

@@ -13,7 +13,7 @@ use crate::broker::Server;
 const NOW: Instant = Instant::ZERO;
 
 /// A peer's request; the path has a query if there is a `?`.
-fn request(id: u16, code: Code, path: &str, format: Option<u32>, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn request(id: u16, code: Code, path: &str, format: Option<u32>, payload: &[u8]) -> Vec<u8> {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let mut options = Vec::new();
     let mut writer = OptionWriter::new(&mut options);
@@ -40,13 +40,13 @@ fn message(kind: Kind, id: u16, code: Code, token: &[u8], options: &[u8], payloa
 
 /// What the server said, as a test looks at it.
 #[derive(Debug)]
-struct Said {
+pub(crate) struct Said {
     kind: Kind,
     id: u16,
-    code: Code,
+    pub(crate) code: Code,
     token: Vec<u8>,
     options: Vec<(OptionNumber, Vec<u8>)>,
-    payload: Vec<u8>,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Said {
@@ -55,7 +55,7 @@ impl Said {
         of.map(|(_, value)| std::str::from_utf8(value).unwrap()).collect()
     }
 
-    fn block(&self, number: OptionNumber) -> Option<Block> {
+    pub(crate) fn block(&self, number: OptionNumber) -> Option<Block> {
         let found = self.options.iter().find(|(found, _)| *found == number)?;
         Block::decode(&found.1)
     }
@@ -74,7 +74,7 @@ fn said(server: &mut Server) -> Vec<Said> {
     all
 }
 
-fn ask(server: &mut Server, now: Instant, bytes: &[u8]) -> Said {
+pub(crate) fn ask(server: &mut Server, now: Instant, bytes: &[u8]) -> Said {
     server.hear(now, bytes);
     let mut all = said(server);
     assert_eq!(all.len(), 1, "{all:?}");

@@ -11,5 +11,6 @@ mod malformed;
 mod message_layer;
 mod network;
 mod observing;
+mod queues;
 mod reliable;
 mod requests;

@@ -19,7 +19,7 @@ use crate::waiting::Held;
 impl Engine {
     /// A peer publishes: checks that it may, distributes the message, and confirms it if its class wants that, or the peer.
     pub(crate) fn publish(&mut self, now: Instant, id: ConnectionId, publish: &mut Publish<'_>) {
-        let is_dollar = publish.view().topic().is_dollar();
+        let is_dollar = publish.native.get(publish.header.topic.0 as usize) == Some(&b'$');
         if publish.to != Destination::Topic || publish.delay.is_some() || is_dollar {
             return self.publish_elsewhere(now, id, publish);
         }
@@ -81,7 +81,9 @@ impl Engine {
         let origin = Origin { connection: id, receipt, word: Word::Last };
         self.shared.counters(self.worker).messages_received(class).add(1);
         let topic = publish.view().topic();
-        let result = match self.accept_publish(now, id, &publish, topic) {
+        // A queue holds no value.
+        let refused = stands_for_others(topic.as_bytes()).then_some(Err(Reason::TopicInvalid));
+        let result = match refused.unwrap_or_else(|| self.accept_publish(now, id, &publish, topic)) {
             Ok(Received::New) => {
                 let mut item = Item::borrowed(publish.view());
                 let retained = self.retain_if(now, &mut item, &conditions);

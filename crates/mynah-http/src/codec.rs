@@ -4,7 +4,7 @@ use mynah_model::{Layout, MessageView, Properties};
 use mynah_stack::{Frame, FrameKind, LayoutCodec};
 
 use crate::mapping;
-use crate::wire::{Event, StreamChunk, properties};
+use crate::wire::{BodyKind, Event, ResponseBody, ResponseHead, StreamChunk, properties};
 
 /// Messages that came by HTTP: the end of a request head and the request body that follows it. Byte by byte it is
 /// described in [`crate::mapping`].
@@ -13,13 +13,16 @@ pub const NATIVE_LAYOUT: Layout = Layout { id: 2, version: 1 };
 /// Deliveries to streams: a stream chunk that holds one event. No message is ever native in it.
 pub const STREAM_LAYOUT: Layout = Layout { id: 2, version: 2 };
 
-/// Reads [`NATIVE_LAYOUT`], writes [`STREAM_LAYOUT`].
+/// Replies to requests: the head of a response and its body. No message is ever native in it.
+pub const ANSWER_LAYOUT: Layout = Layout { id: 2, version: 3 };
+
+/// Reads [`NATIVE_LAYOUT`], writes [`STREAM_LAYOUT`] and [`ANSWER_LAYOUT`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HttpCodec;
 
 impl LayoutCodec for HttpCodec {
     fn layouts(&self) -> &[Layout] {
-        &[NATIVE_LAYOUT, STREAM_LAYOUT]
+        &[NATIVE_LAYOUT, STREAM_LAYOUT, ANSWER_LAYOUT]
     }
 
     fn properties<'m>(&self, message: MessageView<'m>) -> Properties<'m> {
@@ -39,6 +42,9 @@ impl LayoutCodec for HttpCodec {
         kind: FrameKind,
         frame: &mut Frame,
     ) -> bool {
+        if layout == ANSWER_LAYOUT {
+            return encode_answer(message, properties, frame);
+        }
         let Ok(topic) = core::str::from_utf8(message.topic().as_bytes()) else { return false };
         if layout != STREAM_LAYOUT {
             return false;
@@ -54,4 +60,16 @@ impl LayoutCodec for HttpCodec {
         };
         StreamChunk::encode(&mut frame.head, |out| event.encode(out)).is_ok()
     }
+}
+
+fn encode_answer(message: MessageView<'_>, properties: &Properties<'_>, frame: &mut Frame) -> bool {
+    let (status, fields) = mapping::answer_fields(message.header, properties);
+    let fields = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let payload = message.payload();
+    let Ok(bytes) = u32::try_from(payload.len()) else { return false };
+    let Ok(head) = (ResponseHead { status, body: BodyKind::Whole, fields }).encode() else { return false };
+    frame.head.extend_from_slice(&head);
+    frame.head.extend_from_slice(&ResponseBody::header(bytes));
+    frame.payload(payload);
+    true
 }

@@ -38,6 +38,10 @@ pub enum Problem {
     UnknownLease,
     /// The lease is over, or was settled before.
     LeaseGone,
+    /// Nobody answers requests there.
+    NobodyAnswers,
+    /// The reply to the request did not come in time.
+    NoAnswer,
     /// The broker is not ready.
     NotReady,
     /// The broker ended the request without an answer.
@@ -75,6 +79,8 @@ impl Problem {
             Self::NoValue => (404, "no-value", "No value"),
             Self::UnknownLease => (404, "unknown-lease", "Unknown lease"),
             Self::LeaseGone => (410, "lease-gone", "Lease gone"),
+            Self::NobodyAnswers => (504, "nobody-answers", "Nobody answers"),
+            Self::NoAnswer => (504, "no-answer", "No answer"),
             Self::NotReady => (503, "not-ready", "Not ready"),
             Self::Interrupted => (503, "interrupted", "Interrupted"),
             Self::Refused(reason) => refused_face(*reason),
@@ -148,7 +154,7 @@ impl fmt::Display for Problem {
         match self {
             Self::UnknownPath => f.write_str(
                 "topics are at /v1/topics/{topic}, subscriptions at /v1/topics?filter={filter}, queues at \
-                     /v1/queues/{queue}/messages and /v1/queues/{queue}/leases",
+                     /v1/queues/{queue}/messages and /v1/queues/{queue}/leases, requests at /v1/requests/{topic}",
             ),
             Self::MethodNotAllowed(allow) => write!(f, "this resource has the methods {allow}"),
             Self::Path(error) => error.fmt(f),
@@ -165,6 +171,8 @@ impl fmt::Display for Problem {
             Self::LeaseGone => {
                 f.write_str("the lease is not held any more: its time is over, or it was settled before")
             }
+            Self::NobodyAnswers => f.write_str("nobody answers requests there"),
+            Self::NoAnswer => f.write_str("the reply did not come in time; the request may have been carried out"),
             Self::NotReady => f.write_str("the broker is starting or stopping"),
             Self::Interrupted => {
                 f.write_str("the broker ended the request without an answer; it may have been carried out")

@@ -18,7 +18,7 @@ pub mod mapping;
 mod protocol;
 pub mod wire;
 
-pub use codec::{HttpCodec, NATIVE_LAYOUT, STREAM_LAYOUT};
+pub use codec::{ANSWER_LAYOUT, HttpCodec, NATIVE_LAYOUT, STREAM_LAYOUT};
 pub use config::{ConfigError, HttpConfig};
 pub use error::Problem;
 pub use protocol::Http;

@@ -35,10 +35,12 @@ use crate::wire::{Credentials, LeaseRequest, Method, RequestHead, Target, target
 use crate::{HttpConfig, Problem};
 use queues::QueueResource;
 
-pub(crate) use properties::{Fields, media_type, validator_fields, value_fields};
+pub(crate) use properties::{Fields, answer_fields, media_type, validator_fields, value_fields};
 
 /// Where topics are.
 const TOPICS: &str = "/v1/topics";
+/// Where requests are made, and what their topics start with.
+const REQUESTS: (&str, &[u8]) = ("/v1/requests/", b"$request/");
 
 /// The media type of a value of which nobody said what it is.
 pub const CONTENT_TYPE_DEFAULT: &str = "application/octet-stream";
@@ -61,7 +63,7 @@ pub struct HttpRequest<'a> {
 
 impl<'a> HttpRequest<'a> {
     /// Judges the request, and encodes its head for a link. `holder` is a name that nobody can guess, for the leases that it
-    /// takes.
+    /// takes, or the answer that it waits for.
     ///
     /// # Errors
     /// The first thing that is wrong with it.
@@ -85,9 +87,17 @@ impl<'a> HttpRequest<'a> {
                 said = self.said(method)?;
                 Target::Topic { topic: Topic::from_checked(&topic), properties: said.properties() }
             }
+            Resource::Request(path) => {
+                let asked = target::decode_topic(path).map_err(Problem::Path)?;
+                topic = [REQUESTS.1, &asked].concat();
+                target::no_parameters(self.query).map_err(Problem::Query)?;
+                said = self.said(method)?.answered_at(holder()?)?;
+                Target::Topic { topic: Topic::from_checked(&topic), properties: said.properties() }
+            }
             Resource::Queue(resource @ QueueResource::Messages(_)) => {
                 topic = resource.topic()?;
                 target::no_parameters(self.query).map_err(Problem::Query)?;
+                conditions = self.conditions()?;
                 said = self.said(method)?;
                 Target::Topic { topic: Topic::from_checked(&topic), properties: said.properties() }
             }
@@ -104,7 +114,9 @@ impl<'a> HttpRequest<'a> {
         };
         let login = self.authorization()?;
         let credentials = login.as_ref().map(|(user, password)| Credentials { user, password });
-        let (class, priority, expiry) = (self.class()?, self.priority()?, self.expiry()?);
+        // Whether anybody gets a request is told to its publisher, so that it is not waited for in vain.
+        let class = if method == Method::Request { Class::AtLeastOnce } else { self.class()? };
+        let (priority, expiry) = (self.priority()?, self.expiry()?);
         let host = self.host()?;
         let head = RequestHead { method, class, priority, expiry, conditions, credentials, host, target };
         let mut frame = Vec::with_capacity(self.path.len() + 64);
@@ -216,12 +228,17 @@ enum Resource<'a> {
     Topic(&'a str),
     /// Something of a queue.
     Queue(QueueResource<'a>),
+    /// Who answers requests at what this spells.
+    Request(&'a str),
 }
 
 impl<'a> Resource<'a> {
     fn find(path: &'a str) -> Option<Self> {
         if let Some(resource) = QueueResource::find(path) {
             return Some(Self::Queue(resource));
+        }
+        if let Some(rest) = path.strip_prefix(REQUESTS.0) {
+            return Some(Self::Request(rest));
         }
         match path.strip_prefix(TOPICS)? {
             "" => Some(Self::Topics),
@@ -235,6 +252,7 @@ impl<'a> Resource<'a> {
             (Self::Queue(resource), "POST" | "DELETE") if resource.allow().contains(method) => {
                 Ok(Method::Lease)
             }
+            (Self::Request(_), "POST") => Ok(Method::Request),
             (Self::Topic(_) | Self::Topics, "GET" | "HEAD") => Ok(Method::Get),
             (Self::Topic(_), "PUT") => Ok(Method::Put),
             (Self::Topic(_), "POST") => Ok(Method::Post),
@@ -248,6 +266,7 @@ impl<'a> Resource<'a> {
             Self::Topic(_) => "DELETE, GET, HEAD, OPTIONS, POST, PUT",
             Self::Topics => "GET, HEAD, OPTIONS",
             Self::Queue(resource) => resource.allow(),
+            Self::Request(_) => "OPTIONS, POST",
         }
     }
 }

@@ -8,6 +8,7 @@ use mynah_model::Instant;
 use super::asked::Asked;
 use super::brokered::Brokered;
 use super::device::Registering;
+use super::leasing::Leasing;
 use crate::directory::Lookup;
 use crate::mapping::Publication;
 use crate::wire::{Code, MessageId, Token};
@@ -52,6 +53,8 @@ pub(super) enum Work {
     LookUp { lookup: Lookup, query: Vec<Box<str>> },
     /// To ask somebody, and to wait for the answer.
     Await(Box<Brokered>),
+    /// To take messages of a queue, or to do something to a lease.
+    Lease(Box<Leasing>),
     /// Subscriptions of an observation, of which so many are not answered.
     Subscribe { number: u32, left: usize },
 }

@@ -18,6 +18,7 @@ mod calling;
 mod datagram;
 mod device;
 mod exchange;
+mod leasing;
 mod named;
 mod observing;
 mod outcomes;
@@ -249,7 +250,13 @@ impl Connection for ServerConnection {
     }
 
     fn deliver(&mut self, now: Instant, delivery: Delivery<'_>, out: &mut Outbound) -> bool {
-        let Delivery::Message { frame, id, retain, subscription_ids, .. } = delivery else { return true };
+        let (frame, id, retain, subscription_ids) = match delivery {
+            Delivery::Message { frame, id, retain, subscription_ids, .. } => {
+                (frame, id, retain, subscription_ids)
+            }
+            Delivery::Leased(lease) => return self.take_lease(lease),
+            Delivery::Release { .. } => return true,
+        };
         self.notify(now, (frame, retain, id), subscription_ids, out);
         true
     }
@@ -265,6 +272,7 @@ impl Connection for ServerConnection {
                 let refused = results.iter().find_map(|result| result.err());
                 self.subscribed(now, receipt, refused, out);
             }
+            Outcome::Queue(outcome) => self.leased(now, outcome, out),
             Outcome::Value(result) => self.value(now, result, out),
             Outcome::Ended(reason) => self.end(now, reason, out),
             // Nothing else was asked for.

@@ -1,15 +1,19 @@
 //! Commands about a topic or a filter: options spell its segments one by one, so the name is the command's own.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use mynah_model::{Filter, SubscriptionOptions, Topic};
-use mynah_stack::{Command, Prepared, Subscribe, SubscribeRequest, Unsubscribe, UnsubscribeRequest};
+use mynah_stack::{
+    Command, Hold, Holder, Holding, Prepared, QueueCommand, Subscribe, SubscribeRequest, Unsubscribe,
+    UnsubscribeRequest,
+};
 
 /// A command with its name.
 #[derive(Debug)]
 pub(super) struct Named {
     pub(super) request: NamedRequest,
-    /// Canonical bytes of the topic or filter.
+    /// Canonical bytes of the topic or filter, or the name of a queue.
     pub(super) name: Vec<u8>,
 }
 
@@ -19,6 +23,7 @@ pub(super) enum NamedRequest {
     Read,
     Subscribe { receipt: u16, options: SubscriptionOptions },
     Unsubscribe { receipt: u16 },
+    Hold { receipt: u16, holder: Holder, holding: Holding },
 }
 
 impl Prepared for Named {
@@ -33,6 +38,11 @@ impl Prepared for Named {
             NamedRequest::Unsubscribe { receipt } => {
                 let requests = Vec::from([UnsubscribeRequest { filter, share }]);
                 Command::Unsubscribe(Unsubscribe { receipt, requests })
+            }
+            NamedRequest::Hold { receipt, holder, holding } => {
+                let (receipt, queue) = (receipt.into(), &*self.name);
+                let hold = Hold { receipt, queue, holder, holding };
+                Command::Queue(QueueCommand::Hold(Box::new(hold)))
             }
         }
     }

@@ -12,7 +12,7 @@ use super::response::{Representation, Response};
 use super::{ServerConnection, State};
 use crate::Refusal;
 use crate::flow::{Content, Pieces, Received};
-use crate::mapping::{Resource, Selection};
+use crate::mapping::{Deed, Resource, Selection};
 use crate::wire::link_format::{LinkWriter, links};
 use crate::wire::{BlockSize, Body, Code, OptionNumber, Token, content_format};
 
@@ -80,7 +80,7 @@ impl ServerConnection {
         if has_bert && exchange.carrier != Carrier::Reliable {
             return Err(Refusal::BlockSize);
         }
-        let resource = Resource::find(body.options)?;
+        let resource = Resource::find(body.options, self.stack.config.compat)?;
         check_method(&resource, body.code)?;
         let config = &self.stack.config;
         if self.exchanges.len() >= usize::from(config.exchanges_max) {
@@ -115,6 +115,14 @@ impl ServerConnection {
             (Resource::Answerer(topic), _) => {
                 self.ask_answerer(now, (&topic, body, payload), exchange, out).map(|()| None)
             }
+            (Resource::Connection, method) => {
+                self.greet_client(now, method, exchange, out);
+                Ok(None)
+            }
+            (Resource::Leases(leases), _) => self.lease(now, &leases, body, exchange, out).map(|()| None),
+            (Resource::Queue(topic), method) => {
+                self.publish(now, method, (&topic, body, payload), exchange, out)
+            }
             (Resource::Discovery, _) => self.discover(now, body, exchange, out).map(|()| None),
             (Resource::Topic(topic), Code::GET) => self.get(now, (topic, body), exchange, out).map(|()| None),
             (Resource::Topic(topic), method) => {
@@ -135,6 +143,18 @@ impl ServerConnection {
                 self.directory_request(now, &resource, (body, payload), exchange, out).map(|()| None)
             }
         }
+    }
+
+    /// Answers a client of EMQX that begins, keeps up or ends a connection: the association is one as it is, so that the
+    /// token which further requests are to name says nothing.
+    fn greet_client(&mut self, now: Instant, method: Code, exchange: &Exchange, out: &mut Outbound) {
+        let token = alloc::format!("{:016x}", self.random.next_number());
+        let (code, payload) = match method {
+            Code::POST => (Code::CREATED, token.as_bytes()),
+            Code::DELETE => (Code::DELETED, &[][..]),
+            _ => (Code::CHANGED, &[][..]),
+        };
+        self.respond(now, exchange, &Response { payload: Pieces::one(payload), ..Response::new(code) }, out);
     }
 
     /// Takes the payload of a request that comes in blocks. None while it is not whole, and the client has been told; the
@@ -251,6 +271,10 @@ impl ServerConnection {
     /// Keeps a request until the core has answered.
     pub(super) fn begin_exchange(&mut self, exchange: &Exchange, work: Work) -> u16 {
         let receipt = self.next_receipt();
+        if self.exchanges.capacity() == 0 {
+            // Most peers have one at a time.
+            self.exchanges.reserve_exact(1);
+        }
         self.exchanges.push(Exchange { receipt, work, ..exchange.clone() });
         receipt
     }
@@ -263,6 +287,15 @@ fn check_method(resource: &Resource, method: Code) -> Result<(), Refusal> {
         Resource::Directory | Resource::SimpleRegistration => method == Code::POST,
         Resource::Registration(_) => matches!(method, Code::POST | Code::DELETE),
         Resource::Answerer(_) => Code::GET.byte() <= method.byte() && method.byte() <= Code::IPATCH.byte(),
+        Resource::Connection => matches!(method, Code::POST | Code::PUT | Code::DELETE),
+        Resource::Queue(_) => method == Code::POST,
+        Resource::Leases(leases) => {
+            let wanted = match leases.lease {
+                Some((_, _, Deed::Accept)) => Code::DELETE,
+                _ => Code::POST,
+            };
+            method == wanted
+        }
         Resource::Topics => matches!(method, Code::GET | Code::FETCH),
         Resource::Topic(_) => matches!(method, Code::GET | Code::PUT | Code::POST | Code::DELETE),
     };

@@ -11,9 +11,10 @@ use alloc::vec::Vec;
 use mynah_model::Topic;
 
 use super::addressed::request_topic;
-use crate::Refusal;
+use super::leases::{self, Leases};
 use crate::directory::Lookup;
 use crate::wire::{OptionNumber, Options};
+use crate::{Compat, Refusal};
 
 /// What a request is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,10 @@ pub enum Resource {
     Topic(Vec<u8>),
     /// `/r/…`: who answers, and its path, by the canonical bytes of the topic of such requests.
     Answerer(Vec<u8>),
+    /// `/q/…`: the topic that stands for a queue.
+    Queue(Vec<u8>),
+    /// `/q/…/lease…`
+    Leases(Leases),
     /// `/rd`: the Resource Directory.
     Directory,
     /// `/rd/…`: one registration there.
@@ -34,24 +39,40 @@ pub enum Resource {
     Lookup(Lookup),
     /// `/.well-known/rd`: registrations whose links the directory fetches itself (RFC 9176, section 5.1).
     SimpleRegistration,
+    /// `/mqtt/connection` of EMQX: what an association is here.
+    Connection,
 }
+
+/// What the paths of topics begin with for EMQX.
+pub(super) const EMQX_TOPICS: &[u8] = b"ps";
 
 impl Resource {
     /// The resource that the Uri-Path options name.
     ///
     /// # Errors
     /// There is none, or a segment is one that no path has.
-    pub fn find(options: Options<'_>) -> Result<Self, Refusal> {
+    pub fn find(options: Options<'_>, compat: Compat) -> Result<Self, Refusal> {
         let mut segments = options.all(OptionNumber::URI_PATH);
         match segments.next() {
             Some(b"t") => {}
+            Some(first) if first == EMQX_TOPICS && compat == Compat::Emqx => {}
             Some(b"r") => {
                 return request_topic(segments)?.map(Self::Answerer).ok_or(Refusal::UnknownPath);
+            }
+            Some(b"q") => {
+                // More segments than any resource has are no resource, however many.
+                let segments: Vec<&[u8]> = segments.take(5).collect();
+                return Ok(match leases::find(&segments)?.ok_or(Refusal::UnknownPath)? {
+                    Ok(topic) => Self::Queue(topic),
+                    Err(leases) => Self::Leases(leases),
+                });
             }
             Some(first) => {
                 let second = segments.next();
                 let is_whole = segments.next().is_none();
-                return Self::fixed(first, second).filter(|_| is_whole).ok_or(Refusal::UnknownPath);
+                let found = Self::fixed(first, second)
+                    .filter(|resource| *resource != Self::Connection || compat == Compat::Emqx);
+                return found.filter(|_| is_whole).ok_or(Refusal::UnknownPath);
             }
             None => return Err(Refusal::UnknownPath),
         }
@@ -69,6 +90,7 @@ impl Resource {
         Some(match (first, second) {
             (b".well-known", Some(b"core")) => Self::Discovery,
             (b".well-known", Some(b"rd")) => Self::SimpleRegistration,
+            (b"mqtt", Some(b"connection")) => Self::Connection,
             (b"rd", None) => Self::Directory,
             (b"rd", Some(number)) if number.len() == 16 => {
                 let number = core::str::from_utf8(number).ok()?;
@@ -241,18 +263,26 @@ mod tests {
 
     #[test]
     fn resources_are_found_by_their_paths() {
-        let find = |segments: &[&str]| {
+        let find_for = |compat, segments: &[&str]| {
             let mut bytes = Vec::new();
             let mut writer = crate::wire::OptionWriter::new(&mut bytes);
             segments.iter().for_each(|s| writer.put(OptionNumber::URI_PATH, s.as_bytes()));
-            Resource::find(Options::decode(&bytes).unwrap().0)
+            Resource::find(Options::decode(&bytes).unwrap().0, compat)
         };
+        let find = |segments: &[&str]| find_for(Compat::None, segments);
         assert_eq!(find(&[".well-known", "core"]), Ok(Resource::Discovery));
         assert_eq!(find(&["t"]), Ok(Resource::Topics));
         assert_eq!(find(&["t", "a"]), Ok(Resource::Topic(b"a".into())));
         assert_eq!(find(&["t", ""]), Err(Refusal::Path));
         for unknown in [&[][..], &["x"], &[".well-known"], &[".well-known", "core", "x"], &["T", "a"]] {
             assert_eq!(find(unknown), Err(Refusal::UnknownPath));
+        }
+        for (path, resource) in [
+            (&["ps", "a", "b"][..], Resource::Topic(b"a/b".into())),
+            (&["mqtt", "connection"], Resource::Connection),
+        ] {
+            assert_eq!(find_for(Compat::Emqx, path), Ok(resource));
+            assert_eq!(find(path), Err(Refusal::UnknownPath));
         }
     }
 

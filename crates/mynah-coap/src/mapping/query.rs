@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use mynah_model::{Class, Filter};
 
+use super::path::EMQX_TOPICS;
 use crate::Refusal;
 use crate::flow::Mode;
 use crate::wire::cbor::{Item, NotCbor, Reader};
@@ -24,11 +25,17 @@ pub(super) struct Said {
 
 /// A key and its value; the value of a key without one is empty.
 fn parameters(options: Options<'_>) -> impl Iterator<Item = Result<(&str, &str), Refusal>> {
-    options.all(OptionNumber::URI_QUERY).map(|value| {
+    let is_emqx = options.first(OptionNumber::URI_PATH) == Some(EMQX_TOPICS);
+    let all = options.all(OptionNumber::URI_QUERY).map(|value| {
         let text = core::str::from_utf8(value).map_err(|_| Refusal::Option(OptionNumber::URI_QUERY))?;
         Ok(text.split_once('=').unwrap_or((text, "")))
-    })
+    });
+    all.filter(move |said| !is_emqx || said.is_err() || said.is_ok_and(|(key, _)| !EMQX_OWN.contains(&key)))
 }
+
+/// What clients of EMQX say with each request: who they are, which the association says here, and options of MQTT's that
+/// are always as they are here. Receivers of a publication are to see none of it.
+const EMQX_OWN: [&str; 6] = ["clientid", "token", "username", "password", "nl", "rh"];
 
 impl Said {
     pub(super) fn read(options: Options<'_>) -> Result<Self, Refusal> {

@@ -1,6 +1,7 @@
 //! One link: one request from its head to its answer, or a stream until somebody ends it.
 //! The head stays in the input until its command is given: the message's native bytes are head and body in one range.
 
+mod asking;
 mod leases;
 mod response;
 
@@ -12,10 +13,11 @@ use mynah_stack::{
     Refusal, Step, Subscribe, SubscribeRequest, Value,
 };
 
-use crate::codec::STREAM_LAYOUT;
+use crate::codec::{ANSWER_LAYOUT, STREAM_LAYOUT};
 use crate::framing::HEADER_BYTES;
-use crate::wire::{Malformed, Method, Proceed, RequestBody, RequestHead, StreamChunk, Target};
+use crate::wire::{Kind, Malformed, Method, Proceed, RequestBody, RequestHead, StreamChunk, Target};
 use crate::{HttpConfig, Problem, mapping};
+use asking::Asking;
 use leases::Leases;
 
 /// A link has one request, so its receipts need not differ.
@@ -30,6 +32,7 @@ pub(crate) struct HttpConnection {
     conditions: Vec<Condition>,
     /// What was asked about leases.
     leases: Option<Leases>,
+    asking: Asking,
 }
 
 /// How far the request has come.
@@ -50,6 +53,8 @@ enum State {
     Ready,
     /// The core has been asked for what the request is about.
     Working,
+    /// The request is published; its reply is waited for until this instant.
+    Awaiting(Instant),
     /// Events are on their way; the next heart-beat is due at this instant.
     Streaming(Instant),
     /// All is said; the link ends for this reason.
@@ -61,7 +66,13 @@ enum State {
 impl HttpConnection {
     pub(crate) fn new(config: HttpConfig, now: Instant) -> Self {
         let due = now + config.opening_timeout;
-        Self { config, state: State::ExpectHead(due), conditions: Vec::new(), leases: None }
+        Self {
+            config,
+            state: State::ExpectHead(due),
+            conditions: Vec::new(),
+            leases: None,
+            asking: Asking::No,
+        }
     }
 
     /// Answers with a problem; a stream says it in its last event, and after any other answer the link just ends.
@@ -91,6 +102,9 @@ impl HttpConnection {
             .credentials
             .map(|c| mynah_stack::Credentials { user: c.user.into(), password: Some(c.password.into()) });
         self.state = State::Opening(head.method);
+        if head.method == Method::Request {
+            self.asking = Asking::Wanted;
+        }
         let open = Open { credentials, tenant: head.host.map(Box::from), shares_rates: true, ..Open::new(0) };
         Ok(Step::Command(Command::Open(Box::new(open))))
     }
@@ -113,9 +127,14 @@ impl HttpConnection {
         } else {
             0
         };
+        self.state = State::Working;
+        if self.asking == Asking::Wanted {
+            // Who is asked may answer at once: the request stays in the input until its answer can come.
+            self.asking = Asking::Listening(asking::due(&head, now));
+            return Ok(Step::Command(Command::Subscribe(asking::listen(&head))));
+        }
         let (request, rest) = whole.split_at(native.end + body_bytes);
         *input = rest;
-        self.state = State::Working;
         let conditions = core::mem::take(&mut head.conditions);
         Ok(Step::Command(match &head.target {
             Target::Filters(filters) => Command::Subscribe(subscribe(filters)),
@@ -128,7 +147,8 @@ impl HttpConnection {
                 Command::Read(*topic)
             }
             Target::Topic { .. } => {
-                let publish = publish(&head, now, native.len(), &request[native.start..]);
+                let mut publish = publish(&head, now, native.len(), &request[native.start..]);
+                publish.header.deadline = self.asking.due().or(publish.header.deadline);
                 if publish.header.retain || !conditions.is_empty() {
                     return Ok(Step::Command(Command::PublishIf(Box::new(PublishIf {
                         publish,
@@ -189,6 +209,14 @@ impl HttpConnection {
         }
     }
 
+    /// The reply can come: the request may go out.
+    fn listens(&mut self) {
+        if let Asking::Listening(due) = self.asking {
+            self.asking = Asking::Listens(due);
+            self.state = State::Ready;
+        }
+    }
+
     fn stream(&mut self, now: Instant, out: &mut Outbound) {
         response::stream_head(out);
         self.state = State::Streaming(now + self.config.heartbeat);
@@ -200,7 +228,7 @@ impl Connection for HttpConnection {
         let step = match self.state {
             State::ExpectHead(_) => self.open(input),
             State::ExpectBody(_) | State::Ready => self.work(now, input, out),
-            State::Opening(_) | State::Working => Ok(Step::Idle),
+            State::Opening(_) | State::Working | State::Awaiting(_) => Ok(Step::Idle),
             State::Streaming(_) | State::Closed => {
                 *input = &[];
                 Ok(Step::Idle)
@@ -226,6 +254,11 @@ impl Connection for HttpConnection {
             (Delivery::Leased(_), None) => return false, // nothing is consumed here
             (Delivery::Release { .. }, _) => return true,
         };
+        if let (Asking::Listens(_), State::Working | State::Awaiting(_)) = (self.asking, self.state) {
+            frame.write(out, Kind::ResponseHead as u8, None);
+            self.state = State::Answered(Reason::Disconnected);
+            return true;
+        }
         // Retained values may come before the subscription's outcome; the response's head goes first.
         if self.state == State::Working {
             self.stream(now, out);
@@ -240,6 +273,14 @@ impl Connection for HttpConnection {
         match (self.state, outcome) {
             (_, Outcome::Opened(result)) => self.opened(now, result, out),
             (_, Outcome::Ended(reason)) => self.refuse_for(reason, out),
+            (State::Working, Outcome::Published { result: Ok(has_receiver), .. })
+                if self.asking != Asking::No =>
+            {
+                match self.asking.due().filter(|_| has_receiver) {
+                    Some(due) => self.state = State::Awaiting(due),
+                    None => self.refuse(&Problem::NobodyAnswers, Reason::Disconnected, out),
+                }
+            }
             (State::Working, Outcome::Published { result: Ok(_), .. }) => {
                 response::no_content(out);
                 self.state = State::Answered(Reason::Disconnected);
@@ -257,6 +298,7 @@ impl Connection for HttpConnection {
             (State::Working | State::Streaming(_), Outcome::Subscribed { results, .. }) => {
                 match results.iter().find_map(|result| result.err()) {
                     Some(reason) => self.refuse_for(reason, out),
+                    None if self.asking != Asking::No => self.listens(),
                     None if self.state == State::Working => self.stream(now, out),
                     None => {}
                 }
@@ -272,6 +314,9 @@ impl Connection for HttpConnection {
             State::ExpectHead(due) if due <= now => self.refuse_for(Reason::OpeningTimeout, out),
             State::ExpectBody(due) if due <= now => {
                 self.refuse(&Problem::BodyIncomplete, Reason::Disconnected, out);
+            }
+            State::Awaiting(due) if due <= now => {
+                self.refuse(&Problem::NoAnswer, Reason::Disconnected, out);
             }
             State::Streaming(due) if due <= now => {
                 // A client that does not read what is there learns nothing from more of it.
@@ -290,18 +335,25 @@ impl Connection for HttpConnection {
 
     fn deadline(&self) -> Option<Instant> {
         match self.state {
-            State::ExpectHead(due) | State::ExpectBody(due) | State::Streaming(due) => Some(due),
+            State::ExpectHead(due)
+            | State::ExpectBody(due)
+            | State::Awaiting(due)
+            | State::Streaming(due) => Some(due),
             _ => None,
         }
     }
 
     fn layout(&self) -> Layout {
-        STREAM_LAYOUT
+        if self.asking == Asking::No { STREAM_LAYOUT } else { ANSWER_LAYOUT }
     }
 
     fn input_bytes_max(&self) -> usize {
         let head = HEADER_BYTES + self.config.request_head_bytes_max();
         match self.state {
+            // A request stays in the input until its answer can come.
+            State::Working | State::Ready if self.asking.due().is_some() => {
+                head + HEADER_BYTES + self.config.body_bytes_max as usize
+            }
             State::ExpectBody(_) => head + HEADER_BYTES + self.config.body_bytes_max as usize,
             _ => head,
         }

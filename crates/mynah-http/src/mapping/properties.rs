@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use mynah_model::{PRIORITY_DEFAULT, Properties, WallTime};
-use mynah_stack::Value;
+use mynah_model::{Header, PRIORITY_DEFAULT, Properties, PropertyValue, WallTime};
+use mynah_stack::{Holder, Value};
 
 use super::conditions::entity_tag;
 use super::{HttpRequest, is_field_value};
@@ -60,6 +60,15 @@ impl Said<'_> {
             user: properties::user(&self.pairs),
             remaining: None,
         }
+    }
+
+    /// The same for a request whose answer comes to this name, which the broker has chosen.
+    pub(super) fn answered_at(self, name: Holder) -> Result<Self, Problem> {
+        if self.reply_to.is_some() {
+            return Err(Problem::Field("mynah-reply-to", "the reply to a request is the answer to it"));
+        }
+        let digits: String = name.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { reply_to: Some(format!("$reply/{digits}")), ..self })
     }
 }
 
@@ -246,12 +255,48 @@ pub(crate) fn validator_fields(value: &Value<'_>) -> Fields {
 /// The fields of an answer that carries a value. Properties that a header field cannot hold, or that would make the head
 /// too large, are counted in Mynah-Omitted.
 pub(crate) fn value_fields(value: &Value<'_>) -> Fields {
-    let (header, said) = (value.message.header(), &value.properties);
+    message_fields(value.message.header(), &value.properties, validator_fields(value))
+}
+
+/// The status and the fields of an answer that is the reply to a request. Nobody may keep it for others.
+pub(crate) fn answer_fields(header: &Header, said: &Properties<'_>) -> (u16, Fields) {
+    let code = said.user.iter().find_map(|(key, value)| match value {
+        PropertyValue::Text(code) if key == "code" => Some(code),
+        _ => None,
+    });
+    let fields = message_fields(header, said, vec![("cache-control", "no-store".to_owned())]);
+    (code.map_or(200, status_of_code), fields)
+}
+
+/// The status for a code of CoAP, as RFC 8075 has them (section 7).
+fn status_of_code(code: &str) -> u16 {
+    match code {
+        "4.00" | "4.02" | "4.05" | "4.08" => 400,
+        "4.01" | "4.03" => 403,
+        "4.04" => 404,
+        "4.06" => 406,
+        "4.09" => 409,
+        "4.12" => 412,
+        "4.13" => 413,
+        "4.15" => 415,
+        "4.22" => 422,
+        "4.29" => 429,
+        "5.00" => 500,
+        "5.01" => 501,
+        "5.03" => 503,
+        "5.04" => 504,
+        other if other.starts_with("4.") => 400,
+        other if other.starts_with("5.") => 502,
+        _ => 200,
+    }
+}
+
+fn message_fields(header: &Header, said: &Properties<'_>, about_caches: Fields) -> Fields {
     let media_type = media_type(said);
     let shown = media_type.as_deref().filter(|value| is_field_value(value));
     let default = if said.is_text { TEXT } else { super::CONTENT_TYPE_DEFAULT };
     let mut fields = vec![("content-type", shown.unwrap_or(default).to_owned())];
-    fields.extend(validator_fields(value));
+    fields.extend(about_caches);
     fields.push(("mynah-qos", header.class.number().to_string()));
     if header.priority != PRIORITY_DEFAULT {
         fields.push(("mynah-priority", header.priority.to_string()));
@@ -331,6 +376,36 @@ mod tests {
             [(1_000_000, "1"), (1_500_001, "1.501"), (1, "0.001"), (10_000_000, "10"), (0, "0")]
         {
             assert_eq!(format_seconds(Duration::from_micros(micros)), text);
+        }
+    }
+
+    #[test]
+    fn codes_of_devices_become_statuses() {
+        let header = Header {
+            tenant: mynah_model::TenantId::DEFAULT,
+            layout: crate::NATIVE_LAYOUT,
+            class: mynah_model::Class::AtLeastOnce,
+            retain: false,
+            priority: PRIORITY_DEFAULT,
+            topic: (0, 0),
+            payload: (0, 0),
+            deadline: None,
+            publisher: None,
+        };
+        for (code, status) in [
+            ("2.05", 200),
+            ("2.04", 200),
+            ("4.04", 404),
+            ("4.01", 403),
+            ("4.77", 400),
+            ("5.03", 503),
+            ("5.05", 502),
+            ("nothing", 200),
+        ] {
+            let mut pairs = Vec::new();
+            properties::push_pair("code", code, &mut pairs).unwrap();
+            let said = Properties { user: properties::user(&pairs), ..Properties::EMPTY };
+            assert_eq!(answer_fields(&header, &said).0, status, "{code}");
         }
     }
 

@@ -22,6 +22,8 @@ pub enum Method {
     Delete = 4,
     /// Take leases, or settle or extend one. Whatever HTTP's method, there is no body.
     Lease = 5,
+    /// Publish a request, and answer with the reply to it.
+    Request = 6,
 }
 
 impl Method {
@@ -32,6 +34,7 @@ impl Method {
             3 => Self::Post,
             4 => Self::Delete,
             5 => Self::Lease,
+            6 => Self::Request,
             _ => return None,
         })
     }
@@ -39,7 +42,7 @@ impl Method {
     /// Whether the request has a body that the broker will ask for.
     #[must_use]
     pub const fn has_body(self) -> bool {
-        matches!(self, Self::Put | Self::Post)
+        matches!(self, Self::Put | Self::Post | Self::Request)
     }
 }
 
@@ -95,7 +98,7 @@ impl core::fmt::Debug for Credentials<'_> {
 /// What a request is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target<'b> {
-    /// `/v1/topics/…`
+    /// `/v1/topics/…`, or the topic of a request
     Topic {
         /// The topic.
         topic: Topic<'b>,

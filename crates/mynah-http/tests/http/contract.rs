@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mynah_http::{Http, HttpCodec, HttpConfig, NATIVE_LAYOUT, STREAM_LAYOUT};
+use mynah_http::{ANSWER_LAYOUT, Http, HttpCodec, HttpConfig, NATIVE_LAYOUT, STREAM_LAYOUT};
 use mynah_model::{Class, Instant, Properties, Reason, ValueTag};
 use mynah_stack::{Close, Command, LayoutCodec, Outbound, Outcome, Protocol, Step, Value};
 use proptest::prelude::*;
@@ -327,7 +327,7 @@ fn a_shutdown_is_told_to_whoever_waits() {
 fn the_stack_says_what_it_is() {
     let http = Http::new(HttpConfig::default()).unwrap();
     assert_eq!(http.name(), "http");
-    assert_eq!(http.codec().layouts(), [NATIVE_LAYOUT, STREAM_LAYOUT]);
+    assert_eq!(http.codec().layouts(), [NATIVE_LAYOUT, STREAM_LAYOUT, ANSWER_LAYOUT]);
     assert_eq!(http.accept(Instant::ZERO).layout(), STREAM_LAYOUT);
     assert!(Http::new(HttpConfig { filters_max: 0, ..HttpConfig::default() }).is_err());
 }

@@ -33,7 +33,7 @@ const WILDCARD: &str =
 const NUL: &str = "the topic has a NUL byte (%00)";
 const DOTS: &str = "the path has a '.' or '..' segment: write %2E or %2E%2E if the topic has it";
 const UNKNOWN_PATH: &str = "topics are at /v1/topics/{topic}, subscriptions at /v1/topics?filter={filter}, queues at \
-                            /v1/queues/{queue}/messages and /v1/queues/{queue}/leases";
+                            /v1/queues/{queue}/messages and /v1/queues/{queue}/leases, requests at /v1/requests/{topic}";
 
 #[test]
 fn paths_that_spell_no_topic() {

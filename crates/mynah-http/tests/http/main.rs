@@ -9,4 +9,5 @@ mod judgement;
 mod leases;
 mod link;
 mod properties;
+mod requests;
 mod stream;

@@ -12,6 +12,7 @@ on_one_and_two_workers!(
     a_large_value_goes_in_blocks_both_ways,
     what_a_coap_client_observes_others_publish,
     a_publication_arrives_although_datagrams_are_lost,
+    messages_of_a_queue_are_taken_and_acknowledged,
 );
 
 const LISTENERS: &str = "
@@ -78,6 +79,23 @@ fn what_a_coap_client_observes_others_publish(workers: u16) {
         mosquitto::publish(&broker, &["-t", "home/door", "-r", "-q", "1", "-m", state]);
         observer.line(state, |line| line == state);
     }
+}
+
+/// What another protocol put into a queue is taken under a lease, and leaves the queue by its name.
+fn messages_of_a_queue_are_taken_and_acknowledged(workers: u16) {
+    let broker = start(workers);
+    let url = |path: &str| format!("coap+tcp://{}/q/{path}", broker.listener("tcp"));
+    let messages = broker.http_url("/v1/queues/jobs/messages");
+    assert_eq!(curl(&["-d", "from http", &messages]).status, 204);
+    assert_eq!(ask(&["-m", "post", "-e", "from coap", &url("jobs")]).trim(), "");
+    for payload in ["from http", "from coap"] {
+        let taken = ask(&["-m", "post", &url("jobs/lease")]);
+        assert!(taken.contains(payload), "{taken:?}");
+        let at = taken.find("elease").expect("a name of a lease") + 8;
+        let name: String = taken[at..].chars().take_while(|c| c.is_ascii_hexdigit() || *c == '-').collect();
+        assert_eq!(ask(&["-m", "delete", &url(&format!("jobs/lease/{name}"))]).trim(), "", "{name}");
+    }
+    assert_eq!(curl(&["-X", "POST", &broker.http_url("/v1/queues/jobs/leases")]).body, "[]\n");
 }
 
 fn a_publication_arrives_although_datagrams_are_lost(workers: u16) {

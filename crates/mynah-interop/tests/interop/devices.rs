@@ -4,12 +4,14 @@ use std::process::Command;
 
 use mynah_interop::{Broker, Process, Setup};
 
+use crate::curl::curl;
 use crate::on_one_and_two_workers;
 use crate::paho::python;
 
 on_one_and_two_workers!(
     a_device_is_asked_by_coap,
     a_device_is_asked_by_mqtt,
+    a_device_is_asked_by_http,
     a_device_that_is_gone_answers_nobody,
 );
 
@@ -65,6 +67,26 @@ fn a_device_is_asked_by_mqtt(workers: u16) {
     assert_eq!(request(&broker, "$request/lamp/state", &put), "was put");
     device.line("what was put", |line| line == "put dim");
     assert_eq!(request(&broker, "$request/lamp/large", &["-n"]), "0123456789abcdef".repeat(300));
+}
+
+fn a_device_is_asked_by_http(workers: u16) {
+    let (broker, mut device) = start(workers);
+    let ask = |path: &str, more: &[&str]| {
+        curl(&[more, &["-X", "POST", &*broker.http_url(&format!("/v1/requests/{path}"))]].concat())
+    };
+    let answer = ask("lamp/state", &["-d", ""]);
+    assert_eq!((answer.status, &*answer.body), (200, "off"), "{answer:#?}");
+    assert!(answer.head.contains("\r\ncontent-type: text/plain"), "{answer:#?}");
+    let method = "Mynah-Property: method=PUT, by=http";
+    let put = ask("lamp/state", &["-d", "blue", "-H", "Content-Type: text/plain", "-H", method]);
+    assert_eq!((put.status, &*put.body), (200, "was put"), "{put:#?}");
+    device.line("what was put", |line| line == "put blue by=http");
+    assert_eq!(ask("lamp/large", &["-d", ""]).body, "0123456789abcdef".repeat(300));
+    assert_eq!(ask("lamp/nothing", &["-d", ""]).status, 404);
+    assert_eq!(ask("nobody/state", &["-d", ""]).status, 504);
+    drop(device);
+    let late = ask("lamp/state", &["-d", "", "-H", "Mynah-Expiry: 1"]);
+    assert_eq!(late.status, 504, "{late:#?}");
 }
 
 fn a_device_that_is_gone_answers_nobody(workers: u16) {

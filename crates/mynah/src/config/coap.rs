@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mynah_coap::CoapConfig;
+use mynah_coap::{CoapConfig, Compat};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -13,6 +13,7 @@ use super::settings::Wrong;
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Coap {
+    compat: Paths,
     pub(super) ack_timeout_ms: Spanned<u32>,
     pub(super) retransmit_max: Spanned<u8>,
     pub(super) nstart: Spanned<u8>,
@@ -34,6 +35,15 @@ pub(super) struct Coap {
     pub(super) amplification_max: Spanned<u8>,
 }
 
+/// Whose paths are there beside ours.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "lowercase")]
+enum Paths {
+    None,
+    Emqx,
+}
+
 impl Default for Coap {
     fn default() -> Self {
         fn unsaid<T>(value: T) -> Spanned<T> {
@@ -42,6 +52,7 @@ impl Default for Coap {
         let config = CoapConfig::default();
         let seconds = |time: Duration| unsaid(u32::try_from(time.as_secs()).unwrap_or(u32::MAX));
         Self {
+            compat: Paths::None,
             ack_timeout_ms: unsaid(u32::try_from(config.ack_timeout.as_millis()).unwrap_or(u32::MAX)),
             retransmit_max: unsaid(config.retransmit_max),
             nstart: unsaid(config.nstart),
@@ -69,7 +80,12 @@ impl Coap {
     /// What is written, checked.
     pub(super) fn settle(&self) -> Result<CoapConfig, Wrong> {
         let seconds = |seconds: &Spanned<u32>| Duration::from_secs((*seconds.get_ref()).into());
+        let compat = match self.compat {
+            Paths::None => Compat::None,
+            Paths::Emqx => Compat::Emqx,
+        };
         let config = CoapConfig {
+            compat,
             ack_timeout: Duration::from_millis((*self.ack_timeout_ms.get_ref()).into()),
             retransmit_max: *self.retransmit_max.get_ref(),
             nstart: *self.nstart.get_ref(),

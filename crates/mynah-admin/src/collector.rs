@@ -9,39 +9,35 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::{BridgeCounts, MetricsSource, Snapshot, StoreCounts, Turns};
+use crate::{BridgeCounts, QueueCounts, Snapshot, StoreCounts, Turns};
 
-/// A registry that asks `source` at every scrape.
-pub(crate) fn registry(source: impl MetricsSource) -> Registry {
+/// A registry that shows a snapshot.
+pub(crate) fn registry(snapshot: Snapshot) -> Registry {
     let mut registry = Registry::with_prefix("mynah");
-    registry.register_collector(Box::new(Scrape(source)));
+    registry.register_collector(Box::new(Scrape(snapshot)));
     registry
 }
 
-struct Scrape<S>(S);
+#[derive(Debug)]
+struct Scrape(Snapshot);
 
-impl<S> fmt::Debug for Scrape<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Scrape")
-    }
-}
-
-impl<S: MetricsSource> Collector for Scrape<S> {
+impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let s = self.0.snapshot();
+        let s = &self.0;
         let e = &mut encoder;
         info(e, &s.version)?;
         gauge(e, "workers", "Worker threads", None, s.workers)?;
-        connections(e, &s)?;
+        connections(e, s)?;
         gauge(e, "sessions", "Sessions, connected or not", None, s.sessions)?;
         gauge(e, "subscriptions", "Subscriptions of all sessions", None, s.subscriptions)?;
         gauge(e, "retained_messages", "Topics with a retained value", None, s.retained)?;
         gauge(e, "retained", "Bytes of the retained values", Some(&Unit::Bytes), s.retained_bytes)?;
-        messages(e, &s)?;
+        messages(e, s)?;
         counter(e, "received", "Bytes read from peers", Some(&Unit::Bytes), s.bytes_received)?;
         counter(e, "sent", "Bytes written to peers", Some(&Unit::Bytes), s.bytes_sent)?;
-        bridges(e, &s)?;
-        store(e, &s)?;
+        bridges(e, s)?;
+        queues(e, s)?;
+        store(e, s)?;
         turns(e, &s.turns)
     }
 }
@@ -78,6 +74,35 @@ fn bridges(e: &mut DescriptorEncoder<'_>, s: &Snapshot) -> fmt::Result {
     let (from, to) = ("Messages from other brokers", "Messages to other brokers");
     family(e, "bridge_messages_in", from, "bridge", by_bridge(|bridge| bridge.messages_in))?;
     family(e, "bridge_messages_out", to, "bridge", by_bridge(|bridge| bridge.messages_out))
+}
+
+/// One of the numbers of a queue.
+type QueueCount = fn(&QueueCounts) -> u64;
+
+/// Nothing is shown where there is no queue.
+fn queues(e: &mut DescriptorEncoder<'_>, s: &Snapshot) -> fmt::Result {
+    if s.queues.is_empty() {
+        return Ok(());
+    }
+    let gauges: [(&str, &str, QueueCount); 3] = [
+        ("queue_ready", "Messages that are ready in a queue", |queue| queue.ready),
+        ("queue_leased", "Messages of a queue that consumers hold", |queue| queue.leased),
+        ("queue_consumers", "Consumers of a queue", |queue| queue.consumers),
+    ];
+    for (name, help, count) in gauges {
+        let mut metric = e.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for queue in &s.queues {
+            let labels = [("queue", queue.name.as_str())];
+            let gauge = ConstGauge::new(i64::try_from(count(queue)).unwrap_or(i64::MAX));
+            gauge.encode(metric.encode_family(&labels)?)?;
+        }
+    }
+    let by_queue = |count: QueueCount| s.queues.iter().map(move |q| (q.name.as_str(), count(q)));
+    let (received, delivered) = ("Messages that came into a queue", "Deliveries of a queue's messages");
+    family(e, "queue_messages_received", received, "queue", by_queue(|queue| queue.received))?;
+    family(e, "queue_deliveries", delivered, "queue", by_queue(|queue| queue.delivered))?;
+    let accepted = "Messages of a queue that were accepted";
+    family(e, "queue_messages_accepted", accepted, "queue", by_queue(|queue| queue.accepted))
 }
 
 fn store(e: &mut DescriptorEncoder<'_>, s: &Snapshot) -> fmt::Result {
@@ -164,14 +189,6 @@ mod tests {
 
     use super::*;
 
-    struct Fixed(Snapshot);
-
-    impl MetricsSource for Fixed {
-        fn snapshot(&self) -> Snapshot {
-            self.0.clone()
-        }
-    }
-
     #[test]
     fn the_exposition_is_exact() {
         let snapshot = Snapshot {
@@ -197,6 +214,15 @@ mod tests {
                 messages_in: 11,
                 messages_out: 12,
             }],
+            queues: vec![QueueCounts {
+                name: "jobs".to_owned(),
+                ready: 21,
+                leased: 22,
+                consumers: 23,
+                received: 24,
+                delivered: 25,
+                accepted: 26,
+            }],
             durability: "sync",
             store: Some(StoreCounts {
                 full: true,
@@ -211,7 +237,7 @@ mod tests {
             }),
         };
         let mut out = String::new();
-        text::encode(&mut out, &registry(Fixed(snapshot))).unwrap();
+        text::encode(&mut out, &registry(snapshot)).unwrap();
         assert_eq!(out, include_str!("../tests/exposition.txt"));
     }
 
@@ -219,7 +245,7 @@ mod tests {
     fn connections_never_go_below_zero() {
         let snapshot = Snapshot { connections_closed: 1, ..Snapshot::new("") };
         let mut out = String::new();
-        text::encode(&mut out, &registry(Fixed(snapshot))).unwrap();
+        text::encode(&mut out, &registry(snapshot)).unwrap();
         assert!(out.contains("\nmynah_connections 0\n"));
     }
 }

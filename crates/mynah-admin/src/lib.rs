@@ -1,12 +1,25 @@
-//! The management listener: metrics in the format of Prometheus, and the health of the process.
+//! The management listener: metrics in the format of Prometheus, the health of the process, and queues, exchanges and
+//! connections, in words of its own (`api`) and in those of RabbitMQ (`rabbitmq`).
 //!
-//! It reads what the workers count ([`mynah_core::Counters`]) and changes nothing.
+//! It reads what the workers count ([`mynah_core::Counters`]), and asks the broker for the rest ([`Broker`]).
 
+mod api;
+mod broker;
 mod collector;
+pub mod definitions;
+mod rabbitmq;
 mod readiness;
+mod refusal;
+mod request;
 mod router;
 mod snapshot;
+pub mod terms;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
+pub use broker::{Answer, Broker};
 pub use readiness::Readiness;
 pub use router::router;
-pub use snapshot::{BridgeCounts, MetricsSource, Snapshot, StoreCounts, Turns};
+pub use snapshot::{BridgeCounts, MetricsSource, QueueCounts, Snapshot, StoreCounts, Turns};

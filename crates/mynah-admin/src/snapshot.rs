@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mynah_core::administration::QueueView;
 use mynah_core::{Counters, DropReason};
 use mynah_model::Class;
 
@@ -54,6 +55,8 @@ pub struct Snapshot {
     pub turns: Turns,
     /// What crosses to other brokers.
     pub bridges: Vec<BridgeCounts>,
+    /// Queues that are told apart.
+    pub queues: Vec<QueueCounts>,
     /// When what is acknowledged is on the disk: `sync`, `interval` or `memory`. Empty until that is known.
     pub durability: &'static str,
     /// What the store is doing; none while everything is in memory.
@@ -81,6 +84,39 @@ pub struct StoreCounts {
     pub waiting_bytes: u64,
     /// Bytes that are free on the disk.
     pub free_bytes: u64,
+}
+
+/// What is in one queue. Numbers of messages that came and went are since it was made, or since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueCounts {
+    /// Its name.
+    pub name: String,
+    /// Messages that are ready.
+    pub ready: u64,
+    /// Messages that consumers hold.
+    pub leased: u64,
+    /// Those who consume from it.
+    pub consumers: u64,
+    /// Messages that came.
+    pub received: u64,
+    /// Deliveries that were made.
+    pub delivered: u64,
+    /// Messages that were accepted.
+    pub accepted: u64,
+}
+
+impl From<&QueueView> for QueueCounts {
+    fn from(queue: &QueueView) -> Self {
+        Self {
+            name: String::from_utf8_lossy(&queue.name).into_owned(),
+            ready: queue.ready,
+            leased: queue.leased,
+            consumers: queue.consumers.len() as u64,
+            received: queue.tally.came,
+            delivered: queue.tally.handed_out,
+            accepted: queue.tally.accepted,
+        }
+    }
 }
 
 /// What crosses one bridge.

@@ -203,6 +203,50 @@ fn a_publication_goes_where_its_exchange_says() {
 }
 
 #[test]
+fn a_message_goes_by_all_the_keys_that_it_names_and_is_confirmed_once() {
+    let keys = |keys: &[&str]| {
+        let mut encoded = Vec::new();
+        keys.iter().for_each(|key| Value::LongStr(key.as_bytes()).encode(&mut encoded));
+        encoded
+    };
+    let mut headers = TableBuilder::new().with("k", Value::Bool(true));
+    headers.push_array("CC", &keys(&["b.c", "d"]));
+    headers.push_array("BCC", &keys(&["e", "d"]));
+    let properties = PropertiesBuilder::new().headers(headers.as_table());
+    let mut server = server();
+    server.hear(&method(1, confirm::Select { nowait: true }));
+    server.holds_answers = true;
+    assert_eq!(server.hear(&publish("x", "a", &properties, b"hi")), [""; 0]);
+    let places = ["publish to x by a", "publish to x by b/c", "publish to x by d", "publish to x by e"];
+    assert_eq!(asked(&mut server), places);
+    for message in &server.published {
+        let published = mapping::published(message.view()).unwrap();
+        assert_eq!((published.routing_key.as_bytes(), message.payload()), (&b"a"[..], &b"hi"[..]));
+        let headers = published.properties.headers().unwrap();
+        let has = ["k", "CC", "BCC"].map(|name| headers.get(name).is_some());
+        assert_eq!(has, [true, true, false]);
+    }
+    for _ in 0..3 {
+        server.answer(Instant::ZERO, 0);
+        assert_eq!(server.hear(b""), [""; 0]);
+    }
+    server.answer(Instant::ZERO, 0);
+    assert_eq!(server.hear(b""), ["1 ack 1 false"]);
+    // One that is refused is refused as a whole.
+    assert_eq!(server.hear(&publish("", "a", &properties, b"hi")), [""; 0]);
+    server.refuse_publish = Some(Reason::QueueFull);
+    server.answer(Instant::ZERO, 0);
+    server.refuse_publish = None;
+    for _ in 0..3 {
+        server.answer(Instant::ZERO, 0);
+    }
+    assert_eq!(server.hear(b""), ["1 nack 2 false"]);
+    let odd = TableBuilder::new().with("CC", Value::Bool(true));
+    let odd = PropertiesBuilder::new().headers(odd.as_table());
+    assert_eq!(server.hear(&publish("", "a", &odd, b"")), ["1 channel.close 406 60.40"]);
+}
+
+#[test]
 fn a_refusal_of_a_full_queue_is_told_only_to_who_asks() {
     let mut server = server();
     server.refuse_publish = Some(Reason::QueueFull);

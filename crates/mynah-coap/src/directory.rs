@@ -302,6 +302,7 @@ mod tests {
         Instant::ZERO + Duration::from_secs(seconds)
     }
 
+    //= rfc9176 [5-4] [5-6]
     #[test]
     fn an_endpoint_has_one_resource_and_its_lifetime_ends_it() {
         let mut directory = Directory::new(2);
@@ -318,6 +319,7 @@ mod tests {
         assert_eq!((directory.len(), directory.remove(10)), (0, None));
     }
 
+    //= rfc9176 [6.1-1] [6.2-1] [6.2-2] [6.3-1] [6.4-1]
     #[test]
     fn lookups_select_by_endpoints_and_by_links() {
         let mut directory = Directory::new(9);

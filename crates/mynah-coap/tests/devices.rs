@@ -96,6 +96,7 @@ fn registered() -> (Server, String) {
     (server, location)
 }
 
+//= rfc9176 [4.2-1] [4.3-1] [5-2] [5-4] [5.3-1] [5.3.2-1]
 #[test]
 fn a_registration_is_found_changed_and_removed() {
     let (mut server, location) = registered();
@@ -119,6 +120,7 @@ fn a_registration_is_found_changed_and_removed() {
     assert_eq!(String::from_utf8(core.payload).unwrap().matches("rt=\"core.rd").count(), 3);
 }
 
+//= rfc9176 [5-1] [5-5] [5.1-2] [5.3-1] [5.3.1-3] [6.2-2]
 #[test]
 fn what_is_no_registration_is_refused() {
     let (mut server, location) = registered();
@@ -145,6 +147,8 @@ fn what_is_no_registration_is_refused() {
         (Code::GET, "rd-lookup/ep?count=0", None, b"", Code::BAD_REQUEST),
         (Code::GET, "rd-lookup/other", None, b"", Code::NOT_FOUND),
         (Code::POST, ".well-known/rd", None, b"", Code::BAD_REQUEST),
+        (Code::POST, ".well-known/rd?ep=a&base=coap://a", None, b"", Code::BAD_REQUEST),
+        (Code::POST, "rd?ep=a&lt=4294967296", Some(40), b"", Code::BAD_REQUEST),
         (Code::POST, "r", None, b"", Code::NOT_FOUND),
         (Code::POST, "r/node?method=GET", None, b"", Code::BAD_REQUEST),
         (Code::POST, "r/node?timeout=0", None, b"", Code::BAD_REQUEST),
@@ -285,6 +289,7 @@ fn large_requests_and_answers_go_in_blocks() {
     assert_eq!((reply.code, &*reply.token, reply.payload.len()), (Code::CONTENT, &b"t"[..], 192));
 }
 
+//= rfc9176 [5.1-1]
 #[test]
 fn a_simple_device_is_asked_for_its_links() {
     let mut server = Server::with_directory(1);
@@ -300,10 +305,27 @@ fn a_simple_device_is_asked_for_its_links() {
     assert_eq!(found.payload, b"</r/tiny/led>;rt=\"led\"");
 }
 
+//= rfc9176 [5-3] [5-6] [5.3.1-1] [5.3.1-2]
 #[test]
 fn a_registered_device_is_remembered_as_long_as_its_lifetime() {
-    let (mut server, _) = registered();
+    let (mut server, location) = registered();
     assert_eq!(server.connection.deadline(), Some(at(600)));
-    server.timeout(at(600));
+    let lookup = |server: &mut Server, id, now, name: &str| {
+        let path = format!("rd-lookup/ep?ep={name}");
+        !ask(server, now, &request(id, Code::GET, &path, None, b"")).payload.is_empty()
+    };
+    // An update begins the same time again.
+    let changed = ask(&mut server, at(500), &request(2, Code::POST, &location, None, b""));
+    assert_eq!(changed.code, Code::CHANGED);
+    assert!(lookup(&mut server, 3, at(1_099), "node") && !lookup(&mut server, 4, at(1_100), "node"));
+    let gone = ask(&mut server, at(1_100), &request(5, Code::POST, &location, None, b""));
+    assert_eq!(gone.code, Code::NOT_FOUND);
+    // Who says nothing is there for 25 hours.
+    let answer = ask(&mut server, at(1_100), &request(6, Code::POST, "rd?ep=quiet", Some(40), b""));
+    assert_eq!(answer.code, Code::CREATED);
+    assert_eq!(server.connection.deadline(), Some(at(91_100)));
+    assert!(lookup(&mut server, 7, at(91_099), "quiet"));
+    server.timeout(at(91_100));
+    server.timeout(at(91_100 + 600));
     assert!(server.closed.is_some());
 }

@@ -18,10 +18,12 @@
 //! * [`selector`]: which of a queue's messages a consumer wants.
 //! * [`rules`]: who may do what where. [`rules::Rules`] are resolved to each peer's [`rules::Rights`].
 //! * [`Counters`]: what one worker counts and others read.
+//! * [`administration`]: what administrators see, and what they may ask for.
 #![no_std]
 
 extern crate alloc;
 
+pub mod administration;
 pub mod counters;
 pub mod exchange;
 mod generation;

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use mynah_core::administration::Ordered;
 use mynah_core::{Counters, DropReason, RouteCache, SessionRef, SessionTable, WorkerId};
 use mynah_model::{Instant, Reason, TenantId};
 use mynah_stack::Close;
 
+use crate::administration::Orders;
 use crate::audit::Audited;
 use crate::authenticate::Attempt;
 use crate::connections::ConnectionId;
@@ -70,6 +72,7 @@ pub struct Engine {
     pub(crate) due: Vec<Timer>,
     /// Memory for the topic that stands for where something is published.
     pub(crate) place: Vec<u8>,
+    pub(crate) orders: Orders,
     /// When this worker looks for retained values that have expired.
     pub(crate) retained_due: Option<(TimerKey, Instant)>,
 }
@@ -97,6 +100,13 @@ pub enum Event {
     },
     /// Something has happened that the log is to tell.
     Audited(Box<Audited>),
+    /// An order was carried out, or was not.
+    Ordered {
+        /// As [`Engine::handle_order`] returned it.
+        number: u32,
+        /// What became of it.
+        result: Ordered,
+    },
     /// The connection has ended and is no longer here; its socket can be closed.
     Closed {
         /// Which connection.
@@ -147,6 +157,7 @@ impl Engine {
             delayed: Delayed::default(),
             due: Vec::new(),
             place: Vec::new(),
+            orders: Orders::default(),
             retained_due: None,
             shared,
         }

@@ -14,9 +14,11 @@
 //! * `rules`: what each connection may do, and what a change of the rules ends; `restraint`: the limits that rules set.
 //! * `layouts`: who encodes what, once for all receivers alike. `timer`: the wheel. `inbox`: what workers exchange.
 //! * `named`: named queues, and who consumes from them.
+//! * `administration`: what administrators see, and what they ask for.
 //! * `sys`: what the broker publishes of itself. `presence`: who is here, for those who ask. `audit`: what it tells of what happens to it.
 //! * [`websocket`]: the framing that may lie between a socket and a connection; the I/O layer puts it there.
 
+mod administration;
 mod arrive;
 mod audit;
 mod authenticate;

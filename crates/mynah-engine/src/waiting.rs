@@ -160,6 +160,7 @@ impl Engine {
         while let Some((to, parcel)) = self.lane.journal.next_late() {
             self.outboxes[usize::from(to.0)].push(parcel);
         }
+        self.tell_orders();
         while let Some(id) = self.lane.journal.next_waiter() {
             self.release(now, id);
         }

@@ -21,6 +21,7 @@ mod mailbox;
 mod proxy;
 mod server;
 mod sockets;
+mod steward;
 mod storage;
 mod stream;
 mod tls;
@@ -39,6 +40,7 @@ pub use keys::PreSharedKeys;
 pub use link::{Dialer, Link};
 pub use rustls::pki_types::ServerName;
 pub use server::{Config, LocalAddress, Server, Socketed};
+pub use steward::Steward;
 pub use storage::{Keeping, Records, Recovered, Recovery, Storage, Wall};
 pub use tls::{
     CertificateFiles, ClientCertificates, ClientTls, ClientTlsSettings, Dtls, Secured, Tls, TlsError,

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use mynah_core::administration::{Order, Ordered};
 use mynah_core::rules::Rules;
-use mynah_engine::{Attempt, AuditEvent, AuditKind, ConnectionId, Handover, Parcel};
-use mynah_model::{Groups, Identity};
+use mynah_engine::{Attempt, AuditEvent, AuditKind, ConnectionId, Engine, Handover, Parcel};
+use mynah_model::{Groups, Identity, TenantId};
 
 use crate::address::Peer;
 use crate::caller::Caller;
@@ -37,6 +38,10 @@ pub(crate) enum Letter {
     Audit { event: Box<AuditEvent>, left_out: u64 },
     /// Something of this kind has happened that is not told: there is too much.
     LeftOut(AuditKind),
+    /// Somebody looks at what the worker has.
+    Look(Box<dyn FnOnce(&Engine) + Send>),
+    /// An administrator wants something, and waits for what becomes of it.
+    Order { tenant: TenantId, order: Box<Order>, then: Then },
     /// Other rules hold.
     Rules(Arc<Rules>),
     /// How identities stand from now on.
@@ -46,6 +51,9 @@ pub(crate) enum Letter {
     /// Take leave of everybody and stop.
     Shutdown,
 }
+
+/// Hears what became of an order; dropped if nothing did.
+pub(crate) type Then = Box<dyn FnOnce(Ordered) + Send>;
 
 /// What a peer says of who it is, on its way to be verified.
 pub(crate) struct Verification {
@@ -130,7 +138,7 @@ fn bytes_of(letter: &Letter) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mynah_model::{Class, Header, Layout, MessageView, PRIORITY_DEFAULT, TenantId};
+    use mynah_model::{Class, Header, Layout, MessageView, PRIORITY_DEFAULT};
 
     fn parcels(count: usize, bytes: u32) -> Letter {
         let header = Header {

@@ -23,6 +23,7 @@ use crate::entrance::Entrance;
 use crate::error::StartError;
 use crate::link::Dialer;
 use crate::mailbox::{Letter, Mailbox};
+use crate::steward::Steward;
 use crate::storage::{Storage, Wall};
 use crate::stream::Listening;
 use crate::verifier::{Verifier, Verify};
@@ -241,6 +242,12 @@ impl Server {
     #[must_use]
     pub fn dialer(&self, listener: u16) -> Dialer {
         Dialer::new(&self.mailboxes, &self.next_link, listener)
+    }
+
+    /// Administrators' way to the workers.
+    #[must_use]
+    pub fn steward(&self) -> Steward {
+        Steward::new(&self.shared, &self.mailboxes)
     }
 
     /// Tells what happens outside the workers.

@@ -3,7 +3,7 @@
 mod associations;
 mod proving;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::datagrams::{Gate, Ports};
 use crate::entrance::Entrance;
 use crate::lingering::{LINGERING_MAX, Lingering};
-use crate::mailbox::{Letter, Mailbox};
+use crate::mailbox::{Letter, Mailbox, Then};
 use crate::sockets::{Socket, Sockets};
 use crate::storage::Recorder;
 use crate::stream::Stream;
@@ -88,6 +88,8 @@ pub(crate) struct Worker {
     ready: VecDeque<ConnectionId>,
     buffers: Buffers,
     letters: Vec<Letter>,
+    /// Who waits for what becomes of orders, by their numbers.
+    orders: HashMap<u32, Then>,
     /// For how many turns some answers have been left.
     answers_waited: u8,
     /// When stopping is to be over.
@@ -135,6 +137,7 @@ impl Worker {
             ready: VecDeque::new(),
             buffers: Buffers::new(),
             letters: Vec::new(),
+            orders: HashMap::new(),
             answers_waited: 0,
             stop_at: None,
         })
@@ -379,6 +382,11 @@ impl Worker {
             }
             Letter::Audit { event, left_out } => self.engine.handle_audit(now, *event, left_out),
             Letter::LeftOut(kind) => self.engine.watch_left_out(now, kind),
+            Letter::Look(look) => look(&self.engine),
+            Letter::Order { tenant, order, then } => {
+                let number = self.engine.handle_order(now, tenant, *order);
+                self.orders.insert(number, then);
+            }
             Letter::Rules(rules) => self.engine.handle_rules(rules),
             Letter::Verified { connection, verdict } => self.verified(now, connection, verdict),
             Letter::Identities(standings) => self.engine.handle_identities(now, &standings),
@@ -521,6 +529,11 @@ impl Worker {
                     self.drop_connection(now, connection, reason != Reason::Disconnected);
                 }
                 Event::Audited(record) => audit::log(&record),
+                Event::Ordered { number, result } => {
+                    if let Some(then) = self.orders.remove(&number) {
+                        then(result);
+                    }
+                }
                 Event::Authenticate { connection, listener, attempt } => {
                     self.verify(now, connection, listener, attempt);
                 }

@@ -332,7 +332,7 @@ impl World {
                         self.letters.entry((engine, usize::from(to.0))).or_default().push_back(letter);
                     }
                 }
-                Event::Audited(_) => {}
+                Event::Audited(_) | Event::Ordered { .. } => {}
                 Event::Closed { connection, reason } => {
                     if let Some((_, link)) = self.sockets[engine].remove(&connection.slot) {
                         self.trace.note(|| format!("engine {engine} closes connection {link}: {reason}"));

@@ -27,6 +27,7 @@ use mynah_store::{Status, Store};
 use tokio::sync::watch;
 use tokio::task::{self, JoinSet};
 
+use crate::administration::{Space, Workers};
 use crate::authentication::{self, Authentication};
 use crate::bridges;
 use crate::coap::CoapStacks;
@@ -86,13 +87,14 @@ impl Broker {
         let ready = Readiness::default();
         let ((stopping, _), mut sites) = (watch::channel(false), JoinSet::new());
         let metrics = Arc::new(Metrics::new(&settings, statuses.clone()));
-        let mut dialers = Vec::new();
+        let (mut dialers, workers) = (Vec::new(), Workers::default());
         for (at, socket) in sockets {
             let listener = &listeners[at];
             told(listener, socket.local_addr().ok().map(Address::Inet));
             let gate = Gate::new(listener);
             let router = if listener.protocol == Protocol::Management {
-                let router = mynah_admin::router(Arc::clone(&metrics), ready.clone());
+                let space = Space::new(workers.clone(), gate.clone(), herald.clone());
+                let router = mynah_admin::router(Arc::clone(&metrics), Arc::new(space), ready.clone());
                 management::guarded(router, gate.clone(), rules.subscribe(), herald.clone())
             } else {
                 let links = Links::default();
@@ -113,9 +115,7 @@ impl Broker {
         let ((server, store), authentication) =
             started.map_err(|_| Complaint::Other("the start failed; the log says why".to_owned()))??;
         metrics.begin(&server, store.as_ref().map(Watched::store));
-        for (listener, links) in dialers {
-            links.0.get_or_init(|| server.dialer(listener));
-        }
+        reached(&server, &workers, dialers);
         for (at, (bridge, status)) in bridges.into_iter().zip(&statuses).enumerate() {
             let dialer = server.dialer(first_bridge + at as u16);
             sites.spawn(bridges::run(bridge, Arc::clone(status), dialer, stopping.subscribe()));
@@ -259,6 +259,14 @@ impl Broker {
         let drained = stopped.await.unwrap_or(Ok(false))?;
         let ended = tokio::time::timeout(grace, async { while sites.join_next().await.is_some() {} }).await;
         Ok(drained && ended.is_ok())
+    }
+}
+
+/// There are workers: who asks for them by links, and for what administrators want, can reach them.
+fn reached(server: &Server, workers: &Workers, dialers: Vec<(u16, Links)>) {
+    workers.get_or_init(|| server.steward());
+    for (listener, links) in dialers {
+        links.0.get_or_init(|| server.dialer(listener));
     }
 }
 

@@ -38,6 +38,12 @@ pub const TOPIC_EXCHANGE: &[u8] = b"amq.topic";
 /// A message with this header, and the value true, is retained.
 pub const RETAIN: &str = "x-mqtt-retain";
 
+/// The header with more routing keys of a message.
+pub const CC: &str = "CC";
+
+/// The same, of which receivers do not see.
+pub const BCC: &str = "BCC";
+
 /// The header with a topic that is too long for a routing key.
 pub const LONG_TOPIC: &str = "x-mynah-topic";
 
@@ -84,6 +90,8 @@ pub struct Delivered {
     pub lifetime: Option<Duration>,
     /// Header `x-delay`.
     pub delay: Option<Duration>,
+    /// Headers `CC` and `BCC`: there are more routing keys.
+    pub is_copied: bool,
 }
 
 /// Reads what the broker goes by.
@@ -97,6 +105,7 @@ pub fn delivered(properties: BasicProperties<'_>) -> Result<Delivered, arguments
         priority: PRIORITY_DEFAULT,
         lifetime: None,
         delay: None,
+        is_copied: false,
     };
     for (id, value) in properties.iter() {
         match (id, value) {
@@ -115,8 +124,17 @@ pub fn delivered(properties: BasicProperties<'_>) -> Result<Delivered, arguments
 }
 
 fn read_headers(headers: Table<'_>, delivered: &mut Delivered) -> Result<(), arguments::Unusable> {
-    delivered.retain = headers.get(RETAIN) == Some(Value::Bool(true));
-    if let Some(value) = headers.get("x-delay") {
+    let (mut retain, mut delay) = (None, None);
+    for (name, value) in headers.iter() {
+        match name.as_str() {
+            Some(RETAIN) => retain = retain.or(Some(value)),
+            Some("x-delay") => delay = delay.or(Some(value)),
+            Some(CC | BCC) => delivered.is_copied = true,
+            _ => {}
+        }
+    }
+    delivered.retain = retain == Some(Value::Bool(true));
+    if let Some(value) = delay {
         let millis = arguments::integer("x-delay", value, i64::MIN, u32::MAX.into())?;
         // As the plugin that the header comes from: a message that is late already is not delayed.
         delivered.delay = u64::try_from(millis).ok().filter(|millis| *millis > 0).map(Duration::from_millis);
@@ -205,6 +223,7 @@ mod tests {
             priority: 200,
             lifetime: Some(Duration::from_secs(60)),
             delay: Some(Duration::from_millis(1_500)),
+            is_copied: false,
         };
         assert_eq!(delivered(made.as_properties()), Ok(expected));
         let plain = Delivered {
@@ -213,6 +232,7 @@ mod tests {
             priority: PRIORITY_DEFAULT,
             lifetime: None,
             delay: None,
+            is_copied: false,
         };
         assert_eq!(delivered(BasicProperties::EMPTY), Ok(plain));
         for wrong in [&b""[..], b"-1", b"+1", b"1.5", b"315360000001", b"soon", b"\xff"] {

@@ -177,6 +177,11 @@ impl Consumer {
         self.held.is_empty()
     }
 
+    /// Leases that it holds.
+    pub(super) fn held_len(&self) -> u64 {
+        self.held.iter().flatten().count() as u64
+    }
+
     fn forget_front(&mut self) {
         while self.held.pop_front_if(|held| held.is_none()).is_some() {
             self.first += 1;

@@ -10,6 +10,7 @@ use super::NamedQueue;
 use super::consumer::{Consumer, ConsumerKey, Held, StreamStart, Taking};
 use super::entry::{Body, History};
 use super::ready::Place;
+use crate::administration::ConsumerView;
 
 /// Entries that are looked at for consumers that want some only, before others have their turn.
 const LOOKS_MAX: usize = 1_000;
@@ -153,6 +154,18 @@ impl NamedQueue {
     /// All who consume or hold leases, and whether they still consume.
     pub fn consumer_keys(&self) -> impl Iterator<Item = (ConsumerKey, bool)> {
         self.consumers.iter().map(|(key, consumer)| (*key, !consumer.is_cancelled))
+    }
+
+    /// Those who consume, as they are now.
+    pub fn consumer_views(&self) -> impl Iterator<Item = ConsumerView> {
+        let shown = self.consumers.iter().filter(|(_, consumer)| !consumer.is_cancelled);
+        shown.map(|(key, consumer)| ConsumerView {
+            key: *key,
+            taking: consumer.taking,
+            credit: consumer.credit,
+            leased: consumer.held_len(),
+            is_active: self.active.is_none_or(|active| active == *key),
+        })
     }
 
     /// Changes how much a consumer takes. With `drain`, what cannot be used at once is given up, see

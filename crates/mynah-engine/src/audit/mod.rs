@@ -186,6 +186,8 @@ pub enum Changed {
     Users,
     /// Certificates were read again.
     Certificates,
+    /// A queue or an exchange was declared, bound, purged or deleted by an administrator.
+    Queues,
     /// The store met with damage, or its disk is full, or has room again.
     Store,
 }
@@ -326,6 +328,7 @@ impl Changed {
             Self::Rules => "rules",
             Self::Users => "users",
             Self::Certificates => "certificates",
+            Self::Queues => "queues",
             Self::Store => "store",
         }
     }

@@ -15,6 +15,7 @@ use super::Tap;
 use super::addresses::place;
 use super::request::{Asker, Consuming, Fault, Reply, Request, Said, Wanted, Word};
 use super::subscribed::is_subscribed;
+use crate::administration::is_order;
 use crate::connections::{Connection, ConnectionId};
 use crate::engine::Engine;
 use crate::inbox::Parcel;
@@ -65,6 +66,9 @@ impl Engine {
         if exceeds(name, &self.shared.limits) {
             return Err(Fault::new(Reason::QuotaExceeded, "the name is longer than it may be"));
         }
+        if is_order(id) {
+            return Ok(());
+        }
         let topic = Topic::from_checked(name);
         match self.ask(id, |rights, names| rights.permits(action, names, topic)) {
             Ok(Some(false)) => {
@@ -87,7 +91,7 @@ impl Engine {
         }
     }
 
-    fn declare(&mut self, now: Instant, id: ConnectionId, declare: Declare<'_>) {
+    pub(crate) fn declare(&mut self, now: Instant, id: ConnectionId, declare: Declare<'_>) {
         let Declare { receipt, entity, declaration } = declare;
         let given = match entity {
             Entity::Queue(name) => name,
@@ -121,7 +125,7 @@ impl Engine {
         self.ask_queue(now, id, Request::Declare { receipt, name, wanted });
     }
 
-    fn delete(&mut self, now: Instant, id: ConnectionId, delete: Delete<'_>) {
+    pub(crate) fn delete(&mut self, now: Instant, id: ConnectionId, delete: Delete<'_>) {
         let Delete { receipt, entity, if_unused, if_empty } = delete;
         let (Entity::Queue(name) | Entity::Exchange(name)) = entity;
         if let Err(fault) = self.may(now, id, Action::Configure, name) {
@@ -179,7 +183,8 @@ impl Engine {
     }
 
     fn tenant_of(&self, id: ConnectionId) -> TenantId {
-        self.lane.connections.get(id).map_or(TenantId::DEFAULT, |connection| connection.tenant)
+        let connection = self.lane.connections.get(id).map(|connection| connection.tenant);
+        connection.or_else(|| self.orders.tenant(id)).unwrap_or(TenantId::DEFAULT)
     }
 
     /// A connection of this worker as one that asks.
@@ -188,7 +193,7 @@ impl Engine {
     }
 
     /// Hands a request to the worker of the queue.
-    pub(super) fn ask_queue(&mut self, now: Instant, id: ConnectionId, request: Request) {
+    pub(crate) fn ask_queue(&mut self, now: Instant, id: ConnectionId, request: Request) {
         let asker = self.asker(id);
         let Some(to) = self.worker_of(id, &request) else { return self.ask_nobody(now, id, &request) };
         if to == self.worker {
@@ -229,7 +234,8 @@ impl Engine {
             | Request::Cancel { consumer, .. }
             | Request::Leave { consumer, .. } => consumer,
             Request::Flow(flow) => &flow.consumer,
-            Request::Settle(settle) => &settle.consumer,
+            Request::Settle(settle) | Request::Pledge(settle, _) => &settle.consumer,
+            Request::Redeem { queue, .. } => return Some(queue.worker),
         };
         let taps = self.lane.connections.get(id)?.taps.as_deref()?;
         taps.consumers.get(consumer).map(|tap| tap.worker)
@@ -241,6 +247,9 @@ impl Engine {
 
     /// A connection of this worker hears what became of a request.
     pub(crate) fn answer_queue(&mut self, now: Instant, id: ConnectionId, reply: Reply) {
+        if is_order(id) {
+            return self.end_order(id, reply);
+        }
         if self.lane.connections.get(id).is_none_or(Connection::is_closing) {
             return;
         }

@@ -15,6 +15,7 @@ use super::keeping::QueueNote;
 use super::linked::{Binding, ExchangeNote};
 use super::replaying::retain_handling;
 use super::request::{Asker, Fault, Noting, Reply, Request, Said, Wish, Word};
+use crate::administration::is_order;
 use crate::connections::ConnectionId;
 use crate::engine::Engine;
 use crate::inbox::Parcel;
@@ -195,7 +196,7 @@ impl Engine {
 
     /// Binds a queue or an exchange to an exchange, or undoes that. A queue's binding to the topic space is a filter that is
     /// attached to it.
-    pub(super) fn bind(&mut self, now: Instant, id: ConnectionId, bind: Bind<'_>, bound: bool) {
+    pub(crate) fn bind(&mut self, now: Instant, id: ConnectionId, bind: Bind<'_>, bound: bool) {
         let Bind { receipt, source, destination, key, arguments } = bind;
         if let Err(fault) = self.may_bind(now, id, source, destination, key) {
             return self.answer_queue(now, id, Reply::Bound { receipt, result: Err(fault) });
@@ -255,6 +256,9 @@ impl Engine {
         }
         let filter =
             Filter::new(key).map_err(|error| Fault::new(Reason::FilterInvalid, error.to_string()))?;
+        if is_order(id) {
+            return Ok(());
+        }
         match self.may_subscribe(id, filter) {
             Ok(Grant::Whole) => Ok(()),
             Ok(Grant::Partly | Grant::Refused) | Err(Reason::NotAuthorized) => {

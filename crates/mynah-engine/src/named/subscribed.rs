@@ -206,7 +206,15 @@ impl Engine {
         if self.mark_cancelled(id, consumer, true) {
             self.ask_queue(now, id, Request::Cancel { consumer, keep: true });
         }
-        self.deliver_waiting(now, id);
+        let taps = self.lane.connections.get_mut(id).and_then(|connection| connection.taps.as_deref_mut());
+        let Some(under_way) = taps.map(|taps| &mut taps.under_way) else { return };
+        // What has not been delivered goes back.
+        let waiting = core::mem::take(&mut under_way.waiting).into_iter();
+        let (given_back, kept): (VecDeque<Lent>, _) = waiting.partition(|lent| lent.consumer == consumer);
+        under_way.waiting = kept;
+        for lent in given_back {
+            self.settle_lease(now, id, (consumer, lent.lease), LeaseSettlement::RELEASED);
+        }
     }
 
     /// A queue has spoken of a consumer that is a subscription.

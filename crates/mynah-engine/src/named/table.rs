@@ -1,5 +1,6 @@
 //! The named queues of one worker.
 
+use core::ops::Bound;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -89,6 +90,12 @@ impl Queues {
 
     pub(crate) fn find(&self, tenant: TenantId, name: &[u8]) -> Option<SessionRef> {
         self.by_name.get(&tenant)?.get(name).copied()
+    }
+
+    /// The queues of a tenant, in the order of their names.
+    pub(crate) fn named(&self, tenant: TenantId, from: Bound<&[u8]>) -> impl Iterator<Item = SessionRef> {
+        let names = self.by_name.get(&tenant).into_iter();
+        names.flat_map(move |names| names.range::<[u8], _>((from, Bound::Unbounded))).map(|(_, queue)| *queue)
     }
 
     /// All queues, in the order of their slots.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mynah_core::WorkerId;
+use mynah_core::administration::Ordered;
 use mynah_core::rules::Rules;
 use mynah_engine::{Attempt, Audited, ConnectionId, Engine, Event, Listener, Proof, Settings, Shared};
 use mynah_model::{Instant, Limits, TenantId};
@@ -19,6 +20,8 @@ pub(crate) struct Broker {
     pub(crate) asked: Vec<(usize, ConnectionId, String)>,
     /// What the log would tell.
     pub(crate) audited: Vec<Audited>,
+    /// What became of orders: at which worker, of which number.
+    pub(crate) ordered: Vec<(usize, u32, Ordered)>,
     peers: Vec<Peer>,
     places: HashMap<(usize, ConnectionId), usize>,
     disk: Option<Disk>,
@@ -70,6 +73,7 @@ impl Broker {
             now,
             asked: Vec::new(),
             audited: Vec::new(),
+            ordered: Vec::new(),
             peers: Vec::new(),
             places: HashMap::new(),
             disk: None,
@@ -304,6 +308,7 @@ impl Broker {
                 self.places.insert(place, peer);
             }
             Event::Audited(record) => self.audited.push(*record),
+            Event::Ordered { number, result } => self.ordered.push((worker, number, result)),
             Event::Closed { connection, .. } => {
                 if let Some(peer) = self.places.remove(&(worker, connection)) {
                     self.peers[peer].place = None;

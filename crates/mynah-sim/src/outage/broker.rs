@@ -274,7 +274,7 @@ impl Broker {
                         letters.push_back(Letter::Handover { link, handover });
                     }
                 }
-                Event::Audited(_) => {}
+                Event::Audited(_) | Event::Ordered { .. } => {}
                 Event::Closed { connection, .. } => {
                     let socket = self.sockets[place].remove(&connection.slot);
                     if let Some(link) = socket.and_then(|(_, link)| self.links.get_mut(&link)) {

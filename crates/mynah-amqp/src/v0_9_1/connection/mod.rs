@@ -20,6 +20,7 @@
 mod channel;
 mod consumers;
 mod consuming;
+mod copies;
 mod declaring;
 mod delivering;
 mod ending;

@@ -25,8 +25,8 @@ use crate::v0_9_1::{Exception, ReplyCode};
 /// What basic.publish said, as far as it is not in the native bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Publication {
-    topic_len: usize,
-    mandatory: bool,
+    pub(super) topic_len: usize,
+    pub(super) mandatory: bool,
 }
 
 /// Publications that the broker has not answered yet.
@@ -46,6 +46,10 @@ struct Receipt {
     tag: u64,
     /// What comes back if it reaches nobody.
     returned: Option<Box<Returned>>,
+    /// How many of its copies the broker has not answered yet, and what it has said of the others.
+    left: u16,
+    matched: bool,
+    refused: Option<Reason>,
 }
 
 /// A message that may come back: native bytes, and where its body begins.
@@ -75,10 +79,20 @@ impl Receipts {
         (self.slots.len() - 1) as u16
     }
 
-    fn take(&mut self, at: u16) -> Option<Receipt> {
-        let receipt = self.slots.get_mut(usize::from(at))?.take()?;
+    /// Takes an answer; with the last of them the receipt.
+    fn take(&mut self, at: u16, result: Result<bool, Reason>) -> Option<Receipt> {
+        let slot = self.slots.get_mut(usize::from(at))?;
+        let receipt = slot.as_mut()?;
+        match result {
+            Ok(matched) => receipt.matched |= matched,
+            Err(reason) => receipt.refused = receipt.refused.or(Some(reason)),
+        }
+        receipt.left = receipt.left.saturating_sub(1);
+        if receipt.left > 0 {
+            return None;
+        }
         self.free.push(at);
-        Some(receipt)
+        slot.take()
     }
 }
 
@@ -172,6 +186,9 @@ impl ServerConnection {
                 return None;
             }
         };
+        if delivered.is_copied {
+            return self.publish_copies(now, number, content, &delivered, out);
+        }
         let channel = self.channels.get_mut(&number)?;
         let Content { method: Publication { topic_len, mandatory }, bytes, body_at, .. } = content;
         let header = mapping::header(&delivered, topic_len, (body_at, bytes.len()), now);
@@ -185,7 +202,8 @@ impl ServerConnection {
         let tag = channel.confirms.as_mut().map_or(0, |confirms| confirms.publish());
         let epoch = channel.epoch;
         let returned = mandatory.then(|| Box::new(Returned { bytes: bytes.clone(), topic_len, body_at }));
-        let receipt = Receipt { channel: number, epoch, tag, returned };
+        let (left, matched, refused) = (1, false, None);
+        let receipt = Receipt { channel: number, epoch, tag, returned, left, matched, refused };
         let place = Place::of(&bytes, topic_len);
         if place != Place::Exchange && topic_len == 0 {
             // Nobody can want a message without a topic.
@@ -203,6 +221,62 @@ impl ServerConnection {
         };
         let publish = prepared::publication(header, bytes.into(), receipt, to);
         Some(Command::Publish(Publish { delay: delivered.delay, ..publish }))
+    }
+
+    /// A content is whole that names more routing keys: there is a publication for each.
+    #[cold]
+    fn publish_copies<'b>(
+        &mut self,
+        now: Instant,
+        number: u16,
+        mut content: Content<Publication>,
+        delivered: &mapping::Delivered,
+        out: &mut Outbound,
+    ) -> Option<Command<'b>> {
+        let copies = match content.take_copies() {
+            Ok(copies) => copies,
+            Err(text) => {
+                let exception = Exception::new(ReplyCode::PreconditionFailed, PublishMethod::ID, text);
+                self.raise(now, number, exception, out);
+                return None;
+            }
+        };
+        let Publication { topic_len, mandatory } = content.method;
+        let returned = mandatory.then(|| {
+            Box::new(Returned { bytes: content.bytes.clone(), topic_len, body_at: content.body_at })
+        });
+        let wanted = |content: &Content<Publication>| {
+            let topic_len = content.method.topic_len;
+            topic_len > 0 || Place::of(&content.bytes, topic_len) == Place::Exchange
+        };
+        let held: Vec<HeldPublish> = core::iter::once(content)
+            .chain(copies)
+            .filter(wanted)
+            .map(|Content { method, bytes, body_at, .. }| HeldPublish {
+                header: mapping::header(delivered, method.topic_len, (body_at, bytes.len()), now),
+                native: bytes,
+                delay: delivered.delay,
+            })
+            .collect();
+        let channel = self.channels.get_mut(&number)?;
+        if let Some(tx) = &mut channel.tx {
+            let cost: u64 = held.iter().map(|held| held.native.len() as u64 + OVERHEAD_BYTES).sum();
+            tx.publications.extend(held);
+            tx.bytes += cost;
+            self.contents_bytes += cost;
+            return None;
+        }
+        let tag = channel.confirms.as_mut().map_or(0, |confirms| confirms.publish());
+        let (epoch, left) = (channel.epoch, held.len() as u16);
+        let (matched, refused) = (false, None);
+        let receipt = Receipt { channel: number, epoch, tag, returned, left, matched, refused };
+        if held.is_empty() {
+            self.answer(&receipt, false, out);
+            return None;
+        }
+        let receipt = self.receipts.insert(receipt);
+        self.todo.extend(held.into_iter().map(|held| Todo::Publish(Box::new(held), receipt)));
+        self.todo.pop_front().map(Todo::into_command)
     }
 
     /// A message whose replies are to come by the channel is given the address of the queue that they come by.
@@ -258,7 +332,7 @@ impl ServerConnection {
         result: Result<bool, Reason>,
         out: &mut Outbound,
     ) {
-        let Some(receipt) = self.receipts.take(receipt) else { return };
+        let Some(receipt) = self.receipts.take(receipt, result) else { return };
         let is_there = self
             .channels
             .get(&receipt.channel)
@@ -266,12 +340,12 @@ impl ServerConnection {
         if !is_there {
             return;
         }
-        match result {
-            Ok(matched) => {
+        match receipt.refused {
+            None => {
                 self.unblock(out);
-                self.answer(&receipt, matched, out);
+                self.answer(&receipt, receipt.matched, out);
             }
-            Err(reason) => self.refuse_publish(now, &receipt, reason, out),
+            Some(reason) => self.refuse_publish(now, &receipt, reason, out),
         }
     }
 

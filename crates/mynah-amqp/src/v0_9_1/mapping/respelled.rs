@@ -13,6 +13,19 @@ pub fn with_reply_to(properties: BasicProperties<'_>, reply_to: &[u8]) -> Proper
     rebuilt(properties, headers, Some(reply_to), short(properties, PropertyId::Expiration))
 }
 
+/// The same properties without a header.
+#[must_use]
+pub fn without(properties: BasicProperties<'_>, header: &str) -> PropertiesBuilder {
+    let mut headers = TableBuilder::new();
+    for (name, value) in properties.headers().unwrap_or_default().iter() {
+        if let Some(name) = name.as_str().filter(|name| *name != header) {
+            headers.push(name, value);
+        }
+    }
+    let short = |id| short(properties, id);
+    rebuilt(properties, headers.as_table(), short(PropertyId::ReplyTo), short(PropertyId::Expiration))
+}
+
 /// The same properties with what a queue tells of a message: how it became a dead letter, and its place in a stream. A
 /// dead letter does not expire any more.
 #[must_use]

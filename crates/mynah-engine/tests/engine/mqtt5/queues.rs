@@ -327,3 +327,19 @@ fn a_client_that_does_not_read_holds_up_nobody() {
         assert_eq!(heard, 60);
     }
 }
+
+#[test]
+fn what_a_client_had_no_room_for_goes_back_when_it_unsubscribes() {
+    for mut world in worlds() {
+        let peer = world.connect(&receiving(connect("s"), 2));
+        world.subscribe(peer, 0, &[entry("t", 1), entry("$queue/jobs", 1)]);
+        let publisher = world.client("p");
+        world.say(publisher, &publish("t", 1, 1, "a"));
+        world.say(publisher, &publish("t", 1, 1, "b"));
+        put(&mut world, publisher, "waits");
+        assert_eq!(world.hear(peer), ["q1 #1 t=a", "q1 #2 t=b"]);
+        world.unsubscribe(peer, "$queue/jobs");
+        let lines = lines(&mut world);
+        assert_eq!(says(&mut world, lines, "present jobs"), "declared jobs 1 0\n");
+    }
+}

@@ -1,0 +1,26 @@
+//! What the management listener asks of the broker.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+
+use mynah_core::administration::{
+    BindingView, ConnectionView, ExchangeView, Names, Order, Ordered, QueueView,
+};
+
+/// What is answered when the workers have; absent while there are none, because the broker starts or stops.
+pub type Answer<T> = Pin<Box<dyn Future<Output = Option<T>> + Send>>;
+
+/// The space of one tenant, as administrators have it.
+pub trait Broker: Send + Sync + 'static {
+    /// Queues of all workers, in the order of their names. Bindings are there if they are asked for.
+    fn queues(&self, names: Names, with_bindings: bool) -> Answer<Vec<QueueView>>;
+
+    /// Exchanges in the order of their names, beside the default one, and what they are bound to.
+    fn exchanges(&self) -> Option<(Vec<ExchangeView>, Vec<BindingView>)>;
+
+    /// Connections, so many at most.
+    fn connections(&self, count: usize) -> Answer<Vec<ConnectionView>>;
+
+    /// Carries something out that somebody at this address wants who may administer.
+    fn order(&self, peer: SocketAddr, order: Order) -> Answer<Ordered>;
+}

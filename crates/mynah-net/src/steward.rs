@@ -1,0 +1,46 @@
+//! Administrators' way to the workers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use mynah_core::administration::{Order, Ordered};
+use mynah_engine::{Engine, Shared};
+use mynah_model::TenantId;
+
+use crate::mailbox::{Letter, Mailbox};
+
+/// Asks workers for what administrators want. Cheap to clone. Whoever waits for an answer hears nothing, and what it gave to be
+/// called is dropped, when the broker stops.
+#[derive(Clone)]
+pub struct Steward {
+    shared: Arc<Shared>,
+    mailboxes: Arc<[Arc<Mailbox>]>,
+    next: Arc<AtomicUsize>,
+}
+
+impl Steward {
+    pub(crate) fn new(shared: &Arc<Shared>, mailboxes: &Arc<[Arc<Mailbox>]>) -> Self {
+        Self { shared: Arc::clone(shared), mailboxes: Arc::clone(mailboxes), next: Arc::default() }
+    }
+
+    /// What the workers share.
+    #[must_use]
+    pub const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Lets each worker call something with what it has, between two turns: so it is to be quick.
+    pub fn look(&self, look: &(impl Fn(&Engine) + Clone + Send + 'static)) {
+        for mailbox in &*self.mailboxes {
+            let look = look.clone();
+            mailbox.post(Letter::Look(Box::new(move |engine| look(engine))));
+        }
+    }
+
+    /// Has an order carried out; `then` is called with what became of it, by a worker.
+    pub fn order(&self, tenant: TenantId, order: Order, then: impl FnOnce(Ordered) + Send + 'static) {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.mailboxes.len();
+        let (order, then) = (Box::new(order), Box::new(then));
+        self.mailboxes[turn].post(Letter::Order { tenant, order, then });
+    }
+}

@@ -1,0 +1,118 @@
+//! What the management listeners ask of the workers, for the tenant of each listener.
+
+use std::future::ready;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use mynah_admin::Answer;
+use mynah_core::administration::{
+    BindingView, ConnectionView, ExchangeView, Names, Order, Ordered, QueueView,
+};
+use mynah_engine::{Changed, Engine, shown};
+use mynah_net::Steward;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::herald::{Gate, Herald};
+
+/// The way to the workers, as soon as there are any.
+pub(crate) type Workers = Arc<OnceLock<Steward>>;
+
+/// The space of the tenant whose administrators come in at a listener.
+pub(crate) struct Space {
+    workers: Workers,
+    gate: Gate,
+    herald: Herald,
+}
+
+impl Space {
+    pub(crate) const fn new(workers: Workers, gate: Gate, herald: Herald) -> Self {
+        Self { workers, gate, herald }
+    }
+
+    /// Has all workers look at something.
+    fn look<T: Send + 'static>(
+        &self,
+        look: impl Fn(&Engine) -> Vec<T> + Clone + Send + 'static,
+    ) -> Answer<Vec<T>> {
+        let Some(steward) = self.workers.get() else { return Box::pin(ready(None)) };
+        let (seen, mut parts) = mpsc::unbounded_channel();
+        steward.look(&move |engine: &Engine| drop(seen.send(look(engine))));
+        let workers = usize::from(steward.shared().workers());
+        Box::pin(async move {
+            let (mut all, mut heard) = (Vec::new(), 0);
+            while let Some(part) = parts.recv().await {
+                all.extend(part);
+                heard += 1;
+            }
+            (heard == workers).then_some(all)
+        })
+    }
+}
+
+impl mynah_admin::Broker for Space {
+    fn queues(&self, names: Names, with_bindings: bool) -> Answer<Vec<QueueView>> {
+        let tenant = self.gate.tenant;
+        let count = match names {
+            Names::One(_) => 1,
+            Names::After(_, count) => count,
+        };
+        let seen = self.look(move |engine| engine.queues(tenant, &names, with_bindings));
+        Box::pin(async move {
+            let mut queues = seen.await?;
+            queues.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+            queues.truncate(count);
+            Some(queues)
+        })
+    }
+
+    fn exchanges(&self) -> Option<(Vec<ExchangeView>, Vec<BindingView>)> {
+        let shared = self.workers.get()?.shared();
+        Some((shared.exchanges(self.gate.tenant), shared.links(self.gate.tenant)))
+    }
+
+    fn connections(&self, count: usize) -> Answer<Vec<ConnectionView>> {
+        let tenant = self.gate.tenant;
+        let seen = self.look(move |engine| engine.connection_views(tenant, 0, count));
+        Box::pin(async move {
+            let mut connections = seen.await?;
+            connections.truncate(count);
+            Some(connections)
+        })
+    }
+
+    fn order(&self, peer: SocketAddr, order: Order) -> Answer<Ordered> {
+        let Some(steward) = self.workers.get() else { return Box::pin(ready(None)) };
+        let what = described(&order);
+        let detail = format!("{what}, by {} at {}", peer.ip().to_canonical(), self.gate.listener);
+        let (told, outcome) = oneshot::channel();
+        steward.order(self.gate.tenant, order, move |ordered| drop(told.send(ordered)));
+        let herald = self.herald.clone();
+        Box::pin(async move {
+            let outcome = outcome.await.ok()?;
+            match &outcome {
+                Ok(_) => herald.changed(Changed::Queues, detail),
+                Err(declined) => {
+                    herald.unchanged(Changed::Queues, format!("{detail}: {}", declined.reason));
+                }
+            }
+            Some(outcome)
+        })
+    }
+}
+
+/// What an order is about, for the audit.
+fn described(order: &Order) -> String {
+    let name = shown(order.name());
+    match order {
+        Order::DeclareQueue { .. } => format!("queue {name} declared"),
+        Order::DeclareExchange { .. } => format!("exchange {name} declared"),
+        Order::DeleteQueue { .. } => format!("queue {name} deleted"),
+        Order::DeleteExchange { .. } => format!("exchange {name} deleted"),
+        Order::Purge { .. } => format!("queue {name} purged"),
+        Order::Bind { binding, bound } => {
+            let kind = if binding.is_queue { "queue" } else { "exchange" };
+            let done = if *bound { "bound to" } else { "no longer bound to" };
+            format!("{kind} {name} {done} {}", shown(&binding.source))
+        }
+    }
+}

@@ -21,6 +21,7 @@ const STAGES: &[Stage<Long>] = &[
     Stage { name: "fuzz",       about: "each target for `--minutes`",                      run: fuzz },
     Stage { name: "soak",       about: "a release build under hostile clients",            run: soak },
     Stage { name: "steady",     about: "half of its load for `--minutes`, with restarts",  run: steady },
+    Stage { name: "datagrams",  about: "bytes for each peer of CoAP, and DTLS in a flood",  run: datagrams },
     Stage { name: "logins",     about: "a storm of reconnects, and times that tell nothing", run: logins },
     Stage { name: "index",      about: "a million filters: bytes for each, and a match",   run: index },
     Stage { name: "rules",      about: "10,000 rules: a decision, and a change of them",   run: rules },
@@ -120,6 +121,14 @@ fn steady(long: &Long) -> Result<Tally, String> {
     steady.args(["run", "--release", "--quiet", "-p", "mynah-crash", "--bin", "mynah-steady", "--"]);
     steady.args(["--minutes", &long.minutes.to_string(), "--mynah"]).arg(long.target.join("release/mynah"));
     check(&mut steady, "memory or folder grow, or something is lost: see above")
+}
+
+fn datagrams(long: &Long) -> Result<Tally, String> {
+    check(cargo().args(["build", "--release", "--quiet", "-p", "mynah"]), "see the errors above")?;
+    let mut datagrams = cargo();
+    datagrams.args(["run", "--release", "--quiet", "-p", "mynah-bench", "--bin", "datagrams", "--"]);
+    datagrams.arg("--mynah").arg(long.target.join("release/mynah"));
+    check(&mut datagrams, "peers take too much memory, or are late: see the figures above")
 }
 
 fn rules(_: &Long) -> Result<Tally, String> {

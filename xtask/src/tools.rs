@@ -33,6 +33,7 @@ const PYTHON_PACKAGES: &[&str] = &[
     "pika==1.3.2",
     "aio-pika==10.2.1",
     "amqpstorm==3.1.4",
+    "requests==2.34.2",
     "aiocoap[ws]==0.4.17",
     "DTLSSocket==0.2.3",
 ];

@@ -25,7 +25,8 @@ pub(crate) fn is_set(uri: &Uri, name: &str) -> bool {
     parameter(uri, name).is_some_and(|value| value == "true")
 }
 
-fn decoded(text: &str) -> String {
+/// Text of a path or a query without its escapes.
+pub(crate) fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {

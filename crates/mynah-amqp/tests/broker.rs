@@ -330,8 +330,10 @@ impl Server {
             QueueCommand::Hold(_) => ("hold".into(), None),
             QueueCommand::Transact(transaction) => {
                 let counts = (transaction.publications.len(), transaction.settlements.len());
-                let receipt = transaction.receipt;
-                (format!("commit {counts:?}"), Some(QueueOutcome::Committed { receipt, result: done }))
+                let unwanted: &[u32] = if self.matches { &[] } else { &[0, 1] };
+                let (receipt, result) = (transaction.receipt, done);
+                let outcome = QueueOutcome::Committed { receipt, result, unwanted };
+                (format!("commit {counts:?}"), Some(outcome))
             }
         };
         self.asked.push(asked);

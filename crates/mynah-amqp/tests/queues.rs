@@ -268,6 +268,16 @@ fn a_transaction_happens_as_one_or_not_at_all() {
     assert_eq!(server.hear(&method(1, tx::Rollback {})), ["1 tx.rollback-ok"]);
     assert_eq!(server.hear(&[one, ack(), method(1, tx::Commit {})].concat()), ["1 tx.commit-ok"]);
     assert_eq!(asked(&mut server), ["commit (1, 1)"]);
+    // A mandatory message that reaches nobody comes back when it is known.
+    server.matches = false;
+    let mandatory = basic::Publish { routing_key: short("q"), mandatory: true, ..Default::default() };
+    let mut input = publish("", "q", &PropertiesBuilder::new(), b"1");
+    input.extend(method(1, mandatory));
+    ContentHeader { body_size: 2, properties: Default::default() }.encode(1, &mut input);
+    input.extend([frame(3, 1, b"hi"), method(1, tx::Commit {})].concat());
+    let back = ["1 basic.return", "1 header 2", "1 body hi", "1 tx.commit-ok"];
+    assert_eq!(server.hear(&input), back);
+    assert_eq!(asked(&mut server), ["commit (2, 0)"]);
     assert_eq!(server.hear(&method(1, tx::Commit {})), ["1 tx.commit-ok"]);
     assert_eq!(server.hear(&method(1, confirm::Select::default())), ["1 channel.close 406 85.10"]);
 }

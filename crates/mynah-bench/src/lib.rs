@@ -1,7 +1,8 @@
 //! Workloads for benches: MQTT packets as bytes, a broker of one worker without sockets, and the filters of a fleet.
 //! `cargo xtask bench` runs the benches. Compare figures of one run only: what a machine does beside is in all of them.
-//! The programs are stages of `cargo xtask long`: `hostile` drives the real broker, under attack, `queues` fills and
-//! empties long queues of it, `index` measures a topic index of a million filters, and `rules` what rules cost.
+//! The programs are stages of `cargo xtask long`: `hostile` drives the real broker, under attack, `datagrams` has peers of
+//! CoAP come to it, `queues` fills and empties long queues of it, `index` measures a topic index of a million filters,
+//! and `rules` what rules cost.
 
 pub mod amqp;
 mod broker;

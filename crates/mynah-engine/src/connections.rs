@@ -160,9 +160,12 @@ impl Connection {
         }
     }
 
-    /// Whether nothing more is read from the peer for now: it has published too much, or so much waits for the store.
+    /// Whether nothing more is read from the peer for now: it has published too much, or so much waits for the store, or a
+    /// transaction for other workers.
     pub(crate) fn is_held_back(&self) -> bool {
-        self.paused.is_some() || self.waiting.as_ref().is_some_and(|waiting| waiting.is_full())
+        self.paused.is_some()
+            || self.waiting.as_ref().is_some_and(|waiting| waiting.is_full())
+            || self.taps.as_ref().is_some_and(|taps| taps.is_transacting())
     }
 
     /// Whether the peer does not know yet that its session is open.

@@ -41,6 +41,12 @@ impl Engine {
         !self.lane.dirty.is_empty() || !self.lane.answered.is_empty()
     }
 
+    /// Whether there are connections for which [`Engine::pump`] has something to do: what was written has made room.
+    #[must_use]
+    pub fn is_pumping(&self) -> bool {
+        !self.lane.pumps.is_empty()
+    }
+
     /// How many connections have bytes to be written, at most.
     #[must_use]
     pub fn dirty(&self) -> usize {

@@ -19,7 +19,7 @@ use crate::waiting::Held;
 impl Engine {
     /// A peer publishes: checks that it may, distributes the message, and confirms it if its class wants that, or the peer.
     pub(crate) fn publish(&mut self, now: Instant, id: ConnectionId, publish: &mut Publish<'_>) {
-        let is_dollar = publish.view().topic().is_dollar();
+        let is_dollar = publish.native.get(publish.header.topic.0 as usize) == Some(&b'$');
         if publish.to != Destination::Topic || publish.delay.is_some() || is_dollar {
             return self.publish_elsewhere(now, id, publish);
         }
@@ -81,7 +81,9 @@ impl Engine {
         let origin = Origin { connection: id, receipt, word: Word::Last };
         self.shared.counters(self.worker).messages_received(class).add(1);
         let topic = publish.view().topic();
-        let result = match self.accept_publish(now, id, &publish, topic) {
+        // A queue holds no value.
+        let refused = stands_for_others(topic.as_bytes()).then_some(Err(Reason::TopicInvalid));
+        let result = match refused.unwrap_or_else(|| self.accept_publish(now, id, &publish, topic)) {
             Ok(Received::New) => {
                 let mut item = Item::borrowed(publish.view());
                 let retained = self.retain_if(now, &mut item, &conditions);
@@ -206,10 +208,10 @@ impl Engine {
     }
 
     /// Gives a message of the broker's own, or a will, to all who want it: retained, delivered to the sessions of this
-    /// worker, sent to the workers of others. `from` is the session whose will it is.
-    pub(crate) fn distribute(&mut self, now: Instant, item: &mut Item<'_>, from: Option<SessionRef>) {
+    /// worker, sent to the workers of others. `from` is the session whose will it is. Returns whether anybody wants it.
+    pub(crate) fn distribute(&mut self, now: Instant, item: &mut Item<'_>, from: Option<SessionRef>) -> bool {
         let retained = item.view().header.retain && self.retain(now, item);
-        self.spread(now, item, from, None, retained);
+        self.spread(now, item, from, None, retained).wanted
     }
 
     /// Gives a message that tells who is here to those who want it. It is retained elsewhere, and stored nowhere.

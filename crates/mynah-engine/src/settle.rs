@@ -12,12 +12,24 @@ impl Engine {
     /// The peer speaks of a delivery. What does not fit how far the delivery has come ends the connection; what is not
     /// known was settled before.
     pub(crate) fn settle(&mut self, now: Instant, id: ConnectionId, settle: Settle) {
-        let Settle { delivery, settlement } = settle;
-        let Some(connection) = self.lane.connections.get_mut(id) else { return };
-        let has_taps = connection.taps.is_some();
-        if has_taps && self.settle_lent(now, id, settle) {
-            return;
+        if self.lane.connections.get(id).is_some_and(|connection| connection.taps.is_some()) {
+            return self.settle_beside_queues(now, id, settle);
         }
+        self.settle_own(now, id, settle);
+    }
+
+    #[cold]
+    fn settle_beside_queues(&mut self, now: Instant, id: ConnectionId, settle: Settle) {
+        if !self.settle_lent(now, id, settle) {
+            self.settle_own(now, id, settle);
+            self.deliver_waiting(now, id);
+        }
+    }
+
+    /// The same of a delivery that is the session's own.
+    #[inline(always)]
+    fn settle_own(&mut self, now: Instant, id: ConnectionId, settle: Settle) {
+        let Settle { delivery, settlement } = settle;
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         let resumes = connection.resume.is_some();
         let Some(session_ref) = connection.session() else { return };
@@ -52,9 +64,6 @@ impl Engine {
                 // The end of a replay writes nothing, so that no flush would bring the connection back for what follows.
                 if waits && self.pump_connection(now, id.slot, 1) {
                     self.lane.mark_pumping(id.slot);
-                }
-                if has_taps {
-                    self.deliver_waiting(now, id);
                 }
             }
         }

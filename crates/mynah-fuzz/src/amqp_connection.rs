@@ -325,7 +325,9 @@ impl Broker {
                 }
                 Outcome::Queue(QueueOutcome::Drained(consumer))
             }
-            Waiting::Committed(receipt) => Outcome::Queue(QueueOutcome::Committed { receipt, result: done }),
+            Waiting::Committed(receipt) => {
+                Outcome::Queue(QueueOutcome::Committed { receipt, result: done, unwanted: &[0, 2] })
+            }
         };
         self.outcome(outcome);
     }

@@ -156,7 +156,7 @@ impl Server {
             QueueCommand::Flow(_) => return,
             QueueCommand::Transact(transaction) => {
                 transaction.publications.iter().for_each(check_message);
-                QueueOutcome::Committed { receipt: transaction.receipt, result: Ok(()) }
+                QueueOutcome::Committed { receipt: transaction.receipt, result: Ok(()), unwanted: &[] }
             }
             other => panic!("STOMP has no such words: {other:?}"),
         };

@@ -97,6 +97,7 @@ impl<'a> HttpRequest<'a> {
             Resource::Queue(resource @ QueueResource::Messages(_)) => {
                 topic = resource.topic()?;
                 target::no_parameters(self.query).map_err(Problem::Query)?;
+                conditions = self.conditions()?;
                 said = self.said(method)?;
                 Target::Topic { topic: Topic::from_checked(&topic), properties: said.properties() }
             }

@@ -77,6 +77,24 @@ def queues():
     connection.close()
 
 
+def keys():
+    """A message goes by all the keys that it names; one without a priority comes last where there are priorities."""
+    connection = connect()
+    channel = connection.channel()
+    channel.confirm_delivery()
+    names = [channel.queue_declare("", exclusive=True).method.queue for _ in range(3)]
+    channel.basic_publish("", names[0], b"x", pika.BasicProperties(headers={"CC": [names[1]], "BCC": [names[2]]}))
+    for name in names:
+        method, properties, _ = channel.basic_get(name, auto_ack=True)
+        assert (method.routing_key, properties.headers) == (names[0], {"CC": [names[1]]})
+    name = channel.queue_declare("", exclusive=True, arguments={"x-max-priority": 3}).method.queue
+    for body, priority in [(b"d", None), (b"c", 1), (b"e", 0), (b"a", 9), (b"b", 3)]:
+        channel.basic_publish("", name, body, pika.BasicProperties(priority=priority))
+    found = [channel.basic_get(name, auto_ack=True)[2] for _ in range(5)]
+    assert found == [b"a", b"b", b"c", b"d", b"e"], found
+    connection.close()
+
+
 def consumers():
     """Consumers get what their prefetch allows, in order; who is cancelled gets no more; who loses its queue is told."""
     connection = connect()
@@ -142,8 +160,13 @@ def transactions():
     channel.tx_rollback()
     assert count() == 0
     channel.basic_publish("", name, b"2")
+    returned = []
+    channel.add_on_return_callback(lambda channel, method, properties, body: returned.append(body))
+    channel.basic_publish("", "nowhere", b"back", mandatory=True)
     channel.tx_commit()
     assert count() == 1
+    connection.process_data_events(0)
+    assert returned == [b"back"], returned
     method, _, body = channel.basic_get(name)
     assert body == b"2"
     channel.basic_ack(method.delivery_tag)

@@ -323,6 +323,22 @@ def expiry():
     leave(connection, heard)
 
 
+def large():
+    """Far more than may wait to be written comes as fast as it is read, however little else there is to do."""
+    body, count = "x" * 500_000, 40
+    connection, heard = connect()
+    for number in range(count):
+        connection.send("/queue/large", body, receipt=str(number))
+    for number in range(count):
+        heard.receipt(str(number))
+    began = time.monotonic()
+    connection.subscribe("/queue/large", id="1")
+    assert heard.bodies(count) == [body] * count
+    took = time.monotonic() - began
+    assert took < 5, took
+    leave(connection, heard)
+
+
 def by_websocket():
     """Queues by WebSocket, with a sub-protocol and, at a listener of STOMP, without."""
     for offer in ({"Sec-WebSocket-Protocol": "v12.stomp"}, {"Sec-WebSocket-Protocol": "v11.stomp"}, {}):
@@ -395,7 +411,7 @@ def tenants():
 SCENARIO = sys.argv[2]
 SCENARIOS = (
     modes, refusals, transactions, receipts, prefetch, durable_begins, durable_ends, replies, selectors, exchanges,
-    streams, expiry, by_websocket, profiles, tenants,
+    streams, expiry, large, by_websocket, profiles, tenants,
 )
 {f.__name__: f for f in SCENARIOS}[SCENARIO]()
 print(f"{SCENARIO}: ok")

@@ -35,6 +35,8 @@ pub struct Limits {
     pub queue_messages_max: u64,
     /// Bytes of their payloads.
     pub queue_bytes_max: u64,
+    /// What one named queue is bound to, or one exchange.
+    pub queue_bindings_max: usize,
     /// Messages that wait for the time when they are published, on one worker.
     pub delayed_messages_max: usize,
     /// Bytes of these messages.
@@ -81,6 +83,7 @@ impl Default for Limits {
             queues_max: 1_000_000,
             queue_messages_max: 1_000_000_000,
             queue_bytes_max: 1 << 40,
+            queue_bindings_max: 200_000,
             delayed_messages_max: 1_000_000,
             delayed_bytes_max: 256 << 20,
             held_leases_max: 100_000,

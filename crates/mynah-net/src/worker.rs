@@ -294,7 +294,7 @@ impl Worker {
         self.send_datagrams();
         self.send_parcels()?;
         more |= self.engine.is_dirty() || !self.ready.is_empty() || self.acceptor.is_ready();
-        more |= self.ports.is_ready();
+        more |= self.ports.is_ready() || self.engine.is_pumping();
         Ok(more)
     }
 

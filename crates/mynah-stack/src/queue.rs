@@ -102,6 +102,8 @@ pub enum QueueOutcome<'a> {
         receipt: u32,
         /// Everything was done, or nothing was.
         result: Result<(), Refusal<'a>>,
+        /// The places of the publications that have reached nobody.
+        unwanted: &'a [u32],
     },
     /// Answers [`QueueCommand::Hold`]: of [`Holding::Take`] after the deliveries.
     Held {

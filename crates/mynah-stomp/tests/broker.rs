@@ -275,7 +275,7 @@ impl Server {
                 Ok(())
             }
         };
-        self.tell(Outcome::Queue(QueueOutcome::Committed { receipt, result }));
+        self.tell(Outcome::Queue(QueueOutcome::Committed { receipt, result, unwanted: &[] }));
     }
 
     fn settle(&mut self, settle: SettleLeases) {

@@ -13,8 +13,8 @@ use crate::report::{ABOUT_MAX, Finding, Report, said};
 use crate::segment::{FrameReader, HEADER_BYTES, Segments, Step};
 use crate::state::StateError;
 
-/// Bytes of recent changes above which the state is written.
-pub(crate) const RECENT_MAX: usize = 32 << 20;
+/// Bytes of recent changes above which the state is written. Writing takes several times as much.
+pub(crate) const RECENT_MAX: usize = 12 << 20;
 
 /// After so many bytes the progress is told once more.
 const PROGRESS_BYTES: u64 = if cfg!(test) { 4096 } else { 8 << 20 };

@@ -466,15 +466,18 @@ pub(crate) fn read_page(keeper: &Keeper, key: &[u8], max: usize) -> Result<Vec<P
         if let (Some(Key::Entry(_, sequence)), Some(Value::Entry(entry))) =
             (Key::decode(key), Value::decode(key[0], value))
         {
-            found.push((sequence, entry, live.payload(entry.payload.0)?));
+            found.push((sequence, entry));
         }
     }
-    let mut places: Vec<_> = found.iter().filter_map(|(_, _, place)| *place).collect();
+    let ids: Vec<u64> = found.iter().map(|(_, entry)| entry.payload.0).collect();
+    let places = live.payload_places(&ids)?;
+    let found = found.into_iter().zip(places.iter().copied());
+    let mut places: Vec<_> = places.iter().flatten().copied().collect();
     places.sort_unstable_by_key(|place| place.at);
     let mut reader = PayloadReader::new(&keeper.segments, live.salt());
     reader.expect(places.into_iter());
     let mut entries = Vec::with_capacity(found.len());
-    for (sequence, entry, place) in found {
+    for ((sequence, entry), place) in found {
         let id = entry.payload.0;
         let read = |place| reader.read(place, id, |stored| (stored.to_message(None), stored.deadline));
         let read = place.map(read).transpose()?.flatten();

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
@@ -251,6 +251,14 @@ pub(crate) enum Import {
         /// Users file; made if it is not there
         #[arg(short, long, value_name = "USERS")]
         output: PathBuf,
+    },
+    /// Have a running broker make the queues, exchanges and bindings of a definitions file of RabbitMQ
+    RabbitmqDefinitions {
+        /// The definitions, as JSON
+        file: PathBuf,
+        /// Where the broker's management listens, without TLS
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
+        to: SocketAddr,
     },
 }
 

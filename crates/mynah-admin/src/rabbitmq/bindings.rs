@@ -141,8 +141,7 @@ async fn find(
     key: &str,
 ) -> Result<(BindingView, Value), Refusal> {
     let found = shown_between(broker, ends).await?;
-    let is_it = |shown: &Value| shown.get("properties_key").and_then(Value::as_str) == Some(key);
-    found.into_iter().find(|(_, shown)| is_it(shown)).ok_or_else(Refusal::absent)
+    found.into_iter().find(|(_, shown)| show::is_named(shown, key)).ok_or_else(Refusal::absent)
 }
 
 async fn one(

@@ -51,6 +51,7 @@ pub(crate) fn routes(broker: Arc<dyn Broker>) -> Router {
         .route("/api/nodes/{name}", get(async || document(&node())))
         .route("/api/aliveness-test/{vhost}", get(alive))
         .route("/api/healthchecks/node", get(alive))
+        .route("/api/healthchecks/node/", get(alive))
         .route("/api/healthchecks/node/{name}", get(alive))
         .route("/api/health/checks/{check}", get(alive))
         .route("/api/vhosts", get(async || document(&json!([{ "name": VIRTUAL_HOST }]))))

@@ -6,6 +6,7 @@ use mynah_core::administration::{BindingView, ConnectionView, ExchangeView, Queu
 use serde_json::{Map, Value, json};
 
 use crate::definitions::VIRTUAL_HOST;
+use crate::request::decoded;
 use crate::terms::{self, Spelling, text};
 
 /// The name of the node.
@@ -47,17 +48,35 @@ pub(super) fn exchange(exchange: &ExchangeView) -> Value {
     shown.into()
 }
 
-/// Names a binding among those of two ends: the key, and a hash of the arguments if there are any.
+/// What can stand in a path.
+fn quoted(key: &str) -> String {
+    let mut quoted = String::with_capacity(key.len());
+    for byte in key.bytes() {
+        match byte {
+            b'.' | b'-' | b'_' => quoted.push(byte.into()),
+            byte if byte.is_ascii_alphanumeric() => quoted.push(byte.into()),
+            byte => quoted.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    quoted
+}
+
+/// Whether a binding is the one of this name, which is decoded.
+pub(super) fn is_named(shown: &Value, name: &str) -> bool {
+    shown.get("properties_key").and_then(Value::as_str).is_some_and(|key| key == name || decoded(key) == name)
+}
+
+/// Names a binding among those of two ends, as it stands in a path: the key, and a hash of the arguments if there are any.
 fn properties_key(shown: &Map<String, Value>) -> String {
     let key = shown.get("routing_key").and_then(Value::as_str).unwrap_or_default();
     let arguments = shown.get("arguments").and_then(Value::as_object).filter(|found| !found.is_empty());
     match arguments {
         None if key.is_empty() => "~".to_owned(),
-        None => key.to_owned(),
+        None => quoted(key),
         Some(arguments) => {
             let mut hasher = DefaultHasher::new();
             Value::from(arguments.clone()).to_string().hash(&mut hasher);
-            format!("{key}~{:x}", hasher.finish())
+            format!("{}~{:x}", quoted(key), hasher.finish())
         }
     }
 }

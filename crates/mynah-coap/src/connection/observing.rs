@@ -188,6 +188,7 @@ impl ServerConnection {
             ..Response::new(Code::CONTENT)
         };
         self.respond(now, &exchange, &response, out);
+        self.rest();
         self.flush(now, out);
     }
 

@@ -101,7 +101,17 @@ impl ServerConnection {
         if !is_answered {
             self.end_observation(number);
         }
+        self.rest();
         Ok(())
+    }
+
+    /// Gives back the memory of what is done: observers are many, and most of them say nothing more for long.
+    pub(super) fn rest(&mut self) {
+        if self.exchanges.is_empty() {
+            self.exchanges = Vec::new();
+        }
+        self.todo.shrink_to_fit();
+        self.reads.shrink_to_fit();
     }
 
     /// The association is over: observers are told, and who has asked something.

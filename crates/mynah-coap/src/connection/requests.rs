@@ -271,6 +271,10 @@ impl ServerConnection {
     /// Keeps a request until the core has answered.
     pub(super) fn begin_exchange(&mut self, exchange: &Exchange, work: Work) -> u16 {
         let receipt = self.next_receipt();
+        if self.exchanges.capacity() == 0 {
+            // Most peers have one at a time.
+            self.exchanges.reserve_exact(1);
+        }
         self.exchanges.push(Exchange { receipt, work, ..exchange.clone() });
         receipt
     }

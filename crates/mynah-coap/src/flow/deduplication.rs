@@ -69,6 +69,11 @@ impl Deduplication {
             self.drop_first();
             forgotten += 1;
         }
+        if self.entries.capacity() == 0 {
+            // Many observers never say more.
+            self.entries.reserve_exact(1);
+            self.ids.reserve_exact(1);
+        }
         self.ids.push_back(id.0);
         self.entries.push_back(Entry { until: now + lifetime, id, answer: (0, 0) });
         (Seen::First, forgotten)

@@ -135,6 +135,10 @@ impl Observations {
     }
 
     pub(crate) fn add(&mut self, observation: Observation) {
+        if self.all.capacity() == 0 {
+            // Most observers have one.
+            self.all.reserve_exact(1);
+        }
         self.all.push(observation);
     }
 

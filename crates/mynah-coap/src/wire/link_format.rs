@@ -99,8 +99,13 @@ fn read<'a>(rest: &mut &'a str) -> Result<Link<'a>, NotLinks> {
     if !is_closed || !(attributes.is_empty() || attributes.starts_with(';')) || target.contains('<') {
         return Err(NotLinks);
     }
+    let link = Link { target, attributes };
+    // Quotes are about values; within a name they would hide where it ends.
+    if link.attributes().any(|(name, _)| name.contains('"')) {
+        return Err(NotLinks);
+    }
     *rest = after;
-    Ok(Link { target, attributes })
+    Ok(link)
 }
 
 /// Where the first `mark` outside quotes is; the length if there is none.
@@ -164,7 +169,7 @@ mod tests {
 
     #[test]
     fn what_is_no_link_is_refused() {
-        for wrong in ["a", "<a", "<a>b", "<a>;b=\"", "<a>,", "<a>,b", "<a<b>", "<a>;b,,<c>"] {
+        for wrong in ["a", "<a", "<a>b", "<a>;b=\"", "<a>,", "<a>,b", "<a<b>", "<a>;b,,<c>", "<a>;b\"=c\""] {
             assert!(links(wrong).any(|link| link.is_err()), "{wrong}");
         }
         assert_eq!(links("").count(), 0);

@@ -62,6 +62,8 @@ pub struct NamedQueue {
     counted: u32,
     had_consumer: bool,
     leased: usize,
+    /// Leases that were promised to be settled, whatever becomes of their consumers.
+    pledged: BTreeMap<u64, Vec<NamedEntry>>,
     next_sequence: u64,
     /// When the queue was used last.
     used_at: Instant,
@@ -121,6 +123,7 @@ impl NamedQueue {
             counted: 0,
             had_consumer: false,
             leased: 0,
+            pledged: BTreeMap::new(),
             next_sequence: first_sequence,
             used_at: now,
             dropped: Vec::new(),

@@ -22,8 +22,37 @@ impl NamedQueue {
         let Some(consumer) = self.consumers.get_mut(&key) else { return };
         let mut entries = core::mem::take(&mut self.settling);
         consumer.take(first, last, |entry| entries.push(entry));
-        let (dropped, gone) = (self.dropped.len(), self.gone.len());
         let is_done = consumer.is_cancelled && consumer.is_free();
+        self.settle_entries(now, &mut entries, settlement);
+        self.settling = entries;
+        if is_done {
+            self.consumers.remove(&key);
+        }
+    }
+
+    /// Takes leases out of their consumer's hands: they are settled by this number from here on, which no others have.
+    /// Returns the numbers of the entries that are stored, in ascending order.
+    pub fn pledge(&mut self, key: ConsumerKey, first: u64, last: u64, pledge: u64) -> Vec<u64> {
+        let Some(consumer) = self.consumers.get_mut(&key) else { return Vec::new() };
+        let entries = self.pledged.entry(pledge).or_default();
+        consumer.take(first, last, |entry| entries.push(entry));
+        let stored = entries.iter().filter(|entry| entry.body.stored).map(|entry| entry.sequence);
+        let mut stored: Vec<u64> = stored.collect();
+        stored.sort_unstable();
+        if consumer.is_cancelled && consumer.is_free() {
+            self.consumers.remove(&key);
+        }
+        stored
+    }
+
+    /// Settles what was pledged under this number.
+    pub fn settle_pledge(&mut self, now: Instant, pledge: u64, settlement: LeaseSettlement) {
+        let mut entries = self.pledged.remove(&pledge).unwrap_or_default();
+        self.settle_entries(now, &mut entries, settlement);
+    }
+
+    fn settle_entries(&mut self, now: Instant, entries: &mut Vec<NamedEntry>, settlement: LeaseSettlement) {
+        let (dropped, gone) = (self.dropped.len(), self.gone.len());
         self.leased -= entries.len();
         for entry in entries.drain(..) {
             match settlement {
@@ -39,10 +68,6 @@ impl NamedQueue {
         // The latest came first, which is the shorter way back to their places.
         self.dropped[dropped..].reverse();
         self.gone[gone..].reverse();
-        self.settling = entries;
-        if is_done {
-            self.consumers.remove(&key);
-        }
     }
 
     /// Gives back all that a consumer holds.

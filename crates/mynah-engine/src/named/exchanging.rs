@@ -302,7 +302,7 @@ impl Engine {
         binding.number = exchanges.number(source).unwrap_or_default();
         let changed = if !bound {
             exchanges.unbind(source, to, &binding.terms())
-        } else if exchanges.bindings_len(to) >= self.shared.limits.subscriptions_per_session_max {
+        } else if exchanges.bindings_len(to) >= self.shared.limits.queue_bindings_max {
             return Err(Fault::from(Reason::QuotaExceeded));
         } else {
             exchanges.bind(source, to, name, &binding.terms())?

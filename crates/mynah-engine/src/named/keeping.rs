@@ -79,6 +79,8 @@ pub(crate) enum QueueNote {
     Entry(SessionRef, Box<Entered>),
     Counts(SessionRef, Returned),
     Settled(SessionRef, u64, u64),
+    /// The same of a queue of another worker, by its name.
+    SettledElsewhere(TenantId, Box<[u8]>, u64, u64),
 }
 
 #[derive(Debug)]
@@ -156,6 +158,10 @@ impl Engine {
                 (of(queue)?, QueueChange::Counts { sequence, acquired, failed, until })
             }
             QueueNote::Settled(queue, from, to) => (of(queue)?, QueueChange::Settled(from, to)),
+            QueueNote::SettledElsewhere(tenant, ref name, from, to) => {
+                let change = QueueChange::Settled(from, to);
+                return Some(Change::Queue(self.queue_name(tenant, name), change));
+            }
         };
         Some(Change::Queue(self.queue_name(owned.tenant, &owned.name), change))
     }

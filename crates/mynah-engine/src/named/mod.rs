@@ -50,6 +50,7 @@ use std::collections::BTreeMap;
 use mynah_core::WorkerId;
 use mynah_stack::ConsumerId;
 use subscribed::{Subscription, UnderWay};
+use transacting::Undertaking;
 
 /// What a connection has to do with queues.
 #[derive(Debug, Default)]
@@ -61,6 +62,8 @@ pub(crate) struct Taps {
     waits_for_room: bool,
     /// Of subscriptions to topics of queues.
     under_way: UnderWay,
+    /// A transaction that other workers keep leases for. Nothing is read from the peer until it is over.
+    transaction: Option<Box<Undertaking>>,
 }
 
 /// One consumer of a connection.
@@ -92,6 +95,11 @@ impl Taps {
     /// Whether something goes on when there is room in the outbound buffer.
     pub(crate) const fn waits_for_room(&self) -> bool {
         self.waits_for_room
+    }
+
+    /// Whether a transaction is under way.
+    pub(crate) const fn is_transacting(&self) -> bool {
+        self.transaction.is_some()
     }
 
     /// Whether deliveries wait until the peer takes more.

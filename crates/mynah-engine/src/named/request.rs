@@ -5,7 +5,8 @@ use std::sync::Arc;
 use mynah_core::selector::Selector;
 use mynah_core::{ConsumerKey, SessionRef, Taking, WorkerId};
 use mynah_model::{
-    Class, Credit, Message, QueueSettings, Reason, RetainHandling, StreamOffset, TenantId, WallTime,
+    Class, Credit, LeaseSettlement, Message, QueueSettings, Reason, RetainHandling, StreamOffset, TenantId,
+    WallTime,
 };
 use mynah_stack::{
     ConsumerId, Declared, Flow, Holder, Holding, Outcome, QueueOutcome, Refusal, SettleLeases,
@@ -66,8 +67,8 @@ pub(crate) enum Said {
     Lend(ConnectionId, Box<Lent>),
     /// To the connection's worker: a consumer that was cancelled holds nothing any more.
     Forget(ConnectionId, ConsumerId),
-    /// Who asks wants to hear, under a token, when all that was asked before is stored.
-    Confirm(WorkerId, u64),
+    /// To the connection's worker: leases are kept for a transaction.
+    Pledged(ConnectionId, Box<Pledge>),
     /// To the worker of a queue: a dead letter.
     Bury(Box<Letter>),
     /// To the worker of an exchange: it has gone of itself.
@@ -119,6 +120,14 @@ pub(crate) enum Request {
     },
     Flow(Flow),
     Settle(SettleLeases),
+    /// Keep leases until it is said under this number how they are settled; answered when they are stored.
+    Pledge(SettleLeases, u64),
+    /// Settle what was pledged.
+    Redeem {
+        queue: SessionRef,
+        number: u64,
+        settlement: LeaseSettlement,
+    },
     /// Publish to a queue that may refuse.
     Publish {
         receipt: Option<u16>,
@@ -188,6 +197,17 @@ pub(crate) struct Wanting {
     pub(crate) holding: Holding,
 }
 
+/// Leases that are kept for a transaction.
+#[derive(Clone, Debug)]
+pub(crate) struct Pledge {
+    pub(crate) queue: SessionRef,
+    pub(crate) name: Box<[u8]>,
+    pub(crate) number: u64,
+    pub(crate) settlement: LeaseSettlement,
+    /// The numbers of those of the entries that are stored, in ascending order.
+    pub(crate) stored: Vec<u64>,
+}
+
 /// Why a request was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
@@ -240,9 +260,10 @@ pub(crate) enum Reply {
     Settled {
         receipt: u32,
     },
+    /// With the places of the publications that have reached nobody.
     Committed {
         receipt: u32,
-        result: Result<(), Fault>,
+        result: Result<Box<[u32]>, Fault>,
     },
     Published {
         receipt: u16,
@@ -305,7 +326,9 @@ impl Reply {
             Self::Drained(consumer) => QueueOutcome::Drained(consumer),
             Self::Settled { receipt } => QueueOutcome::Settled { receipt },
             Self::Committed { receipt, ref result } => {
-                QueueOutcome::Committed { receipt, result: result.as_ref().copied().map_err(Fault::refusal) }
+                let unwanted = result.as_deref().unwrap_or_default();
+                let result = result.as_ref().map(|_| ()).map_err(Fault::refusal);
+                QueueOutcome::Committed { receipt, result, unwanted }
             }
             Self::Held { receipt, ref result, .. } => {
                 QueueOutcome::Held { receipt, result: result.as_ref().copied().map_err(Fault::refusal) }

@@ -29,7 +29,7 @@ impl Engine {
             Said::Tell(connection, reply) => self.answer_queue(now, connection, reply),
             Said::Lend(connection, lent) => self.take_lent(now, connection, &lent),
             Said::Forget(connection, consumer) => self.forget_tap(connection, consumer),
-            Said::Confirm(from, token) => self.confirm_all(from, token),
+            Said::Pledged(connection, pledge) => self.pledged(now, connection, *pledge),
             Said::Bury(letter) => self.take_letter(now, *letter),
             Said::BuryAll(letters) => self.take_letters(now, *letters),
             Said::ExchangeEnded(tenant, name) => self.exchange_ended(tenant, name),
@@ -90,6 +90,8 @@ impl Engine {
             Request::EndExclusive { name } => self.end_exclusive(now, asker, &name),
             Request::Flow(flow) => self.serve_flow(asker, flow),
             Request::Settle(settle) => self.serve_settle(now, asker, settle),
+            Request::Pledge(settle, number) => self.serve_pledge(asker, settle, number),
+            Request::Redeem { queue, number, settlement } => self.redeem(now, queue, number, settlement),
         }
     }
 
@@ -207,7 +209,7 @@ impl Engine {
 
     /// Returns whether the filter was not attached before; that it is now remains to be noted.
     pub(super) fn attach_to_queue(&mut self, queue: SessionRef, filter: &[u8]) -> Result<bool, Fault> {
-        let max = self.shared.limits.subscriptions_per_session_max;
+        let max = self.shared.limits.queue_bindings_max;
         let owned = self.lane.queues.get_mut(queue).ok_or(Reason::NotFound)?;
         if exceeds(filter, &self.shared.limits) {
             return Err(Fault::from(Reason::FilterInvalid));

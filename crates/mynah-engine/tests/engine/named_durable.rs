@@ -266,6 +266,39 @@ fn what_was_handed_out_before_a_crash_never_comes_again_without_a_mark() {
 }
 
 #[test]
+fn what_a_transaction_moves_is_in_one_queue_or_the_other_whenever_the_broker_crashes() {
+    for (workers, then) in [(1, 1), (3, 3), (3, 1)] {
+        // Queues of all workers, filled from another and moved by a third.
+        for (from, to) in [("q", "r"), ("r", "s"), ("s", "q"), ("q", "t"), ("t", "q")] {
+            let mut moved = [0, 0];
+            for steps in 0..12 {
+                let mut broker = Broker::durable(workers);
+                let (a, p) =
+                    (broker.open(0, "open a go"), broker.open(usize::from(workers > 1), "open p go"));
+                says(&mut broker, a, &format!("declare {from} durable\ndeclare {to} durable"));
+                assert_eq!(says(&mut broker, a, &format!("eat 1 {from} *")), "eating 1\n");
+                broker.hold(true);
+                assert_eq!(says(&mut broker, p, &format!("commit put {from} 1 x")), "");
+                assert_eq!(broker.hear(a), format!("lease 1 1 {from} x\n"));
+                assert_eq!(says(&mut broker, a, &format!("commit put {to} 1 y;yes 1 1 1")), "");
+                for _ in 0..steps {
+                    broker.store_next();
+                }
+                let was_told = broker.hear(a) == "committed\n";
+                let mut broker = broker.crash(then);
+                let a = broker.open(0, "open a go");
+                let counts =
+                    [from, to].map(|name| says(&mut broker, a, &format!("present {name}")).contains(" 1 0"));
+                assert!(counts != [true, true], "{from} to {to}, {workers} workers, {steps} steps");
+                assert!(counts == [false, true] || !was_told);
+                moved[usize::from(counts[1])] += 1;
+            }
+            assert!(moved[0] > 0 && moved[1] > 0, "{moved:?}");
+        }
+    }
+}
+
+#[test]
 fn a_commit_is_told_when_all_of_it_is_stored() {
     for workers in [1, 3] {
         let mut broker = Broker::durable(workers);

@@ -253,7 +253,7 @@ fn who_binds_and_who_publishes_has_to_have_the_right() {
 
 #[test]
 fn a_queue_with_many_bindings_goes_bit_by_bit_and_stalls_nobody() {
-    let limits = Limits { subscriptions_per_session_max: 200_000, ..Limits::default() };
+    let limits = Limits { queue_bindings_max: 200_000, ..Limits::default() };
     let mut broker = Broker::with(settings(1, limits));
     let peers = peers(&mut broker);
     says(&mut broker, peers[2], "exchange x direct\nexchange y topic auto\ndeclare big -");

@@ -15,6 +15,7 @@ const STOMP: &str = "[[listener]]\nname = \"the-stomp\"\nprotocol = \"stomp\"\na
 
 on_one_and_two_workers!(
     queues,
+    keys,
     consumers,
     confirms,
     transactions,
@@ -40,6 +41,10 @@ fn run(scenario: &str, setup: Setup) {
 
 fn queues(workers: u16) {
     run("queues", Setup::workers(workers));
+}
+
+fn keys(workers: u16) {
+    run("keys", Setup::workers(workers));
 }
 
 fn consumers(workers: u16) {

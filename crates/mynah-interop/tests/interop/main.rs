@@ -17,6 +17,7 @@ mod import;
 mod imported;
 mod lapin;
 mod logins;
+mod management;
 mod mosquitto;
 mod one_door;
 mod paho;

@@ -83,6 +83,8 @@ fn leases_are_settled_by_other_connections(workers: u16) {
     assert_eq!(ask(&broker, "DELETE", leases[0]).status, 204);
     assert_eq!(ask(&broker, "DELETE", leases[0]).status, 410);
     assert_eq!(ask(&broker, "DELETE", "nobody").status, 404);
+    let value = curl(&["-X", "PUT", "-d", "x", &broker.http_url("/v1/topics/$queue/jobs")]);
+    assert_eq!(value.status, 400, "a queue holds no value: {value:?}");
     let elsewhere = broker.http_url(&format!("/v1/queues/other/leases/{}", leases[1]));
     assert_eq!(curl(&["-X", "DELETE", &elsewhere]).status, 404);
     // What is given back with a delay comes again when that is over, and not before.

@@ -20,6 +20,7 @@ on_one_and_two_workers!(
     exchanges,
     streams,
     expiry,
+    large,
     by_websocket,
     profiles,
     tenants,
@@ -98,6 +99,10 @@ fn streams(workers: u16) {
 
 fn expiry(workers: u16) {
     on_queues(workers, "expiry");
+}
+
+fn large(workers: u16) {
+    on_queues(workers, "large");
 }
 
 fn by_websocket(workers: u16) {

@@ -191,6 +191,7 @@ fn ask_and_hear(mut bench: Bench, own: &str, asked: &[&str]) {
     }
 }
 
+//= rfc7252 [5.3.2-2]
 #[test]
 fn an_answer_leaves_from_the_address_that_was_asked() {
     ask_and_hear(Bench::at("0.0.0.0:0"), "127.0.0.1", &["127.0.0.2", "127.0.0.3", "127.0.0.1"]);

@@ -102,7 +102,7 @@ impl ServerConnection {
                 let receipt = self.session.answers.end(u16::try_from(receipt).unwrap_or(0));
                 self.say_receipt(receipt.as_deref(), out);
             }
-            QueueOutcome::Committed { receipt, result } => {
+            QueueOutcome::Committed { receipt, result, .. } => {
                 let receipt = self.session.answers.end(u16::try_from(receipt).unwrap_or(0));
                 match result {
                     Ok(()) => self.say_receipt(receipt.as_deref(), out),

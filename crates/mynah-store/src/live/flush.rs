@@ -115,7 +115,7 @@ pub(super) fn pairs(bytes: &[u8]) -> impl Iterator<Item = Option<(&[u8], &[u8])>
 }
 
 /// The checksum of a key and its value: also what they add to the digest.
-fn term(salt: u32, key: &[u8], value: &[u8]) -> u32 {
+pub(super) fn term(salt: u32, key: &[u8], value: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c_append(salt, key), value)
 }
 

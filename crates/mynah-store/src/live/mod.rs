@@ -21,6 +21,7 @@ use crate::record::key::{self, tag};
 use crate::record::message::payload_id;
 use crate::state::{State, StateError};
 
+use flush::term;
 pub(crate) use flush::{META_KEY, Meta, seal, term_of, unseal};
 use pages::Pages;
 pub(crate) use payloads::PayloadPlace;
@@ -357,8 +358,9 @@ impl Live {
         const AT_ONCE: usize = 1024;
         loop {
             let pairs = self.scan(&from, to, AT_ONCE)?;
-            for (key, _) in &pairs {
-                self.delete(key)?;
+            self.expect_messages(&pairs)?;
+            for (key, value) in &pairs {
+                self.delete_known(key, value)?;
             }
             match pairs.last() {
                 Some((last, _)) if pairs.len() == AT_ONCE => from = [&last[..], &[0]].concat(),
@@ -367,8 +369,28 @@ impl Live {
         }
     }
 
+    /// A key that has this value has none from here on.
+    fn delete_known(&mut self, key: &[u8], value: &[u8]) -> Result<(), StateError> {
+        if self.rebuilding || self.recent.contains(key) {
+            return self.delete(key);
+        }
+        self.release_in(key, Some(value))?;
+        self.recent.insert(key, None, Stored::Sum(term(self.salt, key, value)));
+        Ok(())
+    }
+
+    /// Looks up the messages that values refer to, all at once.
+    fn expect_messages(&mut self, pairs: &Pairs) -> Result<(), StateError> {
+        let refers = |(key, value): &(Box<[u8]>, Box<[u8]>)| payload_in(key[0], value);
+        let ids: Vec<u64> = pairs.iter().filter_map(refers).collect();
+        if !self.rebuilding {
+            self.know_payloads(&ids)?;
+        }
+        Ok(())
+    }
+
     /// Keys and values from `from` on to the one before `to`, `max` at most. Not of messages, see
-    /// [`Live::payload`].
+    /// [`Live::payload_places`].
     pub(crate) fn scan(&self, from: &[u8], to: &[u8], max: usize) -> Result<Pairs, StateError> {
         let mut found: Pairs = Vec::new();
         let mut fault = None;

@@ -1,6 +1,7 @@
 //! Messages: where each stands in the journal, and how many keys refer to it.
 
 use core::ops::ControlFlow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::recents::Stored;
 use super::{Live, term_of, unseal};
@@ -30,6 +31,12 @@ pub(super) struct RecentPayload {
     pub(super) changed: bool,
 }
 
+/// Names with gaps of this many between them are looked up one by one.
+const GAPS_MAX: u64 = 4;
+
+/// Where the state says that messages stand, and the checksums of that.
+type StoredPlaces = BTreeMap<u64, (PayloadPlace, u32)>;
+
 /// Messages by their names, and the name to go on with.
 pub(crate) type Found = (Vec<(u64, PayloadPlace)>, Option<u64>);
 
@@ -56,12 +63,50 @@ impl PayloadPlace {
 }
 
 impl Live {
-    /// Where a message stands, if it is live.
-    pub(crate) fn payload(&self, id: u64) -> Result<Option<PayloadPlace>, StateError> {
-        match self.payloads.get(id) {
-            Some(recent) => Ok(recent.place),
-            None => Ok(stored_payload(&*self.state, self.salt, id)?.map(|(place, _)| place)),
+    /// Where messages stand that are live, in the order in which they are named here.
+    pub(crate) fn payload_places(&self, ids: &[u64]) -> Result<Vec<Option<PayloadPlace>>, StateError> {
+        let stored = self.stored_payloads(ids)?;
+        let place = |id| match self.payloads.get(id) {
+            Some(recent) => recent.place,
+            None => stored.get(&id).map(|(place, _)| *place),
+        };
+        Ok(ids.iter().map(|id| place(*id)).collect())
+    }
+
+    /// What is known of messages is kept to be changed.
+    pub(super) fn know_payloads(&mut self, ids: &[u64]) -> Result<(), StateError> {
+        for (id, (place, sum)) in self.stored_payloads(ids)? {
+            if self.payloads.get(id).is_none() {
+                let (place, stored) = (Some(place), Some(sum));
+                self.payloads.insert(id, RecentPayload { place, stored, changed: false });
+            }
         }
+        Ok(())
+    }
+
+    /// Where the state says that these messages stand. Names that follow each other are read in one go.
+    fn stored_payloads(&self, ids: &[u64]) -> Result<StoredPlaces, StateError> {
+        let wanted: BTreeSet<u64> =
+            ids.iter().copied().filter(|id| self.payloads.get(*id).is_none()).collect();
+        let (mut found, mut fault) = (StoredPlaces::new(), None);
+        let (Some(&first), Some(&last)) = (wanted.first(), wanted.last()) else { return Ok(found) };
+        let is_dense = last - first < GAPS_MAX * wanted.len() as u64;
+        let Some(end) = last.checked_add(1).filter(|_| is_dense) else {
+            for id in wanted {
+                found.extend(stored_payload(&*self.state, self.salt, id)?.map(|stored| (id, stored)));
+            }
+            return Ok(found);
+        };
+        self.state.scan(&payload_key(first), &payload_key(end), &mut |key, sealed| {
+            let read = payload_of(key).ok_or_else(damaged_place).and_then(|id| {
+                let stored = wanted.contains(&id).then(|| read_place(self.salt, key, sealed));
+                found.extend(stored.transpose()?.map(|stored| (id, stored)));
+                Ok(())
+            });
+            fault = read.err();
+            if fault.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        fault.map_or(Ok(found), Err)
     }
 
     /// Messages that stand in a segment, with names from `from` to `to`, in the order of their names. Looks at `keys_max`
@@ -241,9 +286,12 @@ impl Live {
 /// Where the state says that a message stands, and the checksum of that.
 fn stored_payload(state: &dyn State, salt: u32, id: u64) -> Result<Option<(PayloadPlace, u32)>, StateError> {
     let key = payload_key(id);
-    let Some(sealed) = state.get(&key)? else { return Ok(None) };
-    let place = PayloadPlace::decode(unseal(salt, &key, &sealed)?);
-    place.zip(term_of(&sealed)).map(Some).ok_or_else(damaged_place)
+    state.get(&key)?.map(|sealed| read_place(salt, &key, &sealed)).transpose()
+}
+
+fn read_place(salt: u32, key: &[u8], sealed: &[u8]) -> Result<(PayloadPlace, u32), StateError> {
+    let place = PayloadPlace::decode(unseal(salt, key, sealed)?);
+    place.zip(term_of(sealed)).ok_or_else(damaged_place)
 }
 
 fn damaged_place() -> StateError {

@@ -5,6 +5,7 @@ mod acl;
 #[cfg(test)]
 mod agreement;
 mod bridges;
+mod definitions;
 mod lines;
 mod listeners;
 mod mosquitto;
@@ -33,6 +34,13 @@ pub(crate) fn run(command: &Import) -> Result<(), Complaint> {
     match command {
         Import::Mosquitto { file, output } => from_mosquitto(file, output),
         Import::RabbitmqUsers { file, output } => from_rabbitmq(file, output),
+        Import::RabbitmqDefinitions { file, to } => {
+            let mut notes = Vec::new();
+            let count = definitions::send(file, *to, &mut notes)?;
+            println!("the broker has {count} queues, exchanges and bindings of {}", file.display());
+            told(&notes);
+            Ok(())
+        }
     }
 }
 

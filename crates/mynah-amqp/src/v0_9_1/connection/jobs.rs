@@ -4,12 +4,14 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use mynah_model::{Instant, Reason};
 use mynah_stack::{ConsumerId, Outbound, QueueOutcome, Refusal};
 
 use super::ServerConnection;
 use super::prepared::Todo;
+use super::publishing::Returned;
 use crate::v0_9_1::error::reply_code;
 use crate::v0_9_1::wire::{Method, MethodId, ShortStr, basic, exchange, queue, tx};
 use crate::v0_9_1::{Exception, ReplyCode};
@@ -46,6 +48,8 @@ pub(super) enum Kind {
     Consumer(u32),
     /// A queue for replies is made, for a consumer of this tag.
     Replies { tag: Box<[u8]> },
+    /// A transaction ends; these come back if they have reached nobody, whose places are in front.
+    Commit { returned: Vec<(u32, Returned)> },
     /// A message is asked for.
     Get { consumer: u32, is_there: bool },
 }
@@ -124,10 +128,10 @@ impl ServerConnection {
             QueueOutcome::ConsumerEnded { consumer, .. } => self.consumer_ended(consumer.0, out),
             QueueOutcome::Drained(consumer) => self.drained(consumer.0, out),
             QueueOutcome::Settled { .. } | QueueOutcome::Held { .. } => {}
-            QueueOutcome::Committed { result, .. } => {
+            QueueOutcome::Committed { result, unwanted, .. } => {
                 let Some(job) = self.take_job() else { return };
                 match result {
-                    Ok(()) => self.answer_job(&job, tx::CommitOk {}, out),
+                    Ok(()) => self.answer_commit(&job, unwanted, out),
                     Err(refusal) => self.refuse_job(now, &job, refusal, out),
                 }
             }
@@ -156,6 +160,15 @@ impl ServerConnection {
             queue::Purge::ID => self.answer_job(job, queue::PurgeOk { message_count }, out),
             _ => self.answer_job(job, exchange::DeleteOk {}, out),
         }
+    }
+
+    fn answer_commit(&mut self, job: &Job, unwanted: &[u32], out: &mut Outbound) {
+        if let Kind::Commit { returned } = &job.kind {
+            for (_, returned) in returned.iter().filter(|(place, _)| unwanted.contains(place)) {
+                self.give_back(job.channel, returned, out);
+            }
+        }
+        self.answer_job(job, tx::CommitOk {}, out);
     }
 
     fn answer_bind(&mut self, job: &Job, out: &mut Outbound) {

@@ -77,6 +77,8 @@ pub(super) struct HeldPublish {
     pub(super) header: Header,
     pub(super) native: Vec<u8>,
     pub(super) delay: Option<Duration>,
+    /// It comes back if it reaches nobody.
+    pub(super) mandatory: bool,
 }
 
 impl Todo {

@@ -54,10 +54,18 @@ struct Receipt {
 
 /// A message that may come back: native bytes, and where its body begins.
 #[derive(Debug)]
-struct Returned {
+pub(super) struct Returned {
     bytes: Vec<u8>,
     topic_len: usize,
     body_at: usize,
+}
+
+impl Returned {
+    pub(super) fn of(held: &HeldPublish) -> Self {
+        let HeldPublish { header, native, .. } = held;
+        let (topic_len, body_at) = (header.topic_range().len(), header.payload_range().start);
+        Self { bytes: native.clone(), topic_len, body_at }
+    }
 }
 
 impl Receipts {
@@ -194,7 +202,7 @@ impl ServerConnection {
         let header = mapping::header(&delivered, topic_len, (body_at, bytes.len()), now);
         if let Some(tx) = &mut channel.tx {
             let cost = bytes.len() as u64 + OVERHEAD_BYTES;
-            tx.publications.push(HeldPublish { header, native: bytes, delay: delivered.delay });
+            tx.publications.push(HeldPublish { header, native: bytes, delay: delivered.delay, mandatory });
             tx.bytes += cost;
             self.contents_bytes += cost;
             return None;
@@ -215,7 +223,7 @@ impl ServerConnection {
             Place::Queue => Destination::Queue,
             Place::Topic => Destination::Topic,
             Place::Exchange => {
-                let held = HeldPublish { header, native: bytes, delay: delivered.delay };
+                let held = HeldPublish { header, native: bytes, delay: delivered.delay, mandatory };
                 return Some(Todo::Publish(Box::new(held), receipt).into_command());
             }
         };
@@ -256,6 +264,7 @@ impl ServerConnection {
                 header: mapping::header(delivered, method.topic_len, (body_at, bytes.len()), now),
                 native: bytes,
                 delay: delivered.delay,
+                mandatory,
             })
             .collect();
         let channel = self.channels.get_mut(&number)?;
@@ -376,7 +385,7 @@ impl ServerConnection {
         }
     }
 
-    fn give_back(&mut self, channel: u16, returned: &Returned, out: &mut Outbound) {
+    pub(super) fn give_back(&mut self, channel: u16, returned: &Returned, out: &mut Outbound) {
         let Returned { bytes, topic_len, body_at } = returned;
         let (header, body) = bytes.split_at(*body_at);
         let mut fields = crate::v0_9_1::wire::Fields::new(&header[2 + topic_len..]);

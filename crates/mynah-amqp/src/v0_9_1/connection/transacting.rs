@@ -8,6 +8,7 @@ use mynah_stack::{LeaseSettlement, Outbound};
 use super::ServerConnection;
 use super::jobs::Kind;
 use super::prepared::{HeldPublish, Todo};
+use super::publishing::Returned;
 use super::settling::{Held, add_row};
 use crate::v0_9_1::wire::{Method, MethodId, tx};
 use crate::v0_9_1::{Exception, ReplyCode};
@@ -70,8 +71,10 @@ impl ServerConnection {
             channel.note_settled(held);
             add_row(held, settlement, &mut settlements);
         }
+        let mandatory = (0..).zip(&publications).filter(|(_, held)| held.mandatory);
+        let returned = mandatory.map(|(place, held)| (place, Returned::of(held))).collect();
         let todo = Todo::Commit { publications, settlements };
-        self.begin(number, tx::Commit::ID, true, b"", Kind::Plain, todo);
+        self.begin(number, tx::Commit::ID, true, b"", Kind::Commit { returned }, todo);
         self.balance(number);
     }
 

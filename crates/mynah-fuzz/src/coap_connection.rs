@@ -10,11 +10,11 @@ use mynah_coap::wire::Message as CoapMessage;
 use mynah_coap::{Coap, CoapConfig};
 use mynah_model::{
     Class, DeliveryId, Expiry, Filter, Header, Instant, Layout, Message, MessageView, Properties, Reason,
-    SubscriptionId, TenantId, Topic, ValueTag,
+    SubscriptionId, TenantId, Topic, ValueTag, WallTime,
 };
 use mynah_stack::{
-    Command, Connection, Delivery, Frame, FrameKind, LayoutCodec, Opened, Outbound, Outcome, Protocol,
-    Publish, Step, Value,
+    Command, Connection, ConsumerId, Delivery, Frame, FrameKind, Holding, LayoutCodec, Lease, Opened,
+    Outbound, Outcome, Protocol, Publish, QueueCommand, QueueOutcome, Refusal, Step, Value,
 };
 
 use crate::script::Script;
@@ -64,6 +64,7 @@ pub fn coap_connection(data: &[u8]) {
 enum Held {
     Published(u16, Class),
     Value,
+    Leases(u32, bool),
 }
 
 struct Broker {
@@ -191,6 +192,10 @@ impl Broker {
             Command::Settle(settle) => {
                 assert!(self.leased.remove(&settle.delivery.number()), "a delivery is settled once");
             }
+            Command::Queue(QueueCommand::Hold(hold)) => {
+                assert!(self.is_open && !hold.queue.is_empty());
+                self.answer(Held::Leases(hold.receipt, matches!(hold.holding, Holding::Take { .. })));
+            }
             other => panic!("CoAP has no such words: {other:?}"),
         }
     }
@@ -214,6 +219,41 @@ impl Broker {
         }
     }
 
+    /// Lends the value as a message of a queue.
+    fn lend(&mut self) {
+        let message = self.value.clone();
+        let mut frame = Frame::default();
+        let kind = FrameKind { identified: true, retain: false };
+        assert!(CoapCodec.encode(message.view(), &Properties::EMPTY, LAYOUT_NOTIFICATION, kind, &mut frame));
+        if frame.wants_message() {
+            frame.attach(&message);
+        }
+        let lease = Lease {
+            frame: &frame,
+            message: message.view(),
+            routed: None,
+            consumer: ConsumerId(1),
+            lease: u64::from(self.last_id),
+            acquired: 0,
+            failed: 0,
+            offset: 0,
+            ready: 0,
+            deaths: &[],
+            subscribed: None,
+            until: None,
+        };
+        self.connection.deliver(self.now, Delivery::Leased(&lease), &mut self.out);
+    }
+
+    fn tell_leases(&mut self, receipt: u32, are_taken: bool) {
+        let until = (!self.last_id.is_multiple_of(3)).then_some(WallTime::from_unix_millis(1_000));
+        if are_taken && self.refusal.is_none() {
+            self.lend();
+        }
+        let result = self.refusal.map_or(Ok(until), |reason| Err(Refusal { reason, detail: "" }));
+        self.outcome(Outcome::Queue(QueueOutcome::Held { receipt, result }));
+    }
+
     fn answer_held(&mut self) {
         self.tell_held();
         self.run();
@@ -226,6 +266,7 @@ impl Broker {
                     let result = self.refusal.map_or(Ok(true), Err);
                     self.outcome(Outcome::Published { receipt, class, result });
                 }
+                Held::Leases(receipt, are_taken) => self.tell_leases(receipt, are_taken),
                 Held::Value => {
                     let message = self.value.clone();
                     let value = Value {

@@ -21,11 +21,21 @@ pub(super) struct Brokered {
     /// The subscription to its answer.
     number: u32,
     reply_to: Box<[u8]>,
-    pub(super) due: Instant,
+    due: Instant,
+    /// Somebody has it. What the core has not answered is not given up, so that no more is asked of it than there are
+    /// exchanges.
+    is_asked: bool,
     /// What is published once the answer can come.
     publication: Option<Publication>,
     /// What the answer's blocks after the first are kept under.
     key: Box<[u8]>,
+}
+
+impl Brokered {
+    /// Until when the answer is waited for, once somebody is asked.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.is_asked.then_some(self.due)
+    }
 }
 
 impl ServerConnection {
@@ -72,7 +82,8 @@ impl ServerConnection {
             ..Addressed::default()
         };
         let publication = Some(said.request(body.code, properties.into_iter(), payload)?);
-        let brokered = Brokered { number, reply_to: reply_to.clone(), due, publication, key };
+        let brokered =
+            Brokered { number, reply_to: reply_to.clone(), due, is_asked: false, publication, key };
         let receipt = self.begin_exchange(exchange, Work::Await(Box::new(brokered)));
         self.subscribe_plainly(receipt, number, reply_to.into());
         Ok(())
@@ -106,7 +117,11 @@ impl ServerConnection {
         out: &mut Outbound,
     ) {
         match result {
-            Ok(true) => {}
+            Ok(true) => {
+                if let Some(Exchange { work: Work::Await(brokered), .. }) = self.exchange(receipt) {
+                    brokered.is_asked = true;
+                }
+            }
             Ok(false) => self.end_asking(now, receipt, Refusal::NobodyAnswers, out),
             Err(reason) => self.end_asking(now, receipt, Refusal::Core(reason), out),
         }

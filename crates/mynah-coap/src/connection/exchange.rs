@@ -63,7 +63,7 @@ impl Exchange {
     /// Until when somebody's answer is waited for.
     pub(super) fn answer_due(&self) -> Option<Instant> {
         match &self.work {
-            Work::Await(brokered) => Some(brokered.due),
+            Work::Await(brokered) => brokered.due(),
             _ => None,
         }
     }

@@ -42,6 +42,7 @@ impl Confirmed {
         while self.shared.phase() != Phase::Stop {
             if self.shared.address().is_some_and(|to| self.connection.open(to.amqp)) {
                 self.channel = None;
+                self.shared.ledger().connect(self.producer, self.sequence + 1);
                 self.serve();
                 for group in std::mem::take(&mut self.pending).into_values() {
                     self.shared.ledger().give_up_group(group);

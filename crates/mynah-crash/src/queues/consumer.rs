@@ -58,6 +58,8 @@ impl Taker {
     pub(crate) fn run(mut self) {
         while self.shared.phase() != Phase::Stop {
             if self.shared.address().is_some_and(|to| self.connection.open(to.stomp)) {
+                let producer = u16::try_from(self.peer).unwrap_or(u16::MAX);
+                self.shared.ledger().connect(producer, self.sequence + 1);
                 self.serve();
                 self.pending.give_up(&self.shared);
                 self.held.clear();

@@ -36,6 +36,7 @@ impl Sender {
     pub(crate) fn run(mut self) {
         while self.shared.phase() != Phase::Stop {
             if self.shared.address().is_some_and(|to| self.connection.open(to.stomp)) {
+                self.shared.ledger().connect(self.producer, self.sequence + 1);
                 self.serve();
                 self.pending.give_up(&self.shared);
             }

@@ -27,6 +27,7 @@ pub(crate) struct Addresses {
     pub(crate) mqtt: SocketAddr,
     pub(crate) http: SocketAddr,
     pub(crate) stomp: SocketAddr,
+    pub(crate) amqp: SocketAddr,
 }
 
 /// How brokers are started.
@@ -52,7 +53,7 @@ impl Setup {
     pub(crate) fn prepare(&self) -> Result<()> {
         fs::create_dir_all(self.store())?;
         let mut text = format!("workers = {}\n", self.workers);
-        for protocol in ["mqtt", "http", "stomp"] {
+        for protocol in ["mqtt", "http", "stomp", "amqp091"] {
             text += &format!(
                 "[[listener]]\nname = \"{protocol}\"\nprotocol = \"{protocol}\"\naddress = \"127.0.0.1:0\"\n"
             );
@@ -170,16 +171,17 @@ impl Drop for Broker {
 
 /// Where a broker listens, once its log says that it is ready.
 fn listening(log: &str) -> Option<Addresses> {
-    let (mut mqtt, mut http, mut stomp) = (None, None, None);
+    let (mut mqtt, mut http, mut stomp, mut amqp) = (None, None, None, None);
     for line in log.lines() {
         match field(line, "message") {
-            Some("ready") => return Some(Addresses { mqtt: mqtt?, http: http?, stomp: stomp? }),
+            Some("ready") => return Some(Addresses { mqtt: mqtt?, http: http?, stomp: stomp?, amqp: amqp? }),
             Some("listening") => {
                 let address = field(line, "address").and_then(|address| address.parse().ok());
                 match field(line, "protocol") {
                     Some("mqtt") => mqtt = address,
                     Some("http") => http = address,
                     Some("stomp") => stomp = address,
+                    Some("amqp091") => amqp = address,
                     _ => {}
                 }
             }
@@ -217,11 +219,12 @@ mod tests {
             r#"{"level":"INFO","message":"listening","name":"m","protocol":"mqtt","address":"127.0.0.1:41"}"#,
             r#"{"level":"INFO","message":"listening","name":"h","protocol":"http","address":"127.0.0.1:42"}"#,
             r#"{"level":"INFO","message":"listening","name":"s","protocol":"stomp","address":"127.0.0.1:43"}"#,
+            r#"{"level":"INFO","message":"listening","name":"a","protocol":"amqp091","address":"127.0.0.1:44"}"#,
             r#"{"level":"INFO","message":"ready"}"#,
         ];
-        assert!(listening(&lines[..3].join("\n")).is_none());
+        assert!(listening(&lines[..4].join("\n")).is_none());
         let addresses = listening(&lines.join("\n")).unwrap();
-        let Addresses { mqtt, http, stomp } = addresses;
-        assert_eq!((mqtt.port(), http.port(), stomp.port()), (41, 42, 43));
+        let Addresses { mqtt, http, stomp, amqp } = addresses;
+        assert_eq!([mqtt, http, stomp, amqp].map(|address| address.port()), [41, 42, 43, 44]);
     }
 }

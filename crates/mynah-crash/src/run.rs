@@ -15,7 +15,7 @@ use crate::consumer::{Consumer, Wish};
 use crate::http::Http;
 use crate::ledger::{Totals, Violation};
 use crate::producer::{self, HttpProducer, Producer};
-use crate::queues::{DONE, Manner, QUEUES, Sender, Taker};
+use crate::queues::{Confirmed, DONE, Manner, QUEUES, Sender, Taker};
 use crate::random::Random;
 use crate::shared::{Phase, Shared};
 use crate::undo::{Loss, Lost, Undo};
@@ -24,6 +24,7 @@ const PRODUCERS: u16 = 3;
 const HTTP_PRODUCERS: u16 = 2;
 /// Producers to queues.
 const SENDERS: u16 = 3;
+const CONFIRMED: u16 = 2;
 
 /// What consumers subscribe to. Filters of one session do not overlap.
 const CONSUMERS: &[(&str, &[Wish])] = &[
@@ -149,9 +150,11 @@ impl<'o> Run<'o> {
         let by_http = (0..HTTP_PRODUCERS).map(|number| format!("http-{number}"));
         let consumers = CONSUMERS.iter().map(|(name, _)| (*name).to_owned());
         let senders = (0..SENDERS).map(|number| format!("sender-{number}"));
+        let confirmed = (0..CONFIRMED).map(|number| format!("confirmed-{number}"));
         let takers = TAKERS.iter().map(|(name, ..)| (*name).to_owned());
         let publishing = producers.chain(by_http).chain(consumers);
-        let shared = Arc::new(Shared::new(publishing.chain(senders).chain(takers).collect()));
+        let shared =
+            Arc::new(Shared::new(publishing.chain(senders).chain(confirmed).chain(takers).collect()));
         Ok(Self {
             options,
             setup,
@@ -190,6 +193,11 @@ impl<'o> Run<'o> {
         }
         for _ in 0..SENDERS {
             let client = Sender::new(self.shared.clone(), number(), self.random.fork());
+            let client = client.map_err(Error::other)?;
+            clients.push(thread::spawn(move || client.run()));
+        }
+        for _ in 0..CONFIRMED {
+            let client = Confirmed::new(self.shared.clone(), number(), self.random.fork());
             let client = client.map_err(Error::other)?;
             clients.push(thread::spawn(move || client.run()));
         }

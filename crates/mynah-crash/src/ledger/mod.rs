@@ -379,6 +379,11 @@ impl Ledger {
         self.queues.begin(is_held)
     }
 
+    /// A producer to queues has another connection, in which it sends what has this number or a higher one.
+    pub fn connect(&mut self, producer: u16, first: u32) {
+        self.queues.connect(producer, first);
+    }
+
     /// A message of the group is about to be sent to a queue.
     pub fn send(&mut self, group: GroupId, id: MessageId, queue: &str) {
         self.totals.sent += 1;

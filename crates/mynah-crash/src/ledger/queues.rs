@@ -2,7 +2,8 @@
 //!
 //! * a message whose receipt came is handed out until somebody's acknowledgement of it is confirmed, and not after that;
 //! * it comes to one consumer at a time: what comes again is marked;
-//! * what was not marked keeps the order in which its producer sent it to the queue, at each consumer;
+//! * what was not marked keeps the order in which its producer sent it to the queue, at each consumer; what a connection has
+//!   left unconfirmed at its end may be on its way still while the next one sends;
 //! * a transaction is done as a whole or not at all: its messages, and its acknowledgements.
 
 use std::collections::BTreeMap;
@@ -72,6 +73,8 @@ pub(super) struct Queues {
     messages: BTreeMap<MessageId, Message>,
     /// The last that came to a consumer without a mark: by consumer, queue and producer.
     last: BTreeMap<(usize, Box<str>, u16), u32>,
+    /// The first message of each connection, by producer.
+    connections: BTreeMap<u16, Vec<u32>>,
     /// Groups that were looked at for the last time.
     judged: usize,
 }
@@ -82,6 +85,21 @@ impl Queues {
         let state = if is_held { State::Held } else { State::Asked };
         self.groups.push(Group { state, messages: Vec::new(), settled: Vec::new(), is_refuted: false });
         GroupId(self.groups.len() - 1)
+    }
+
+    /// A producer has another connection, in which it sends what has this number or a higher one.
+    pub(super) fn connect(&mut self, producer: u16, first: u32) {
+        self.connections.entry(producer).or_default().push(first);
+    }
+
+    /// Whether a message may come after a later one: it was not confirmed, and its connection had ended when that was sent.
+    fn may_be_late(&self, id: MessageId, later: u32) -> bool {
+        let is_unknown = self
+            .messages
+            .get(&id)
+            .is_some_and(|message| self.groups[message.group.0].state == State::Unknown);
+        let firsts = self.connections.get(&id.producer).map_or(&[][..], Vec::as_slice);
+        is_unknown && firsts.iter().any(|first| (id.sequence + 1..=later).contains(first))
     }
 
     pub(super) fn send(&mut self, group: GroupId, id: MessageId, queue: &str) {
@@ -172,10 +190,12 @@ impl Queues {
             wrong = Some((Kind::Duplicate, "came again without a mark".to_owned()));
         } else if !redelivered {
             let last = self.last.entry((peer, queue.into(), id.producer)).or_default();
-            if *last > id.sequence {
-                wrong = Some((Kind::OutOfOrder, format!("came after message {last}")));
+            let later = *last;
+            *last = id.sequence.max(later);
+            if later > id.sequence && !self.may_be_late(id, later) {
+                let other = self.accuse(MessageId { sequence: later, ..id }, "which");
+                wrong = Some((Kind::OutOfOrder, format!("came after another, {other},")));
             }
-            *last = id.sequence.max(*last);
         }
         let wrong = wrong.map(|(kind, what)| (kind, self.accuse(id, &what)));
         (Some(id), wrong)
@@ -302,6 +322,30 @@ mod tests {
         assert_eq!(take(&mut queues, 1, true), None);
         assert_eq!(take(&mut queues, 2, false), Some(Kind::OutOfOrder));
         assert_eq!(take(&mut queues, 9, false), Some(Kind::Unpublished));
+    }
+
+    #[test]
+    fn what_a_lost_connection_has_sent_may_be_late_unless_it_was_confirmed() {
+        for (confirms, connects, wrong) in [
+            (false, true, None),
+            (true, true, Some(Kind::OutOfOrder)),
+            (false, false, Some(Kind::OutOfOrder)),
+        ] {
+            let mut queues = Queues::default();
+            queues.connect(1, 1);
+            let group = queues.begin(false);
+            queues.send(group, id(1), QUEUE);
+            if confirms {
+                assert_eq!(queues.confirm(group), None);
+            }
+            queues.give_up(group);
+            if connects {
+                queues.connect(1, 2);
+            }
+            confirmed(&mut queues, &[2]);
+            assert_eq!(take(&mut queues, 2, false), None);
+            assert_eq!(take(&mut queues, 1, false), wrong);
+        }
     }
 
     #[test]

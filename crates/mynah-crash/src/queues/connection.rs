@@ -1,33 +1,93 @@
-//! A client of STOMP over the sockets that it has one after the other.
+//! A client of STOMP or AMQP over the sockets that it has one after the other.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use mynah_stomp::client::{Client, Event, Misuse, Options};
+use mynah_amqp::v0_9_1::client as amqp;
+use mynah_model::Instant as Now;
+use mynah_stomp::client as stomp;
 
 /// How long a connection may take to be made, and a write to be taken.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const CHUNK_BYTES: usize = 16 << 10;
 
-pub(super) struct Connection {
-    client: Client,
+/// A client without sockets.
+pub(super) trait Machine {
+    type Event;
+    fn connect(&mut self, now: Now);
+    fn handle_input(&mut self, now: Now, input: &mut &[u8]);
+    fn handle_timeout(&mut self, now: Now);
+    fn handle_end(&mut self);
+    fn poll_event(&mut self) -> Option<Self::Event>;
+    fn drain(&mut self) -> Vec<u8>;
+}
+
+/// The clients have the same functions.
+macro_rules! machine {
+    ($protocol:ident) => {
+        impl Machine for $protocol::Client {
+            type Event = $protocol::Event;
+
+            fn connect(&mut self, now: Now) {
+                self.connect(now);
+            }
+
+            fn handle_input(&mut self, now: Now, input: &mut &[u8]) {
+                self.handle_input(now, input);
+            }
+
+            fn handle_timeout(&mut self, now: Now) {
+                self.handle_timeout(now);
+            }
+
+            fn handle_end(&mut self) {
+                self.handle_end();
+            }
+
+            fn poll_event(&mut self) -> Option<Self::Event> {
+                self.poll_event()
+            }
+
+            fn drain(&mut self) -> Vec<u8> {
+                self.outbound().drain()
+            }
+        }
+    };
+}
+machine!(stomp);
+machine!(amqp);
+
+pub(super) struct Connection<M> {
+    client: M,
     stream: Option<TcpStream>,
     /// Bytes that have come and that the client has not consumed.
     input: Vec<u8>,
     start: Instant,
 }
 
-impl Connection {
-    pub(super) fn new() -> Result<Self, Misuse> {
-        let client = Client::new(Options::new("localhost"))?;
-        Ok(Self { client, stream: None, input: Vec::new(), start: Instant::now() })
+impl Connection<stomp::Client> {
+    pub(super) fn by_stomp() -> Result<Self, stomp::Misuse> {
+        Ok(Self::new(stomp::Client::new(stomp::Options::new("localhost"))?))
+    }
+}
+
+impl Connection<amqp::Client> {
+    pub(super) fn by_amqp() -> Self {
+        let login = amqp::Login::Plain { user: "guest".into(), password: b"guest"[..].into() };
+        Self::new(amqp::Client::new(amqp::Options::new(login)))
+    }
+}
+
+impl<M: Machine> Connection<M> {
+    fn new(client: M) -> Self {
+        Self { client, stream: None, input: Vec::new(), start: Instant::now() }
     }
 
     /// The client, and the time on its clock.
-    pub(super) fn client(&mut self) -> (mynah_model::Instant, &mut Client) {
-        (mynah_model::Instant::ZERO + self.start.elapsed(), &mut self.client)
+    pub(super) fn client(&mut self) -> (Now, &mut M) {
+        (Now::ZERO + self.start.elapsed(), &mut self.client)
     }
 
     /// Begins another connection. Whether the broker lets the client in, an event says.
@@ -59,7 +119,7 @@ impl Connection {
         }
     }
 
-    pub(super) fn poll(&mut self) -> Option<Event> {
+    pub(super) fn poll(&mut self) -> Option<M::Event> {
         self.client.poll_event()
     }
 
@@ -72,7 +132,7 @@ impl Connection {
     /// Writes what waits.
     pub(super) fn flush(&mut self) -> bool {
         let Some(stream) = &mut self.stream else { return false };
-        let bytes = self.client.outbound().drain();
+        let bytes = self.client.drain();
         bytes.is_empty() || stream.write_all(&bytes).is_ok()
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mynah_stomp::client::{Delivered, Event, Misuse};
+use mynah_stomp::client::{Client, Delivered, Event, Misuse};
 use mynah_stomp::wire::{AckMode, Command};
 
 use super::connection::Connection;
@@ -36,7 +36,7 @@ pub(crate) struct Taker {
     /// The number of its last message.
     sequence: u32,
     random: Random,
-    connection: Connection,
+    connection: Connection<Client>,
     pending: Pending,
     /// What came and is not acknowledged.
     held: Vec<(MessageId, Delivered)>,
@@ -49,7 +49,7 @@ impl Taker {
         (name, manner, queues): (&'static str, Manner, &'static [&'static str]),
         random: Random,
     ) -> Result<Self, String> {
-        let connection = Connection::new().map_err(|misuse| format!("{name}: {misuse}"))?;
+        let connection = Connection::by_stomp().map_err(|misuse| format!("{name}: {misuse}"))?;
         let (pending, held) = (Pending::default(), Vec::new());
         Ok(Self { shared, peer, name, manner, queues, sequence: 0, random, connection, pending, held })
     }
@@ -58,6 +58,8 @@ impl Taker {
     pub(crate) fn run(mut self) {
         while self.shared.phase() != Phase::Stop {
             if self.shared.address().is_some_and(|to| self.connection.open(to.stomp)) {
+                let producer = u16::try_from(self.peer).unwrap_or(u16::MAX);
+                self.shared.ledger().connect(producer, self.sequence + 1);
                 self.serve();
                 self.pending.give_up(&self.shared);
                 self.held.clear();

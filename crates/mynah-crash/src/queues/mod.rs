@@ -1,9 +1,11 @@
-//! Those who send to queues and take from them, by STOMP.
+//! Those who send to queues, by STOMP and AMQP, and take from them, by STOMP.
 
+mod confirmed;
 mod connection;
 mod consumer;
 mod producer;
 
+pub(crate) use confirmed::Confirmed;
 pub(crate) use consumer::{Manner, Taker};
 pub(crate) use producer::Sender;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mynah_stomp::client::{Event, Misuse};
+use mynah_stomp::client::{Client, Event, Misuse};
 use mynah_stomp::wire::Command;
 
 use super::connection::Connection;
@@ -21,13 +21,13 @@ pub(crate) struct Sender {
     producer: u16,
     sequence: u32,
     random: Random,
-    connection: Connection,
+    connection: Connection<Client>,
     pending: Pending,
 }
 
 impl Sender {
     pub(crate) fn new(shared: Arc<Shared>, peer: usize, random: Random) -> Result<Self, String> {
-        let connection = Connection::new().map_err(|misuse| misuse.to_string())?;
+        let connection = Connection::by_stomp().map_err(|misuse| misuse.to_string())?;
         let producer = u16::try_from(peer).map_err(|error| error.to_string())?;
         Ok(Self { shared, peer, producer, sequence: 0, random, connection, pending: Pending::default() })
     }
@@ -36,6 +36,7 @@ impl Sender {
     pub(crate) fn run(mut self) {
         while self.shared.phase() != Phase::Stop {
             if self.shared.address().is_some_and(|to| self.connection.open(to.stomp)) {
+                self.shared.ledger().connect(self.producer, self.sequence + 1);
                 self.serve();
                 self.pending.give_up(&self.shared);
             }

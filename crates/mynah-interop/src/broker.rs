@@ -15,6 +15,8 @@ pub struct Setup {
     workers: u16,
     /// Name, password and, if it is not the tenant `default`, tenant.
     users: Vec<(String, String, Option<String>)>,
+    /// Users and the keys that they share with the broker.
+    keys: Vec<(String, String)>,
     files: Vec<(String, String)>,
     first: String,
     more: String,
@@ -24,7 +26,14 @@ impl Setup {
     /// A broker that lets everybody in, with a number of worker threads.
     #[must_use]
     pub fn workers(workers: u16) -> Self {
-        Self { workers, users: Vec::new(), files: Vec::new(), first: String::new(), more: String::new() }
+        Self {
+            workers,
+            users: Vec::new(),
+            keys: Vec::new(),
+            files: Vec::new(),
+            first: String::new(),
+            more: String::new(),
+        }
     }
 
     /// Adds a user. From the first one on, whoever has no password stays outside.
@@ -38,6 +47,13 @@ impl Setup {
     #[must_use]
     pub fn user_of(mut self, tenant: &str, name: &str, password: &str) -> Self {
         self.users.push((name.to_owned(), password.to_owned(), Some(tenant.to_owned())));
+        self
+    }
+
+    /// Gives a user of the default tenant a key that it shares with the broker.
+    #[must_use]
+    pub fn key(mut self, name: &str, key: &str) -> Self {
+        self.keys.push((name.to_owned(), key.bytes().map(|byte| format!("{byte:02x}")).collect()));
         self
     }
 
@@ -76,6 +92,14 @@ impl Setup {
             add.args(["user", "add"]).arg(folder.path("users")).arg(name);
             add.args(tenant.iter().flat_map(|tenant| ["--tenant", tenant]));
             let _ = Process::start_with(&mut add, format!("{password}\n").into_bytes()).finish().success();
+        }
+        for (name, key) in &self.keys {
+            let users = folder.read("users");
+            let with_key = |line: &str| match line.strip_prefix(&format!("{name}:")) {
+                Some(_) => format!("{line} psk={key}\n"),
+                None => format!("{line}\n"),
+            };
+            folder.write("users", users.lines().map(with_key).collect::<String>());
         }
         for (name, content) in &self.files {
             folder.write(name, content);

@@ -23,12 +23,13 @@ action = \"subscribe\"
 deny = [\"secret/#\"]
 ";
 
-/// Where MQTT comes in, AMQP, STOMP, and HTTP.
-const LISTENERS: [(&str, &str); 5] = [
+/// Where MQTT comes in, AMQP, STOMP, CoAP, and HTTP.
+const LISTENERS: [(&str, &str); 6] = [
     ("mqtts", "protocol = \"mqtt\""),
     ("wss", "protocol = \"mqtt\"\ntransport = \"websocket\""),
     ("amqps", "protocol = \"amqp091\""),
     ("stomps", "protocol = \"stomp\""),
+    ("coaps", "protocol = \"coap\"\ntransport = \"dtls\""),
     ("https", "protocol = \"http\""),
 ];
 
@@ -36,24 +37,30 @@ const LISTENERS: [(&str, &str); 5] = [
 const STOMP: &str = "stomp";
 const AMQP: &str = "amqp";
 
+/// What stands for a password in CoAP, which has none: a key that is shared with the broker.
+const KEY: &str = "the engine of ada";
+/// Stands where a protocol has no such proof.
+const NO_WAY: &str = "-";
+
 /// The scripts that ask, each for the clients of one library.
 const SCRIPTS: [&str; 3] = ["one_door.py", "one_door_stomp.py", "one_door_amqp.py"];
 
 /// A way in: its name in the table, the listener, and version and transport of paho-mqtt; of others they only say which
-/// client it is.
+/// client it is. None: a program is asked for each request.
 type Way = (&'static str, &'static str, Option<(&'static str, &'static str)>);
 
-const WAYS: [Way; 7] = [
+const WAYS: [Way; 8] = [
     ("MQTT 3.1.1", "mqtts", Some(("3.1.1", "tcp"))),
     ("MQTT 5.0", "mqtts", Some(("5.0", "tcp"))),
     ("MQTT 3.1.1 by WebSocket", "wss", Some(("3.1.1", "websockets"))),
     ("MQTT 5.0 by WebSocket", "wss", Some(("5.0", "websockets"))),
     ("AMQP 0-9-1", "amqps", Some((AMQP, "tcp"))),
     ("STOMP 1.2", "stomps", Some((STOMP, "tcp"))),
+    ("CoAP over DTLS", "coaps", None),
     ("HTTP", "https", None),
 ];
 
-/// Which of the scripts asks by a way; none by HTTP.
+/// Which of the scripts asks by a way, if one does.
 fn script(place: usize) -> Option<usize> {
     WAYS[place].2.map(|(version, _)| match version {
         STOMP => 1,
@@ -107,8 +114,12 @@ impl Stage {
             writeln!(tables, "[[listener]]\n{listener}").unwrap();
         }
         // So many wrong passwords come from this machine that it would have to wait.
-        let broker =
-            Setup::workers(2).user("ada", "engine").more("pair_failures_max = 1000\n").more(&tables).start();
+        let broker = Setup::workers(2)
+            .user("ada", "engine")
+            .key("ada", KEY)
+            .more("pair_failures_max = 1000\n")
+            .more(&tables)
+            .start();
         Self { certificates, issuer, broker }
     }
 
@@ -132,7 +143,12 @@ impl Stage {
             .collect();
         let mut said: Vec<_> = said.iter().map(|said| said.lines()).collect();
         let ask = |(place, proof): &(usize, &Proof)| {
-            let Some(script) = script(*place) else { return self.ask_by_http(*place, proof) };
+            let Some(script) = script(*place) else {
+                return match WAYS[*place].1 {
+                    "coaps" => self.ask_by_coap(*place, proof),
+                    _ => self.ask_by_http(*place, proof),
+                };
+            };
             let mut words = said[script].next().unwrap().split('\t').map(str::to_owned);
             let login = words.next().unwrap();
             let rules: Vec<String> = words.collect();
@@ -141,6 +157,47 @@ impl Stage {
         let answers = clients.iter().map(ask).collect();
         assert!(said.into_iter().all(|mut said| said.next().is_none()));
         answers
+    }
+
+    fn ask_by_coap(&self, place: usize, proof: &Proof) -> Answers {
+        let login = self.code(place, proof, &["-m", "get"], ".well-known/core");
+        if !login.starts_with("2.") {
+            return Answers { login, rules: None };
+        }
+        let ([allowed, denied], put) = (topics(place), ["-m", "put", "-e", "x"]);
+        let code = self.code(place, proof, &put, &format!("t/{allowed}"));
+        // The first who writes finds no value there.
+        let is_written = ["2.01", "2.04"].contains(&code.as_str());
+        let allowed = if is_written { "2.01 or 2.04".to_owned() } else { code };
+        let denied = self.code(place, proof, &put, &format!("t/{denied}"));
+        let hidden = self.code(place, proof, &["-m", "get", "-s", "1"], "t/secret/x");
+        Answers { login, rules: Some([allowed, denied, hidden]) }
+    }
+
+    /// The code of an answer of CoAP.
+    fn code(&self, place: usize, proof: &Proof, request: &[&str], path: &str) -> String {
+        let mut command = Command::new("coap-client-openssl");
+        match proof {
+            // It would ask without any security.
+            Proof::Nothing => drop(command.args(["-u", "", "-k", "nothing at all, so"])),
+            Proof::Password(user, "engine") => drop(command.args(["-u", user, "-k", KEY])),
+            Proof::Password(user, _) => drop(command.args(["-u", user, "-k", "not the key of ada"])),
+            Proof::Token(_) => return NO_WAY.to_owned(),
+            Proof::Certificate(folder, name) => {
+                command.arg("-c").arg(folder.join(format!("{name}.pem")));
+                command.arg("-j").arg(folder.join(format!("{name}.key")));
+                command.arg("-C").arg(self.certificates.folder().path("ca.pem"));
+            }
+        }
+        let port = self.broker.listener(WAYS[place].1).port();
+        command.args(["-B", "10", "-v", "6"]).args(request);
+        command.arg(format!("coaps://localhost:{port}/{path}"));
+        let finished = Process::start(&mut command).finish();
+        let said = finished.output + &finished.error;
+        let messages = said.lines().filter(|line| line.starts_with("v:1"));
+        let mut codes = messages.filter_map(|line| line.split(' ').find_map(|word| word.strip_prefix("c:")));
+        let answer = codes.rfind(|code| code.contains('.'));
+        answer.unwrap_or("no connection").to_owned()
     }
 
     fn ask_by_http(&self, place: usize, proof: &Proof) -> Answers {
@@ -201,14 +258,16 @@ impl Stage {
 
     fn row(&self, place: usize, answers: &[Answers]) -> (String, String) {
         let (name, (good, wrong)) = (WAYS[place].0, answers.split_at(GOOD));
-        assert!(good.iter().all(|answers| *answers == good[0]), "{name}: {good:?}");
+        let mut good = good.iter().filter(|answers| answers.login != NO_WAY);
+        let first = good.next().unwrap();
+        assert!(good.all(|answers| answers == first), "{name}: {answers:?}");
         assert!(wrong.iter().all(|answers| answers.rules.is_none()), "{name}: {wrong:?}");
         // MQTT 3.1.1 has no way to say that a publication was refused: it is acknowledged and goes nowhere.
         let proof = Proof::Password("ada", "engine");
         let port = self.broker.listener("https").port();
         let kept = topics(place).map(|topic| self.status(port, &proof, &[], &format!("/{topic}")));
         assert_eq!(kept, ["200", "404"], "{name}");
-        let rules = good[0].rules.clone().unwrap_or_else(|| panic!("{name}: {good:?}"));
+        let rules = first.rules.clone().unwrap_or_else(|| panic!("{name}: {first:?}"));
         let row = |words: &mut dyn Iterator<Item = &String>| {
             words.fold(format!("| {name} |"), |row, word| row + " " + word + " |")
         };

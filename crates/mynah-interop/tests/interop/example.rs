@@ -61,7 +61,7 @@ fn a_program_with_a_client_of_its_own_goes_round(workers: u16) {
     let mut five = Command::new(&program);
     let ended = Process::start(five.args(["-V", "5", &address, "five/+", "five/it", "four"])).finish();
     assert_eq!(ended.success(), "five/it four\n");
-    let refused = run(&["$queue/from", "from", "one"]).finish();
+    let refused = run(&["$queue/+", "from", "one"]).finish();
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.error.contains("refused the subscription"), "{refused:?}");
 }

@@ -186,13 +186,18 @@ fn let_things_wait(stage: &Stage) {
     drop(crowd);
 }
 
-/// Files are read again, and the disk is full for a while.
-fn change_things(stage: &Stage, disk: Option<&Path>) {
+/// Files are read again, a queue is declared by an administrator, and the disk is full for a while.
+fn change_things(stage: &Stage, config: &Path, disk: Option<&Path>) {
+    let mut rules = fs::File::options().append(true).open(config).unwrap();
+    rules.write_all(b"[[rule]]\nprotocol = \"management\"\naction = \"administer\"\nallow = true\n").unwrap();
     let id = stage.broker.child.id().to_string();
     assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
     for what in ["rules", "users", "certificates"] {
         stage.heard.await_on(&format!("$events/change/{what}"), "\"done\":true");
     }
+    let declared = ask(stage.broker.management, "PUT", "/admin/v1/queues/jobs", "", "{}");
+    assert!(declared.starts_with("HTTP/1.1 20"), "{declared}");
+    stage.heard.await_on("$events/change/queues", "jobs");
     let Some(disk) = disk else { return };
     let filler = seen_by(&stage.broker, disk).join("filler");
     let mut file = fs::File::create(&filler).unwrap();
@@ -280,7 +285,7 @@ fn every_kind_of_event_is_told_and_holds_no_secret() {
     log_in_and_be_denied(&stage);
     come_to_limits(&stage);
     let_things_wait(&stage);
-    change_things(&stage, has_disk.then_some(&disk));
+    change_things(&stage, &config, has_disk.then_some(&disk));
 
     let Stage { broker, heard } = stage;
     let log = std::sync::Arc::clone(&broker.log);

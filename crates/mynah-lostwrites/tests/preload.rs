@@ -242,3 +242,14 @@ fn a_change_that_goes_past_the_library_is_an_error() {
     let error = bench.undo.apply(Loss::Everything, &mut Random::new(7)).unwrap_err();
     assert!(error.to_string().contains("did not see it"), "{error}");
 }
+
+#[test]
+fn a_file_that_the_kill_left_before_its_note_is_no_error_and_a_second_one_is() {
+    let mut bench = Bench::new();
+    let mut make = |name: &str| {
+        fs::write(bench.root.join("folder").join(name), "").unwrap();
+        bench.undo.apply(Loss::Everything, &mut Random::new(7))
+    };
+    assert_eq!(make("first").unwrap(), Lost::default());
+    assert!(make("second").unwrap_err().to_string().contains("did not see it"));
+}

@@ -32,13 +32,16 @@ const ITEMS_BYTES: usize = 64 << 10;
 /// Segments that are begun until the state is written: what comes and goes meanwhile never reaches it.
 const FLUSH_SEGMENTS: u32 = 2;
 
-/// Segments that wait for nothing but a snapshot before one is taken, however small they are.
+/// Segments that wait for nothing but a snapshot before one is taken, though they be small.
 const WAITING_SEGMENTS_MAX: usize = 4;
+
+/// About what a key takes in a snapshot, with its value.
+const SNAPSHOT_KEY_BYTES: u64 = 48;
 
 /// When segments are removed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Thrift {
-    /// A snapshot is taken where it frees this many bytes, and as many as the last one took.
+    /// A snapshot is taken where it frees this many bytes, and as many as it takes itself, about.
     pub(crate) snapshot_bytes: u64,
     /// The journal may be this much larger than twice what is live before stragglers are copied.
     pub(crate) slack_bytes: u64,
@@ -67,8 +70,7 @@ pub(crate) struct Keeper {
     salt: u32,
     thrift: Thrift,
     snapshot: Option<SnapshotRun>,
-    /// Bytes of the last snapshot, and where it begins to be right.
-    snapshot_bytes: u64,
+    /// Where the last snapshot begins to be right.
     taken: Option<Position>,
     copy: Option<CopyRun>,
     /// Segments whose stragglers were copied: what is left in them cannot be read.
@@ -104,7 +106,6 @@ impl Keeper {
             salt,
             thrift,
             snapshot: None,
-            snapshot_bytes: 0,
             taken: None,
             copy: None,
             copied: BTreeSet::new(),
@@ -260,8 +261,10 @@ impl Keeper {
         }
         let (closed, dead) = self.closed(live)?;
         let waiting: u64 = dead.iter().map(|(_, bytes)| bytes).sum();
-        let enough = waiting >= self.thrift.snapshot_bytes.max(self.snapshot_bytes)
-            || dead.len() > WAITING_SEGMENTS_MAX;
+        // Of what a snapshot writes at least as much goes: a long queue that is emptied is not written again and again.
+        let cost = live.digest().count.saturating_mul(SNAPSHOT_KEY_BYTES);
+        let enough =
+            waiting >= cost && (waiting >= self.thrift.snapshot_bytes || dead.len() > WAITING_SEGMENTS_MAX);
         if enough && self.copy.is_none() {
             self.snapshot = Some(SnapshotRun { base: live.flushed(), from: vec![tag::PAYLOAD], bytes: 0 });
             return Ok(());
@@ -297,7 +300,7 @@ impl Keeper {
         while out.bytes_len() < PIECE_BYTES {
             let Some((body, mut last)) = live.snapshot_piece(run.base, &run.from, ITEMS_BYTES)? else {
                 out.append(Kind::SnapshotEnd, Place::STORE, |body| body.extend_from_slice(&base));
-                (self.snapshot_bytes, self.taken) = (run.bytes, Some(run.base));
+                self.taken = Some(run.base);
                 self.snapshot = None;
                 return Ok(());
             };

@@ -11,12 +11,27 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::{Change, State, StateError, States, Visit};
 use crate::disk::{Disk, RealDisk};
+use crate::record::key::tag;
 
 /// The least that fjall takes, in bytes.
 const JOURNALS_MAX: u64 = 64 << 20;
 /// Small, so that a broker under a steady load has its full size after a minute.
 const MEMTABLE_MAX: u64 = 4 << 20;
 const CACHE_BYTES: u64 = 16 << 20;
+
+/// Keyspaces, by the first byte of a key from which on they have it. Messages are named and queues are filled in order: on
+/// their own their tables follow each other, and no table is ever merged with another for what is only added.
+const KEYSPACES: [(u8, &str); 5] = [
+    (0, REST),
+    (tag::PAYLOAD, "messages"),
+    (tag::PAYLOAD + 1, REST),
+    (tag::ENTRY, "entries"),
+    (tag::ENTRY + 1, REST),
+];
+const REST: &str = "live";
+
+/// Keys that are moved at a time.
+const MOVED_AT_ONCE: usize = 10_000;
 
 /// The place of a state on fjall.
 #[derive(Clone, Debug)]
@@ -54,9 +69,13 @@ impl States for FjallStates {
                     .max_memtable_size(MEMTABLE_MAX)
                     .filter_block_partitioning_policy(parts)
             };
-            let live = database.keyspace("live", options)?;
+            let mut state = FjallState { keyspaces: Vec::new(), database };
+            for (from, name) in KEYSPACES {
+                state.keyspaces.push((from, state.database.keyspace(name, options)?));
+            }
+            state.move_older()?;
             self.sync_name()?;
-            Ok(Box::new(FjallState { live, database }) as Box<dyn State>)
+            Ok(Box::new(state) as Box<dyn State>)
         })
     }
 
@@ -75,13 +94,43 @@ impl States for FjallStates {
 }
 
 struct FjallState {
-    live: Keyspace,
+    /// In the order of the keys that they have, each with the first byte of its first key.
+    keyspaces: Vec<(u8, Keyspace)>,
     database: Database,
+}
+
+impl FjallState {
+    /// The keyspace that has a key.
+    fn of(&self, key: &[u8]) -> &Keyspace {
+        let first = key.first().copied().unwrap_or(0);
+        let after = self.keyspaces.partition_point(|(from, _)| *from <= first);
+        &self.keyspaces[after - 1].1
+    }
+
+    /// Earlier versions had all keys in one keyspace.
+    fn move_older(&self) -> fjall::Result<()> {
+        let rest = &self.keyspaces[0].1;
+        for (from, keyspace) in self.keyspaces.iter().filter(|(_, keyspace)| keyspace.name() != rest.name()) {
+            loop {
+                let mut batch = self.database.batch();
+                for guard in rest.range([*from]..[from + 1]).take(MOVED_AT_ONCE) {
+                    let (key, value) = guard.into_inner()?;
+                    batch.remove(rest, key.clone());
+                    batch.insert(keyspace, key, value);
+                }
+                if batch.is_empty() {
+                    break;
+                }
+                batch.commit()?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl State for FjallState {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-        guarded(|| Ok(self.live.get(key)?.map(|value| value.to_vec())))
+        guarded(|| Ok(self.of(key).get(key)?.map(|value| value.to_vec())))
     }
 
     fn scan(&self, from: &[u8], to: &[u8], visit: Visit<'_>) -> Result<(), StateError> {
@@ -89,10 +138,18 @@ impl State for FjallState {
             return Ok(());
         }
         guarded(|| {
-            for guard in self.live.range(from..to) {
-                let (key, value) = guard.into_inner()?;
-                if let ControlFlow::Break(()) = visit(&key, &value) {
-                    break;
+            let ends = self.keyspaces.iter().skip(1).map(|(from, _)| Some([*from])).chain([None]);
+            for ((start, keyspace), end) in self.keyspaces.iter().zip(ends) {
+                let (start, end) = ([*start], end.as_ref().map_or(to, |end| to.min(end)));
+                let start = from.max(&start);
+                if start >= end {
+                    continue;
+                }
+                for guard in keyspace.range(start..end) {
+                    let (key, value) = guard.into_inner()?;
+                    if let ControlFlow::Break(()) = visit(&key, &value) {
+                        return Ok(());
+                    }
                 }
             }
             Ok(())
@@ -103,9 +160,10 @@ impl State for FjallState {
         guarded(|| {
             let mut batch = self.database.batch();
             for (key, value) in changes {
+                let keyspace = self.of(&key);
                 match value {
-                    Some(value) => batch.insert(&self.live, &key[..], &value[..]),
-                    None => batch.remove(&self.live, &key[..]),
+                    Some(value) => batch.insert(keyspace, &key[..], &value[..]),
+                    None => batch.remove(keyspace, &key[..]),
                 }
             }
             batch.commit()
@@ -118,9 +176,13 @@ impl State for FjallState {
 
     fn compact(&mut self) -> Result<(), StateError> {
         guarded(|| {
-            // Not waited for: a worker of fjall that has stopped would be waited for without end.
-            self.live.rotate_memtable()?;
-            self.live.major_compact()
+            let is_first = |(from, keyspace): &&(u8, Keyspace)| *from == 0 || &**keyspace.name() != REST;
+            for (_, keyspace) in self.keyspaces.iter().filter(is_first) {
+                // Not waited for: a worker of fjall that has stopped would be waited for without end.
+                keyspace.rotate_memtable()?;
+                keyspace.major_compact()?;
+            }
+            Ok(())
         })
     }
 }

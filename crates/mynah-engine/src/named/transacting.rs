@@ -61,8 +61,7 @@ impl Engine {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         connection.taps.get_or_insert_default().transaction = Some(Box::new(undertaking));
         for settle in others {
-            let number = self.lane.journal.take_number();
-            self.ask_queue(now, id, Request::Pledge(settle, number));
+            self.ask_queue(now, id, Request::Pledge(settle));
         }
     }
 
@@ -73,9 +72,11 @@ impl Engine {
     }
 
     /// A connection of another worker settles leases together with other things.
-    pub(super) fn serve_pledge(&mut self, asker: Asker, settle: SettleLeases, number: u64) {
+    pub(super) fn serve_pledge(&mut self, asker: Asker, settle: SettleLeases) {
         let SettleLeases { consumer, first, last, settlement, .. } = settle;
         let key = asker.consumer(consumer);
+        // One of this worker's: what two others count is not told apart here.
+        let number = self.lane.journal.take_number();
         let queue = self.lane.queues.consumers.get(&key).copied();
         let owned = queue.and_then(|queue| Some((queue, self.lane.queues.get_mut(queue)?)));
         let pledge = match owned {

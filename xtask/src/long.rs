@@ -47,7 +47,8 @@ pub(crate) fn run(names: &[String], minutes: u32) -> Result<(), String> {
 fn simulation(_: &Long) -> Result<Tally, String> {
     let mut simulation = cargo();
     simulation.args(["run", "--release", "--quiet", "-p", "mynah-sim", "--", "--seeds", SEEDS]);
-    check(&mut simulation, "a seed fails: see above")
+    check(&mut simulation, "a seed fails: see above")?;
+    check(simulation.arg("--queues"), "a seed of queues fails: see above")
 }
 
 fn fuzz(long: &Long) -> Result<Tally, String> {

@@ -256,6 +256,7 @@ impl<'o> Run<'o> {
         if self.random.happens(50) {
             self.look_at_values(addresses)?;
         }
+        self.shared.ledger().cut_off();
         self.shared.set_address(Some(addresses));
         Ok(())
     }

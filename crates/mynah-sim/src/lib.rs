@@ -12,6 +12,7 @@
 //! * `client` is a client with its session; `model` is the reference, `witness` tells it when the engine acts;
 //! * `layer` is the decorator around the protocol that witness and faults have in common;
 //! * `outage` is a world of its own, with a store, where the broker is cut off again and again;
+//! * `queues` is another, with named queues and clients of AMQP 0-9-1;
 //! * `fault` breaks promises on purpose, `trace` keeps the last events of a run that failed.
 //!
 //! ```
@@ -26,6 +27,7 @@ mod layer;
 mod link;
 mod model;
 mod outage;
+mod queues;
 mod rest;
 mod schedule;
 mod shape;
@@ -39,6 +41,7 @@ use std::ops::AddAssign;
 
 pub use fault::Fault;
 pub use outage::{Keeping, Lapse, Outages, Outcome, run_outages};
+pub use queues::{Served, run_queues};
 
 use crate::model::Violation;
 use crate::trace::Trace;

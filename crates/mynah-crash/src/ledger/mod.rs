@@ -379,6 +379,11 @@ impl Ledger {
         self.queues.begin(is_held)
     }
 
+    /// The broker was cut off, and all that it had said before was heard: what comes from now on, it had stored.
+    pub const fn cut_off(&mut self) {
+        self.queues.cut_off();
+    }
+
     /// A producer to queues has another connection, in which it sends what has this number or a higher one.
     pub fn connect(&mut self, producer: u16, first: u32) {
         self.queues.connect(producer, first);

@@ -45,6 +45,8 @@ struct Group {
     state: State,
     messages: Vec<MessageId>,
     settled: Vec<MessageId>,
+    /// The run of the broker in which it was last sent or committed.
+    run: u32,
     /// Something that it acknowledged came after that: it was not done.
     is_refuted: bool,
 }
@@ -55,8 +57,8 @@ struct Message {
     queue: Box<str>,
     group: GroupId,
     arrivals: u32,
-    /// It came when the answer of its group could not come any more, or its acknowledgement was confirmed: it is stored. What
-    /// came only before that may have been shown and not kept.
+    /// It came in a later run of the broker than that in which it was sent, or its acknowledgement was confirmed: it is
+    /// stored. What came only before that may have been shown and not kept.
     was_kept: bool,
     /// Acknowledgements that were sent for it, in their order.
     settlements: Vec<GroupId>,
@@ -77,14 +79,22 @@ pub(super) struct Queues {
     connections: BTreeMap<u16, Vec<u32>>,
     /// Groups that were looked at for the last time.
     judged: usize,
+    /// Runs of the broker before this one.
+    run: u32,
 }
 
 impl Queues {
     /// Something is about to be sent; nothing of it may be seen yet if it waits for a commit.
     pub(super) fn begin(&mut self, is_held: bool) -> GroupId {
         let state = if is_held { State::Held } else { State::Asked };
-        self.groups.push(Group { state, messages: Vec::new(), settled: Vec::new(), is_refuted: false });
+        let (messages, settled, run) = (Vec::new(), Vec::new(), self.run);
+        self.groups.push(Group { state, messages, settled, run, is_refuted: false });
         GroupId(self.groups.len() - 1)
+    }
+
+    /// The broker was cut off: what comes from now on was stored.
+    pub(super) const fn cut_off(&mut self) {
+        self.run += 1;
     }
 
     /// A producer has another connection, in which it sends what has this number or a higher one.
@@ -125,7 +135,7 @@ impl Queues {
 
     /// What was held is about to be committed.
     pub(super) fn commit(&mut self, group: GroupId) {
-        self.groups[group.0].state = State::Asked;
+        (self.groups[group.0].state, self.groups[group.0].run) = (State::Asked, self.run);
     }
 
     pub(super) fn confirm(&mut self, group: GroupId) -> Option<Finding> {
@@ -172,7 +182,7 @@ impl Queues {
         };
         let Some(message) = self.messages.get_mut(&id) else { return (None, None) };
         message.arrivals += 1;
-        message.was_kept |= self.groups[message.group.0].state == State::Unknown;
+        message.was_kept |= self.groups[message.group.0].run < self.run;
         let mark = if redelivered { " again" } else { "" };
         let _ = write!(message.history, " came to {name}{mark};");
         let mut is_undone = false;
@@ -249,8 +259,10 @@ impl Queues {
     /// Whether a group whose answer was lost was done in part.
     fn torn(&self, group: &Group) -> Option<Finding> {
         let message = |id: &MessageId| self.messages.get(id);
-        let kept = |id: &&MessageId| message(id).is_some_and(|message| message.was_kept);
         let came = |id: &&MessageId| message(id).is_some_and(|message| message.arrivals > 0);
+        let was_kept = |id: &&MessageId| message(id).is_some_and(|message| message.was_kept);
+        // Nothing was lost since it was sent.
+        let kept = |id: &&MessageId| was_kept(id) || (group.run == self.run && came(id));
         let seen = group.messages.iter().find(kept);
         let missing = group.messages.iter().find(|id| !came(id));
         let refuted = group.settled.first().filter(|_| group.is_refuted);
@@ -358,14 +370,23 @@ mod tests {
         queues.commit(group);
         assert_eq!(take(&mut queues, 1, true), None);
         queues.give_up(group);
+        queues.cut_off();
         assert_eq!(kinds(&mut queues), [], "it was shown, and may not have been kept");
         let group = queues.begin(true);
         queues.send(group, id(4), QUEUE);
         queues.send(group, id(5), QUEUE);
         queues.commit(group);
         queues.give_up(group);
+        queues.cut_off();
         assert_eq!(take(&mut queues, 4, true), None);
         assert_eq!(kinds(&mut queues), [Kind::Torn]);
+        let group = queues.begin(true);
+        queues.send(group, id(6), QUEUE);
+        queues.send(group, id(7), QUEUE);
+        queues.commit(group);
+        assert_eq!(take(&mut queues, 6, true), None);
+        queues.give_up(group);
+        assert_eq!(kinds(&mut queues), [Kind::Torn], "nothing was cut off: what was shown is there");
         let aborted = queues.begin(true);
         queues.send(aborted, id(3), QUEUE);
         queues.give_up(aborted);

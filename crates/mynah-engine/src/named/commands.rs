@@ -234,7 +234,7 @@ impl Engine {
             | Request::Cancel { consumer, .. }
             | Request::Leave { consumer, .. } => consumer,
             Request::Flow(flow) => &flow.consumer,
-            Request::Settle(settle) | Request::Pledge(settle, _) => &settle.consumer,
+            Request::Settle(settle) | Request::Pledge(settle) => &settle.consumer,
             Request::Redeem { queue, .. } => return Some(queue.worker),
         };
         let taps = self.lane.connections.get(id)?.taps.as_deref()?;

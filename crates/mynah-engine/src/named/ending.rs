@@ -30,8 +30,9 @@ impl Engine {
         for name in exclusive {
             self.ask_queue(now, id, Request::EndExclusive { name });
         }
-        if let Some(connection) = self.lane.connections.get_mut(id) {
-            connection.taps = None;
+        let taps = self.lane.connections.get_mut(id).and_then(|connection| connection.taps.take());
+        if let Some(undertaking) = taps.and_then(|taps| taps.transaction) {
+            self.abandon(id, &undertaking);
         }
     }
 

@@ -120,8 +120,8 @@ pub(crate) enum Request {
     },
     Flow(Flow),
     Settle(SettleLeases),
-    /// Keep leases until it is said under this number how they are settled; answered when they are stored.
-    Pledge(SettleLeases, u64),
+    /// Keep leases until it is said how they are settled; answered, with a number for that, when they are stored.
+    Pledge(SettleLeases),
     /// Settle what was pledged.
     Redeem {
         queue: SessionRef,

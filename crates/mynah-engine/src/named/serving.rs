@@ -90,7 +90,7 @@ impl Engine {
             Request::EndExclusive { name } => self.end_exclusive(now, asker, &name),
             Request::Flow(flow) => self.serve_flow(asker, flow),
             Request::Settle(settle) => self.serve_settle(now, asker, settle),
-            Request::Pledge(settle, number) => self.serve_pledge(asker, settle, number),
+            Request::Pledge(settle) => self.serve_pledge(asker, settle),
             Request::Redeem { queue, number, settlement } => self.redeem(now, queue, number, settlement),
         }
     }

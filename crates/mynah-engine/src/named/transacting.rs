@@ -61,8 +61,7 @@ impl Engine {
         let Some(connection) = self.lane.connections.get_mut(id) else { return };
         connection.taps.get_or_insert_default().transaction = Some(Box::new(undertaking));
         for settle in others {
-            let number = self.lane.journal.take_number();
-            self.ask_queue(now, id, Request::Pledge(settle, number));
+            self.ask_queue(now, id, Request::Pledge(settle));
         }
     }
 
@@ -73,9 +72,11 @@ impl Engine {
     }
 
     /// A connection of another worker settles leases together with other things.
-    pub(super) fn serve_pledge(&mut self, asker: Asker, settle: SettleLeases, number: u64) {
+    pub(super) fn serve_pledge(&mut self, asker: Asker, settle: SettleLeases) {
         let SettleLeases { consumer, first, last, settlement, .. } = settle;
         let key = asker.consumer(consumer);
+        // One of this worker's: what two others count is not told apart here.
+        let number = self.lane.journal.take_number();
         let queue = self.lane.queues.consumers.get(&key).copied();
         let owned = queue.and_then(|queue| Some((queue, self.lane.queues.get_mut(queue)?)));
         let pledge = match owned {
@@ -114,11 +115,7 @@ impl Engine {
         let taps = self.lane.connections.get_mut(id).filter(|connection| !connection.is_closing());
         let taps = taps.and_then(|connection| connection.taps.as_deref_mut());
         let Some(taps) = taps.filter(|taps| taps.is_transacting()) else {
-            let asker = self.asker(id);
-            let Pledge { queue, number, .. } = pledge;
-            let request = Request::Redeem { queue, number, settlement: LeaseSettlement::FAILED };
-            let parcel = Parcel::Queue(Box::new(Word(Said::Ask(asker, request))));
-            return self.outboxes[usize::from(queue.worker.0)].push(parcel);
+            return self.hand_back(id, &pledge);
         };
         let Some(undertaking) = &mut taps.transaction else { return };
         undertaking.pledges.push(pledge);
@@ -129,6 +126,21 @@ impl Engine {
         let Some(undertaking) = taps.transaction.take() else { return };
         let Undertaking { receipt, publications, settlements, pledges, .. } = *undertaking;
         self.commit(now, id, receipt, &publications, settlements, pledges);
+    }
+
+    /// The connection has ended before all had answered: nothing is done, and who has answered need not wait.
+    pub(super) fn abandon(&mut self, id: ConnectionId, undertaking: &Undertaking) {
+        for pledge in &undertaking.pledges {
+            self.hand_back(id, pledge);
+        }
+    }
+
+    /// Leases that are kept for a transaction which does not come go back to their queue.
+    fn hand_back(&mut self, id: ConnectionId, pledge: &Pledge) {
+        let &Pledge { queue, number, .. } = pledge;
+        let request = Request::Redeem { queue, number, settlement: LeaseSettlement::FAILED };
+        let parcel = Parcel::Queue(Box::new(Word(Said::Ask(self.asker(id), request))));
+        self.outboxes[usize::from(queue.worker.0)].push(parcel);
     }
 
     /// Carries out what was checked. What is stored of it is one group.

@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
+use mynah_amqp::v0_9_1 as amqp;
 use mynah_core::WorkerId;
+use mynah_core::administration::{Names, QueueView};
 use mynah_engine::{
     Change, ConnectionId, Engine, Event, Handover, Listener, Mark, Parcel, Promise, Settings, Shared,
 };
-use mynah_model::{Instant, Limits, TenantId};
+use mynah_model::{Instant, Limits, TenantId, WallTime};
 use mynah_mqtt::{Config, Mqtt};
 use mynah_net::{Records, Recovery, Wall};
+use mynah_stack::Protocol;
 use mynah_stack::testing::Sequence;
 use mynah_store::testing::{SimulatedDisk, SteppedStore};
 use mynah_store::{MemoryStates, StoreOptions};
@@ -25,7 +28,7 @@ const EPOCH_MILLIS: u64 = 1_700_000_000_000;
 const INFLIGHT_MAX: u16 = 8;
 
 /// What outlives a broker.
-pub(super) struct Disk {
+pub(crate) struct Disk {
     disk: SimulatedDisk,
     states: MemoryStates,
     keeping: Keeping,
@@ -35,19 +38,19 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    pub(super) fn new(outages: &Outages, seed: u64) -> Self {
+    pub(crate) fn new(outages: &Outages, seed: u64) -> Self {
         let &Outages { keeping, lapse, .. } = outages;
         Self { disk: SimulatedDisk::new(), states: MemoryStates::default(), keeping, lapse, seed, runs: 0 }
     }
 
     /// The power is cut: `keep` says for each piece of what was not synced whether it is there.
-    pub(super) fn cut_off(&mut self, keep: impl FnMut() -> bool) {
+    pub(crate) fn cut_off(&mut self, keep: impl FnMut() -> bool) {
         self.disk = self.disk.crash(keep);
         self.states = self.states.fork();
     }
 
     /// A broker that begins with what is there.
-    pub(super) fn open(&mut self, engines: u16, now: Instant) -> Result<Broker, String> {
+    pub(crate) fn open(&mut self, engines: u16, now: Instant) -> Result<Broker, String> {
         let mut options = StoreOptions::new(Path::new("/store"));
         options.disk = Arc::new(self.disk.clone());
         options.states = Some(Box::new(self.states.clone()));
@@ -77,13 +80,20 @@ impl Disk {
     }
 }
 
+/// What a client speaks: the place of its listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    Mqtt,
+    Amqp,
+}
+
 /// What lies between a client and the broker.
 #[derive(Default)]
-pub(super) struct Link {
-    pub(super) to_broker: Vec<u8>,
-    pub(super) to_client: Vec<u8>,
-    pub(super) client_is_gone: bool,
-    pub(super) broker_is_gone: bool,
+pub(crate) struct Link {
+    pub(crate) to_broker: Vec<u8>,
+    pub(crate) to_client: Vec<u8>,
+    pub(crate) client_is_gone: bool,
+    pub(crate) broker_is_gone: bool,
 }
 
 /// What one engine sends another.
@@ -92,7 +102,7 @@ enum Letter {
     Handover { link: u64, handover: Box<Handover> },
 }
 
-pub(super) struct Broker {
+pub(crate) struct Broker {
     engines: Vec<Engine>,
     store: SteppedStore,
     keeping: Keeping,
@@ -108,32 +118,44 @@ pub(super) struct Broker {
 }
 
 impl Broker {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.engines.len()
     }
 
     /// Whether nothing is under way between engines.
-    pub(super) fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         let is_written = |engine: &Engine| engine.changes() == 0;
         self.letters.values().all(VecDeque::is_empty) && self.engines.iter().all(is_written)
     }
 
     /// A client connects to some engine.
-    pub(super) fn connect(&mut self, now: Instant, sequence: &mut Sequence) -> Option<u64> {
+    pub(crate) fn connect(&mut self, now: Instant, speaks: Speaks, sequence: &mut Sequence) -> Option<u64> {
         let engine = sequence.between(0, self.engines.len() as u64 - 1) as usize;
-        let id = self.engines[engine].handle_accepted(now, 0).ok()?;
+        let id = self.engines[engine].handle_accepted(now, speaks as u16).ok()?;
         self.next_link += 1;
         self.links.insert(self.next_link, Link::default());
         self.sockets[engine].insert(id.slot, (id, self.next_link));
         Some(self.next_link)
     }
 
-    pub(super) fn link(&mut self, link: u64) -> Option<&mut Link> {
+    pub(crate) fn link(&mut self, link: u64) -> Option<&mut Link> {
         self.links.get_mut(&link)
     }
 
+    /// Whether every byte that was written has been read.
+    pub(crate) fn is_read(&self) -> bool {
+        let mut there = self.links.values().filter(|link| !link.client_is_gone && !link.broker_is_gone);
+        there.all(|link| link.to_broker.is_empty() && link.to_client.is_empty())
+    }
+
+    /// A named queue as administrators see it.
+    pub(crate) fn queue(&self, name: &str) -> Option<QueueView> {
+        let names = Names::One(name.as_bytes().into());
+        self.engines.iter().find_map(|engine| engine.queues(TenantId::DEFAULT, &names, false).pop())
+    }
+
     /// One turn of an engine, as a worker's.
-    pub(super) fn turn(&mut self, place: usize, now: Instant, sequence: &mut Sequence) -> Result<(), String> {
+    pub(crate) fn turn(&mut self, place: usize, now: Instant, sequence: &mut Sequence) -> Result<(), String> {
         self.read_letters(place, now, sequence);
         self.read_sockets(place, now, sequence);
         if self.engines[place].deadline().is_some_and(|deadline| deadline <= now) {
@@ -234,7 +256,7 @@ impl Broker {
     }
 
     /// Makes what was written last, and tells the engines.
-    pub(super) fn sync(&mut self, now: Instant) -> Result<(), String> {
+    pub(crate) fn sync(&mut self, now: Instant) -> Result<(), String> {
         if self.lapse != Some(Lapse::AcknowledgesUnsynced) || self.keeping == Keeping::Sync {
             self.store.sync().map_err(|error| error.to_string())?;
         }
@@ -245,7 +267,7 @@ impl Broker {
     }
 
     /// The state follows the journal.
-    pub(super) fn keep(&mut self) -> Result<(), String> {
+    pub(crate) fn keep(&mut self) -> Result<(), String> {
         self.store.keep().and_then(|_| self.store.flush()).map_err(|error| error.to_string())
     }
 
@@ -292,18 +314,19 @@ fn wall(now: Instant) -> Wall {
 }
 
 fn settings(workers: u16, seed: u64) -> Settings {
-    let listener = Listener {
-        name: "simulated".to_owned(),
-        protocol: Arc::new(Mqtt::new(Config::default())),
+    let listener = |protocol: Arc<dyn Protocol>| Listener {
+        name: protocol.name().to_owned(),
+        protocol,
         tenant: TenantId::DEFAULT,
         anonymous: true,
         certificates: false,
         identity: None,
     };
+    let amqp = amqp::Amqp::new(amqp::Config::default(), WallTime::from_unix_millis(EPOCH_MILLIS));
     Settings {
         workers,
         limits: Limits { inflight_max: INFLIGHT_MAX, ..Limits::default() },
-        listeners: vec![listener],
+        listeners: vec![listener(Arc::new(Mqtt::new(Config::default()))), listener(Arc::new(amqp))],
         verifies_credentials: false,
         tenants: Default::default(),
         rules: Arc::default(),

@@ -13,7 +13,7 @@ use mynah_mqtt::wire::PacketId;
 use mynah_stack::testing::Sequence;
 
 use super::books::Books;
-use super::broker::Broker;
+use super::broker::{Broker, Speaks};
 use super::{Keeping, group, replays, wills};
 
 /// Producers, by the part of their topics that names them.
@@ -258,7 +258,7 @@ impl Client {
             let Ok(mqtt) = Mqtt::new(options(self.place, &self.role, self.version)) else { return };
             self.mqtt = mqtt;
         }
-        self.link = broker.connect(now, sequence);
+        self.link = broker.connect(now, Speaks::Mqtt, sequence);
         if self.link.is_some() {
             self.mqtt.connect(now);
             if let Some(will) = self.will() {

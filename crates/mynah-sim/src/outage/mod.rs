@@ -3,7 +3,7 @@
 //! harness says whether anything that was promised is missing, came twice or came in another order.
 
 mod books;
-mod broker;
+pub(crate) mod broker;
 mod client;
 mod group;
 mod replays;

@@ -20,13 +20,13 @@ pub(super) struct Held {
     pub(super) polled: bool,
 }
 
-/// Adds a delivery to what is settled: leases of one consumer come in their order, and what lies between was settled
-/// before.
+/// Adds a delivery to what is settled: leases of one consumer that follow each other are settled together.
 pub(super) fn add_row(held: Held, settlement: LeaseSettlement, rows: &mut Vec<SettleLeases>) {
     let Held { consumer, lease, .. } = held;
     let row = rows.iter_mut().rev().find(|row| row.consumer.0 == consumer && row.settlement == settlement);
     match row {
-        Some(row) if row.last < lease => row.last = lease,
+        // What lies between two leases may be held still, or settled otherwise.
+        Some(row) if row.last + 1 == lease => row.last = lease,
         _ => rows.push(SettleLeases {
             consumer: ConsumerId(consumer),
             first: lease,
@@ -110,5 +110,28 @@ impl ServerConnection {
         }
         self.todo.extend(rows.drain(..).map(Todo::Settle));
         self.rows = rows;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leases_are_settled_together_only_if_nothing_lies_between_them() {
+        let mut rows = Vec::new();
+        for (lease, settlement) in [
+            (1, LeaseSettlement::Accepted),
+            (2, LeaseSettlement::Accepted),
+            (3, LeaseSettlement::Rejected),
+            (4, LeaseSettlement::Accepted),
+            (6, LeaseSettlement::Accepted),
+        ] {
+            add_row(Held { consumer: 7, lease, polled: false }, settlement, &mut rows);
+        }
+        let ranges: Vec<_> = rows.iter().map(|row| (row.first, row.last, row.settlement)).collect();
+        let accepted = LeaseSettlement::Accepted;
+        let rejected = LeaseSettlement::Rejected;
+        assert_eq!(ranges, [(1, 2, accepted), (3, 3, rejected), (4, 4, accepted), (6, 6, accepted)]);
     }
 }

@@ -4,6 +4,7 @@
 
 mod aiocoap;
 mod amqp;
+mod amqp_crossings;
 mod bridge;
 mod coap;
 mod crossing;

@@ -2,8 +2,9 @@
 //! programs of rabbitmq-c (`amqp-tools`).
 
 use std::process::Command;
+use std::time::Instant;
 
-use mynah_interop::{Certificates, Process, Setup};
+use mynah_interop::{Broker, Certificates, PATIENCE, Process, Setup};
 
 use crate::on_one_and_two_workers;
 use crate::paho::python;
@@ -28,6 +29,7 @@ on_one_and_two_workers!(
     others,
     by_tls,
     by_websocket,
+    by_scram,
     crosses,
     with_programs
 );
@@ -107,6 +109,29 @@ fn by_websocket(workers: u16) {
     let port = broker.listener("web").port().to_string();
     let output = Process::start(python("amqp_client.py").args(["by_websocket", &port])).finish().success();
     assert_eq!(output, "by_websocket: ok\n");
+}
+
+/// Who has a verifier is let in without saying the password, and the broker shows that it has the verifier.
+fn by_scram(workers: u16) {
+    let mechanisms = "[amqp091]\nmechanisms = [\"PLAIN\", \"SCRAM-SHA-256\"]\n";
+    let broker = Setup::workers(workers).user("bob", "builder").more(LISTENER).more(mechanisms).start();
+    let mut add = Broker::program();
+    add.args(["user", "add", "--scram"]).arg(broker.folder().path("users")).arg("alice");
+    let _ = Process::start_with(&mut add, b"secret\n".to_vec()).finish().success();
+    let port = broker.listener("the-amqp").port().to_string();
+    let log_in = |user: &str, password: &str| {
+        Process::start(python("amqp_scram.py").args([&port, user, password])).finish().success()
+    };
+    // Before the users are read again nobody can log in like this.
+    assert_eq!(log_in("alice", "secret"), "refused 403\n");
+    broker.signal("HUP");
+    let deadline = Instant::now() + PATIENCE;
+    while log_in("alice", "secret") != "open\n" {
+        assert!(Instant::now() < deadline, "the users have not been read again");
+    }
+    for (user, password) in [("alice", "wrong"), ("bob", "builder"), ("nobody", "secret")] {
+        assert_eq!(log_in(user, password), "refused 403\n", "{user}");
+    }
 }
 
 fn crosses(workers: u16) {

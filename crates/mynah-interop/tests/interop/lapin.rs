@@ -20,6 +20,7 @@ on_one_and_two_workers!(
     messages_are_confirmed_and_acknowledged_in_order,
     what_is_refused_or_reaches_nobody_is_told,
     what_was_confirmed_outlives_a_broker_that_is_killed,
+    amqplain_lets_in_who_has_the_password,
 );
 
 fn run(scenario: impl Future<Output = ()>) {
@@ -129,5 +130,21 @@ fn what_was_confirmed_outlives_a_broker_that_is_killed(workers: u16) {
             let message = channel.basic_get("kept".into(), options).await.unwrap().unwrap();
             assert_eq!(message.delivery.data, [number]);
         }
+    });
+}
+
+fn amqplain_lets_in_who_has_the_password(workers: u16) {
+    let broker = Setup::workers(workers).user("alice", "secret").more(LISTENER).start();
+    let log_in = async |password: &str| {
+        let address = broker.listener("the-amqp");
+        let uri = format!("amqp://alice:{password}@{address}/%2f?auth_mechanism=amqplain");
+        Connection::connect(&uri, ConnectionProperties::default()).await
+    };
+    run(async {
+        let connection = log_in("secret").await.unwrap();
+        let _channel = connection.create_channel().await.unwrap();
+        connection.close(200, "bye".into()).await.unwrap();
+        let refusal = log_in("wrong").await.err().unwrap().to_string();
+        assert!(refusal.contains("ACCESS_REFUSED") || refusal.contains("403"), "{refusal}");
     });
 }

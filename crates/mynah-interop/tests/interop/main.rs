@@ -4,6 +4,7 @@
 
 mod aiocoap;
 mod amqp;
+mod amqp_crossings;
 mod bridge;
 mod coap;
 mod crossing;
@@ -31,6 +32,7 @@ mod stomp_queues;
 mod tenants;
 mod tokens;
 mod transports;
+mod watched;
 
 /// Makes two tests of each function: on one worker, and on two.
 macro_rules! on_one_and_two_workers {

@@ -329,6 +329,29 @@ def denied():
     connection.close()
 
 
+def blocked():
+    """Who publishes what the disk has no room for is told so; what need not be stored goes on."""
+    connection = connect()
+    told = []
+    connection.add_on_connection_blocked_callback(lambda _, frame: told.append(frame.method.reason))
+    channel = connection.channel()
+    channel.confirm_delivery()
+    channel.queue_declare("q", durable=True)
+    for _ in range(2):
+        try:
+            channel.basic_publish("", "q", b"x", PERSISTENT)
+            raise AssertionError("there is no room")
+        except pika.exceptions.NackError:
+            pass
+    name = channel.queue_declare("", exclusive=True).method.queue
+    connection.process_data_events(0.1)
+    assert told == ["no room to store it"], told
+    channel.basic_publish("", name, b"x", mandatory=True)
+    assert channel.basic_get(name, auto_ack=True)[2] == b"x"
+    assert channel.queue_declare("q", passive=True).method.message_count == 0
+    connection.close()
+
+
 def others():
     """The same with aio-pika and amqpstorm."""
     asyncio.run(with_aio_pika())

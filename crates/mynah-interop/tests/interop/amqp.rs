@@ -26,6 +26,7 @@ on_one_and_two_workers!(
     wrong,
     passwords,
     denied,
+    blocked,
     others,
     by_tls,
     by_websocket,
@@ -84,6 +85,11 @@ fn passwords(workers: u16) {
 fn denied(workers: u16) {
     let rules = "[[rule]]\naction = [\"publish\", \"subscribe\"]\ndeny = [\"secret/#\"]\n";
     run("denied", Setup::workers(workers).more(rules));
+}
+
+/// No disk has as much room as this one is to have.
+fn blocked(workers: u16) {
+    run("blocked", Setup::workers(workers).more("[store]\nfree_bytes_min = 1000000000000000\n"));
 }
 
 fn others(workers: u16) {

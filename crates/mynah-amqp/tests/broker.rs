@@ -182,6 +182,14 @@ impl Server {
         shown(&self.out.drain())
     }
 
+    /// What the server says when there is room to store more.
+    pub(crate) fn hear_of_room(&mut self) -> Vec<String> {
+        if self.connection.awaits_room() {
+            self.connection.handle_room(Instant::ZERO, &mut self.out);
+        }
+        shown(&self.out.drain())
+    }
+
     pub(crate) fn hear_at(&mut self, now: Instant, bytes: &[u8]) {
         if self.closed.is_some() {
             return;

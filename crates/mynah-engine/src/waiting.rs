@@ -6,7 +6,7 @@ use mynah_core::SessionRef;
 use mynah_model::{Class, DeliveryId, Expiry, Instant, Reason};
 use mynah_stack::{Opened, Outcome, SubscribeResult};
 
-use crate::connections::{ConnectionId, Resume};
+use crate::connections::{Connection, ConnectionId, Resume};
 use crate::engine::Engine;
 use crate::inbox::{Ask, Parcel};
 use crate::journal::{After, Mark, Then};
@@ -113,9 +113,30 @@ impl Engine {
     }
 
     /// Hears whether there is room to store more. While there is none, publications that would have to be stored are
-    /// refused.
-    pub fn set_full(&mut self, full: bool) {
-        self.lane.journal.full = full;
+    /// refused. Peers that were told so hear when there is again.
+    pub fn set_full(&mut self, now: Instant, full: bool) {
+        let was_full = core::mem::replace(&mut self.lane.journal.full, full);
+        if !was_full || full {
+            return;
+        }
+        for id in self.lane.connections.ids() {
+            let waits =
+                |connection: &&mut Connection| connection.stack.awaits_room() && !connection.is_closing();
+            if self.lane.connections.get_mut(id).filter(waits).is_none() {
+                continue;
+            }
+            self.lane.lend(id.slot);
+            if let Some(connection) = self.lane.connections.get_mut(id) {
+                connection.stack.handle_room(now, &mut connection.outbound);
+            }
+            self.lane.mark_answered(id.slot);
+        }
+    }
+
+    /// Whether there is no room to store more.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.lane.journal.full
     }
 
     /// Another worker has stored what it was asked for.

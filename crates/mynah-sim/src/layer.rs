@@ -84,6 +84,14 @@ impl<L: Layer> Connection for LayeredConnection<L> {
         self.inner.handle_shutdown(now, out);
     }
 
+    fn awaits_room(&self) -> bool {
+        self.inner.awaits_room()
+    }
+
+    fn handle_room(&mut self, now: Instant, out: &mut Outbound) {
+        self.inner.handle_room(now, out);
+    }
+
     fn deadline(&self) -> Option<Instant> {
         self.inner.deadline()
     }

@@ -40,6 +40,16 @@ pub trait Connection: Send {
     /// Hears that the broker is stopping: takes leave of the peer in the protocol's way.
     fn handle_shutdown(&mut self, now: Instant, out: &mut Outbound);
 
+    /// Whether the peer was told that there is no room to store what it publishes, and is to hear when there is again.
+    fn awaits_room(&self) -> bool {
+        false
+    }
+
+    /// Hears that there is room to store more again. Called only while [`Connection::awaits_room`].
+    fn handle_room(&mut self, now: Instant, out: &mut Outbound) {
+        let _ = (now, out);
+    }
+
     /// When the connection wants [`Connection::handle_timeout`] if nothing happens before.
     fn deadline(&self) -> Option<Instant>;
 

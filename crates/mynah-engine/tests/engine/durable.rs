@@ -217,7 +217,7 @@ fn a_crash_is_an_end_without_good_bye() {
 fn without_room_only_what_would_be_stored_is_refused() {
     let (mut broker, peers) = held(1, &["open s stay\nsub t 1", "open p go"]);
     broker.say(peers[1], "pub u 0 keep v");
-    broker.engines[0].set_full(true);
+    broker.engines[0].set_full(broker.now, true);
     broker.say(peers[1], "pub t 1 - x\npub t 0 - y\npub u 1 - z\npub u 0 keep w\npub u 1 keep ");
     broker.store_all();
     assert_eq!(
@@ -226,7 +226,9 @@ fn without_room_only_what_would_be_stored_is_refused() {
     );
     assert!(broker.disk().state.values.is_empty(), "a value can be taken away");
     assert_eq!(broker.hear(peers[0]), "msg 0 0 t y\n");
-    broker.engines[0].set_full(false);
+    broker.engines[0].set_full(broker.now, false);
+    broker.settle();
+    assert_eq!([broker.hear(peers[0]), broker.hear(peers[1])], ["", "room\n"]);
     broker.say(peers[1], "pub t 1 - x");
     broker.store_all();
     assert_eq!(broker.hear(peers[1]), "published 8\n");

@@ -86,6 +86,8 @@ struct LineConnection {
     small: bool,
     /// Unconfirmed deliveries that are taken at a time, if not two.
     receive_max: Option<u16>,
+    /// Whether it was refused a publication for which there was no room.
+    awaits_room: bool,
 }
 
 impl LineConnection {
@@ -318,7 +320,17 @@ impl Connection for LineConnection {
         true
     }
 
+    fn awaits_room(&self) -> bool {
+        self.awaits_room
+    }
+
+    fn handle_room(&mut self, _: Instant, out: &mut Outbound) {
+        self.awaits_room = false;
+        out.append(b"room\n");
+    }
+
     fn handle_outcome(&mut self, _: Instant, outcome: Outcome<'_>, out: &mut Outbound) {
+        self.awaits_room |= matches!(outcome, Outcome::Published { result: Err(Reason::StorageFull), .. });
         let text = match outcome {
             Outcome::Opened(Ok(opened)) => {
                 self.opening = false;

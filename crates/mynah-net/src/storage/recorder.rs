@@ -32,6 +32,9 @@ const GATHERING: Duration = Duration::from_millis(1);
 /// For how long changes are gathered that nobody waits for.
 const LEISURE: Duration = Duration::from_millis(10);
 
+/// While there is no room to store more, it is looked this often whether there is again.
+const LOOK_FOR_ROOM: Duration = Duration::from_millis(200);
+
 /// A worker's end of the store. It gathers changes until the worker finds nothing more to do or a sync that is under way
 /// is over: so they share the next one, and what comes and goes meanwhile is not stored at all.
 pub(crate) struct Recorder {
@@ -104,7 +107,10 @@ impl Recorder {
     /// When what has changed is to be recorded, if nothing happens until then.
     pub(crate) fn deadline(&mut self, engine: &Engine) -> Option<Instant> {
         let gathers = engine.changes() > 0 && !self.is_under_way();
-        gathers.then(|| *self.since.get_or_insert(self.clock.now()) + LEISURE)
+        let gathered = gathers.then(|| *self.since.get_or_insert(self.clock.now()) + LEISURE);
+        // Peers may be waiting for room, and say nothing meanwhile.
+        let looks_for_room = engine.is_full().then(|| self.clock.now() + LOOK_FOR_ROOM);
+        gathered.into_iter().chain(looks_for_room).min()
     }
 
     /// Whether anybody waits for what has changed. At an interval it goes on its way as soon as it can: how long the disk
@@ -189,7 +195,7 @@ impl Recorder {
     /// # Errors
     /// Nothing can be stored any more.
     pub(crate) fn tell(&mut self, engine: &mut Engine, now: Instant) -> io::Result<()> {
-        engine.set_full(self.store.is_low_on_space());
+        engine.set_full(now, self.store.is_low_on_space());
         for Read { queue, from, entries } in core::mem::take(&mut *self.pages.lock()) {
             engine.handle_page(queue, from, entries);
         }

@@ -282,6 +282,14 @@ impl Connection for ServerConnection {
         }
     }
 
+    fn awaits_room(&self) -> bool {
+        self.is_blocked
+    }
+
+    fn handle_room(&mut self, _: Instant, out: &mut Outbound) {
+        self.unblock(out);
+    }
+
     fn deadline(&self) -> Option<Instant> {
         let settings = self.config.settings();
         match self.state {

@@ -350,10 +350,7 @@ impl ServerConnection {
             return;
         }
         match receipt.refused {
-            None => {
-                self.unblock(out);
-                self.answer(&receipt, receipt.matched, out);
-            }
+            None => self.answer(&receipt, receipt.matched, out),
             Some(reason) => self.refuse_publish(now, &receipt, reason, out),
         }
     }
@@ -443,7 +440,8 @@ impl ServerConnection {
         }
     }
 
-    fn unblock(&mut self, out: &mut Outbound) {
+    /// Says that publications are taken again.
+    pub(super) fn unblock(&mut self, out: &mut Outbound) {
         if self.is_blocked && self.state == State::Open {
             self.is_blocked = false;
             self.send(0, Unblocked {}, out);

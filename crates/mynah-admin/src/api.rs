@@ -10,10 +10,10 @@ use axum::routing::{get, post};
 use mynah_core::administration::{Names, Order, QueueView};
 use serde_json::{Map, Value, json};
 
-use crate::Broker;
 use crate::refusal::{Refusal, document, outcome};
-use crate::request::{ITEMS_MAX, is_set, part, peer, sent};
+use crate::request::{ITEMS_MAX, is_set, part, sent};
 use crate::terms::{self, Ends, Spelling, text};
+use crate::{Asker, Broker};
 
 const KEYS: Spelling = Spelling::Canonical;
 
@@ -91,23 +91,23 @@ async fn queue(State(broker): Shared, Path(name): Path<String>) -> Told {
 }
 
 async fn declare_queue(State(broker): Shared, Path(name): Path<String>, request: Request) -> Told {
-    let (peer, said) = sent(request).await?;
+    let (asker, said) = sent(request).await?;
     let settings = Box::new(terms::queue(&said, KEYS).map_err(Refusal::unusable)?);
     let order = Order::DeclareQueue { name: name.into_bytes().into(), settings };
-    outcome(broker.order(peer, order).await)?;
+    outcome(broker.order(&asker, order).await)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn delete_queue(State(broker): Shared, Path(name): Path<String>, uri: Uri, request: Request) -> Told {
     let (if_unused, if_empty) = (is_set(&uri, "if-unused"), is_set(&uri, "if-empty"));
     let order = Order::DeleteQueue { name: name.into_bytes().into(), if_unused, if_empty };
-    let messages = outcome(broker.order(peer(&request), order).await)?;
+    let messages = outcome(broker.order(&Asker::of(&request), order).await)?;
     Ok(document(&json!({ "messages": messages })))
 }
 
 async fn purge(State(broker): Shared, Path(name): Path<String>, request: Request) -> Told {
     let order = Order::Purge { name: name.into_bytes().into() };
-    let messages = outcome(broker.order(peer(&request), order).await)?;
+    let messages = outcome(broker.order(&Asker::of(&request), order).await)?;
     Ok(document(&json!({ "messages": messages })))
 }
 
@@ -131,10 +131,10 @@ async fn exchange(State(broker): Shared, Path(name): Path<String>) -> Told {
 }
 
 async fn declare_exchange(State(broker): Shared, Path(name): Path<String>, request: Request) -> Told {
-    let (peer, said) = sent(request).await?;
+    let (asker, said) = sent(request).await?;
     let settings = Box::new(terms::exchange(&said).map_err(Refusal::unusable)?);
     let order = Order::DeclareExchange { name: name.into_bytes().into(), settings };
-    outcome(broker.order(peer, order).await)?;
+    outcome(broker.order(&asker, order).await)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -146,7 +146,7 @@ async fn delete_exchange(
 ) -> Told {
     let if_unused = is_set(&uri, "if-unused");
     let order = Order::DeleteExchange { name: name.into_bytes().into(), if_unused };
-    outcome(broker.order(peer(&request), order).await)?;
+    outcome(broker.order(&Asker::of(&request), order).await)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -167,7 +167,7 @@ async fn unbind(State(broker): Shared, request: Request) -> Told {
 }
 
 async fn change_binding(broker: &dyn Broker, request: Request, bound: bool) -> Told {
-    let (peer, said) = sent(request).await?;
+    let (asker, said) = sent(request).await?;
     let name = |field: &str| said.get(field).and_then(Value::as_str).unwrap_or_default();
     let is_queue = match name("destination_type") {
         "queue" => true,
@@ -176,7 +176,7 @@ async fn change_binding(broker: &dyn Broker, request: Request, bound: bool) -> T
     };
     let ends = Ends { source: name("source"), destination: name("destination"), is_queue };
     let binding = terms::binding(ends, &said, KEYS).map_err(Refusal::unusable)?;
-    outcome(broker.order(peer, Order::Bind { binding, bound }).await)?;
+    outcome(broker.order(&asker, Order::Bind { binding, bound }).await)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

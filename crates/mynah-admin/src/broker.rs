@@ -1,11 +1,12 @@
 //! What the management listener asks of the broker.
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 
 use mynah_core::administration::{
     BindingView, ConnectionView, ExchangeView, Names, Order, Ordered, QueueView,
 };
+
+use crate::Asker;
 
 /// What is answered when the workers have; absent while there are none, because the broker starts or stops.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Option<T>> + Send>>;
@@ -21,6 +22,6 @@ pub trait Broker: Send + Sync + 'static {
     /// Connections, so many at most.
     fn connections(&self, count: usize) -> Answer<Vec<ConnectionView>>;
 
-    /// Carries something out that somebody at this address wants who may administer.
-    fn order(&self, peer: SocketAddr, order: Order) -> Answer<Ordered>;
+    /// Carries something out that somebody wants who may administer.
+    fn order(&self, asker: &Asker, order: Order) -> Answer<Ordered>;
 }

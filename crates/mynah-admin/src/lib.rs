@@ -4,6 +4,7 @@
 //! It reads what the workers count ([`mynah_core::Counters`]), and asks the broker for the rest ([`Broker`]).
 
 mod api;
+mod asker;
 mod broker;
 mod collector;
 pub mod definitions;
@@ -19,6 +20,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use asker::Asker;
 pub use broker::{Answer, Broker};
 pub use readiness::Readiness;
 pub use router::router;

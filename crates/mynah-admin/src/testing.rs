@@ -1,7 +1,6 @@
 //! A broker of queues and exchanges without workers.
 
 use std::future::ready;
-use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard};
 
 use mynah_core::administration::{
@@ -10,7 +9,7 @@ use mynah_core::administration::{
 use mynah_core::{Tally, WorkerId};
 use mynah_model::Reason;
 
-use crate::{Answer, Broker};
+use crate::{Answer, Asker, Broker};
 
 /// What is there.
 #[derive(Debug, Default)]
@@ -108,7 +107,7 @@ impl Broker for Plain {
         Box::pin(ready(Some(Vec::new())))
     }
 
-    fn order(&self, _: SocketAddr, order: Order) -> Answer<Ordered> {
+    fn order(&self, _: &Asker, order: Order) -> Answer<Ordered> {
         let mut there = self.there();
         Box::pin(ready((!there.is_stopping).then(|| there.carry_out(order))))
     }

@@ -1,10 +1,9 @@
 //! What the management listeners ask of the workers, for the tenant of each listener.
 
 use std::future::ready;
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use mynah_admin::Answer;
+use mynah_admin::{Answer, Asker};
 use mynah_core::administration::{
     BindingView, ConnectionView, ExchangeView, Names, Order, Ordered, QueueView,
 };
@@ -80,10 +79,10 @@ impl mynah_admin::Broker for Space {
         })
     }
 
-    fn order(&self, peer: SocketAddr, order: Order) -> Answer<Ordered> {
+    fn order(&self, asker: &Asker, order: Order) -> Answer<Ordered> {
         let Some(steward) = self.workers.get() else { return Box::pin(ready(None)) };
         let what = described(&order);
-        let detail = format!("{what}, by {} at {}", peer.ip().to_canonical(), self.gate.listener);
+        let detail = format!("{what}, by {asker} at {}", self.gate.listener);
         let (told, outcome) = oneshot::channel();
         steward.order(self.gate.tenant, order, move |ordered| drop(told.send(ordered)));
         let herald = self.herald.clone();

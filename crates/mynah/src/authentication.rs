@@ -66,6 +66,11 @@ impl Authentication {
         Arc::new(Doorkeeper::new(authenticator, doors, waits, self.herald.clone()))
     }
 
+    /// Who verifies.
+    pub(crate) const fn authenticator(&self) -> &Arc<Authenticator> {
+        &self.authenticator
+    }
+
     /// The keys that the users of a tenant share with the broker.
     #[cfg(feature = "tls-psk")]
     pub(crate) fn keys(&self, tenant: TenantId) -> Arc<dyn PreSharedKeys> {

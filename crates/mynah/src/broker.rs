@@ -34,7 +34,7 @@ use crate::coap::CoapStacks;
 use crate::complaint::Complaint;
 use crate::config::{self, Bridge, Listener, Protocol, Settings, StoreSettings};
 use crate::herald::{Gate, Herald};
-use crate::management;
+use crate::management::{self, Guard};
 use crate::stomp::StompStacks;
 use crate::storage::{self, News, Watched};
 use crate::web::{self, Bounds, Site};
@@ -95,7 +95,8 @@ impl Broker {
             let router = if listener.protocol == Protocol::Management {
                 let space = Space::new(workers.clone(), gate.clone(), herald.clone());
                 let router = mynah_admin::router(Arc::clone(&metrics), Arc::new(space), ready.clone());
-                management::guarded(router, gate.clone(), rules.subscribe(), herald.clone())
+                let guard = Guard::at(listener, authentication.as_ref(), rules.subscribe(), &herald);
+                management::guarded(router, guard)
             } else {
                 let links = Links::default();
                 dialers.push((place(&listeners, at), links.clone()));

@@ -133,7 +133,8 @@ pub(crate) fn mandate(rights: &TokenRights) -> Result<Mandate, RuleError> {
     Ok(Mandate::new(filters(&rights.publish)?, filters(&rights.subscribe)?))
 }
 
-fn described(certificate: &PeerCertificate) -> Certificate {
+/// What is used of a certificate to log in.
+pub(crate) fn described(certificate: &PeerCertificate) -> Certificate {
     let names = certificate.names.iter().map(|name| match name {
         AlternativeName::Dns(name) | AlternativeName::Email(name) | AlternativeName::Uri(name) => {
             name.clone()

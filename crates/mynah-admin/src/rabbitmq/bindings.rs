@@ -11,10 +11,10 @@ use mynah_core::administration::{BindingView, Names, Order};
 use serde_json::Value;
 
 use super::{Shared, Told, all_queues, demand_host, list, show};
-use crate::Broker;
 use crate::refusal::{Refusal, document, outcome};
-use crate::request::{peer, sent};
+use crate::request::sent;
 use crate::terms::{self, Ends, Spelling};
+use crate::{Asker, Broker};
 
 /// Virtual host, source, `q` or `e`, destination.
 type Between = Path<(String, String, String, String)>;
@@ -127,10 +127,10 @@ async fn bind(
     request: Request,
 ) -> Told {
     demand_host(&vhost)?;
-    let (peer, said) = sent(request).await?;
+    let (asker, said) = sent(request).await?;
     let ends = Ends { source: source_of(&source), destination: &destination, is_queue: is_queue(&kind)? };
     let binding = terms::binding(ends, &said, Spelling::Dotted).map_err(Refusal::unusable)?;
-    outcome(broker.order(peer, Order::Bind { binding, bound: true }).await)?;
+    outcome(broker.order(&asker, Order::Bind { binding, bound: true }).await)?;
     Ok(StatusCode::CREATED.into_response())
 }
 
@@ -157,8 +157,8 @@ async fn unbind(
     Path((vhost, source, kind, destination, key)): Path<(String, String, String, String, String)>,
     request: Request,
 ) -> Told {
-    let peer = peer(&request);
+    let asker = Asker::of(&request);
     let (binding, _) = find(&*broker, (&vhost, &source, &kind, &destination), &key).await?;
-    outcome(broker.order(peer, Order::Bind { binding, bound: false }).await)?;
+    outcome(broker.order(&asker, Order::Bind { binding, bound: false }).await)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -1,5 +1,5 @@
 //! `/api`: the part of RabbitMQ's HTTP API that its command line and its clients use. There is one virtual host, `/`; keys
-//! are written with dots. A name and a password may come along, and mean nothing: the rules say who may administer.
+//! are written with dots.
 
 mod bindings;
 mod objects;
@@ -8,21 +8,24 @@ mod show;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use mynah_core::administration::{Names, QueueView};
 use serde_json::{Value, json};
 
-use crate::Broker;
 use crate::definitions::VIRTUAL_HOST;
 use crate::refusal::{Refusal, document};
 use crate::request::{ITEMS_MAX, parameter};
+use crate::{Asker, Broker};
 use show::NODE;
 
 /// The version of RabbitMQ whose interface this is.
 const RABBITMQ: &str = "3.10.8";
+
+/// The tag of those who may administer.
+const ADMINISTRATOR: &str = "administrator";
 
 type Shared = State<Arc<dyn Broker>>;
 type Told = Result<Response, Failed>;
@@ -46,7 +49,7 @@ pub(crate) fn routes(broker: Arc<dyn Broker>) -> Router {
     Router::new()
         .route("/api/overview", get(overview))
         .route("/api/cluster-name", get(async || document(&json!({ "name": NODE }))))
-        .route("/api/whoami", get(async || document(&json!({ "name": "guest", "tags": ["administrator"] }))))
+        .route("/api/whoami", get(whoami))
         .route("/api/nodes", get(async || document(&json!([node()]))))
         .route("/api/nodes/{name}", get(async || document(&node())))
         .route("/api/aliveness-test/{vhost}", get(alive))
@@ -66,6 +69,14 @@ pub(crate) fn routes(broker: Arc<dyn Broker>) -> Router {
         .merge(objects::routes())
         .merge(bindings::routes())
         .with_state(broker)
+}
+
+/// Who asks. It may administer, or it would not get here.
+async fn whoami(request: Request) -> Response {
+    let asker = Asker::of(&request);
+    let groups = asker.groups.iter().filter(|group| *group != ADMINISTRATOR);
+    let tags: Vec<&str> = std::iter::once(ADMINISTRATOR).chain(groups).collect();
+    document(&json!({ "name": asker.identity.name(), "tags": tags }))
 }
 
 /// There is one virtual host.

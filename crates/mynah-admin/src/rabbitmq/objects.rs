@@ -12,11 +12,11 @@ use mynah_model::{ExchangeKind, ExchangeSettings};
 use serde_json::{Value, json};
 
 use super::{Shared, Told, all_queues, bindings, demand_host, list, show};
-use crate::Broker;
 use crate::definitions::{Definitions, VIRTUAL_HOST};
 use crate::refusal::{Refusal, document, outcome};
-use crate::request::{ITEMS_MAX, is_set, peer, sent};
+use crate::request::{ITEMS_MAX, is_set, sent};
 use crate::terms::{self, Spelling};
+use crate::{Asker, Broker};
 
 type Named = Path<(String, String)>;
 
@@ -60,10 +60,10 @@ async fn queue(State(broker): Shared, Path((vhost, name)): Named) -> Told {
 
 async fn declare_queue(State(broker): Shared, Path((vhost, name)): Named, request: Request) -> Told {
     demand_host(&vhost)?;
-    let (peer, said) = sent(request).await?;
+    let (asker, said) = sent(request).await?;
     let settings = Box::new(terms::queue(&said, Spelling::Dotted).map_err(Refusal::unusable)?);
     let order = Order::DeclareQueue { name: name.into_bytes().into(), settings };
-    outcome(broker.order(peer, order).await)?;
+    outcome(broker.order(&asker, order).await)?;
     Ok(StatusCode::CREATED.into_response())
 }
 
@@ -71,14 +71,14 @@ async fn delete_queue(State(broker): Shared, Path((vhost, name)): Named, uri: Ur
     demand_host(&vhost)?;
     let (if_unused, if_empty) = (is_set(&uri, "if-unused"), is_set(&uri, "if-empty"));
     let order = Order::DeleteQueue { name: name.into_bytes().into(), if_unused, if_empty };
-    outcome(broker.order(peer(&request), order).await)?;
+    outcome(broker.order(&Asker::of(&request), order).await)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn purge(State(broker): Shared, Path((vhost, name)): Named, request: Request) -> Told {
     demand_host(&vhost)?;
     let order = Order::Purge { name: name.into_bytes().into() };
-    outcome(broker.order(peer(&request), order).await)?;
+    outcome(broker.order(&Asker::of(&request), order).await)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -109,10 +109,10 @@ async fn exchange(State(broker): Shared, Path((vhost, name)): Named) -> Told {
 
 async fn declare_exchange(State(broker): Shared, Path((vhost, name)): Named, request: Request) -> Told {
     demand_host(&vhost)?;
-    let (peer, said) = sent(request).await?;
+    let (asker, said) = sent(request).await?;
     let settings = Box::new(terms::exchange(&said).map_err(Refusal::unusable)?);
     let order = Order::DeclareExchange { name: name.into_bytes().into(), settings };
-    outcome(broker.order(peer, order).await)?;
+    outcome(broker.order(&asker, order).await)?;
     Ok(StatusCode::CREATED.into_response())
 }
 
@@ -125,7 +125,7 @@ async fn delete_exchange(
     demand_host(&vhost)?;
     let order =
         Order::DeleteExchange { name: name.into_bytes().into(), if_unused: is_set(&uri, "if-unused") };
-    outcome(broker.order(peer(&request), order).await)?;
+    outcome(broker.order(&Asker::of(&request), order).await)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -179,11 +179,11 @@ async fn definitions(State(broker): Shared) -> Told {
 
 /// Carries definitions out, as far as that can be done, and says what was not.
 async fn define(State(broker): Shared, request: Request) -> Told {
-    let (peer, said) = sent(request).await?;
+    let (asker, said) = sent(request).await?;
     let Definitions { orders, mut left } = Definitions::read(&said, VIRTUAL_HOST);
     let mut done = 0_usize;
     for (place, order) in orders {
-        match broker.order(peer, order).await.ok_or_else(Refusal::early)? {
+        match broker.order(&asker, order).await.ok_or_else(Refusal::early)? {
             Ok(_) => done += 1,
             Err(declined) => left.push((place, Refusal::from(declined).detail)),
         }

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Request};
-use axum::http::Extensions;
+use mynah_core::rules::Mandate;
 use mynah_model::{Groups, Identity, TenantId};
 
 /// Who asks. Whoever serves the routes finds that out, and puts it into the extensions of the request.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Asker {
     /// Where it is.
     pub address: SocketAddr,
@@ -16,23 +17,15 @@ pub struct Asker {
     pub identity: Identity,
     /// The groups that it is in.
     pub groups: Groups,
-    /// The user name and the password that have proved it; a token has no name.
-    pub credentials: Option<(Box<str>, Box<[u8]>)>,
-    /// What else the server knows of it.
-    pub extensions: Extensions,
+    /// What it may do at most, if whoever vouches for it says that.
+    pub mandate: Option<Arc<Mandate>>,
 }
 
 impl Asker {
     /// Somebody at this address of whom no more is known.
     #[must_use]
     pub fn anonymous(address: SocketAddr, tenant: TenantId, listener: &str) -> Self {
-        Self {
-            address,
-            identity: Identity::anonymous(tenant, listener),
-            groups: Groups::NONE,
-            credentials: None,
-            extensions: Extensions::new(),
-        }
+        Self { address, identity: Identity::anonymous(tenant, listener), groups: Groups::NONE, mandate: None }
     }
 
     /// Who sent a request.
@@ -43,16 +36,6 @@ impl Asker {
         let address = request.extensions().get::<ConnectInfo<SocketAddr>>();
         let address = address.map_or_else(|| SocketAddr::from(([0; 4], 0)), |ConnectInfo(address)| *address);
         Self::anonymous(address, TenantId::DEFAULT, "management")
-    }
-}
-
-impl fmt::Debug for Asker {
-    /// Leaves out what proves who it is.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Asker")
-            .field("address", &self.address)
-            .field("identity", &self.identity)
-            .finish_non_exhaustive()
     }
 }
 

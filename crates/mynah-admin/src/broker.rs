@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use mynah_core::administration::{
-    BindingView, ConnectionView, ExchangeView, Names, Order, Ordered, QueueView,
+    BindingView, ConnectionName, ConnectionView, ExchangeView, Names, Order, Ordered, QueueView,
 };
 
 use crate::Asker;
@@ -21,6 +21,9 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Connections, so many at most.
     fn connections(&self, count: usize) -> Answer<Vec<ConnectionView>>;
+
+    /// Ends a connection; says whether it was there.
+    fn disconnect(&self, asker: &Asker, connection: ConnectionName, why: &str) -> Answer<bool>;
 
     /// Carries something out that somebody wants who may administer.
     fn order(&self, asker: &Asker, order: Order) -> Answer<Ordered>;

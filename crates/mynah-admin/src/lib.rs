@@ -7,6 +7,7 @@ mod api;
 mod asker;
 mod broker;
 mod collector;
+mod connections;
 pub mod definitions;
 mod rabbitmq;
 mod readiness;

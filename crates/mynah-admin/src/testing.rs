@@ -4,7 +4,7 @@ use std::future::ready;
 use std::sync::{Mutex, MutexGuard};
 
 use mynah_core::administration::{
-    BindingView, ConnectionView, Declined, ExchangeView, Names, Order, Ordered, QueueView,
+    BindingView, ConnectionName, ConnectionView, Declined, ExchangeView, Names, Order, Ordered, QueueView,
 };
 use mynah_core::{Tally, WorkerId};
 use mynah_model::Reason;
@@ -17,6 +17,7 @@ pub(crate) struct There {
     pub(crate) queues: Vec<QueueView>,
     pub(crate) exchanges: Vec<ExchangeView>,
     pub(crate) links: Vec<BindingView>,
+    pub(crate) connections: Vec<ConnectionView>,
     pub(crate) is_stopping: bool,
 }
 
@@ -104,7 +105,14 @@ impl Broker for Plain {
     }
 
     fn connections(&self, _: usize) -> Answer<Vec<ConnectionView>> {
-        Box::pin(ready(Some(Vec::new())))
+        Box::pin(ready(Some(self.there().connections.clone())))
+    }
+
+    fn disconnect(&self, _: &Asker, connection: ConnectionName, _: &str) -> Answer<bool> {
+        let connections = &mut self.there().connections;
+        let count = connections.len();
+        connections.retain(|view| view.slot != connection.slot);
+        Box::pin(ready(Some(connections.len() < count)))
     }
 
     fn order(&self, _: &Asker, order: Order) -> Answer<Ordered> {

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
+use mynah_core::WorkerId;
+use mynah_core::administration::ConnectionView;
+use mynah_model::{Argument, ChannelDescription, Description};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -195,4 +198,40 @@ async fn metrics_tell_some_queues_apart() {
     let metrics = metrics.as_str().unwrap();
     assert_eq!(metrics.matches("\nmynah_queue_ready{").count(), 100);
     assert!(metrics.contains("mynah_queue_ready{queue=\"q099\"} 2"));
+}
+
+#[tokio::test]
+async fn connections_are_shown_with_their_channels_and_closed() {
+    let site = Site::new();
+    let channel =
+        ChannelDescription { number: 7, consumers: 1, prefetch: 10, ..ChannelDescription::default() };
+    let said = (Box::from("platform"), Argument::Text("Atari".into()));
+    let description = Description { properties: vec![said], channels: vec![channel] };
+    let view = |slot, description| ConnectionView {
+        worker: WorkerId(1),
+        slot,
+        generation: 3,
+        identity: "ada".to_owned(),
+        address: None,
+        listener: "amqp".to_owned(),
+        protocol: "amqp091",
+        consumers: 1,
+        description,
+    };
+    site.broker.there().connections = vec![view(2, description), view(4, Description::default())];
+    let shown = site.get("/api/connections/1.2.3").await;
+    assert_eq!((&shown["channels"], &shown["client_properties"]["platform"]), (&json!(1), &json!("Atari")));
+    assert_eq!(site.get("/api/connections/1.4.3").await["client_properties"], json!({}));
+    let channels = site.get("/api/channels").await;
+    assert_eq!((channels.as_array().unwrap().len(), &channels[0]["name"]), (1, &json!("1.2.3 (7)")));
+    assert_eq!(site.get("/api/channels/1.2.3%20%287%29").await["prefetch_count"], json!(10));
+    assert_eq!(site.get("/api/connections/1.2.3/channels").await, channels);
+    assert_eq!(site.get("/admin/v1/channels").await["items"][0]["channel"], json!(7));
+    assert_eq!(site.get("/admin/v1/connections").await["items"][0]["client"], json!({ "platform": "Atari" }));
+    assert_eq!(site.get("/api/overview").await["object_totals"]["channels"], json!(1));
+    assert_eq!(site.ask("DELETE", "/api/connections/1.2.3", json!({ "name": "1.2.3" })).await.0, 204);
+    assert_eq!(site.ask("DELETE", "/admin/v1/connections/1.4.3", Value::Null).await.0, 204);
+    for path in ["/api/connections/1.2.3", "/admin/v1/connections/1.4.3", "/api/connections/x"] {
+        assert_eq!(site.ask("DELETE", path, Value::Null).await.0, 404, "{path}");
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use mynah_admin::{Answer, Asker};
 use mynah_core::administration::{
-    BindingView, ConnectionView, ExchangeView, Names, Order, Ordered, QueueView,
+    BindingView, ConnectionName, ConnectionView, ExchangeView, Names, Order, Ordered, QueueView,
 };
 use mynah_engine::{Changed, Engine, shown};
 use mynah_net::Steward;
@@ -76,6 +76,26 @@ impl mynah_admin::Broker for Space {
             let mut connections = seen.await?;
             connections.truncate(count);
             Some(connections)
+        })
+    }
+
+    fn disconnect(&self, asker: &Asker, connection: ConnectionName, why: &str) -> Answer<bool> {
+        let Some(steward) = self.workers.get() else { return Box::pin(ready(None)) };
+        let ConnectionName { worker, slot, generation } = connection;
+        let name = format!("connection {}.{slot}.{generation}", worker.0);
+        let why = if why.is_empty() { String::new() } else { format!(": {}", shown(why.as_bytes())) };
+        let detail = format!("{name} closed, by {asker} at {}{why}", self.gate.listener);
+        let (told, was_there) = oneshot::channel();
+        steward.disconnect(self.gate.tenant, connection, move |was_there| {
+            let _ = told.send(was_there);
+        });
+        let herald = self.herald.clone();
+        Box::pin(async move {
+            let was_there = was_there.await.ok()?;
+            if was_there {
+                herald.changed(Changed::Connections, detail);
+            }
+            Some(was_there)
         })
     }
 

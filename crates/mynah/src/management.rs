@@ -11,7 +11,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use mynah_admin::Asker;
 use mynah_auth::{Authenticator, Door, Login};
-use mynah_core::rules::{Action, Basis, Mandate, Names, Object, Peer, Resolver, Rules};
+use mynah_core::rules::{Action, Basis, Names, Object, Peer, Resolver, Rules};
 use mynah_engine::{Actor, AuditEvent, Denial, Proof};
 use mynah_http::{Problem, adapter, mapping};
 use mynah_model::Reason;
@@ -73,11 +73,10 @@ impl Guard {
     ) -> Result<Asker, Response> {
         let caller = self.caller(address, extensions);
         let identified = self.identify(address, caller, fields).await;
-        let (asker, mandate) = identified.map_err(|problem| adapter::problem(&problem))?;
-        let asker = Asker { extensions: extensions.clone(), ..asker };
+        let asker = identified.map_err(|problem| adapter::problem(&problem))?;
         let rules = Arc::clone(&self.rules.borrow());
-        let peer = peer(&asker);
-        let rights = Resolver::new(Arc::clone(&rules)).resolve_within(&peer, mandate.as_ref());
+        let peer = peer(&asker, extensions);
+        let rights = Resolver::new(Arc::clone(&rules)).resolve_within(&peer, asker.mandate.as_ref());
         if rights.permits_at_all(Action::Administer) {
             return Ok(asker);
         }
@@ -92,25 +91,24 @@ impl Guard {
         address: SocketAddr,
         caller: mynah_auth::Peer,
         fields: &HeaderMap,
-    ) -> Result<(Asker, Option<Arc<Mandate>>), Problem> {
+    ) -> Result<Asker, Problem> {
         let anonymous = Asker::anonymous(address, self.gate.tenant, &self.gate.listener);
-        let Some(authenticator) = &self.authenticator else { return Ok((anonymous, None)) };
+        let Some(authenticator) = &self.authenticator else { return Ok(anonymous) };
         let said = fields.get(header::AUTHORIZATION).filter(|_| self.door.passwords);
-        let (login, credentials) = if let Some(value) = said {
+        let login = if let Some(value) = said {
             let (user, password) = mapping::credentials(value.as_bytes())?;
-            let login = self.verify(authenticator, caller, &user, &password).await;
-            (login, Some((user.into(), password.into())))
+            self.verify(authenticator, caller, &user, &password).await
         } else if self.door.identity_from.is_some() && caller.certificate.is_some() {
-            (authenticator.verify_proof(self.herald.now(), &caller, None), None)
+            authenticator.verify_proof(self.herald.now(), &caller, None)
         } else if self.door.anonymous {
-            return Ok((anonymous, None));
+            return Ok(anonymous);
         } else {
             return Err(Problem::Authorization("say who you are: name and password, or a token"));
         };
         let Login { identity, groups, rights, .. } = login.map_err(Problem::Refused)?;
         let mandate = rights.as_ref().map(mandate).transpose();
         let mandate = mandate.map_err(|_| Problem::Refused(Reason::BadCredentials))?;
-        Ok((Asker { identity, groups, credentials, ..anonymous }, mandate.map(Arc::new)))
+        Ok(Asker { identity, groups, mandate: mandate.map(Arc::new), ..anonymous })
     }
 
     /// A client, as logging in depends on it.
@@ -169,8 +167,8 @@ fn certificate(secured: &Secured) -> Option<&mynah_engine::PeerCertificate> {
 }
 
 /// Who asks, as far as rules can speak of it.
-fn peer(asker: &Asker) -> Peer<'_> {
-    let certificate = asker.extensions.get::<Secured>().and_then(certificate);
+fn peer<'a>(asker: &'a Asker, extensions: &'a Extensions) -> Peer<'a> {
+    let certificate = extensions.get::<Secured>().and_then(certificate);
     Peer {
         groups: &asker.groups,
         address: Some(address(asker.address.ip())),

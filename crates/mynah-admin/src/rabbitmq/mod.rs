@@ -2,6 +2,7 @@
 //! are written with dots.
 
 mod bindings;
+mod connections;
 mod objects;
 mod show;
 
@@ -65,8 +66,8 @@ pub(crate) fn routes(broker: Arc<dyn Broker>) -> Router {
         .route("/api/permissions/{vhost}/{user}", get(elsewhere).put(elsewhere).delete(elsewhere))
         .route("/api/policies", get(async || document(&json!([]))))
         .route("/api/parameters", get(async || document(&json!([]))))
-        .route("/api/channels", get(async || document(&json!([]))))
         .merge(objects::routes())
+        .merge(connections::routes())
         .merge(bindings::routes())
         .with_state(broker)
 }
@@ -151,7 +152,7 @@ async fn overview(State(broker): Shared) -> Told {
             "exchanges": exchanges.len() + 1,
             "connections": connections.len(),
             "consumers": sum(|queue| queue.consumers.len() as u64),
-            "channels": 0,
+            "channels": crate::connections::channels(&connections).count(),
         },
         "message_stats": {
             "publish": sum(|queue| queue.tally.came),

@@ -1,4 +1,4 @@
-//! Queues, exchanges, consumers, connections and definitions.
+//! Queues, exchanges, consumers and definitions.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use mynah_core::administration::{ExchangeView, Names, Order};
 use mynah_model::{ExchangeKind, ExchangeSettings};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Shared, Told, all_queues, bindings, demand_host, list, show};
 use crate::definitions::{Definitions, VIRTUAL_HOST};
@@ -31,8 +31,6 @@ pub(super) fn routes() -> Router<Arc<dyn Broker>> {
         .route("/api/exchanges/{vhost}/{name}", get(exchange).put(declare_exchange).delete(delete_exchange))
         .route("/api/consumers", get(consumers))
         .route("/api/consumers/{vhost}", get(consumers))
-        .route("/api/connections", get(connections))
-        .route("/api/connections/{name}", get(connection))
         .route("/api/definitions", get(definitions).post(define))
         .route("/api/definitions/{vhost}", get(definitions).post(define))
 }
@@ -132,21 +130,6 @@ async fn delete_exchange(
 async fn consumers(State(broker): Shared, uri: Uri) -> Told {
     let queues = all_queues(&*broker, false).await?;
     list(&uri, queues.iter().flat_map(show::consumer).take(ITEMS_MAX).collect())
-}
-
-async fn all_connections(broker: &dyn Broker) -> Result<Vec<Value>, Refusal> {
-    let connections = broker.connections(ITEMS_MAX).await.ok_or_else(Refusal::early)?;
-    Ok(connections.iter().map(show::connection).collect())
-}
-
-async fn connections(State(broker): Shared, uri: Uri) -> Told {
-    list(&uri, all_connections(&*broker).await?)
-}
-
-async fn connection(State(broker): Shared, Path(name): Path<String>) -> Told {
-    let all = all_connections(&*broker).await?;
-    let found = all.iter().find(|found| found.get("name").and_then(Value::as_str) == Some(&name));
-    Ok(document(found.ok_or_else(Refusal::absent)?))
 }
 
 /// What is durable, in the form that [`define`] takes.

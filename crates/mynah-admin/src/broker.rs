@@ -3,10 +3,11 @@
 use std::pin::Pin;
 
 use mynah_core::administration::{
-    BindingView, ConnectionName, ConnectionView, ExchangeView, Names, Order, Ordered, QueueView,
+    BindingView, ConnectionName, ConnectionView, Declined, ExchangeView, Names, Order, Ordered, QueueView,
 };
 
 use crate::Asker;
+use crate::messages::{Fetch, Fetched, Publication};
 
 /// What is answered when the workers have; absent while there are none, because the broker starts or stops.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Option<T>> + Send>>;
@@ -24,6 +25,12 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Ends a connection; says whether it was there.
     fn disconnect(&self, asker: &Asker, connection: ConnectionName, why: &str) -> Answer<bool>;
+
+    /// Publishes a message; says whether it has reached a queue, or why it was not taken.
+    fn publish(&self, asker: &Asker, publication: Publication) -> Answer<Result<bool, Declined>>;
+
+    /// Gets messages that are ready in a queue.
+    fn fetch(&self, asker: &Asker, fetch: Fetch) -> Answer<Result<Vec<Fetched>, Declined>>;
 
     /// Carries something out that somebody wants who may administer.
     fn order(&self, asker: &Asker, order: Order) -> Answer<Ordered>;

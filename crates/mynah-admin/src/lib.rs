@@ -9,6 +9,7 @@ mod broker;
 mod collector;
 mod connections;
 pub mod definitions;
+pub mod messages;
 mod rabbitmq;
 mod readiness;
 mod refusal;

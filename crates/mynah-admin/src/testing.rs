@@ -9,6 +9,7 @@ use mynah_core::administration::{
 use mynah_core::{Tally, WorkerId};
 use mynah_model::Reason;
 
+use crate::messages::{Afterwards, Fetch, Fetched, Publication};
 use crate::{Answer, Asker, Broker};
 
 /// What is there.
@@ -18,6 +19,7 @@ pub(crate) struct There {
     pub(crate) exchanges: Vec<ExchangeView>,
     pub(crate) links: Vec<BindingView>,
     pub(crate) connections: Vec<ConnectionView>,
+    pub(crate) messages: Vec<Fetched>,
     pub(crate) is_stopping: bool,
 }
 
@@ -113,6 +115,26 @@ impl Broker for Plain {
         let count = connections.len();
         connections.retain(|view| view.slot != connection.slot);
         Box::pin(ready(Some(connections.len() < count)))
+    }
+
+    fn publish(&self, _: &Asker, publication: Publication) -> Answer<Result<bool, Declined>> {
+        let Publication { exchange, key, payload, properties } = publication;
+        let mut there = self.there();
+        let routed = there.queues.iter().any(|queue| *queue.name == *key.as_bytes());
+        let fetched = Fetched { exchange, key, payload, redelivered: false, left: 0, properties };
+        there.messages.extend(routed.then_some(fetched));
+        Box::pin(ready((!there.is_stopping).then_some(Ok(routed))))
+    }
+
+    fn fetch(&self, _: &Asker, fetch: Fetch) -> Answer<Result<Vec<Fetched>, Declined>> {
+        let messages = &mut self.there().messages;
+        let count = messages.len().min(fetch.count);
+        let fetched = if fetch.then == Afterwards::GiveBack {
+            messages[..count].to_vec()
+        } else {
+            messages.drain(..count).collect()
+        };
+        Box::pin(ready(Some(Ok(fetched))))
     }
 
     fn order(&self, _: &Asker, order: Order) -> Answer<Ordered> {

@@ -235,3 +235,46 @@ async fn connections_are_shown_with_their_channels_and_closed() {
         assert_eq!(site.ask("DELETE", path, Value::Null).await.0, 404, "{path}");
     }
 }
+
+#[tokio::test]
+async fn messages_are_published_and_looked_at() {
+    let site = Site::new();
+    site.ask("PUT", "/api/queues/%2F/q", json!({})).await;
+    let publish = async |message: Value| {
+        let (status, told) = site.ask("POST", "/api/exchanges/%2F/amq.default/publish", message).await;
+        (status, told)
+    };
+    let text = json!({ "routing_key": "q", "payload": "hé", "properties": { "priority": 3 } });
+    assert_eq!(publish(text).await, (200, json!({ "routed": true })));
+    let bytes =
+        json!({ "routing_key": "q", "payload": "//8=", "payload_encoding": "base64", "properties": [] });
+    assert_eq!(publish(bytes).await, (200, json!({ "routed": true })));
+    assert_eq!(
+        publish(json!({ "routing_key": "none", "payload": "" })).await,
+        (200, json!({ "routed": false }))
+    );
+    for wrong in [
+        json!({ "payload": 5 }),
+        json!({ "payload": "x", "payload_encoding": "rot13" }),
+        json!({ "payload": "x", "payload_encoding": "base64" }),
+        json!({ "payload": "x", "properties": 1 }),
+    ] {
+        assert_eq!(publish(wrong.clone()).await.0, 400, "{wrong}");
+    }
+    let get = async |how: Value| site.ask("POST", "/api/queues/%2F/q/get", how).await;
+    let (status, seen) = get(json!({ "count": "5", "ackmode": "ack_requeue_true", "truncate": 1 })).await;
+    assert_eq!((status, seen.as_array().unwrap().len()), (200, 2));
+    assert_eq!((&seen[0]["payload"], &seen[0]["payload_bytes"]), (&json!("h"), &json!(3)));
+    let (_, seen) = get(json!({ "count": 5, "requeue": false, "encoding": "auto" })).await;
+    assert_eq!((&seen[0]["payload"], &seen[0]["properties"]), (&json!("hé"), &json!({ "priority": 3 })));
+    assert_eq!((&seen[1]["payload"], &seen[1]["payload_encoding"]), (&json!("//8="), &json!("base64")));
+    assert_eq!(get(json!({ "count": 5 })).await, (200, json!([])));
+    for wrong in [
+        json!({ "count": 0 }),
+        json!({ "count": 1001 }),
+        json!({ "ackmode": "no" }),
+        json!({ "encoding": 1 }),
+    ] {
+        assert_eq!(get(wrong.clone()).await.0, 400, "{wrong}");
+    }
+}

@@ -3,15 +3,17 @@
 use std::future::ready;
 use std::sync::{Arc, OnceLock};
 
+use mynah_admin::messages::{Fetch, Fetched, Publication};
 use mynah_admin::{Answer, Asker};
 use mynah_core::administration::{
-    BindingView, ConnectionName, ConnectionView, ExchangeView, Names, Order, Ordered, QueueView,
+    BindingView, ConnectionName, ConnectionView, Declined, ExchangeView, Names, Order, Ordered, QueueView,
 };
 use mynah_engine::{Changed, Engine, shown};
 use mynah_net::Steward;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::herald::{Gate, Herald};
+use crate::courier::Courier;
+use crate::herald::Gate;
 
 /// The way to the workers, as soon as there are any.
 pub(crate) type Workers = Arc<OnceLock<Steward>>;
@@ -20,12 +22,12 @@ pub(crate) type Workers = Arc<OnceLock<Steward>>;
 pub(crate) struct Space {
     workers: Workers,
     gate: Gate,
-    herald: Herald,
+    courier: Courier,
 }
 
 impl Space {
-    pub(crate) const fn new(workers: Workers, gate: Gate, herald: Herald) -> Self {
-        Self { workers, gate, herald }
+    pub(crate) const fn new(workers: Workers, gate: Gate, courier: Courier) -> Self {
+        Self { workers, gate, courier }
     }
 
     /// Has all workers look at something.
@@ -70,13 +72,23 @@ impl mynah_admin::Broker for Space {
     }
 
     fn connections(&self, count: usize) -> Answer<Vec<ConnectionView>> {
-        let tenant = self.gate.tenant;
+        let (tenant, listener) = (self.gate.tenant, Arc::clone(&self.gate.listener));
         let seen = self.look(move |engine| engine.connection_views(tenant, 0, count));
         Box::pin(async move {
             let mut connections = seen.await?;
+            // Those of this listener are there for a request, and go with it.
+            connections.retain(|connection| *connection.listener != *listener);
             connections.truncate(count);
             Some(connections)
         })
+    }
+
+    fn publish(&self, asker: &Asker, publication: Publication) -> Answer<Result<bool, Declined>> {
+        Box::pin(self.courier.clone().publish(asker.clone(), publication))
+    }
+
+    fn fetch(&self, asker: &Asker, fetch: Fetch) -> Answer<Result<Vec<Fetched>, Declined>> {
+        Box::pin(self.courier.clone().fetch(asker.clone(), fetch))
     }
 
     fn disconnect(&self, asker: &Asker, connection: ConnectionName, why: &str) -> Answer<bool> {
@@ -89,7 +101,7 @@ impl mynah_admin::Broker for Space {
         steward.disconnect(self.gate.tenant, connection, move |was_there| {
             let _ = told.send(was_there);
         });
-        let herald = self.herald.clone();
+        let herald = self.courier.herald().clone();
         Box::pin(async move {
             let was_there = was_there.await.ok()?;
             if was_there {
@@ -105,7 +117,7 @@ impl mynah_admin::Broker for Space {
         let detail = format!("{what}, by {asker} at {}", self.gate.listener);
         let (told, outcome) = oneshot::channel();
         steward.order(self.gate.tenant, order, move |ordered| drop(told.send(ordered)));
-        let herald = self.herald.clone();
+        let herald = self.courier.herald().clone();
         Box::pin(async move {
             let outcome = outcome.await.ok()?;
             match &outcome {

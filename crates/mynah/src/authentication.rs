@@ -16,6 +16,7 @@ use mynah_net::Verify;
 
 use crate::complaint::Complaint;
 use crate::config::{Listener, Settings};
+use crate::courier::Tickets;
 use crate::doorkeeper::Doorkeeper;
 use crate::herald::Herald;
 use crate::identity::Others;
@@ -41,6 +42,8 @@ pub(crate) struct Authentication {
     herald: Herald,
     file: Option<PathBuf>,
     tenants: Tenants,
+    /// Those whom management listeners have let in.
+    tickets: Tickets,
 }
 
 impl Authentication {
@@ -57,13 +60,25 @@ impl Authentication {
         let (herald, own) = (herald.clone(), herald.clone());
         let on_login = move |event: &LoginEvent<'_>| own.login(event);
         let authenticator = Authenticator::new(users, settings.throttle, asked, on_login)?;
-        Ok(Some(Self { authenticator: Arc::new(authenticator), others, herald, file, tenants }))
+        Ok(Some(Self {
+            authenticator: Arc::new(authenticator),
+            others,
+            herald,
+            file,
+            tenants,
+            tickets: Tickets::default(),
+        }))
     }
 
     /// Verifies for the engine, whose listeners have these doors.
     pub(crate) fn verifier(&self, doors: Vec<Door>) -> Arc<dyn Verify> {
         let (authenticator, waits) = (Arc::clone(&self.authenticator), self.others.is_some());
-        Arc::new(Doorkeeper::new(authenticator, doors, waits, self.herald.clone()))
+        Arc::new(Doorkeeper::new(authenticator, doors, waits, self.herald.clone(), self.tickets.clone()))
+    }
+
+    /// By which those are known whom management listeners have let in.
+    pub(crate) const fn tickets(&self) -> &Tickets {
+        &self.tickets
     }
 
     /// Who verifies.

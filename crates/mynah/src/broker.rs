@@ -33,6 +33,7 @@ use crate::bridges;
 use crate::coap::CoapStacks;
 use crate::complaint::Complaint;
 use crate::config::{self, Bridge, Listener, Protocol, Settings, StoreSettings};
+use crate::courier::Courier;
 use crate::herald::{Gate, Herald};
 use crate::management::{self, Guard};
 use crate::stomp::StompStacks;
@@ -92,14 +93,14 @@ impl Broker {
             let listener = &listeners[at];
             told(listener, socket.local_addr().ok().map(Address::Inet));
             let gate = Gate::new(listener);
+            let links = Links::default();
+            dialers.push((place(&listeners, at), links.clone()));
             let router = if listener.protocol == Protocol::Management {
-                let space = Space::new(workers.clone(), gate.clone(), herald.clone());
-                let router = mynah_admin::router(Arc::clone(&metrics), Arc::new(space), ready.clone());
+                let courier = Courier::new(links, authentication.as_ref(), &herald);
                 let guard = Guard::at(listener, authentication.as_ref(), rules.subscribe(), &herald);
-                management::guarded(router, guard)
+                let space = Arc::new(Space::new(workers.clone(), gate.clone(), courier));
+                management::guarded(mynah_admin::router(Arc::clone(&metrics), space, ready.clone()), guard)
             } else {
-                let links = Links::default();
-                dialers.push((place(&listeners, at), links.clone()));
                 let router = mynah_http::adapter::router(links, http.clone(), ready.flag());
                 web::telling(router, gate.clone(), herald.clone())
             };
@@ -276,7 +277,7 @@ fn tls_of_bridges(bridges: &[Bridge]) -> Vec<(String, Arc<ClientTls>)> {
     bridges.iter().filter_map(|b| Some((b.name.clone(), Arc::clone(b.tls.as_ref()?)))).collect()
 }
 
-/// The place that a listener has among those of the engine, which knows nothing of management.
+/// The place that a listener has among those of the engine.
 fn place(listeners: &[Listener], index: usize) -> u16 {
     listeners[..index].iter().flat_map(Listener::protocols).count() as u16
 }
@@ -346,7 +347,8 @@ fn start_server(
     // The bounds were checked when the configuration was read.
     let http = Http::new(settings.http).map_err(|error| Complaint::Other(error.to_string()))?;
     let http: Arc<dyn mynah_stack::Protocol> = Arc::new(http);
-    let amqp: Arc<dyn mynah_stack::Protocol> = Arc::new(Amqp::new(settings.amqp091, epoch()));
+    let amqp = |config| Arc::new(Amqp::new(config, epoch())) as Arc<dyn mynah_stack::Protocol>;
+    let (amqp, inner) = (amqp(settings.amqp091), amqp(mynah_amqp::v0_9_1::Config::default()));
     let stomp = StompStacks::new(&settings.stomp, epoch());
     let coap = CoapStacks::new(settings.coap, [seed(), seed()]);
     let mut coap = coap.map_err(|error| Complaint::Other(error.to_string()))?;
@@ -364,7 +366,7 @@ fn start_server(
                 Protocol::Stomp => stomp.of(listener),
                 Protocol::Coap => coap.of(listener),
                 Protocol::Http => &http,
-                Protocol::Management => continue,
+                Protocol::Management => &inner,
             };
             served.push(listener);
             listeners.push(engine_listener(listener, protocol));
@@ -482,7 +484,14 @@ fn seed() -> u64 {
 
 /// Links to the workers, one for each request, as soon as there are workers.
 #[derive(Clone, Default)]
-struct Links(Arc<OnceLock<Dialer>>);
+pub(crate) struct Links(Arc<OnceLock<Dialer>>);
+
+impl Links {
+    /// What opens links, if there are workers.
+    pub(crate) fn reach(&self) -> Option<&Dialer> {
+        self.0.get()
+    }
+}
 
 impl Dial for Links {
     type Link = Link;

@@ -10,6 +10,7 @@ mod client;
 mod coap;
 mod complaint;
 mod config;
+mod courier;
 #[cfg(test)]
 mod denials;
 mod doorkeeper;

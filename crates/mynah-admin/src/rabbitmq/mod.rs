@@ -3,6 +3,7 @@
 
 mod bindings;
 mod connections;
+mod messages;
 mod objects;
 mod show;
 
@@ -68,6 +69,7 @@ pub(crate) fn routes(broker: Arc<dyn Broker>) -> Router {
         .route("/api/parameters", get(async || document(&json!([]))))
         .merge(objects::routes())
         .merge(connections::routes())
+        .merge(messages::routes())
         .merge(bindings::routes())
         .with_state(broker)
 }
@@ -83,6 +85,11 @@ async fn whoami(request: Request) -> Response {
 /// There is one virtual host.
 fn demand_host(name: &str) -> Result<(), Refusal> {
     (name == VIRTUAL_HOST).then_some(()).ok_or_else(Refusal::absent)
+}
+
+/// An exchange by its name in a path, where the default one has to have one.
+fn exchange_of(name: &str) -> &str {
+    if name == "amq.default" { "" } else { name }
 }
 
 /// Up to [`ITEMS_MAX`] queues.

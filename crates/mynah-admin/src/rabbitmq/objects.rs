@@ -11,7 +11,7 @@ use mynah_core::administration::{ExchangeView, Names, Order};
 use mynah_model::{ExchangeKind, ExchangeSettings};
 use serde_json::json;
 
-use super::{Shared, Told, all_queues, bindings, demand_host, list, show};
+use super::{Shared, Told, all_queues, bindings, demand_host, exchange_of, list, show};
 use crate::definitions::{Definitions, VIRTUAL_HOST};
 use crate::refusal::{Refusal, document, outcome};
 use crate::request::{ITEMS_MAX, is_set, sent};
@@ -99,7 +99,7 @@ async fn exchanges_of(State(broker): Shared, Path(vhost): Path<String>, uri: Uri
 
 async fn exchange(State(broker): Shared, Path((vhost, name)): Named) -> Told {
     demand_host(&vhost)?;
-    let name = if name == "amq.default" { "" } else { &name };
+    let name = exchange_of(&name);
     let all = all_exchanges(&*broker)?;
     let found = all.iter().find(|exchange| *exchange.name == *name.as_bytes());
     Ok(document(&show::exchange(found.ok_or_else(Refusal::absent)?)))

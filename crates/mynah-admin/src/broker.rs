@@ -7,6 +7,7 @@ use mynah_core::administration::{
 };
 
 use crate::Asker;
+use crate::accounts::{UserChange, UserView};
 use crate::messages::{Fetch, Fetched, Publication};
 
 /// What is answered when the workers have; absent while there are none, because the broker starts or stops.
@@ -25,6 +26,12 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Ends a connection; says whether it was there.
     fn disconnect(&self, asker: &Asker, connection: ConnectionName, why: &str) -> Answer<bool>;
+
+    /// The users of the tenant; an error if there is no list of them.
+    fn users(&self, asker: &Asker) -> Answer<Result<Vec<UserView>, Declined>>;
+
+    /// Changes users, which the broker knows then.
+    fn change_users(&self, asker: &Asker, change: UserChange) -> Answer<Result<(), Declined>>;
 
     /// Publishes a message; says whether it has reached a queue, or why it was not taken.
     fn publish(&self, asker: &Asker, publication: Publication) -> Answer<Result<bool, Declined>>;

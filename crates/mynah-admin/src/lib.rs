@@ -3,6 +3,7 @@
 //!
 //! It reads what the workers count ([`mynah_core::Counters`]), and asks the broker for the rest ([`Broker`]).
 
+pub mod accounts;
 mod api;
 mod asker;
 mod broker;

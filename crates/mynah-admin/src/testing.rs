@@ -9,6 +9,7 @@ use mynah_core::administration::{
 use mynah_core::{Tally, WorkerId};
 use mynah_model::Reason;
 
+use crate::accounts::{Permissions, UserChange, UserView};
 use crate::messages::{Afterwards, Fetch, Fetched, Publication};
 use crate::{Answer, Asker, Broker};
 
@@ -20,6 +21,8 @@ pub(crate) struct There {
     pub(crate) links: Vec<BindingView>,
     pub(crate) connections: Vec<ConnectionView>,
     pub(crate) messages: Vec<Fetched>,
+    pub(crate) users: Vec<UserView>,
+    pub(crate) changes: Vec<UserChange>,
     pub(crate) is_stopping: bool,
 }
 
@@ -115,6 +118,24 @@ impl Broker for Plain {
         let count = connections.len();
         connections.retain(|view| view.slot != connection.slot);
         Box::pin(ready(Some(connections.len() < count)))
+    }
+
+    fn users(&self, _: &Asker) -> Answer<Result<Vec<UserView>, Declined>> {
+        Box::pin(ready(Some(Ok(self.there().users.clone()))))
+    }
+
+    fn change_users(&self, _: &Asker, change: UserChange) -> Answer<Result<(), Declined>> {
+        let mut there = self.there();
+        match &change {
+            UserChange::Put { name, groups, .. } => {
+                let permissions = Permissions { configure: true, write: true, read: false };
+                there.users.retain(|user| user.name != *name);
+                there.users.push(UserView { name: name.clone(), groups: groups.clone(), permissions });
+            }
+            UserChange::Remove(names) => there.users.retain(|user| !names.contains(&user.name)),
+        }
+        there.changes.push(change);
+        Box::pin(ready(Some(Ok(()))))
     }
 
     fn publish(&self, _: &Asker, publication: Publication) -> Answer<Result<bool, Declined>> {

@@ -7,12 +7,13 @@ use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use mynah_core::WorkerId;
 use mynah_core::administration::ConnectionView;
-use mynah_model::{Argument, ChannelDescription, Description};
+use mynah_model::{Argument, ChannelDescription, Description, Identity, TenantId};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+use crate::accounts::{Secret, UserChange};
 use crate::testing::Plain;
-use crate::{Broker, MetricsSource, Readiness, Snapshot, router};
+use crate::{Asker, Broker, MetricsSource, Readiness, Snapshot, router};
 
 struct Empty;
 
@@ -34,10 +35,20 @@ impl Site {
         Self { router: router(Empty, asked, Readiness::default()), broker }
     }
 
-    /// Status and document.
+    /// Status and document, for nobody in particular.
     async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+        self.ask_as(None, method, path, body).await
+    }
+
+    /// Status and document.
+    async fn ask_as(&self, user: Option<&str>, method: &str, path: &str, body: Value) -> (u16, Value) {
         let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
-        let request = Request::builder().method(method).uri(path).body(body).unwrap();
+        let mut request = Request::builder().method(method).uri(path).body(body).unwrap();
+        if let Some(user) = user {
+            let nobody = Asker::anonymous(([127, 0, 0, 1], 1).into(), TenantId::DEFAULT, "m");
+            let identity = Identity::user(TenantId::DEFAULT, user);
+            request.extensions_mut().insert(Asker { identity, ..nobody });
+        }
         let response = self.router.clone().oneshot(request).await.unwrap();
         let status = response.status().as_u16();
         let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
@@ -277,4 +288,63 @@ async fn messages_are_published_and_looked_at() {
     ] {
         assert_eq!(get(wrong.clone()).await.0, 400, "{wrong}");
     }
+}
+
+#[tokio::test]
+async fn users_are_changed_by_somebody_who_has_logged_in() {
+    let site = Site::new();
+    let ask =
+        async |method: &str, path: &str, body: Value| site.ask_as(Some("ada"), method, path, body).await;
+    for (method, path) in [("GET", "/api/users"), ("PUT", "/api/users/eve"), ("GET", "/api/permissions")] {
+        assert_eq!(site.ask(method, path, Value::Null).await.0, 401, "{method} {path}");
+    }
+    assert_eq!(
+        ask("PUT", "/api/users/bob", json!({ "password": "p", "tags": "monitoring, x" })).await.0,
+        201
+    );
+    let hash = json!({ "password_hash": "aGFzaA==", "tags": ["y"] });
+    assert_eq!(ask("PUT", "/api/users/cy", hash).await.0, 201);
+    assert_eq!(ask("PUT", "/api/users/dee", json!({ "password": "", "tags": 5 })).await.0, 400);
+    let put = |name: &str, secret, groups: &[&str]| UserChange::Put {
+        name: name.to_owned(),
+        secret: Some(secret),
+        groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+    };
+    let hash = Secret::Hash("rabbit_password_hashing_sha256$aGFzaA==".to_owned());
+    assert_eq!(
+        site.broker.there().changes,
+        [put("bob", Secret::Password("p".to_owned()), &["monitoring", "x"]), put("cy", hash, &["y"])]
+    );
+    let (_, bob) = ask("GET", "/api/users/bob", Value::Null).await;
+    assert_eq!((&bob["tags"][0], &bob["password_hash"]), (&json!("monitoring"), &json!("")));
+    let (_, permissions) = ask("GET", "/api/users/bob/permissions", Value::Null).await;
+    let own = json!({ "user": "bob", "vhost": "/", "configure": ".*", "write": ".*", "read": "^$" });
+    assert_eq!(permissions, json!([own]));
+    assert_eq!(ask("GET", "/api/vhosts/%2F/permissions", Value::Null).await.1[0], own);
+    assert_eq!(ask("PUT", "/api/permissions/%2F/bob", own).await.0, 204);
+    let more = json!({ "configure": ".*", "write": ".*", "read": ".*" });
+    assert_eq!(ask("PUT", "/api/permissions/%2F/bob", more).await.0, 501);
+    assert_eq!(ask("DELETE", "/api/permissions/%2F/bob", Value::Null).await.0, 501);
+    assert_eq!(ask("POST", "/api/users/bulk-delete", json!({ "users": ["bob", "zed"] })).await.0, 204);
+    assert_eq!(ask("DELETE", "/api/users/cy", Value::Null).await.0, 204);
+    assert_eq!(ask("GET", "/api/users", Value::Null).await.1, json!([]));
+    assert_eq!(ask("GET", "/api/users/bob", Value::Null).await.0, 404);
+}
+
+#[tokio::test]
+async fn there_is_one_virtual_host() {
+    let site = Site::new();
+    for (method, path, status) in [
+        ("GET", "/api/vhosts/%2F", 200),
+        ("GET", "/api/vhosts/x", 404),
+        ("PUT", "/api/vhosts/%2F", 204),
+        ("PUT", "/api/vhosts/x", 501),
+        ("DELETE", "/api/vhosts/%2F", 501),
+        ("DELETE", "/api/vhosts/x", 404),
+    ] {
+        assert_eq!(site.ask(method, path, Value::Null).await.0, status, "{method} {path}");
+    }
+    let node = site.get("/api/overview").await["contexts"][0]["node"].clone();
+    let path = format!("/api/healthchecks/node/{}", node.as_str().unwrap());
+    assert_eq!(site.get(&path).await, json!({ "status": "ok" }));
 }

@@ -3,17 +3,25 @@
 use std::future::ready;
 use std::sync::{Arc, OnceLock};
 
+use axum::Router;
+use mynah_admin::accounts::{UserChange, UserView};
 use mynah_admin::messages::{Fetch, Fetched, Publication};
-use mynah_admin::{Answer, Asker};
+use mynah_admin::{Answer, Asker, MetricsSource, Readiness};
 use mynah_core::administration::{
     BindingView, ConnectionName, ConnectionView, Declined, ExchangeView, Names, Order, Ordered, QueueView,
 };
+use mynah_core::rules::Rules;
 use mynah_engine::{Changed, Engine, shown};
 use mynah_net::Steward;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::accounts::{Accounts, Reread};
+use crate::authentication::Authentication;
+use crate::broker::Links;
+use crate::config::Listener;
 use crate::courier::Courier;
-use crate::herald::Gate;
+use crate::herald::{Gate, Herald};
+use crate::management::{Guard, guarded};
 
 /// The way to the workers, as soon as there are any.
 pub(crate) type Workers = Arc<OnceLock<Steward>>;
@@ -23,11 +31,12 @@ pub(crate) struct Space {
     workers: Workers,
     gate: Gate,
     courier: Courier,
+    accounts: Accounts,
 }
 
 impl Space {
-    pub(crate) const fn new(workers: Workers, gate: Gate, courier: Courier) -> Self {
-        Self { workers, gate, courier }
+    pub(crate) const fn new(workers: Workers, gate: Gate, courier: Courier, accounts: Accounts) -> Self {
+        Self { workers, gate, courier, accounts }
     }
 
     /// Has all workers look at something.
@@ -83,6 +92,14 @@ impl mynah_admin::Broker for Space {
         })
     }
 
+    fn users(&self, _: &Asker) -> Answer<Result<Vec<UserView>, Declined>> {
+        Box::pin(self.accounts.clone().users())
+    }
+
+    fn change_users(&self, asker: &Asker, change: UserChange) -> Answer<Result<(), Declined>> {
+        Box::pin(self.accounts.clone().change(asker.clone(), change))
+    }
+
     fn publish(&self, asker: &Asker, publication: Publication) -> Answer<Result<bool, Declined>> {
         Box::pin(self.courier.clone().publish(asker.clone(), publication))
     }
@@ -128,6 +145,44 @@ impl mynah_admin::Broker for Space {
             }
             Some(outcome)
         })
+    }
+}
+
+/// What all management listeners of a broker share.
+pub(crate) struct Desk<'a> {
+    workers: &'a Workers,
+    authentication: Option<&'a Authentication>,
+    rules: &'a watch::Sender<Arc<Rules>>,
+    rereading: &'a mpsc::Sender<Reread>,
+    herald: &'a Herald,
+}
+
+impl<'a> Desk<'a> {
+    pub(crate) const fn new(
+        workers: &'a Workers,
+        authentication: Option<&'a Authentication>,
+        rules: &'a watch::Sender<Arc<Rules>>,
+        rereading: &'a mpsc::Sender<Reread>,
+        herald: &'a Herald,
+    ) -> Self {
+        Self { workers, authentication, rules, rereading, herald }
+    }
+
+    /// What is served at a listener, whose messages go by these links.
+    pub(crate) fn router(
+        &self,
+        listener: &Listener,
+        links: Links,
+        metrics: Arc<impl MetricsSource>,
+        ready: Readiness,
+    ) -> Router {
+        let Self { workers, authentication, rules, rereading, herald } = *self;
+        let gate = Gate::new(listener);
+        let courier = Courier::new(links, authentication, herald);
+        let accounts = Accounts::new(&gate, authentication, rules.subscribe(), rereading.clone(), herald);
+        let space = Space::new(workers.clone(), gate, courier, accounts);
+        let guard = Guard::at(listener, authentication, rules.subscribe(), herald);
+        guarded(mynah_admin::router(metrics, Arc::new(space), ready), guard)
     }
 }
 

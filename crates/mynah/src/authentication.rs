@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mynah_auth::{
-    Authenticator, Door, FileError, LoginEvent, Standing, Tenants, Users, UsersFile, VerifyToken,
+    Authenticator, DEFAULT_TENANT, Door, FileError, LoginEvent, Standing, Tenants, Users, UsersFile,
+    VerifyToken,
 };
-#[cfg(feature = "tls-psk")]
-use mynah_model::TenantId;
-use mynah_model::{Groups, Identity};
+use mynah_model::{Groups, Identity, TenantId};
 #[cfg(feature = "tls-psk")]
 use mynah_net::PreSharedKeys;
 use mynah_net::Verify;
@@ -79,6 +78,13 @@ impl Authentication {
     /// By which those are known whom management listeners have let in.
     pub(crate) const fn tickets(&self) -> &Tickets {
         &self.tickets
+    }
+
+    /// The users file, and the name of a tenant there; the default one has none.
+    pub(crate) fn place(&self, tenant: TenantId) -> Option<(PathBuf, Option<Box<str>>)> {
+        let name = self.tenants.by_name().into_iter().find(|(_, number)| *number == tenant);
+        let name = name.map(|(name, _)| name).filter(|name| **name != *DEFAULT_TENANT);
+        Some((self.file.clone()?, name))
     }
 
     /// Who verifies.

@@ -24,18 +24,17 @@ use mynah_net::{
     Storage, Tls, TlsError,
 };
 use mynah_store::{Status, Store};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinSet};
 
-use crate::administration::{Space, Workers};
+use crate::accounts::Reread;
+use crate::administration::{Desk, Workers};
 use crate::authentication::{self, Authentication};
 use crate::bridges;
 use crate::coap::CoapStacks;
 use crate::complaint::Complaint;
 use crate::config::{self, Bridge, Listener, Protocol, Settings, StoreSettings};
-use crate::courier::Courier;
 use crate::herald::{Gate, Herald};
-use crate::management::{self, Guard};
 use crate::stomp::StompStacks;
 use crate::storage::{self, News, Watched};
 use crate::web::{self, Bounds, Site};
@@ -63,6 +62,8 @@ pub(crate) struct Broker {
     /// The rules of the moment, for those who do not come to the workers.
     rules: watch::Sender<Arc<Rules>>,
     herald: Herald,
+    /// Administrators who have changed the users file.
+    rereading: mpsc::Receiver<Reread>,
     stopping: watch::Sender<bool>,
     grace: Duration,
 }
@@ -89,6 +90,8 @@ impl Broker {
         let ((stopping, _), mut sites) = (watch::channel(false), JoinSet::new());
         let metrics = Arc::new(Metrics::new(&settings, statuses.clone()));
         let (mut dialers, workers) = (Vec::new(), Workers::default());
+        let (wanted, rereading) = mpsc::channel(1);
+        let desk = Desk::new(&workers, authentication.as_ref(), &rules, &wanted, &herald);
         for (at, socket) in sockets {
             let listener = &listeners[at];
             told(listener, socket.local_addr().ok().map(Address::Inet));
@@ -96,10 +99,7 @@ impl Broker {
             let links = Links::default();
             dialers.push((place(&listeners, at), links.clone()));
             let router = if listener.protocol == Protocol::Management {
-                let courier = Courier::new(links, authentication.as_ref(), &herald);
-                let guard = Guard::at(listener, authentication.as_ref(), rules.subscribe(), &herald);
-                let space = Arc::new(Space::new(workers.clone(), gate.clone(), courier));
-                management::guarded(mynah_admin::router(Arc::clone(&metrics), space, ready.clone()), guard)
+                desk.router(listener, links, Arc::clone(&metrics), ready.clone())
             } else {
                 let router = mynah_http::adapter::router(links, http.clone(), ready.flag());
                 web::telling(router, gate.clone(), herald.clone())
@@ -137,6 +137,7 @@ impl Broker {
             bridge_tls,
             rules,
             herald,
+            rereading,
             stopping,
             grace,
         })
@@ -167,6 +168,21 @@ impl Broker {
         self.reload_rules(file);
         self.reload_users();
         self.reload_certificates();
+    }
+
+    /// Waits for an administrator who has changed the users file.
+    pub(crate) async fn changed_users(&mut self) -> Reread {
+        match self.rereading.recv().await {
+            Some(changed) => changed,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Reads the users again for an administrator.
+    pub(crate) fn reread_users(&mut self, told: Reread) {
+        self.reload_users();
+        // Whoever asked may be gone.
+        let _ = told.send(());
     }
 
     fn reload_rules(&self, file: Option<&Path>) {

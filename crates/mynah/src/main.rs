@@ -1,5 +1,6 @@
 //! The binary: command line, configuration, and the wiring of stacks, engine, sockets and runtime into one broker.
 
+mod accounts;
 mod administration;
 mod arguments;
 mod authentication;

@@ -6,15 +6,17 @@ mod connections;
 mod messages;
 mod objects;
 mod show;
+mod users;
+mod virtual_hosts;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use mynah_core::administration::{Names, QueueView};
+use mynah_core::administration::{Declined, Names, QueueView};
 use serde_json::{Value, json};
 
 use crate::definitions::VIRTUAL_HOST;
@@ -41,6 +43,12 @@ impl From<Refusal> for Failed {
     }
 }
 
+impl From<Declined> for Failed {
+    fn from(declined: Declined) -> Self {
+        Self(declined.into())
+    }
+}
+
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
         self.0.rabbitmq()
@@ -59,17 +67,13 @@ pub(crate) fn routes(broker: Arc<dyn Broker>) -> Router {
         .route("/api/healthchecks/node/", get(alive))
         .route("/api/healthchecks/node/{name}", get(alive))
         .route("/api/health/checks/{check}", get(alive))
-        .route("/api/vhosts", get(async || document(&json!([{ "name": VIRTUAL_HOST }]))))
-        .route("/api/vhosts/{vhost}", get(objects::virtual_host))
-        .route("/api/users", get(elsewhere))
-        .route("/api/users/{name}", get(elsewhere).put(elsewhere).delete(elsewhere))
-        .route("/api/permissions", get(elsewhere))
-        .route("/api/permissions/{vhost}/{user}", get(elsewhere).put(elsewhere).delete(elsewhere))
         .route("/api/policies", get(async || document(&json!([]))))
         .route("/api/parameters", get(async || document(&json!([]))))
         .merge(objects::routes())
         .merge(connections::routes())
         .merge(messages::routes())
+        .merge(users::routes())
+        .merge(virtual_hosts::routes())
         .merge(bindings::routes())
         .with_state(broker)
 }
@@ -132,11 +136,6 @@ async fn alive(State(broker): Shared) -> Told {
     Ok(document(&json!({ "status": "ok" })))
 }
 
-async fn elsewhere() -> Told {
-    let detail = "users and what they may do are kept in the files of the configuration".to_owned();
-    Err(Refusal { status: StatusCode::NOT_IMPLEMENTED, detail }.into())
-}
-
 async fn overview(State(broker): Shared) -> Told {
     let queues = all_queues(&*broker, false).await?;
     let connections = broker.connections(ITEMS_MAX).await.ok_or_else(Refusal::early)?;
@@ -149,6 +148,7 @@ async fn overview(State(broker): Shared) -> Told {
         "product_name": "Mynah",
         "cluster_name": NODE,
         "node": NODE,
+        "contexts": [{ "node": NODE, "description": "Management" }],
         "queue_totals": {
             "messages": ready + leased,
             "messages_ready": ready,

@@ -35,11 +35,6 @@ pub(super) fn routes() -> Router<Arc<dyn Broker>> {
         .route("/api/definitions/{vhost}", get(definitions).post(define))
 }
 
-pub(super) async fn virtual_host(Path(vhost): Path<String>) -> Told {
-    demand_host(&vhost)?;
-    Ok(document(&json!({ "name": VIRTUAL_HOST })))
-}
-
 async fn queues(State(broker): Shared, uri: Uri) -> Told {
     list(&uri, all_queues(&*broker, false).await?.iter().map(show::queue).collect())
 }

@@ -9,7 +9,7 @@ use crate::Asker;
 use crate::refusal::Refusal;
 
 /// Bytes of a document that is sent.
-const DOCUMENT_MAX: usize = 64 << 20;
+pub(crate) const DOCUMENT_MAX: usize = 64 << 20;
 /// Items of a list, unless fewer are asked for.
 pub(crate) const ITEMS_MAX: usize = 10_000;
 
@@ -58,7 +58,7 @@ pub(crate) fn part(uri: &Uri) -> Result<Names, Refusal> {
 pub(crate) async fn sent(request: Request) -> Result<(Asker, Map<String, Value>), Refusal> {
     let asker = Asker::of(&request);
     let body = axum::body::to_bytes(request.into_body(), DOCUMENT_MAX).await;
-    let body = body.map_err(|_| Refusal::unusable("the document is too long, or was cut off"))?;
+    let body = body.map_err(|_| Refusal::unusable("the document was cut off"))?;
     if body.is_empty() {
         return Ok((asker, Map::new()));
     }

@@ -67,8 +67,16 @@ pub(crate) fn routes(broker: Arc<dyn Broker>) -> Router {
         .route("/api/healthchecks/node/", get(alive))
         .route("/api/healthchecks/node/{name}", get(alive))
         .route("/api/health/checks/{check}", get(alive))
-        .route("/api/policies", get(async || document(&json!([]))))
-        .route("/api/parameters", get(async || document(&json!([]))))
+        .route("/api/policies", get(none))
+        .route("/api/policies/{vhost}", get(none))
+        .route(
+            "/api/policies/{vhost}/{name}",
+            get(async || absent()).put(no_policy).delete(async || absent()),
+        )
+        .route("/api/operator-policies", get(none))
+        .route("/api/parameters", get(none))
+        .route("/api/global-parameters", get(none))
+        .route("/api/vhost-limits", get(none))
         .merge(objects::routes())
         .merge(connections::routes())
         .merge(messages::routes())
@@ -84,6 +92,20 @@ async fn whoami(request: Request) -> Response {
     let groups = asker.groups.iter().filter(|group| *group != ADMINISTRATOR);
     let tags: Vec<&str> = std::iter::once(ADMINISTRATOR).chain(groups).collect();
     document(&json!({ "name": asker.identity.name(), "tags": tags }))
+}
+
+/// What there is none of.
+async fn none() -> Response {
+    document(&json!([]))
+}
+
+fn absent() -> Failed {
+    Refusal::absent().into()
+}
+
+async fn no_policy() -> Failed {
+    let why = "there are no policies: a queue is what it was declared as, so write them as its arguments";
+    Refusal::unusable(why).into()
 }
 
 /// There is one virtual host.

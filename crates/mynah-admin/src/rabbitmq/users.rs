@@ -151,8 +151,7 @@ async fn permission(State(broker): Shared, Path((vhost, name)): OfHost, request:
 }
 
 fn unchangeable() -> Refusal {
-    let detail = "what users may do is written in the rules of the configuration".to_owned();
-    Refusal { status: StatusCode::NOT_IMPLEMENTED, detail }
+    Refusal::unusable("what users may do is written in the rules of the configuration")
 }
 
 /// What the user may do already can be permitted.

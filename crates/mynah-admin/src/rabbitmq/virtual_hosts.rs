@@ -34,8 +34,7 @@ async fn one(Path(vhost): Path<String>) -> Told {
 }
 
 fn unchangeable() -> Refusal {
-    let detail = "a virtual host is a tenant: tenants are named in the configuration".to_owned();
-    Refusal { status: StatusCode::NOT_IMPLEMENTED, detail }
+    Refusal::unusable("a virtual host is a tenant: tenants are named in the configuration")
 }
 
 /// The one that is there can be wanted.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::disk::Disk;
 use crate::error::StoreError;
 use crate::journal::handed::Handed;
-use crate::live::Live;
+use crate::live::{Live, Pairs};
 use crate::position::Position;
 use crate::record::Batch;
 use crate::record::frame::{Kind, Place};
@@ -122,6 +122,11 @@ impl Keeper {
     /// What is live, unless the state cannot be used at the moment.
     pub(crate) fn live(&self) -> Option<&Live> {
         self.live.as_ref()
+    }
+
+    /// Entries of one queue from the one with a key on, see [`Live::see_entries`].
+    pub(crate) fn see_entries(&mut self, key: &[u8], max: usize) -> Result<Pairs, StoreError> {
+        Ok(self.live.as_mut().ok_or(StoreError::Stopped)?.see_entries(key, max)?)
     }
 
     /// Does what there is to do, with everything before `synced` synced, and adds to `out` what is to be submitted.

@@ -385,7 +385,7 @@ impl Keeping {
             }
             if let Ok(Request::Page { key, max, page }) = request {
                 let caught_up = self.keeper.catch_up(self.shared.synced_position());
-                page(caught_up.and_then(|()| read_page(&self.keeper, &key, max)));
+                page(caught_up.and_then(|()| read_page(&mut self.keeper, &key, max)));
             }
         }
     }
@@ -457,10 +457,9 @@ impl Keeping {
 }
 
 /// Entries from the one with a key on, of the same queue.
-pub(crate) fn read_page(keeper: &Keeper, key: &[u8], max: usize) -> Result<Vec<PagedEntry>, StoreError> {
+pub(crate) fn read_page(keeper: &mut Keeper, key: &[u8], max: usize) -> Result<Vec<PagedEntry>, StoreError> {
+    let pairs = keeper.see_entries(key, max)?;
     let Some(live) = keeper.live() else { return Err(StoreError::Stopped) };
-    let prefix = key.get(..key.len().saturating_sub(8)).unwrap_or_default();
-    let pairs = live.scan(key, &crate::record::key::after(prefix), max)?;
     let mut found = Vec::with_capacity(pairs.len());
     for (key, value) in &pairs {
         if let (Some(Key::Entry(_, sequence)), Some(Value::Entry(entry))) =

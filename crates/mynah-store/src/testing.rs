@@ -110,7 +110,7 @@ impl SteppedStore {
         self.keeper.catch_up(self.writer.synced())?;
         let mut key = Vec::new();
         Key::Entry(owner, from).encode(&mut key);
-        read_page(&self.keeper, &key, max)
+        read_page(&mut self.keeper, &key, max)
     }
 
     /// What was found since the start or the last call.

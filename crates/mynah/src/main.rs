@@ -36,6 +36,11 @@ use clap::Parser;
 
 use crate::arguments::{Arguments, Command, Rules};
 
+/// Threads hand messages to each other and to the store: with the system's allocator their arenas grow apart, and a queue of
+/// ten million messages costs twice the memory (docs/adr/0016).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve { config } => serve::run(config.as_deref()).map(done),

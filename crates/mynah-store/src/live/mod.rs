@@ -7,6 +7,7 @@ mod pages;
 mod payloads;
 mod recents;
 mod recount;
+mod seen;
 #[cfg(test)]
 mod tests;
 
@@ -65,6 +66,8 @@ pub(crate) struct Live {
     state: Box<dyn State>,
     salt: u32,
     recent: Recents,
+    /// Entries of the state that were read lately, and are likely to go next.
+    seen: Recents,
     payloads: Pages,
     uses: BTreeMap<u32, Use>,
     /// What the state holds, checked when it is read from start to end.
@@ -132,6 +135,7 @@ impl Live {
             state,
             salt,
             recent: Recents::default(),
+            seen: Recents::default(),
             payloads: Pages::default(),
             released: Vec::new(),
             young: Vec::new(),
@@ -293,7 +297,8 @@ impl Live {
 
     /// A key has no value.
     fn delete(&mut self, key: &[u8]) -> Result<(), StateError> {
-        let stored = match self.recent.remove(key) {
+        let seen = self.seen.remove(key);
+        let stored = match self.recent.remove(key).or(seen) {
             Some(old) => {
                 self.release_in(key, old.value.as_deref())?;
                 old.stored
@@ -332,7 +337,8 @@ impl Live {
         if from >= to {
             return Ok(());
         }
-        for tag in [tag::LEASE, tag::ENTRY] {
+        let unseen = self.truncate_seen(owner, from, to)?;
+        for (tag, from) in [(tag::LEASE, from), (tag::ENTRY, unseen)] {
             let [from, to] = [from, to].map(|number| numbered(owner, tag, number));
             self.delete_range(from, &to)?;
         }
@@ -381,6 +387,7 @@ impl Live {
         if self.rebuilding || self.recent.contains(key) {
             return self.delete(key);
         }
+        self.seen.remove(key);
         self.release_in(key, Some(value))?;
         self.recent.insert(key, None, Stored::Sum(term(self.salt, key, value)));
         Ok(())

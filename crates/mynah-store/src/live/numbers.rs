@@ -25,7 +25,10 @@ impl Numbers {
 
     /// Where a number stands in the row.
     fn find(&self, number: u64) -> Option<usize> {
-        let (first, _) = self.row.front()?;
+        let ((first, _), (last, _)) = (self.row.front()?, self.row.back()?);
+        if number > *last {
+            return None;
+        }
         // Mostly none is missing.
         let near = usize::try_from(number.checked_sub(*first)?).ok()?;
         match self.row.get(near) {

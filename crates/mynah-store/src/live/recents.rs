@@ -250,6 +250,19 @@ impl Recents {
         number
     }
 
+    /// Removes entries that follow each other, from one number on to the one before another at most.
+    pub(super) fn take_run(&mut self, owner: &[u8], from: u64, to: u64) -> Vec<(u64, Recent)> {
+        let Some(&place) = self.places.get(owner) else { return Vec::new() };
+        let entries = &mut self.queues[place].entries;
+        let run: Vec<_> = (from..to).map_while(|number| Some((number, entries.remove(number)?))).collect();
+        self.count -= run.len();
+        for (_, recent) in &run {
+            self.bytes -= cost(owner.len() + NUMBERED_BYTES, recent.value.as_deref());
+        }
+        self.release(owner, place);
+        run
+    }
+
     /// Appends keys that have a value, from `from` on to the one before `to`, in order, `max` at most. Those of
     /// entries and leases are of the owner in `from`.
     pub(super) fn scan(&self, from: &[u8], to: &[u8], max: usize, found: &mut Pairs) {

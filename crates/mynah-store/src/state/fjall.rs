@@ -1,15 +1,14 @@
 //! A state on fjall. A database that was damaged may panic instead of saying so: that is an error here like any other.
 
-use core::ops::ControlFlow;
 use core::panic::AssertUnwindSafe;
 use std::io;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 use fjall::config::PartitioningPolicy;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 
-use super::{Change, State, StateError, States, Visit};
+use super::{Change, State, StateError, States, Visit, groups};
 use crate::disk::{Disk, RealDisk};
 use crate::record::key::tag;
 
@@ -20,15 +19,20 @@ const MEMTABLE_MAX: u64 = 4 << 20;
 const CACHE_BYTES: u64 = 16 << 20;
 
 /// Keyspaces, by the first byte of a key from which on they have it. Messages are named and queues are filled in order: on
-/// their own their tables follow each other, and no table is ever merged with another for what is only added.
+/// their own their tables follow each other, and no table is ever merged with another for what is only added. They stand in
+/// groups, see [`groups`].
 const KEYSPACES: [(u8, &str); 5] = [
     (0, REST),
-    (tag::PAYLOAD, "messages"),
+    (tag::PAYLOAD, "message-groups"),
     (tag::PAYLOAD + 1, REST),
-    (tag::ENTRY, "entries"),
+    (tag::ENTRY, "entry-groups"),
     (tag::ENTRY + 1, REST),
 ];
 const REST: &str = "live";
+
+/// Keyspaces of earlier versions, in which these keys stood each by itself.
+const EARLIER: [(u8, &str); 4] =
+    [(tag::PAYLOAD, REST), (tag::ENTRY, REST), (tag::PAYLOAD, "messages"), (tag::ENTRY, "entries")];
 
 /// Keys that are moved at a time.
 const MOVED_AT_ONCE: usize = 10_000;
@@ -62,18 +66,11 @@ impl States for FjallStates {
                 .max_journaling_size(JOURNALS_MAX)
                 .worker_threads(1)
                 .open()?;
-            let options = || {
-                // Filters of a large state are megabytes: in parts, a look-up needs a few kilobytes of them.
-                let parts = PartitioningPolicy::all(true);
-                KeyspaceCreateOptions::default()
-                    .max_memtable_size(MEMTABLE_MAX)
-                    .filter_block_partitioning_policy(parts)
-            };
             let mut state = FjallState { keyspaces: Vec::new(), database };
             for (from, name) in KEYSPACES {
                 state.keyspaces.push((from, state.database.keyspace(name, options)?));
             }
-            state.move_older()?;
+            state.move_earlier()?;
             self.sync_name()?;
             Ok(Box::new(state) as Box<dyn State>)
         })
@@ -93,6 +90,12 @@ impl States for FjallStates {
     }
 }
 
+fn options() -> KeyspaceCreateOptions {
+    // Filters of a large state are megabytes: in parts, a look-up needs a few kilobytes of them.
+    let parts = PartitioningPolicy::all(true);
+    KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_MAX).filter_block_partitioning_policy(parts)
+}
+
 struct FjallState {
     /// In the order of the keys that they have, each with the first byte of its first key.
     keyspaces: Vec<(u8, Keyspace)>,
@@ -107,30 +110,63 @@ impl FjallState {
         &self.keyspaces[after - 1].1
     }
 
-    /// Earlier versions had all keys in one keyspace.
-    fn move_older(&self) -> fjall::Result<()> {
-        let rest = &self.keyspaces[0].1;
-        for (from, keyspace) in self.keyspaces.iter().filter(|(_, keyspace)| keyspace.name() != rest.name()) {
+    /// Takes over what earlier versions wrote.
+    fn move_earlier(&mut self) -> Result<(), StateError> {
+        for (from, name) in EARLIER {
+            if !self.database.keyspace_exists(name) {
+                continue;
+            }
+            let keyspace = self.database.keyspace(name, options)?;
             loop {
                 let mut batch = self.database.batch();
-                for guard in rest.range([*from]..[from + 1]).take(MOVED_AT_ONCE) {
+                let mut changes = Vec::new();
+                for guard in keyspace.range([from]..[from + 1]).take(MOVED_AT_ONCE) {
                     let (key, value) = guard.into_inner()?;
-                    batch.remove(rest, key.clone());
-                    batch.insert(keyspace, key, value);
+                    batch.remove(&keyspace, key.clone());
+                    changes.push((key.to_vec().into(), Some(value.to_vec().into())));
                 }
-                if batch.is_empty() {
+                if changes.is_empty() {
                     break;
                 }
+                self.change_groups(&mut batch, changes)?;
                 batch.commit()?;
+            }
+            if name != REST {
+                self.database.delete_keyspace(keyspace)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn change_groups(&self, batch: &mut OwnedWriteBatch, mut changes: Vec<Change>) -> Result<(), StateError> {
+        groups::order(&mut changes);
+        for changes in groups::by_group(&changes) {
+            let key = groups::group_of(&changes[0].0);
+            let keyspace = self.of(&key);
+            match groups::changed(changes, || Ok(keyspace.get(&key)?))? {
+                Some(group) => batch.insert(keyspace, key, group),
+                None => batch.remove(keyspace, key),
             }
         }
         Ok(())
     }
 }
 
+/// Whether keys that start with this byte stand in groups.
+const fn is_grouped(first: u8) -> bool {
+    matches!(first, tag::PAYLOAD | tag::ENTRY)
+}
+
 impl State for FjallState {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-        guarded(|| Ok(self.of(key).get(key)?.map(|value| value.to_vec())))
+        guarded(|| {
+            if !key.first().copied().is_some_and(is_grouped) {
+                return Ok(self.of(key).get(key)?.map(|value| value.to_vec()));
+            }
+            let group = self.of(key).get(groups::group_of(key))?;
+            let value = group.as_ref().map(|group| groups::find(group, key)).transpose()?;
+            Ok(value.flatten().map(<[u8]>::to_vec))
+        })
     }
 
     fn scan(&self, from: &[u8], to: &[u8], visit: Visit<'_>) -> Result<(), StateError> {
@@ -139,15 +175,24 @@ impl State for FjallState {
         }
         guarded(|| {
             let ends = self.keyspaces.iter().skip(1).map(|(from, _)| Some([*from])).chain([None]);
-            for ((start, keyspace), end) in self.keyspaces.iter().zip(ends) {
-                let (start, end) = ([*start], end.as_ref().map_or(to, |end| to.min(end)));
-                let start = from.max(&start);
+            for ((first, keyspace), end) in self.keyspaces.iter().zip(ends) {
+                let (start, end) =
+                    (from.max(core::slice::from_ref(first)), end.as_ref().map_or(to, |end| to.min(end)));
                 if start >= end {
                     continue;
                 }
-                for guard in keyspace.range(start..end) {
-                    let (key, value) = guard.into_inner()?;
-                    if let ControlFlow::Break(()) = visit(&key, &value) {
+                if !is_grouped(*first) {
+                    for guard in keyspace.range(start..end) {
+                        let (key, value) = guard.into_inner()?;
+                        if visit(&key, &value).is_break() {
+                            return Ok(());
+                        }
+                    }
+                    continue;
+                }
+                for guard in keyspace.range(&groups::first_group(start)[..]..end) {
+                    let (key, group) = guard.into_inner()?;
+                    if groups::scan(&key, &group, (start, end), visit)?.is_break() {
                         return Ok(());
                     }
                 }
@@ -159,19 +204,22 @@ impl State for FjallState {
     fn commit(&mut self, changes: Vec<Change>) -> Result<(), StateError> {
         guarded(|| {
             let mut batch = self.database.batch();
-            for (key, value) in changes {
+            let (grouped, single): (Vec<_>, Vec<_>) =
+                changes.into_iter().partition(|(key, _)| key.first().copied().is_some_and(is_grouped));
+            for (key, value) in single {
                 let keyspace = self.of(&key);
                 match value {
                     Some(value) => batch.insert(keyspace, &key[..], &value[..]),
                     None => batch.remove(keyspace, &key[..]),
                 }
             }
-            batch.commit()
+            self.change_groups(&mut batch, grouped)?;
+            Ok(batch.commit()?)
         })
     }
 
     fn sync(&mut self) -> Result<(), StateError> {
-        guarded(|| self.database.persist(PersistMode::SyncAll))
+        guarded(|| Ok(self.database.persist(PersistMode::SyncAll)?))
     }
 
     fn compact(&mut self) -> Result<(), StateError> {
@@ -187,9 +235,19 @@ impl State for FjallState {
     }
 }
 
-fn guarded<T>(work: impl FnOnce() -> fjall::Result<T>) -> Result<T, StateError> {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(outcome) => outcome.map_err(|error| StateError(format!("the state cannot be used: {error}"))),
-        Err(_) => Err(StateError("the state is damaged: reading it panicked".to_owned())),
+impl From<fjall::Error> for StateError {
+    fn from(error: fjall::Error) -> Self {
+        Self(format!("the state cannot be used: {error}"))
     }
+}
+
+impl From<io::Error> for StateError {
+    fn from(error: io::Error) -> Self {
+        fjall::Error::from(error).into()
+    }
+}
+
+fn guarded<T>(work: impl FnOnce() -> Result<T, StateError>) -> Result<T, StateError> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(StateError("the state is damaged: reading it panicked".to_owned())))
 }

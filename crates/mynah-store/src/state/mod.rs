@@ -2,6 +2,7 @@
 //! is lost, so that nothing that is acknowledged depends on it.
 
 mod fjall;
+mod groups;
 mod memory;
 #[cfg(test)]
 mod redb;

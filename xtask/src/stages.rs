@@ -207,12 +207,14 @@ fn interop(run: &Run) -> Result<Tally, String> {
     if !run.has_interop() {
         return Err(format!("there is no crate {INTEROP} in this workspace"));
     }
-    let python = tools::set_up(&run.target)?;
+    let (python, rabbitmqadmin) = (tools::set_up(&run.target)?, tools::rabbitmqadmin(&run.target)?);
     let bins = ["build", "--workspace", "--bins", "--quiet"];
     let built = check(run.cargo(&bins).args(FEATURES), "see the errors above");
     built.and_then(|_| {
         let binary = run.target.join("debug/mynah");
-        count(run.tests(true).env("MYNAH_BIN", binary).env("MYNAH_PYTHON", python))
+        let mut tests = run.tests(true);
+        tests.env("MYNAH_BIN", binary).env("MYNAH_PYTHON", python).env("MYNAH_RABBITMQADMIN", rabbitmqadmin);
+        count(&mut tests)
     })
 }
 

@@ -116,6 +116,39 @@ fn install_debian(packages: &[&str]) -> Result<(), String> {
     Err(format!("apt-get failed; {by_hand}"))
 }
 
+/// RabbitMQ's program for its management. It is taken out of the package: where that is installed a server starts.
+pub(crate) fn rabbitmqadmin(target: &Path) -> Result<PathBuf, String> {
+    const PACKAGE: &str = "rabbitmq-server";
+    if is_there("rabbitmqadmin") {
+        return Ok("rabbitmqadmin".into());
+    }
+    let folder = target.join("tools").join(PACKAGE);
+    let program = folder.join("usr/bin/rabbitmqadmin");
+    if program.is_file() {
+        return Ok(program);
+    }
+    let by_hand =
+        format!("take usr/bin/rabbitmqadmin out of Debian's package {PACKAGE} and put it on the path");
+    if !is_there("apt-get") || !is_there("dpkg-deb") {
+        return Err(by_hand);
+    }
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    println!("fetching rabbitmqadmin");
+    let apt = |arguments: &[&str]| {
+        succeeds(Command::new("apt-get").args(arguments).current_dir(&folder).stdout(Stdio::null()))
+    };
+    let fetched = apt(&["download", PACKAGE]) || (apt(&["update"]) && apt(&["download", PACKAGE]));
+    let found = fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let archive =
+        found.flatten().map(|entry| entry.path()).find(|path| path.extension() == Some("deb".as_ref()));
+    match archive.filter(|_| fetched) {
+        Some(archive) if succeeds(Command::new("dpkg-deb").arg("--extract").args([&archive, &folder])) => {
+            Ok(program)
+        }
+        _ => Err(format!("apt-get failed; {by_hand}")),
+    }
+}
+
 fn is_root() -> bool {
     let output = Command::new("id").arg("-u").output();
     output.is_ok_and(|output| output.stdout.trim_ascii() == b"0")

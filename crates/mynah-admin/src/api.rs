@@ -1,4 +1,4 @@
-//! `/admin/v1`: queues, exchanges, bindings, consumers and connections. Keys are topics and filters, with slashes.
+//! `/admin/v1`: queues, exchanges, bindings, consumers, connections and channels. Keys are topics and filters, with slashes.
 
 use std::sync::Arc;
 
@@ -7,13 +7,14 @@ use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use mynah_core::administration::{Names, Order, QueueView};
+use mynah_core::administration::{ConnectionView, Names, Order, QueueView};
 use serde_json::{Map, Value, json};
 
-use crate::Broker;
+use crate::connections;
 use crate::refusal::{Refusal, document, outcome};
-use crate::request::{ITEMS_MAX, is_set, part, peer, sent};
+use crate::request::{ITEMS_MAX, is_set, part, sent};
 use crate::terms::{self, Ends, Spelling, text};
+use crate::{Asker, Broker};
 
 const KEYS: Spelling = Spelling::Canonical;
 
@@ -45,6 +46,8 @@ pub(crate) fn routes(broker: Arc<dyn Broker>) -> Router {
         .route("/admin/v1/bindings", get(bindings).merge(post(bind)).delete(unbind))
         .route("/admin/v1/consumers", get(consumers))
         .route("/admin/v1/connections", get(connections))
+        .route("/admin/v1/connections/{name}", axum::routing::delete(disconnect))
+        .route("/admin/v1/channels", get(channels))
         .with_state(broker)
 }
 
@@ -91,23 +94,23 @@ async fn queue(State(broker): Shared, Path(name): Path<String>) -> Told {
 }
 
 async fn declare_queue(State(broker): Shared, Path(name): Path<String>, request: Request) -> Told {
-    let (peer, said) = sent(request).await?;
+    let (asker, said) = sent(request).await?;
     let settings = Box::new(terms::queue(&said, KEYS).map_err(Refusal::unusable)?);
     let order = Order::DeclareQueue { name: name.into_bytes().into(), settings };
-    outcome(broker.order(peer, order).await)?;
+    outcome(broker.order(&asker, order).await)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn delete_queue(State(broker): Shared, Path(name): Path<String>, uri: Uri, request: Request) -> Told {
     let (if_unused, if_empty) = (is_set(&uri, "if-unused"), is_set(&uri, "if-empty"));
     let order = Order::DeleteQueue { name: name.into_bytes().into(), if_unused, if_empty };
-    let messages = outcome(broker.order(peer(&request), order).await)?;
+    let messages = outcome(broker.order(&Asker::of(&request), order).await)?;
     Ok(document(&json!({ "messages": messages })))
 }
 
 async fn purge(State(broker): Shared, Path(name): Path<String>, request: Request) -> Told {
     let order = Order::Purge { name: name.into_bytes().into() };
-    let messages = outcome(broker.order(peer(&request), order).await)?;
+    let messages = outcome(broker.order(&Asker::of(&request), order).await)?;
     Ok(document(&json!({ "messages": messages })))
 }
 
@@ -131,10 +134,10 @@ async fn exchange(State(broker): Shared, Path(name): Path<String>) -> Told {
 }
 
 async fn declare_exchange(State(broker): Shared, Path(name): Path<String>, request: Request) -> Told {
-    let (peer, said) = sent(request).await?;
+    let (asker, said) = sent(request).await?;
     let settings = Box::new(terms::exchange(&said).map_err(Refusal::unusable)?);
     let order = Order::DeclareExchange { name: name.into_bytes().into(), settings };
-    outcome(broker.order(peer, order).await)?;
+    outcome(broker.order(&asker, order).await)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -146,7 +149,7 @@ async fn delete_exchange(
 ) -> Told {
     let if_unused = is_set(&uri, "if-unused");
     let order = Order::DeleteExchange { name: name.into_bytes().into(), if_unused };
-    outcome(broker.order(peer(&request), order).await)?;
+    outcome(broker.order(&Asker::of(&request), order).await)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -167,7 +170,7 @@ async fn unbind(State(broker): Shared, request: Request) -> Told {
 }
 
 async fn change_binding(broker: &dyn Broker, request: Request, bound: bool) -> Told {
-    let (peer, said) = sent(request).await?;
+    let (asker, said) = sent(request).await?;
     let name = |field: &str| said.get(field).and_then(Value::as_str).unwrap_or_default();
     let is_queue = match name("destination_type") {
         "queue" => true,
@@ -176,7 +179,7 @@ async fn change_binding(broker: &dyn Broker, request: Request, bound: bool) -> T
     };
     let ends = Ends { source: name("source"), destination: name("destination"), is_queue };
     let binding = terms::binding(ends, &said, KEYS).map_err(Refusal::unusable)?;
-    outcome(broker.order(peer, Order::Bind { binding, bound }).await)?;
+    outcome(broker.order(&asker, Order::Bind { binding, bound }).await)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -202,17 +205,49 @@ async fn consumers(State(broker): Shared, uri: Uri) -> Told {
     Ok(list(queues.iter().flat_map(show).take(ITEMS_MAX).collect()))
 }
 
+async fn all_connections(broker: &dyn Broker, uri: &Uri) -> Result<Vec<ConnectionView>, Refusal> {
+    let Names::After(_, count) = part(uri)? else { return Err(Refusal::absent()) };
+    broker.connections(count).await.ok_or_else(Refusal::early)
+}
+
 async fn connections(State(broker): Shared, uri: Uri) -> Told {
-    let Names::After(_, count) = part(&uri)? else { return Err(Refusal::absent().into()) };
-    let connections = broker.connections(count).await.ok_or_else(Refusal::early)?;
+    let connections = all_connections(&*broker, &uri).await?;
     let shown = connections.iter().map(|connection| {
         json!({
             "connection": [connection.worker.0, connection.slot, connection.generation],
+            "name": connections::name(connection),
             "identity": connection.identity,
             "address": connection.address,
             "listener": connection.listener,
+            "protocol": connection.protocol,
             "consumers": connection.consumers,
+            "channels": connection.description.channels.len(),
+            "client": terms::show_arguments(&connection.description.properties),
         })
     });
     Ok(list(shown.collect()))
+}
+
+async fn disconnect(State(broker): Shared, Path(name): Path<String>, request: Request) -> Told {
+    let connection = connections::named(&name).ok_or_else(Refusal::absent)?;
+    let was_there = broker.disconnect(&Asker::of(&request), connection, "").await;
+    was_there.ok_or_else(Refusal::early)?.then_some(()).ok_or_else(Refusal::absent)?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn channels(State(broker): Shared, uri: Uri) -> Told {
+    let all = all_connections(&*broker, &uri).await?;
+    let shown = connections::channels(&all).map(|(connection, channel)| {
+        json!({
+            "connection": [connection.worker.0, connection.slot, connection.generation],
+            "channel": channel.number,
+            "consumers": channel.consumers,
+            "unacknowledged": channel.unacknowledged,
+            "prefetch": channel.prefetch,
+            "confirms": channel.confirms,
+            "unconfirmed": channel.unconfirmed,
+            "transactional": channel.transactional,
+        })
+    });
+    Ok(list(shown.take(ITEMS_MAX).collect()))
 }

@@ -3,10 +3,14 @@
 //!
 //! It reads what the workers count ([`mynah_core::Counters`]), and asks the broker for the rest ([`Broker`]).
 
+pub mod accounts;
 mod api;
+mod asker;
 mod broker;
 mod collector;
+mod connections;
 pub mod definitions;
+pub mod messages;
 mod rabbitmq;
 mod readiness;
 mod refusal;
@@ -19,6 +23,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use asker::Asker;
 pub use broker::{Answer, Broker};
 pub use readiness::Readiness;
 pub use router::router;

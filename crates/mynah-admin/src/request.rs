@@ -1,16 +1,15 @@
 //! What requests say beside their paths.
 
-use std::net::SocketAddr;
-
-use axum::extract::{ConnectInfo, Request};
+use axum::extract::Request;
 use axum::http::Uri;
 use mynah_core::administration::Names;
 use serde_json::{Map, Value};
 
+use crate::Asker;
 use crate::refusal::Refusal;
 
 /// Bytes of a document that is sent.
-const DOCUMENT_MAX: usize = 64 << 20;
+pub(crate) const DOCUMENT_MAX: usize = 64 << 20;
 /// Items of a list, unless fewer are asked for.
 pub(crate) const ITEMS_MAX: usize = 10_000;
 
@@ -56,22 +55,16 @@ pub(crate) fn part(uri: &Uri) -> Result<Names, Refusal> {
 }
 
 /// Who asks, and the object that was sent; an empty one if nothing was.
-pub(crate) async fn sent(request: Request) -> Result<(SocketAddr, Map<String, Value>), Refusal> {
-    let peer = peer(&request);
+pub(crate) async fn sent(request: Request) -> Result<(Asker, Map<String, Value>), Refusal> {
+    let asker = Asker::of(&request);
     let body = axum::body::to_bytes(request.into_body(), DOCUMENT_MAX).await;
-    let body = body.map_err(|_| Refusal::unusable("the document is too long, or was cut off"))?;
+    let body = body.map_err(|_| Refusal::unusable("the document was cut off"))?;
     if body.is_empty() {
-        return Ok((peer, Map::new()));
+        return Ok((asker, Map::new()));
     }
     match serde_json::from_slice(&body) {
-        Ok(Value::Object(object)) => Ok((peer, object)),
+        Ok(Value::Object(object)) => Ok((asker, object)),
         Ok(_) => Err(Refusal::unusable("the document has to be an object")),
         Err(error) => Err(Refusal::unusable(format!("the document is no JSON: {error}"))),
     }
-}
-
-/// Who asks.
-pub(crate) fn peer(request: &Request) -> SocketAddr {
-    let known = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    known.map_or_else(|| SocketAddr::from(([0; 4], 0)), |ConnectInfo(peer)| *peer)
 }

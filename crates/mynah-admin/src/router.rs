@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn};
@@ -12,6 +13,7 @@ use mynah_core::administration::Names;
 use prometheus_client::encoding::text;
 
 use crate::refusal::Refusal;
+use crate::request::DOCUMENT_MAX;
 use crate::{Broker, MetricsSource, QueueCounts, Readiness, api, collector, rabbitmq};
 
 /// The media type of the metrics (OpenMetrics 1.0).
@@ -34,7 +36,21 @@ pub fn router(source: impl MetricsSource, broker: Arc<dyn Broker>, ready: Readin
         .route("/readyz", get(move || async move { readyz(&ready) }))
         .merge(api::routes(Arc::clone(&broker)))
         .merge(rabbitmq::routes(broker))
+        .layer(from_fn(take_whole))
         .layer(from_fn(demand_no_page))
+}
+
+/// Takes the whole document in before anything is answered: a connection whose client is still sending when it hears the answer
+/// could not be used again.
+async fn take_whole(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    match to_bytes(body, DOCUMENT_MAX).await {
+        Ok(document) => next.run(Request::from_parts(parts, Body::from(document))).await,
+        Err(_) => {
+            let detail = "the document is too long, or was cut off".to_owned();
+            Refusal { status: StatusCode::PAYLOAD_TOO_LARGE, detail }.problem()
+        }
+    }
 }
 
 /// A page in somebody's browser can ask whatever the browser can reach, but for changes it says where it is from (Fetch, "append
@@ -68,7 +84,6 @@ fn readyz(ready: &Readiness) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::{Body, to_bytes};
     use axum::http::Request;
     use tower::ServiceExt;
 

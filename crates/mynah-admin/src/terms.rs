@@ -339,6 +339,23 @@ pub(crate) fn show_exchange(settings: &ExchangeSettings) -> Map<String, Value> {
     shown
 }
 
+/// What a client has said of itself, as an object.
+pub(crate) fn show_arguments(arguments: &[(Box<str>, Argument)]) -> Value {
+    let shown = arguments.iter().map(|(name, value)| (name.to_string(), show_argument(value)));
+    shown.collect::<Map<_, _>>().into()
+}
+
+fn show_argument(argument: &Argument) -> Value {
+    match argument {
+        Argument::Null => Value::Null,
+        Argument::Bool(value) => (*value).into(),
+        Argument::Integer(number) => (*number).into(),
+        Argument::Float(number) => (*number).into(),
+        Argument::Text(text) => (**text).into(),
+        Argument::Binary(bytes) => text(bytes).into(),
+    }
+}
+
 /// The ends of a binding.
 #[derive(Clone, Copy, Debug)]
 pub struct Ends<'e> {
@@ -381,21 +398,12 @@ pub fn binding(ends: Ends<'_>, of: &Map<String, Value>, spelling: Spelling) -> R
 
 /// What a binding is.
 pub(crate) fn show_binding(binding: &BindingView, spelling: Spelling) -> Map<String, Value> {
-    let argument = |argument: &Argument| match argument {
-        Argument::Null => Value::Null,
-        Argument::Bool(value) => (*value).into(),
-        Argument::Integer(number) => (*number).into(),
-        Argument::Float(number) => (*number).into(),
-        Argument::Text(text) => (**text).into(),
-        Argument::Binary(bytes) => text(bytes).into(),
-    };
-    let arguments = binding.arguments.iter().map(|(name, value)| (name.to_string(), argument(value)));
     let mut shown = Map::new();
     shown.insert("source".to_owned(), text(&binding.source).into());
     shown.insert("destination".to_owned(), text(&binding.destination).into());
     let kind = if binding.is_queue { "queue" } else { "exchange" };
     shown.insert("destination_type".to_owned(), kind.into());
     shown.insert("routing_key".to_owned(), spelling.shown_filter(&binding.key).into());
-    shown.insert("arguments".to_owned(), arguments.collect::<Map<_, _>>().into());
+    shown.insert("arguments".to_owned(), show_arguments(&binding.arguments));
     shown
 }

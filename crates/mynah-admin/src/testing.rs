@@ -1,16 +1,17 @@
 //! A broker of queues and exchanges without workers.
 
 use std::future::ready;
-use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard};
 
 use mynah_core::administration::{
-    BindingView, ConnectionView, Declined, ExchangeView, Names, Order, Ordered, QueueView,
+    BindingView, ConnectionName, ConnectionView, Declined, ExchangeView, Names, Order, Ordered, QueueView,
 };
 use mynah_core::{Tally, WorkerId};
 use mynah_model::Reason;
 
-use crate::{Answer, Broker};
+use crate::accounts::{Permissions, UserChange, UserView};
+use crate::messages::{Afterwards, Fetch, Fetched, Publication};
+use crate::{Answer, Asker, Broker};
 
 /// What is there.
 #[derive(Debug, Default)]
@@ -18,6 +19,10 @@ pub(crate) struct There {
     pub(crate) queues: Vec<QueueView>,
     pub(crate) exchanges: Vec<ExchangeView>,
     pub(crate) links: Vec<BindingView>,
+    pub(crate) connections: Vec<ConnectionView>,
+    pub(crate) messages: Vec<Fetched>,
+    pub(crate) users: Vec<UserView>,
+    pub(crate) changes: Vec<UserChange>,
     pub(crate) is_stopping: bool,
 }
 
@@ -105,10 +110,55 @@ impl Broker for Plain {
     }
 
     fn connections(&self, _: usize) -> Answer<Vec<ConnectionView>> {
-        Box::pin(ready(Some(Vec::new())))
+        Box::pin(ready(Some(self.there().connections.clone())))
     }
 
-    fn order(&self, _: SocketAddr, order: Order) -> Answer<Ordered> {
+    fn disconnect(&self, _: &Asker, connection: ConnectionName, _: &str) -> Answer<bool> {
+        let connections = &mut self.there().connections;
+        let count = connections.len();
+        connections.retain(|view| view.slot != connection.slot);
+        Box::pin(ready(Some(connections.len() < count)))
+    }
+
+    fn users(&self, _: &Asker) -> Answer<Result<Vec<UserView>, Declined>> {
+        Box::pin(ready(Some(Ok(self.there().users.clone()))))
+    }
+
+    fn change_users(&self, _: &Asker, change: UserChange) -> Answer<Result<(), Declined>> {
+        let mut there = self.there();
+        match &change {
+            UserChange::Put { name, groups, .. } => {
+                let permissions = Permissions { configure: true, write: true, read: false };
+                there.users.retain(|user| user.name != *name);
+                there.users.push(UserView { name: name.clone(), groups: groups.clone(), permissions });
+            }
+            UserChange::Remove(names) => there.users.retain(|user| !names.contains(&user.name)),
+        }
+        there.changes.push(change);
+        Box::pin(ready(Some(Ok(()))))
+    }
+
+    fn publish(&self, _: &Asker, publication: Publication) -> Answer<Result<bool, Declined>> {
+        let Publication { exchange, key, payload, properties } = publication;
+        let mut there = self.there();
+        let routed = there.queues.iter().any(|queue| *queue.name == *key.as_bytes());
+        let fetched = Fetched { exchange, key, payload, redelivered: false, left: 0, properties };
+        there.messages.extend(routed.then_some(fetched));
+        Box::pin(ready((!there.is_stopping).then_some(Ok(routed))))
+    }
+
+    fn fetch(&self, _: &Asker, fetch: Fetch) -> Answer<Result<Vec<Fetched>, Declined>> {
+        let messages = &mut self.there().messages;
+        let count = messages.len().min(fetch.count);
+        let fetched = if fetch.then == Afterwards::GiveBack {
+            messages[..count].to_vec()
+        } else {
+            messages.drain(..count).collect()
+        };
+        Box::pin(ready(Some(Ok(fetched))))
+    }
+
+    fn order(&self, _: &Asker, order: Order) -> Answer<Ordered> {
         let mut there = self.there();
         Box::pin(ready((!there.is_stopping).then(|| there.carry_out(order))))
     }

@@ -114,6 +114,7 @@ const fn code_of(reason: Reason) -> Code {
         | Reason::QueueFull
         | Reason::ServerBusy
         | Reason::SlowConsumer
+        | Reason::Administrative
         | Reason::ShuttingDown
         | Reason::KeepAliveTimeout
         | Reason::OpeningTimeout

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use mynah_model::{Argument, Credit, ExchangeSettings, QueueSettings, Reason};
+use mynah_model::{Argument, Credit, Description, ExchangeSettings, QueueSettings, Reason};
 
 use crate::WorkerId;
 use crate::named::{ConsumerKey, Taking, Tally};
@@ -86,7 +86,7 @@ pub struct BindingView {
 }
 
 /// A connection as it is at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ConnectionView {
     /// Its worker.
     pub worker: WorkerId,
@@ -100,8 +100,23 @@ pub struct ConnectionView {
     pub address: Option<String>,
     /// The listener where it came in.
     pub listener: String,
+    /// The protocol that is spoken.
+    pub protocol: &'static str,
     /// Its consumers of queues.
     pub consumers: usize,
+    /// What only its protocol knows.
+    pub description: Description,
+}
+
+/// A connection, for an administrator who closes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionName {
+    /// Its worker.
+    pub worker: WorkerId,
+    /// Its slot there.
+    pub slot: u32,
+    /// Which of the connections that have used the slot.
+    pub generation: u32,
 }
 
 /// What an administrator wants.

@@ -212,6 +212,17 @@ impl Engine {
         }
     }
 
+    /// Ends a connection because an administrator wants that. Returns whether it was there, and is of this tenant.
+    pub fn handle_disconnect(&mut self, now: Instant, tenant: TenantId, id: ConnectionId) -> bool {
+        let found =
+            self.lane.connections.get(id).filter(|found| found.tenant == tenant && !found.is_closing());
+        let is_there = found.is_some();
+        if is_there {
+            self.expel(now, id, Reason::Administrative);
+        }
+        is_there
+    }
+
     /// Ends a connection whose peer may not be here any more, as if it had broken.
     pub(crate) fn expel(&mut self, now: Instant, id: ConnectionId, reason: Reason) {
         self.tell(now, id, Outcome::Ended(reason));

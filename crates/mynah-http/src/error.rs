@@ -143,6 +143,7 @@ const fn refused_face(reason: Reason) -> Face {
         Reason::RateExceeded => (429, "too-many-requests", "Too many requests"),
         Reason::StorageFull => (507, "storage-full", "Insufficient storage"),
         Reason::ServerBusy | Reason::SlowConsumer => (503, "busy", "Busy"),
+        Reason::Administrative => (503, "closed", "Closed by an administrator"),
         Reason::ShuttingDown => (503, "shutting-down", "Shutting down"),
         Reason::Disconnected => (503, "interrupted", "Interrupted"),
     }

@@ -193,29 +193,36 @@ impl<'a> HttpRequest<'a> {
         Ok(host.map(without_port).filter(|host| !host.is_empty()))
     }
 
-    /// User name and password of Basic authentication (RFC 7617, section 2); or the token of a bearer (RFC 6750, section
-    /// 2.1), which is the password of a user who gives no name.
+    /// Who the client says it is.
     fn authorization(&self) -> Result<Option<(String, Vec<u8>)>, Problem> {
-        const SCHEME: &str = "the Authorization scheme has to be Basic or Bearer";
-        const BASE64: &str = "the credentials after Basic are not base64";
-        const COLON: &str = "the credentials after Basic have no colon between user name and password";
-        const USER: &str = "the user name is not UTF-8, or has control characters";
-        let Some(value) = self.field("authorization")? else { return Ok(None) };
-        if let Some((_, token)) =
-            value.split_at_checked(7).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "))
-        {
-            return Ok(Some((String::new(), token.trim_ascii().to_vec())));
-        }
-        let basic = value.split_at_checked(6).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"basic "));
-        let (_, encoded) = basic.ok_or(Problem::Authorization(SCHEME))?;
-        let mut user = STANDARD.decode(encoded.trim_ascii()).map_err(|_| Problem::Authorization(BASE64))?;
-        let colon = user.iter().position(|&byte| byte == b':').ok_or(Problem::Authorization(COLON))?;
-        let password = user.split_off(colon + 1);
-        user.truncate(colon);
-        match String::from_utf8(user) {
-            Ok(user) if !user.contains(char::is_control) => Ok(Some((user, password))),
-            _ => Err(Problem::Authorization(USER)),
-        }
+        self.field("authorization")?.map(credentials).transpose()
+    }
+}
+
+/// What the field `Authorization` says: user name and password of Basic authentication (RFC 7617, section 2); or the token of a
+/// bearer (RFC 6750, section 2.1), which is the password of a user who gives no name.
+///
+/// # Errors
+/// [`Problem::Authorization`] says what is wrong with it.
+pub fn credentials(value: &[u8]) -> Result<(String, Vec<u8>), Problem> {
+    const SCHEME: &str = "the Authorization scheme has to be Basic or Bearer";
+    const BASE64: &str = "the credentials after Basic are not base64";
+    const COLON: &str = "the credentials after Basic have no colon between user name and password";
+    const USER: &str = "the user name is not UTF-8, or has control characters";
+    if let Some((_, token)) =
+        value.split_at_checked(7).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "))
+    {
+        return Ok((String::new(), token.trim_ascii().to_vec()));
+    }
+    let basic = value.split_at_checked(6).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"basic "));
+    let (_, encoded) = basic.ok_or(Problem::Authorization(SCHEME))?;
+    let mut user = STANDARD.decode(encoded.trim_ascii()).map_err(|_| Problem::Authorization(BASE64))?;
+    let colon = user.iter().position(|&byte| byte == b':').ok_or(Problem::Authorization(COLON))?;
+    let password = user.split_off(colon + 1);
+    user.truncate(colon);
+    match String::from_utf8(user) {
+        Ok(user) if !user.contains(char::is_control) => Ok((user, password)),
+        _ => Err(Problem::Authorization(USER)),
     }
 }
 

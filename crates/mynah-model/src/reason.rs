@@ -54,6 +54,8 @@ pub enum Reason {
     OpeningTimeout,
     /// The peer does not read what it asked for.
     SlowConsumer,
+    /// An administrator has closed the connection.
+    Administrative,
     /// The broker is stopping.
     ShuttingDown,
 }
@@ -85,6 +87,7 @@ impl fmt::Display for Reason {
             Self::KeepAliveTimeout => "keep-alive timeout",
             Self::OpeningTimeout => "opening timeout",
             Self::SlowConsumer => "slow consumer",
+            Self::Administrative => "closed by an administrator",
             Self::ShuttingDown => "server shutting down",
         })
     }

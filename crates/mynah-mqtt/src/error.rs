@@ -298,6 +298,7 @@ pub const fn connect_return_code(reason: Reason) -> ConnectReturnCode {
         | Reason::KeepAliveTimeout
         | Reason::OpeningTimeout
         | Reason::SlowConsumer
+        | Reason::Administrative
         | Reason::ShuttingDown => ConnectReturnCode::ServerUnavailable,
     }
 }
@@ -348,6 +349,7 @@ pub const fn publish_reaction(reason: Reason) -> PublishReaction {
         | Reason::KeepAliveTimeout
         | Reason::OpeningTimeout
         | Reason::SlowConsumer
+        | Reason::Administrative
         | Reason::ShuttingDown => PublishReaction::Close,
     }
 }

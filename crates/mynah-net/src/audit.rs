@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mynah_engine::{Actor, Admitted, AuditEvent, AuditKind, Audited, Shared};
+use mynah_model::Instant;
 
 use crate::clock::Clock;
 use crate::mailbox::{Letter, Mailbox};
@@ -18,6 +19,12 @@ pub struct Auditor {
 impl Auditor {
     pub(crate) const fn new(shared: Arc<Shared>, mailbox: Arc<Mailbox>, clock: Clock) -> Self {
         Self { shared, mailbox, clock }
+    }
+
+    /// The workers' time.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.clock.now()
     }
 
     /// Something has happened: tells it, unless there is too much of its kind.

@@ -42,6 +42,8 @@ pub(crate) enum Letter {
     Look(Box<dyn FnOnce(&Engine) + Send>),
     /// An administrator wants something, and waits for what becomes of it.
     Order { tenant: TenantId, order: Box<Order>, then: Then },
+    /// An administrator wants a connection to end, and hears whether it was there.
+    Disconnect { tenant: TenantId, connection: ConnectionId, then: Box<dyn FnOnce(bool) + Send> },
     /// Other rules hold.
     Rules(Arc<Rules>),
     /// How identities stand from now on.

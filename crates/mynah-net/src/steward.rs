@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mynah_core::administration::{Order, Ordered};
-use mynah_engine::{Engine, Shared};
+use mynah_core::administration::{ConnectionName, Order, Ordered};
+use mynah_engine::{ConnectionId, Engine, Shared};
 use mynah_model::TenantId;
 
 use crate::mailbox::{Letter, Mailbox};
@@ -42,5 +42,19 @@ impl Steward {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.mailboxes.len();
         let (order, then) = (Box::new(order), Box::new(then));
         self.mailboxes[turn].post(Letter::Order { tenant, order, then });
+    }
+
+    /// Ends a connection; `then` is called with whether it was there and of this tenant, by a worker.
+    pub fn disconnect(
+        &self,
+        tenant: TenantId,
+        name: ConnectionName,
+        then: impl FnOnce(bool) + Send + 'static,
+    ) {
+        let connection = ConnectionId { slot: name.slot, generation: name.generation };
+        match self.mailboxes.get(usize::from(name.worker.0)) {
+            Some(mailbox) => mailbox.post(Letter::Disconnect { tenant, connection, then: Box::new(then) }),
+            None => then(false),
+        }
     }
 }

@@ -387,6 +387,9 @@ impl Worker {
                 let number = self.engine.handle_order(now, tenant, *order);
                 self.orders.insert(number, then);
             }
+            Letter::Disconnect { tenant, connection, then } => {
+                then(self.engine.handle_disconnect(now, tenant, connection));
+            }
             Letter::Rules(rules) => self.engine.handle_rules(rules),
             Letter::Verified { connection, verdict } => self.verified(now, connection, verdict),
             Letter::Identities(standings) => self.engine.handle_identities(now, &standings),

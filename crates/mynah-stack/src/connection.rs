@@ -3,7 +3,9 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
-use mynah_model::{Class, DeliveryId, Expiry, Instant, Layout, Message, Properties, Reason, ValueTag};
+use mynah_model::{
+    Class, DeliveryId, Description, Expiry, Instant, Layout, Message, Properties, Reason, ValueTag,
+};
 
 use crate::{Close, Command, Delivery, LayoutCodec, Outbound, QueueOutcome};
 
@@ -70,6 +72,11 @@ pub trait Connection: Send {
     /// How many bytes of an incomplete unit this connection needs to see at once; the rest of the input may wait
     /// unread. Bounds what the caller keeps for it.
     fn input_bytes_max(&self) -> usize;
+
+    /// What administrators see of the connection beside what the broker knows of it.
+    fn describe(&self) -> Description {
+        Description::default()
+    }
 
     /// Whether more bytes are of use at the moment. They are not while the connection waits for an outcome before it reads on;
     /// what is already there is kept for it.

@@ -226,6 +226,7 @@ pub const fn reason_message(reason: Reason) -> &'static str {
         Reason::KeepAliveTimeout => "no heart-beat",
         Reason::OpeningTimeout => "no CONNECT in time",
         Reason::SlowConsumer => "slow consumer",
+        Reason::Administrative => "closed by an administrator",
         Reason::ShuttingDown => "server shutting down",
     }
 }

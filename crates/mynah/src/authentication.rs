@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mynah_auth::{
-    Authenticator, Door, FileError, LoginEvent, Standing, Tenants, Users, UsersFile, VerifyToken,
+    Authenticator, DEFAULT_TENANT, Door, FileError, LoginEvent, Standing, Tenants, Users, UsersFile,
+    VerifyToken,
 };
-#[cfg(feature = "tls-psk")]
-use mynah_model::TenantId;
-use mynah_model::{Groups, Identity};
+use mynah_model::{Groups, Identity, TenantId};
 #[cfg(feature = "tls-psk")]
 use mynah_net::PreSharedKeys;
 use mynah_net::Verify;
 
 use crate::complaint::Complaint;
 use crate::config::{Listener, Settings};
+use crate::courier::Tickets;
 use crate::doorkeeper::Doorkeeper;
 use crate::herald::Herald;
 use crate::identity::Others;
@@ -41,6 +41,8 @@ pub(crate) struct Authentication {
     herald: Herald,
     file: Option<PathBuf>,
     tenants: Tenants,
+    /// Those whom management listeners have let in.
+    tickets: Tickets,
 }
 
 impl Authentication {
@@ -57,13 +59,37 @@ impl Authentication {
         let (herald, own) = (herald.clone(), herald.clone());
         let on_login = move |event: &LoginEvent<'_>| own.login(event);
         let authenticator = Authenticator::new(users, settings.throttle, asked, on_login)?;
-        Ok(Some(Self { authenticator: Arc::new(authenticator), others, herald, file, tenants }))
+        Ok(Some(Self {
+            authenticator: Arc::new(authenticator),
+            others,
+            herald,
+            file,
+            tenants,
+            tickets: Tickets::default(),
+        }))
     }
 
     /// Verifies for the engine, whose listeners have these doors.
     pub(crate) fn verifier(&self, doors: Vec<Door>) -> Arc<dyn Verify> {
         let (authenticator, waits) = (Arc::clone(&self.authenticator), self.others.is_some());
-        Arc::new(Doorkeeper::new(authenticator, doors, waits, self.herald.clone()))
+        Arc::new(Doorkeeper::new(authenticator, doors, waits, self.herald.clone(), self.tickets.clone()))
+    }
+
+    /// By which those are known whom management listeners have let in.
+    pub(crate) const fn tickets(&self) -> &Tickets {
+        &self.tickets
+    }
+
+    /// The users file, and the name of a tenant there; the default one has none.
+    pub(crate) fn place(&self, tenant: TenantId) -> Option<(PathBuf, Option<Box<str>>)> {
+        let name = self.tenants.by_name().into_iter().find(|(_, number)| *number == tenant);
+        let name = name.map(|(name, _)| name).filter(|name| **name != *DEFAULT_TENANT);
+        Some((self.file.clone()?, name))
+    }
+
+    /// Who verifies.
+    pub(crate) const fn authenticator(&self) -> &Arc<Authenticator> {
+        &self.authenticator
     }
 
     /// The keys that the users of a tenant share with the broker.

@@ -24,17 +24,17 @@ use mynah_net::{
     Storage, Tls, TlsError,
 };
 use mynah_store::{Status, Store};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinSet};
 
-use crate::administration::{Space, Workers};
+use crate::accounts::Reread;
+use crate::administration::{Desk, Workers};
 use crate::authentication::{self, Authentication};
 use crate::bridges;
 use crate::coap::CoapStacks;
 use crate::complaint::Complaint;
 use crate::config::{self, Bridge, Listener, Protocol, Settings, StoreSettings};
 use crate::herald::{Gate, Herald};
-use crate::management;
 use crate::stomp::StompStacks;
 use crate::storage::{self, News, Watched};
 use crate::web::{self, Bounds, Site};
@@ -62,6 +62,8 @@ pub(crate) struct Broker {
     /// The rules of the moment, for those who do not come to the workers.
     rules: watch::Sender<Arc<Rules>>,
     herald: Herald,
+    /// Administrators who have changed the users file.
+    rereading: mpsc::Receiver<Reread>,
     stopping: watch::Sender<bool>,
     grace: Duration,
 }
@@ -88,17 +90,17 @@ impl Broker {
         let ((stopping, _), mut sites) = (watch::channel(false), JoinSet::new());
         let metrics = Arc::new(Metrics::new(&settings, statuses.clone()));
         let (mut dialers, workers) = (Vec::new(), Workers::default());
+        let (wanted, rereading) = mpsc::channel(1);
+        let desk = Desk::new(&workers, authentication.as_ref(), &rules, &wanted, &herald);
         for (at, socket) in sockets {
             let listener = &listeners[at];
             told(listener, socket.local_addr().ok().map(Address::Inet));
             let gate = Gate::new(listener);
+            let links = Links::default();
+            dialers.push((place(&listeners, at), links.clone()));
             let router = if listener.protocol == Protocol::Management {
-                let space = Space::new(workers.clone(), gate.clone(), herald.clone());
-                let router = mynah_admin::router(Arc::clone(&metrics), Arc::new(space), ready.clone());
-                management::guarded(router, gate.clone(), rules.subscribe(), herald.clone())
+                desk.router(listener, links, Arc::clone(&metrics), ready.clone())
             } else {
-                let links = Links::default();
-                dialers.push((place(&listeners, at), links.clone()));
                 let router = mynah_http::adapter::router(links, http.clone(), ready.flag());
                 web::telling(router, gate.clone(), herald.clone())
             };
@@ -135,6 +137,7 @@ impl Broker {
             bridge_tls,
             rules,
             herald,
+            rereading,
             stopping,
             grace,
         })
@@ -165,6 +168,21 @@ impl Broker {
         self.reload_rules(file);
         self.reload_users();
         self.reload_certificates();
+    }
+
+    /// Waits for an administrator who has changed the users file.
+    pub(crate) async fn changed_users(&mut self) -> Reread {
+        match self.rereading.recv().await {
+            Some(changed) => changed,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Reads the users again for an administrator.
+    pub(crate) fn reread_users(&mut self, told: Reread) {
+        self.reload_users();
+        // Whoever asked may be gone.
+        let _ = told.send(());
     }
 
     fn reload_rules(&self, file: Option<&Path>) {
@@ -275,7 +293,7 @@ fn tls_of_bridges(bridges: &[Bridge]) -> Vec<(String, Arc<ClientTls>)> {
     bridges.iter().filter_map(|b| Some((b.name.clone(), Arc::clone(b.tls.as_ref()?)))).collect()
 }
 
-/// The place that a listener has among those of the engine, which knows nothing of management.
+/// The place that a listener has among those of the engine.
 fn place(listeners: &[Listener], index: usize) -> u16 {
     listeners[..index].iter().flat_map(Listener::protocols).count() as u16
 }
@@ -345,7 +363,8 @@ fn start_server(
     // The bounds were checked when the configuration was read.
     let http = Http::new(settings.http).map_err(|error| Complaint::Other(error.to_string()))?;
     let http: Arc<dyn mynah_stack::Protocol> = Arc::new(http);
-    let amqp: Arc<dyn mynah_stack::Protocol> = Arc::new(Amqp::new(settings.amqp091, epoch()));
+    let amqp = |config| Arc::new(Amqp::new(config, epoch())) as Arc<dyn mynah_stack::Protocol>;
+    let (amqp, inner) = (amqp(settings.amqp091), amqp(mynah_amqp::v0_9_1::Config::default()));
     let stomp = StompStacks::new(&settings.stomp, epoch());
     let coap = CoapStacks::new(settings.coap, [seed(), seed()]);
     let mut coap = coap.map_err(|error| Complaint::Other(error.to_string()))?;
@@ -363,7 +382,7 @@ fn start_server(
                 Protocol::Stomp => stomp.of(listener),
                 Protocol::Coap => coap.of(listener),
                 Protocol::Http => &http,
-                Protocol::Management => continue,
+                Protocol::Management => &inner,
             };
             served.push(listener);
             listeners.push(engine_listener(listener, protocol));
@@ -481,7 +500,14 @@ fn seed() -> u64 {
 
 /// Links to the workers, one for each request, as soon as there are workers.
 #[derive(Clone, Default)]
-struct Links(Arc<OnceLock<Dialer>>);
+pub(crate) struct Links(Arc<OnceLock<Dialer>>);
+
+impl Links {
+    /// What opens links, if there are workers.
+    pub(crate) fn reach(&self) -> Option<&Dialer> {
+        self.0.get()
+    }
+}
 
 impl Dial for Links {
     type Link = Link;

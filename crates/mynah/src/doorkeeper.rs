@@ -10,6 +10,8 @@ use mynah_model::{Instant, Reason};
 use mynah_net::{Answer, Caller, ChannelBinding, Mechanism, Verify};
 use mynah_stack::Credentials;
 
+use crate::config::Protocol;
+use crate::courier::Tickets;
 use crate::herald::Herald;
 
 /// Asks the authenticator, for peers at these doors.
@@ -20,6 +22,8 @@ pub(crate) struct Doorkeeper {
     /// Whether others may be asked.
     waits: bool,
     herald: Herald,
+    /// Those whom a management listener has let in.
+    tickets: Tickets,
 }
 
 /// Threads that may wait for others, beside those that hash.
@@ -31,8 +35,9 @@ impl Doorkeeper {
         doors: Vec<Door>,
         waits: bool,
         herald: Herald,
+        tickets: Tickets,
     ) -> Self {
-        Self { authenticator, doors: doors.into_iter().map(Arc::new).collect(), waits, herald }
+        Self { authenticator, doors: doors.into_iter().map(Arc::new).collect(), waits, herald, tickets }
     }
 
     fn peer(&self, caller: &Caller) -> Result<Peer, Reason> {
@@ -67,6 +72,9 @@ impl Verify for Doorkeeper {
     ) -> Option<Result<Authenticated, Reason>> {
         let password = credentials.password.as_deref().unwrap_or_default();
         let peer = self.peer(caller).ok()?;
+        if peer.door.protocol == Protocol::Management.name() {
+            return Some(self.tickets.take(&credentials.user).ok_or(Reason::BadCredentials));
+        }
         let result = self.authenticator.recall(now, &peer, &credentials.user, password)?;
         Some(result.and_then(|login| authenticated(login, None)))
     }
@@ -133,7 +141,8 @@ pub(crate) fn mandate(rights: &TokenRights) -> Result<Mandate, RuleError> {
     Ok(Mandate::new(filters(&rights.publish)?, filters(&rights.subscribe)?))
 }
 
-fn described(certificate: &PeerCertificate) -> Certificate {
+/// What is used of a certificate to log in.
+pub(crate) fn described(certificate: &PeerCertificate) -> Certificate {
     let names = certificate.names.iter().map(|name| match name {
         AlternativeName::Dns(name) | AlternativeName::Email(name) | AlternativeName::Uri(name) => {
             name.clone()
@@ -186,7 +195,7 @@ mod tests {
             plaintext_auth: true,
             identity_from: Some(mynah_auth::IdentityFrom::SubjectAlternativeName),
         };
-        Doorkeeper::new(Arc::new(authenticator), vec![door], false, Herald::default())
+        Doorkeeper::new(Arc::new(authenticator), vec![door], false, Herald::default(), Tickets::default())
     }
 
     #[test]

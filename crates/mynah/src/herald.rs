@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use mynah_auth::{Door, LoginEvent, Peer};
 use mynah_engine::{Actor, AuditEvent, AuditKind, Changed, Limit, shown};
-use mynah_model::{Identity, TenantId};
-use mynah_net::Auditor;
+use mynah_model::{Identity, Instant, TenantId};
+use mynah_net::{Auditor, CLOCK_PAST};
 
 use crate::config::{Listener, Protocol};
 
@@ -20,6 +20,11 @@ impl Herald {
     pub(crate) fn begin(&self, auditor: Auditor, version: &str) {
         self.0.get_or_init(|| auditor);
         self.changed(Changed::Broker, format!("started, {version}"));
+    }
+
+    /// The workers' time; until there are any it stands still.
+    pub(crate) fn now(&self) -> Instant {
+        self.0.get().map_or(Instant::ZERO + CLOCK_PAST, Auditor::now)
     }
 
     fn tell(&self, kind: AuditKind, event: impl FnOnce() -> AuditEvent) {

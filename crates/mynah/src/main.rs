@@ -1,5 +1,6 @@
 //! The binary: command line, configuration, and the wiring of stacks, engine, sockets and runtime into one broker.
 
+mod accounts;
 mod administration;
 mod arguments;
 mod authentication;
@@ -10,6 +11,7 @@ mod client;
 mod coap;
 mod complaint;
 mod config;
+mod courier;
 #[cfg(test)]
 mod denials;
 mod doorkeeper;

@@ -70,6 +70,7 @@ async fn serve(
                 break None;
             }
             _ = hangup.recv() => broker.reload(file),
+            told = broker.changed_users() => broker.reread_users(told),
             _ = watch.tick() => {
                 let lost = broker.look_after_store();
                 if lost.is_some() || broker.has_failed() {

@@ -10,11 +10,11 @@ use axum::routing::get;
 use mynah_core::administration::{BindingView, Names, Order};
 use serde_json::Value;
 
-use super::{Shared, Told, all_queues, demand_host, list, show};
-use crate::Broker;
+use super::{Shared, Told, all_queues, demand_host, exchange_of, list, show};
 use crate::refusal::{Refusal, document, outcome};
-use crate::request::{peer, sent};
+use crate::request::sent;
 use crate::terms::{self, Ends, Spelling};
+use crate::{Asker, Broker};
 
 /// Virtual host, source, `q` or `e`, destination.
 type Between = Path<(String, String, String, String)>;
@@ -60,11 +60,6 @@ async fn of(broker: &dyn Broker, name: &str, is_queue: bool) -> Result<Vec<Bindi
     Ok(std::iter::once(show::default_binding(&queue.name)).chain(queue.bindings).collect())
 }
 
-/// The name of the default exchange can stand in no path.
-fn source_of(name: &str) -> &str {
-    if name == "amq.default" { "" } else { name }
-}
-
 fn is_queue(kind: &str) -> Result<bool, Refusal> {
     match kind {
         "q" => Ok(true),
@@ -93,7 +88,7 @@ async fn of_exchange(
     uri: Uri,
 ) -> Told {
     demand_host(&vhost)?;
-    let name = source_of(&name);
+    let name = exchange_of(&name);
     let mut found = all(&*broker).await?;
     match end.as_str() {
         "source" => found.retain(|binding| *binding.source == *name.as_bytes()),
@@ -112,7 +107,7 @@ async fn shown_between(
 ) -> Result<Vec<(BindingView, Value)>, Refusal> {
     demand_host(vhost)?;
     let mut found = of(broker, destination, is_queue(kind)?).await?;
-    found.retain(|binding| *binding.source == *source_of(source).as_bytes());
+    found.retain(|binding| *binding.source == *exchange_of(source).as_bytes());
     Ok(found.into_iter().map(|binding| (binding.clone(), show::binding(&binding))).collect())
 }
 
@@ -127,10 +122,10 @@ async fn bind(
     request: Request,
 ) -> Told {
     demand_host(&vhost)?;
-    let (peer, said) = sent(request).await?;
-    let ends = Ends { source: source_of(&source), destination: &destination, is_queue: is_queue(&kind)? };
+    let (asker, said) = sent(request).await?;
+    let ends = Ends { source: exchange_of(&source), destination: &destination, is_queue: is_queue(&kind)? };
     let binding = terms::binding(ends, &said, Spelling::Dotted).map_err(Refusal::unusable)?;
-    outcome(broker.order(peer, Order::Bind { binding, bound: true }).await)?;
+    outcome(broker.order(&asker, Order::Bind { binding, bound: true }).await)?;
     Ok(StatusCode::CREATED.into_response())
 }
 
@@ -157,8 +152,8 @@ async fn unbind(
     Path((vhost, source, kind, destination, key)): Path<(String, String, String, String, String)>,
     request: Request,
 ) -> Told {
-    let peer = peer(&request);
+    let asker = Asker::of(&request);
     let (binding, _) = find(&*broker, (&vhost, &source, &kind, &destination), &key).await?;
-    outcome(broker.order(peer, Order::Bind { binding, bound: false }).await)?;
+    outcome(broker.order(&asker, Order::Bind { binding, bound: false }).await)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

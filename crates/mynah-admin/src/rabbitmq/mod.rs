@@ -1,28 +1,35 @@
 //! `/api`: the part of RabbitMQ's HTTP API that its command line and its clients use. There is one virtual host, `/`; keys
-//! are written with dots. A name and a password may come along, and mean nothing: the rules say who may administer.
+//! are written with dots.
 
 mod bindings;
+mod connections;
+mod messages;
 mod objects;
 mod show;
+mod users;
+mod virtual_hosts;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::extract::{Request, State};
+use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use mynah_core::administration::{Names, QueueView};
+use mynah_core::administration::{Declined, Names, QueueView};
 use serde_json::{Value, json};
 
-use crate::Broker;
 use crate::definitions::VIRTUAL_HOST;
 use crate::refusal::{Refusal, document};
 use crate::request::{ITEMS_MAX, parameter};
+use crate::{Asker, Broker};
 use show::NODE;
 
 /// The version of RabbitMQ whose interface this is.
 const RABBITMQ: &str = "3.10.8";
+
+/// The tag of those who may administer.
+const ADMINISTRATOR: &str = "administrator";
 
 type Shared = State<Arc<dyn Broker>>;
 type Told = Result<Response, Failed>;
@@ -36,6 +43,12 @@ impl From<Refusal> for Failed {
     }
 }
 
+impl From<Declined> for Failed {
+    fn from(declined: Declined) -> Self {
+        Self(declined.into())
+    }
+}
+
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
         self.0.rabbitmq()
@@ -46,7 +59,7 @@ pub(crate) fn routes(broker: Arc<dyn Broker>) -> Router {
     Router::new()
         .route("/api/overview", get(overview))
         .route("/api/cluster-name", get(async || document(&json!({ "name": NODE }))))
-        .route("/api/whoami", get(async || document(&json!({ "name": "guest", "tags": ["administrator"] }))))
+        .route("/api/whoami", get(whoami))
         .route("/api/nodes", get(async || document(&json!([node()]))))
         .route("/api/nodes/{name}", get(async || document(&node())))
         .route("/api/aliveness-test/{vhost}", get(alive))
@@ -54,23 +67,55 @@ pub(crate) fn routes(broker: Arc<dyn Broker>) -> Router {
         .route("/api/healthchecks/node/", get(alive))
         .route("/api/healthchecks/node/{name}", get(alive))
         .route("/api/health/checks/{check}", get(alive))
-        .route("/api/vhosts", get(async || document(&json!([{ "name": VIRTUAL_HOST }]))))
-        .route("/api/vhosts/{vhost}", get(objects::virtual_host))
-        .route("/api/users", get(elsewhere))
-        .route("/api/users/{name}", get(elsewhere).put(elsewhere).delete(elsewhere))
-        .route("/api/permissions", get(elsewhere))
-        .route("/api/permissions/{vhost}/{user}", get(elsewhere).put(elsewhere).delete(elsewhere))
-        .route("/api/policies", get(async || document(&json!([]))))
-        .route("/api/parameters", get(async || document(&json!([]))))
-        .route("/api/channels", get(async || document(&json!([]))))
+        .route("/api/policies", get(none))
+        .route("/api/policies/{vhost}", get(none))
+        .route(
+            "/api/policies/{vhost}/{name}",
+            get(async || absent()).put(no_policy).delete(async || absent()),
+        )
+        .route("/api/operator-policies", get(none))
+        .route("/api/parameters", get(none))
+        .route("/api/global-parameters", get(none))
+        .route("/api/vhost-limits", get(none))
         .merge(objects::routes())
+        .merge(connections::routes())
+        .merge(messages::routes())
+        .merge(users::routes())
+        .merge(virtual_hosts::routes())
         .merge(bindings::routes())
         .with_state(broker)
+}
+
+/// Who asks. It may administer, or it would not get here.
+async fn whoami(request: Request) -> Response {
+    let asker = Asker::of(&request);
+    let groups = asker.groups.iter().filter(|group| *group != ADMINISTRATOR);
+    let tags: Vec<&str> = std::iter::once(ADMINISTRATOR).chain(groups).collect();
+    document(&json!({ "name": asker.identity.name(), "tags": tags }))
+}
+
+/// What there is none of.
+async fn none() -> Response {
+    document(&json!([]))
+}
+
+fn absent() -> Failed {
+    Refusal::absent().into()
+}
+
+async fn no_policy() -> Failed {
+    let why = "there are no policies: a queue is what it was declared as, so write them as its arguments";
+    Refusal::unusable(why).into()
 }
 
 /// There is one virtual host.
 fn demand_host(name: &str) -> Result<(), Refusal> {
     (name == VIRTUAL_HOST).then_some(()).ok_or_else(Refusal::absent)
+}
+
+/// An exchange by its name in a path, where the default one has to have one.
+fn exchange_of(name: &str) -> &str {
+    if name == "amq.default" { "" } else { name }
 }
 
 /// Up to [`ITEMS_MAX`] queues.
@@ -113,11 +158,6 @@ async fn alive(State(broker): Shared) -> Told {
     Ok(document(&json!({ "status": "ok" })))
 }
 
-async fn elsewhere() -> Told {
-    let detail = "users and what they may do are kept in the files of the configuration".to_owned();
-    Err(Refusal { status: StatusCode::NOT_IMPLEMENTED, detail }.into())
-}
-
 async fn overview(State(broker): Shared) -> Told {
     let queues = all_queues(&*broker, false).await?;
     let connections = broker.connections(ITEMS_MAX).await.ok_or_else(Refusal::early)?;
@@ -130,6 +170,7 @@ async fn overview(State(broker): Shared) -> Told {
         "product_name": "Mynah",
         "cluster_name": NODE,
         "node": NODE,
+        "contexts": [{ "node": NODE, "description": "Management" }],
         "queue_totals": {
             "messages": ready + leased,
             "messages_ready": ready,
@@ -140,7 +181,7 @@ async fn overview(State(broker): Shared) -> Told {
             "exchanges": exchanges.len() + 1,
             "connections": connections.len(),
             "consumers": sum(|queue| queue.consumers.len() as u64),
-            "channels": 0,
+            "channels": crate::connections::channels(&connections).count(),
         },
         "message_stats": {
             "publish": sum(|queue| queue.tally.came),

@@ -1,4 +1,4 @@
-//! Queues, exchanges, consumers, connections and definitions.
+//! Queues, exchanges, consumers and definitions.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use mynah_core::administration::{ExchangeView, Names, Order};
 use mynah_model::{ExchangeKind, ExchangeSettings};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Shared, Told, all_queues, bindings, demand_host, list, show};
-use crate::Broker;
+use super::{Shared, Told, all_queues, bindings, demand_host, exchange_of, list, show};
 use crate::definitions::{Definitions, VIRTUAL_HOST};
 use crate::refusal::{Refusal, document, outcome};
-use crate::request::{ITEMS_MAX, is_set, peer, sent};
+use crate::request::{ITEMS_MAX, is_set, sent};
 use crate::terms::{self, Spelling};
+use crate::{Asker, Broker};
 
 type Named = Path<(String, String)>;
 
@@ -31,15 +31,8 @@ pub(super) fn routes() -> Router<Arc<dyn Broker>> {
         .route("/api/exchanges/{vhost}/{name}", get(exchange).put(declare_exchange).delete(delete_exchange))
         .route("/api/consumers", get(consumers))
         .route("/api/consumers/{vhost}", get(consumers))
-        .route("/api/connections", get(connections))
-        .route("/api/connections/{name}", get(connection))
         .route("/api/definitions", get(definitions).post(define))
         .route("/api/definitions/{vhost}", get(definitions).post(define))
-}
-
-pub(super) async fn virtual_host(Path(vhost): Path<String>) -> Told {
-    demand_host(&vhost)?;
-    Ok(document(&json!({ "name": VIRTUAL_HOST })))
 }
 
 async fn queues(State(broker): Shared, uri: Uri) -> Told {
@@ -60,10 +53,10 @@ async fn queue(State(broker): Shared, Path((vhost, name)): Named) -> Told {
 
 async fn declare_queue(State(broker): Shared, Path((vhost, name)): Named, request: Request) -> Told {
     demand_host(&vhost)?;
-    let (peer, said) = sent(request).await?;
+    let (asker, said) = sent(request).await?;
     let settings = Box::new(terms::queue(&said, Spelling::Dotted).map_err(Refusal::unusable)?);
     let order = Order::DeclareQueue { name: name.into_bytes().into(), settings };
-    outcome(broker.order(peer, order).await)?;
+    outcome(broker.order(&asker, order).await)?;
     Ok(StatusCode::CREATED.into_response())
 }
 
@@ -71,14 +64,14 @@ async fn delete_queue(State(broker): Shared, Path((vhost, name)): Named, uri: Ur
     demand_host(&vhost)?;
     let (if_unused, if_empty) = (is_set(&uri, "if-unused"), is_set(&uri, "if-empty"));
     let order = Order::DeleteQueue { name: name.into_bytes().into(), if_unused, if_empty };
-    outcome(broker.order(peer(&request), order).await)?;
+    outcome(broker.order(&Asker::of(&request), order).await)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn purge(State(broker): Shared, Path((vhost, name)): Named, request: Request) -> Told {
     demand_host(&vhost)?;
     let order = Order::Purge { name: name.into_bytes().into() };
-    outcome(broker.order(peer(&request), order).await)?;
+    outcome(broker.order(&Asker::of(&request), order).await)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -101,7 +94,7 @@ async fn exchanges_of(State(broker): Shared, Path(vhost): Path<String>, uri: Uri
 
 async fn exchange(State(broker): Shared, Path((vhost, name)): Named) -> Told {
     demand_host(&vhost)?;
-    let name = if name == "amq.default" { "" } else { &name };
+    let name = exchange_of(&name);
     let all = all_exchanges(&*broker)?;
     let found = all.iter().find(|exchange| *exchange.name == *name.as_bytes());
     Ok(document(&show::exchange(found.ok_or_else(Refusal::absent)?)))
@@ -109,10 +102,10 @@ async fn exchange(State(broker): Shared, Path((vhost, name)): Named) -> Told {
 
 async fn declare_exchange(State(broker): Shared, Path((vhost, name)): Named, request: Request) -> Told {
     demand_host(&vhost)?;
-    let (peer, said) = sent(request).await?;
+    let (asker, said) = sent(request).await?;
     let settings = Box::new(terms::exchange(&said).map_err(Refusal::unusable)?);
     let order = Order::DeclareExchange { name: name.into_bytes().into(), settings };
-    outcome(broker.order(peer, order).await)?;
+    outcome(broker.order(&asker, order).await)?;
     Ok(StatusCode::CREATED.into_response())
 }
 
@@ -125,28 +118,13 @@ async fn delete_exchange(
     demand_host(&vhost)?;
     let order =
         Order::DeleteExchange { name: name.into_bytes().into(), if_unused: is_set(&uri, "if-unused") };
-    outcome(broker.order(peer(&request), order).await)?;
+    outcome(broker.order(&Asker::of(&request), order).await)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn consumers(State(broker): Shared, uri: Uri) -> Told {
     let queues = all_queues(&*broker, false).await?;
     list(&uri, queues.iter().flat_map(show::consumer).take(ITEMS_MAX).collect())
-}
-
-async fn all_connections(broker: &dyn Broker) -> Result<Vec<Value>, Refusal> {
-    let connections = broker.connections(ITEMS_MAX).await.ok_or_else(Refusal::early)?;
-    Ok(connections.iter().map(show::connection).collect())
-}
-
-async fn connections(State(broker): Shared, uri: Uri) -> Told {
-    list(&uri, all_connections(&*broker).await?)
-}
-
-async fn connection(State(broker): Shared, Path(name): Path<String>) -> Told {
-    let all = all_connections(&*broker).await?;
-    let found = all.iter().find(|found| found.get("name").and_then(Value::as_str) == Some(&name));
-    Ok(document(found.ok_or_else(Refusal::absent)?))
 }
 
 /// What is durable, in the form that [`define`] takes.
@@ -179,11 +157,11 @@ async fn definitions(State(broker): Shared) -> Told {
 
 /// Carries definitions out, as far as that can be done, and says what was not.
 async fn define(State(broker): Shared, request: Request) -> Told {
-    let (peer, said) = sent(request).await?;
+    let (asker, said) = sent(request).await?;
     let Definitions { orders, mut left } = Definitions::read(&said, VIRTUAL_HOST);
     let mut done = 0_usize;
     for (place, order) in orders {
-        match broker.order(peer, order).await.ok_or_else(Refusal::early)? {
+        match broker.order(&asker, order).await.ok_or_else(Refusal::early)? {
             Ok(_) => done += 1,
             Err(declined) => left.push((place, Refusal::from(declined).detail)),
         }

@@ -3,8 +3,10 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use mynah_core::administration::{BindingView, ConnectionView, ExchangeView, QueueView};
+use mynah_model::ChannelDescription;
 use serde_json::{Map, Value, json};
 
+use crate::connections;
 use crate::definitions::VIRTUAL_HOST;
 use crate::request::decoded;
 use crate::terms::{self, Spelling, text};
@@ -113,16 +115,37 @@ pub(super) fn consumer(queue: &QueueView) -> impl Iterator<Item = Value> {
 }
 
 pub(super) fn connection(connection: &ConnectionView) -> Value {
-    let ConnectionView { worker, slot, generation, identity, address, listener, consumers } = connection;
+    let ConnectionView { identity, address, listener, protocol, consumers, description, .. } = connection;
     json!({
-        "name": format!("{}.{slot}.{generation}", worker.0),
+        "name": connections::name(connection),
         "user": identity,
         "vhost": VIRTUAL_HOST,
         "node": NODE,
         "peer_host": address,
-        "protocol": listener,
+        "protocol": protocol,
+        "listener": listener,
         "state": "running",
-        "channels": Value::Null,
+        "channels": description.channels.len(),
+        "client_properties": terms::show_arguments(&description.properties),
         "consumers": consumers,
+    })
+}
+
+pub(super) fn channel(connection: &ConnectionView, channel: &ChannelDescription) -> Value {
+    let name = connections::name(connection);
+    json!({
+        "name": format!("{name} ({})", channel.number),
+        "number": channel.number,
+        "user": connection.identity,
+        "vhost": VIRTUAL_HOST,
+        "node": NODE,
+        "connection_details": { "name": name, "peer_host": connection.address },
+        "state": "running",
+        "consumer_count": channel.consumers,
+        "messages_unacknowledged": channel.unacknowledged,
+        "messages_unconfirmed": channel.unconfirmed,
+        "prefetch_count": channel.prefetch,
+        "confirm": channel.confirms,
+        "transactional": channel.transactional,
     })
 }

@@ -266,6 +266,7 @@ pub const fn reply_code(reason: Reason) -> ReplyCode {
         | Reason::OpeningTimeout
         | Reason::SlowConsumer
         | Reason::ServerBusy
+        | Reason::Administrative
         | Reason::ShuttingDown => ReplyCode::ConnectionForced,
         Reason::ProtocolViolation => ReplyCode::CommandInvalid,
         Reason::BadCredentials

@@ -75,7 +75,9 @@ impl Engine {
                 identity: connection.identity.as_ref()?.name().to_owned(),
                 address: connection.address.map(|address| address.to_string()),
                 listener: door.name.clone(),
+                protocol: door.protocol.name(),
                 consumers: connection.taps.as_deref().map_or(0, Taps::len),
+                description: connection.stack.describe(),
             })
         };
         ids.filter_map(view).take(count).collect()

@@ -188,6 +188,8 @@ pub enum Changed {
     Certificates,
     /// A queue or an exchange was declared, bound, purged or deleted by an administrator.
     Queues,
+    /// A connection was closed by an administrator.
+    Connections,
     /// The store met with damage, or its disk is full, or has room again.
     Store,
 }
@@ -318,7 +320,15 @@ impl Limit {
 
 impl Changed {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Broker, Self::Rules, Self::Users, Self::Certificates, Self::Store];
+    pub const ALL: [Self; 7] = [
+        Self::Broker,
+        Self::Rules,
+        Self::Users,
+        Self::Certificates,
+        Self::Queues,
+        Self::Connections,
+        Self::Store,
+    ];
 
     /// The name in topics and in JSON.
     #[must_use]
@@ -329,6 +339,7 @@ impl Changed {
             Self::Users => "users",
             Self::Certificates => "certificates",
             Self::Queues => "queues",
+            Self::Connections => "connections",
             Self::Store => "store",
         }
     }

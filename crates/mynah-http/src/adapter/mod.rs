@@ -24,6 +24,8 @@ use mynah_stack::Holder;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use response::problem;
+
 use crate::adapter::link::LinkEnd;
 use crate::framing::HEADER_BYTES;
 use crate::mapping::HttpRequest;
@@ -66,13 +68,13 @@ pub fn router<D: Dial>(dial: D, config: HttpConfig, ready: Arc<AtomicBool>) -> R
         if ready.load(Ordering::Relaxed) {
             Response::new(Body::from("ready\n"))
         } else {
-            response::problem(&Problem::NotReady)
+            problem(&Problem::NotReady)
         }
     };
     Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(readyz)).fallback(
         move |request: Request<Body>| {
             let (dial, config) = (dial.clone(), Arc::clone(&config));
-            async move { answer(dial, &config, request).await.unwrap_or_else(|p| response::problem(&p)) }
+            async move { answer(dial, &config, request).await.unwrap_or_else(|p| problem(&p)) }
         },
     )
 }

@@ -14,7 +14,7 @@ use crate::adapter::link::LinkEnd;
 use crate::wire::{BodyKind, Kind, RESPONSE_HEAD_BYTES_MAX, ResponseHead};
 
 /// The response to a request that was not served.
-pub(super) fn problem(problem: &Problem) -> Response<Body> {
+pub fn problem(problem: &Problem) -> Response<Body> {
     let mut response = Response::new(Body::from(problem.body()));
     *response.status_mut() =
         StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -130,6 +130,7 @@ pub const fn reason_code(reason: Reason, packet_type: PacketType) -> ReasonCode 
         Reason::KeepAliveTimeout => ReasonCode::KeepAliveTimeout,
         Reason::OpeningTimeout => ReasonCode::MaximumConnectTime,
         Reason::SlowConsumer => ReasonCode::QuotaExceeded,
+        Reason::Administrative => ReasonCode::AdministrativeAction,
         Reason::ShuttingDown => ReasonCode::ServerShuttingDown,
     };
     if code.is_allowed_in(packet_type) {
@@ -226,6 +227,7 @@ mod tests {
             (Reason::KeepAliveTimeout, [0x80, 0x80, 0x80, 0x80, 0x8D]),
             (Reason::OpeningTimeout, [0x80, 0x80, 0x80, 0x80, 0xA0]),
             (Reason::SlowConsumer, [0x97, 0x97, 0x97, 0x80, 0x97]),
+            (Reason::Administrative, [0x80, 0x80, 0x80, 0x80, 0x98]),
             (Reason::ShuttingDown, [0x88, 0x80, 0x80, 0x80, 0x8B]),
         ] {
             let packets = [

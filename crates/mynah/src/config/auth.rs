@@ -71,8 +71,11 @@ pub(super) fn admittance(
     let identity_from = identity_from(written);
     let has_users = document.auth.has_any();
     let mode = mode(written, protocol, (address, open), has_users, identity_from)?;
+    // A certificate that an authority of the listener has signed is enough there, whether or not it says who that is.
+    let certified =
+        protocol == Protocol::Management && mode == AuthMode::Certificate && identity_from.is_none();
     Ok(Admittance {
-        anonymous: matches!(mode, AuthMode::Anonymous | AuthMode::None),
+        anonymous: certified || matches!(mode, AuthMode::Anonymous | AuthMode::None),
         passwords: matches!(mode, AuthMode::Anonymous | AuthMode::Password)
             && has_users
             && protocol != Protocol::Coap,
@@ -103,15 +106,7 @@ fn mode(
     let wrong = |message: String| Err(Wrong { span: place, message });
     let mode = written.auth.as_ref().map(|mode| *mode.get_ref());
     if protocol == Protocol::Management {
-        return match mode.unwrap_or(AuthMode::Anonymous) {
-            AuthMode::Anonymous if !open => Ok(AuthMode::Anonymous),
-            AuthMode::Certificate if requires_certificates(written) => Ok(AuthMode::Certificate),
-            _ => wrong(
-                "a management listener asks for no password: keep it anonymous, on an address of this machine, or set \
-                 auth = \"certificate\", and client_certificates = \"required\" under listener.tls"
-                    .to_owned(),
-            ),
-        };
+        return management_mode(mode, open, has_users, requires_certificates(written), wrong);
     }
     if protocol == Protocol::Coap {
         let shares =
@@ -144,6 +139,35 @@ fn mode(
         AuthMode::Certificate if identity_from.is_none() => wrong(
             "no certificate says who a peer is: set client_certificates, client_ca and identity_from under \
              listener.tls"
+                .to_owned(),
+        ),
+        mode => Ok(mode),
+    }
+}
+
+/// Who asks from this machine need not say who it is, unless that is wanted: programs that collect metrics are told nothing
+/// secret. Who comes from elsewhere has to.
+fn management_mode(
+    mode: Option<AuthMode>,
+    open: bool,
+    has_users: bool,
+    requires_certificates: bool,
+    wrong: impl FnOnce(String) -> Result<AuthMode, Wrong>,
+) -> Result<AuthMode, Wrong> {
+    let default = if open && has_users { AuthMode::Password } else { AuthMode::Anonymous };
+    match mode.unwrap_or(default) {
+        AuthMode::Anonymous if open => wrong(
+            "a management listener that the network reaches asks who its clients are: set users_file under [auth]; or auth = \
+             \"certificate\", and client_certificates = \"required\" under listener.tls"
+                .to_owned(),
+        ),
+        AuthMode::Password if !has_users => wrong(
+            "there are no passwords to check: set users_file under [auth] (`mynah user add` makes one)"
+                .to_owned(),
+        ),
+        AuthMode::None => wrong("auth = \"none\" is for listeners of CoAP".to_owned()),
+        AuthMode::Certificate if !requires_certificates => wrong(
+            "nobody has to show a certificate: set client_certificates = \"required\" and client_ca under listener.tls"
                 .to_owned(),
         ),
         mode => Ok(mode),

@@ -48,12 +48,12 @@ pub(crate) enum Protocol {
 }
 
 impl Listener {
-    /// What is spoken here: by WebSocket, all that can be. The engine has a listener for each.
+    /// What is spoken here: by WebSocket, all that can be. The engine has a listener for each; that of management is for messages that
+    /// are published and looked at there.
     pub(crate) fn protocols(&self) -> impl Iterator<Item = Protocol> {
         let is_web = self.entrance.websocket.is_some();
         let beside = self.protocol.beside().filter(move |_| is_web);
-        let own = (self.protocol != Protocol::Management).then_some(self.protocol);
-        own.into_iter().chain(beside)
+        std::iter::once(self.protocol).chain(beside)
     }
 }
 

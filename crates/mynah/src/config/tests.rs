@@ -126,25 +126,34 @@ fn nobody_is_let_in_from_the_network_without_a_password() {
 }
 
 #[test]
-fn management_stays_on_this_machine() {
+fn management_asks_who_comes_from_elsewhere() {
     let management =
         |address: &str, more: &str| listener(address, more).replace("\"mqtt\"", "\"management\"");
     let passwords = "[auth]\nusers_file = \"users\"\n";
-    let refused =
-        "a management listener asks for no password: keep it anonymous, on an address of this machine";
-    for text in [
-        management("0.0.0.0:9090", ""),
-        management("127.0.0.1:9090", "auth = \"password\""),
-        management("127.0.0.1:9090", "auth = \"certificate\""),
+    for (text, refused) in [
+        (
+            management("0.0.0.0:9090", ""),
+            "a management listener that the network reaches asks who its clients are",
+        ),
+        (management("0.0.0.0:9090", "auth = \"anonymous\"") + passwords, "asks who its clients are"),
+        (management("127.0.0.1:9090", "auth = \"password\""), "there are no passwords to check"),
+        (
+            management("127.0.0.1:9090", "auth = \"certificate\"") + passwords,
+            "nobody has to show a certificate",
+        ),
+        (management("127.0.0.1:9090", "auth = \"none\"") + passwords, "is for listeners of CoAP"),
     ] {
-        let problem = problems(&format!("{text}{passwords}")).remove(0);
+        let problem = problems(&text).remove(0);
         assert!(problem.lines().next().unwrap().contains(refused), "{problem}");
     }
-    assert!(
-        settings(&format!("{}{passwords}", management("127.0.0.1:9090", ""))).listeners[0]
-            .admittance
-            .anonymous
-    );
+    for (address, more, anonymous) in [
+        ("0.0.0.0:9090", "", false),
+        ("127.0.0.1:9090", "auth = \"password\"", false),
+        ("127.0.0.1:9090", "", true),
+    ] {
+        let admittance = settings(&(management(address, more) + passwords)).listeners[0].admittance;
+        assert_eq!((admittance.anonymous, admittance.passwords), (anonymous, true), "{address} {more}");
+    }
     let shown: Vec<_> = settings(passwords).listeners.iter().map(|l| l.admittance.anonymous).collect();
     assert_eq!(shown, [false, false, false, false, true]);
 }

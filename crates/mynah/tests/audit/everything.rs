@@ -186,7 +186,7 @@ fn let_things_wait(stage: &Stage) {
     drop(crowd);
 }
 
-/// Files are read again, a queue is declared by an administrator, and the disk is full for a while.
+/// Files are read again, an administrator declares a queue and closes a connection, and the disk is full for a while.
 fn change_things(stage: &Stage, config: &Path, disk: Option<&Path>) {
     let mut rules = fs::File::options().append(true).open(config).unwrap();
     rules.write_all(b"[[rule]]\nprotocol = \"management\"\naction = \"administer\"\nallow = true\n").unwrap();
@@ -198,6 +198,17 @@ fn change_things(stage: &Stage, config: &Path, disk: Option<&Path>) {
     let declared = ask(stage.broker.management, "PUT", "/admin/v1/queues/jobs", "", "{}");
     assert!(declared.starts_with("HTTP/1.1 20"), "{declared}");
     stage.heard.await_on("$events/change/queues", "jobs");
+    let bob = stage.client("closed", "bob");
+    let connections = ask(stage.broker.management, "GET", "/admin/v1/connections", "", "");
+    let (_, connections) = connections.split_once("\r\n\r\n").unwrap();
+    let connections: serde_json::Value = serde_json::from_str(connections).unwrap();
+    let of_bob = |shown: &&serde_json::Value| shown["identity"] == "bob";
+    let name = &connections["items"].as_array().unwrap().iter().find(of_bob).unwrap()["name"];
+    let path = format!("/admin/v1/connections/{}", name.as_str().unwrap());
+    let closed = ask(stage.broker.management, "DELETE", &path, "", "");
+    assert!(closed.starts_with("HTTP/1.1 204"), "{closed}");
+    stage.heard.await_on("$events/change/connections", "closed, by ");
+    drop(bob);
     let Some(disk) = disk else { return };
     let filler = seen_by(&stage.broker, disk).join("filler");
     let mut file = fs::File::create(&filler).unwrap();

@@ -23,6 +23,7 @@ mod consuming;
 mod copies;
 mod declaring;
 mod delivering;
+mod describing;
 mod ending;
 mod established;
 mod jobs;
@@ -37,7 +38,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use mynah_model::{Instant, Layout, Reason, WallTime};
+use mynah_model::{Description, Instant, Layout, Reason, WallTime};
 use mynah_stack::{Close, Connection, Delivery, Open, Outbound, Outcome, SettleLeases, Step};
 
 use super::flow::{Due, Heartbeats};
@@ -64,6 +65,8 @@ pub struct ServerConnection {
     partial_bytes: usize,
     terms: Terms,
     user: Box<str>,
+    /// What the client has said of itself: a field table. Empty if that was much.
+    properties: Box<[u8]>,
     /// The virtual host that is open, or is to be.
     virtual_host: Box<str>,
     /// What the client says of who it is, kept until it names its virtual host.
@@ -145,6 +148,7 @@ impl ServerConnection {
             partial_bytes: 0,
             terms,
             user: Box::default(),
+            properties: Box::default(),
             virtual_host: Box::default(),
             login: None,
             epoch_of_time: epoch,
@@ -302,6 +306,10 @@ impl Connection for ServerConnection {
 
     fn layout(&self) -> Layout {
         mapping::LAYOUT
+    }
+
+    fn describe(&self) -> Description {
+        self.description()
     }
 
     fn input_bytes_max(&self) -> usize {

@@ -128,6 +128,7 @@ impl ServerConnection {
         out: &mut Outbound,
     ) -> Option<Command<'b>> {
         self.terms.capabilities = capabilities(start_ok.client_properties);
+        self.keep_properties(start_ok.client_properties);
         let settings = self.config.settings();
         let mechanism = Mechanism::from_name(start_ok.mechanism.as_bytes());
         let Some(mechanism) = mechanism.filter(|mechanism| settings.mechanisms.contains(mechanism)) else {
@@ -258,7 +259,7 @@ impl ServerConnection {
     }
 }
 
-/// What a client says of itself is passed over, but for what it says that it understands.
+/// What a client says that it understands.
 fn capabilities(properties: Table<'_>) -> Capabilities {
     let Some(Value::Table(table)) = properties.get("capabilities") else { return Capabilities::default() };
     let has = |name: &str| table.get(name) == Some(Value::Bool(true));

@@ -23,6 +23,7 @@ mod mosquitto;
 mod one_door;
 mod paho;
 mod program;
+mod queue_features;
 mod queues;
 mod reload;
 mod rumqttc;

@@ -66,7 +66,10 @@ pub(crate) fn summary(settings: &Settings) -> String {
     let mut text = String::new();
     for listener in &settings.listeners {
         let who = match (listener.admittance.anonymous, listener.admittance.passwords) {
-            (true, _) => "anybody on this machine",
+            (true, _) if listener.address.is_local() => "anybody on this machine",
+            // Nobody comes to such a listener from elsewhere without one.
+            (true, _) if listener.protocol == Protocol::Management => "devices with a certificate",
+            (true, _) => "anybody",
             (false, true) => "users with a password",
             (false, false) => "devices with a certificate",
         };

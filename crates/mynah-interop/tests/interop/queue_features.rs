@@ -9,8 +9,7 @@ use crate::paho::python;
 on_one_and_two_workers!(exchanges, single_active, bounds, stream, times);
 
 fn start(workers: u16) -> Broker {
-    let listener =
-        "[[listener]]\nname = \"the-amqp\"\nprotocol = \"amqp091\"\naddress = \"127.0.0.1:0\"\n";
+    let listener = "[[listener]]\nname = \"the-amqp\"\nprotocol = \"amqp091\"\naddress = \"127.0.0.1:0\"\n";
     Setup::workers(workers).first("[store]\npath = \"store\"\n").more(listener).start()
 }
 

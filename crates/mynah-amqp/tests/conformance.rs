@@ -8,7 +8,7 @@ use mynah_amqp::v0_9_1::wire::{
     TableBuilder, Value, basic, channel, confirm, connection, queue,
 };
 use mynah_amqp::v0_9_1::{Config, Mechanism, ReplyCode, Settings};
-use mynah_model::{Class, Instant, Reason};
+use mynah_model::{Argument, Class, Description, Instant, Reason};
 use mynah_stack::Connection;
 
 use crate::broker::{Server, capabilities, frame, method, open_host, plain, short, start_ok, tune_ok};
@@ -358,5 +358,32 @@ fn where_virtual_hosts_are_tenants_a_client_is_let_in_when_it_names_one() {
         assert_eq!(server.user, "", "nobody was asked yet");
         assert_eq!(server.hear(&[tune_ok(), open_host(host)].concat()), [words], "{host}");
         assert_eq!(server.tenant.as_deref(), (host == "acme").then_some("acme"));
+    }
+}
+
+#[test]
+fn administrators_see_what_a_client_says_of_itself_and_its_channels() {
+    for (text, is_kept) in [(&b"tests"[..], true), (&[b'x'; 2_000][..], false)] {
+        let mut server = Server::new(&Config::default());
+        server.hear(&PROTOCOL_HEADER);
+        let said = TableBuilder::new().with("platform", Value::LongStr(text)).with("n", Value::I32(7));
+        server.hear(&start_ok("PLAIN", b"\0guest\0guest", said.as_table()));
+        server.hear(&[tune_ok(), open_host("/")].concat());
+        for number in [3, 1] {
+            server.hear(&method(number, channel::Open {}));
+        }
+        server.hear(&method(3, confirm::Select { nowait: false }));
+        server.hear(&method(1, basic::Qos { prefetch_size: 0, prefetch_count: 9, global: false }));
+        let Description { properties, channels } = server.connection.describe();
+        let platform = (Box::from("platform"), Argument::Text("tests".into()));
+        let kept = if is_kept { vec![platform, ("n".into(), Argument::Integer(7))] } else { Vec::new() };
+        assert_eq!(properties, kept);
+        let seen: Vec<_> = channels.iter().map(|c| (c.number, c.prefetch, c.confirms)).collect();
+        assert_eq!(seen, [(1, 9, false), (3, 0, true)]);
+        server.hear(&method(
+            1,
+            channel::Close { reply_code: 200, reply_text: short(""), class_id: 0, method_id: 0 },
+        ));
+        assert_eq!(server.connection.describe().channels.len(), 1);
     }
 }

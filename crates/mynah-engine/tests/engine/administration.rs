@@ -1,6 +1,7 @@
 //! What administrators see and ask for, whichever worker they ask.
 
 use mynah_core::administration::{BindingView, Names, Order, QueueView};
+use mynah_engine::ConnectionId;
 use mynah_model::{ExchangeKind, ExchangeSettings, Limits, QueueSettings, Reason, TenantId};
 
 use crate::broker::{Broker, settings};
@@ -128,4 +129,20 @@ fn consumers_and_connections_are_seen() {
     assert_eq!(connections.len(), 1);
     assert_eq!((connections[0].slot, connections[0].consumers), (consumer.key.slot, 1));
     assert_eq!(connections[0].worker, consumer.key.worker);
+}
+
+#[test]
+fn an_administrator_closes_connections_of_the_own_tenant() {
+    let mut broker = Broker::new(2);
+    let peers = [broker.open(0, "open one go"), broker.open(1, "open two go")];
+    let now = broker.now;
+    let view =
+        broker.engines.iter().flat_map(|engine| engine.connection_views(TENANT, 0, 10)).next().unwrap();
+    let worker = usize::from(view.worker.0);
+    let id = ConnectionId { slot: view.slot, generation: view.generation };
+    assert!(!broker.engines[worker].handle_disconnect(now, TenantId::new(7), id));
+    assert!(broker.engines[worker].handle_disconnect(now, TENANT, id));
+    broker.settle();
+    assert_eq!(peers.iter().filter(|peer| broker.is_connected(**peer)).count(), 1);
+    assert!(!broker.engines[worker].handle_disconnect(now, TENANT, id));
 }

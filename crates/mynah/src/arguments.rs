@@ -259,6 +259,12 @@ pub(crate) enum Import {
         /// Where the broker's management listens, without TLS
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
         to: SocketAddr,
+        /// User name, if the listener asks for one
+        #[arg(short = 'u', long, value_name = "NAME", requires = "password")]
+        user: Option<String>,
+        /// Password
+        #[arg(short = 'P', long, requires = "user")]
+        password: Option<String>,
     },
 }
 

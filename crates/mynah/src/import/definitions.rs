@@ -6,6 +6,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::notes::Note;
@@ -30,10 +32,15 @@ struct Left {
 }
 
 /// Has the broker whose management listens there carry out what a file says. Returns how many things that were.
-pub(super) fn send(file: &Path, to: SocketAddr, notes: &mut Vec<Note>) -> Result<u64, Complaint> {
+pub(super) fn send(
+    file: &Path,
+    to: SocketAddr,
+    login: Option<(&str, &str)>,
+    notes: &mut Vec<Note>,
+) -> Result<u64, Complaint> {
     let failed = |error| Complaint::File { path: file.to_owned(), error };
     let text = fs::read(file).map_err(failed)?;
-    let answer = post(to, &text).map_err(|error| {
+    let answer = post(to, login, &text).map_err(|error| {
         Complaint::Other(format!("the management listener at {to} cannot be asked: {error}"))
     })?;
     let (status, body) = parsed(&answer)
@@ -49,13 +56,17 @@ pub(super) fn send(file: &Path, to: SocketAddr, notes: &mut Vec<Note>) -> Result
     Ok(done.done)
 }
 
-fn post(to: SocketAddr, document: &[u8]) -> io::Result<String> {
+fn post(to: SocketAddr, login: Option<(&str, &str)>, document: &[u8]) -> io::Result<String> {
     let mut socket = TcpStream::connect_timeout(&to, PATIENCE)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;
+    let proof = |(user, password)| {
+        format!("authorization: Basic {}\r\n", STANDARD.encode(format!("{user}:{password}")))
+    };
+    let proof = login.map(proof).unwrap_or_default();
     let head = format!(
         "POST /api/definitions HTTP/1.1\r\nhost: {to}\r\nconnection: close\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\n\r\n",
+         {proof}content-length: {}\r\n\r\n",
         document.len()
     );
     socket.write_all(head.as_bytes())?;
@@ -97,9 +108,12 @@ mod tests {
             std::env::temp_dir().join(format!("mynah-definitions-{}-{}", std::process::id(), to.port()));
         fs::write(&file, "{}\n").unwrap();
         let mut notes = Vec::new();
-        let result = send(&file, to, &mut notes).map_err(|complaint| complaint.to_string());
+        let result =
+            send(&file, to, Some(("ada", "engine")), &mut notes).map_err(|complaint| complaint.to_string());
         fs::remove_file(file).unwrap();
-        assert!(broker.join().unwrap().starts_with("POST /api/definitions HTTP/1.1\r\n"));
+        let asked = broker.join().unwrap();
+        assert!(asked.starts_with("POST /api/definitions HTTP/1.1\r\n"));
+        assert!(asked.contains("\r\nauthorization: Basic YWRhOmVuZ2luZQ==\r\n"));
         (result, notes.iter().map(ToString::to_string).collect())
     }
 
@@ -123,7 +137,7 @@ mod tests {
             assert!(result.as_ref().is_err_and(|error| error.contains(told)), "{result:?}");
         }
         let (nobody, mut notes) = (SocketAddr::from(([127, 0, 0, 1], 1)), Vec::new());
-        let error = send(Path::new("Cargo.toml"), nobody, &mut notes).unwrap_err().to_string();
+        let error = send(Path::new("Cargo.toml"), nobody, None, &mut notes).unwrap_err().to_string();
         assert!(error.contains("cannot be asked"), "{error}");
     }
 }

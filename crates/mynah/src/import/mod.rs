@@ -34,9 +34,10 @@ pub(crate) fn run(command: &Import) -> Result<(), Complaint> {
     match command {
         Import::Mosquitto { file, output } => from_mosquitto(file, output),
         Import::RabbitmqUsers { file, output } => from_rabbitmq(file, output),
-        Import::RabbitmqDefinitions { file, to } => {
+        Import::RabbitmqDefinitions { file, to, user, password } => {
             let mut notes = Vec::new();
-            let count = definitions::send(file, *to, &mut notes)?;
+            let login = user.as_deref().zip(password.as_deref());
+            let count = definitions::send(file, *to, login, &mut notes)?;
             println!("the broker has {count} queues, exchanges and bindings of {}", file.display());
             told(&notes);
             Ok(())

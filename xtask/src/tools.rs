@@ -18,6 +18,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("slapd", "slapd"),
     ("coap-client-notls", "libcoap3-bin"),
     ("amqp-publish", "amqp-tools"),
+    ("ip", "iproute2"),
     // DTLSSocket is built from source.
     ("autoreconf", "autoconf"),
     ("aclocal", "automake"),

@@ -62,6 +62,9 @@ pub struct CoapConfig {
     /// How many times as large as its request an answer may be before the peer's address is known to be its own (RFC
     /// 9175, section 2.4); 0: any. Default 3.
     pub amplification_max: u8,
+    /// `DEFAULT_LEISURE`: how long an answer to a request that came to a group of hosts waits at most (RFC 7252, section
+    /// 8.2). Default 5 s.
+    pub leisure: Duration,
 }
 
 /// Paths of another broker that clients of it may go on using.
@@ -103,6 +106,7 @@ impl Default for CoapConfig {
             observe_probe: Duration::from_hours(1),
             idle: Duration::from_secs(300),
             amplification_max: 3,
+            leisure: Duration::from_secs(5),
         }
     }
 }
@@ -152,7 +156,8 @@ impl CoapConfig {
         check(self.registration_bytes_max <= 1 << 20, "registration_bytes_max", "0 to 1,048,576")?;
         // Section 4.5 of RFC 7641: at least once in 24 hours.
         check(seconds(1_000, 86_400).contains(&self.observe_probe), "observe_probe", "1 s to 24 h")?;
-        check(seconds(1_000, 86_400).contains(&self.idle), "idle", "1 s to 24 h")
+        check(seconds(1_000, 86_400).contains(&self.idle), "idle", "1 s to 24 h")?;
+        check(self.leisure <= Duration::from_secs(60), "leisure", "0 to 60 s")
     }
 
     /// `EXCHANGE_LIFETIME` (section 4.8.2): 247 s by default.

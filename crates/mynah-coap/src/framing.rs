@@ -6,7 +6,8 @@ use crate::wire::{Body, Code, Malformed, Sink, TOKEN_BYTES_MAX};
 /// What carries the messages of an association.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// UDP or DTLS: each datagram in input and output has its length before it, two bytes, big-endian.
+    /// UDP or DTLS: each datagram in input and output has its length before it, two bytes, big-endian. In input the
+    /// highest bit of the length is set if the datagram came to a group of hosts (multicast).
     Datagram,
     /// TCP or TLS (RFC 8323, section 3).
     Stream,
@@ -18,6 +19,12 @@ pub enum Transport {
 /// Bytes of the length before a datagram.
 pub const DATAGRAM_LENGTH_BYTES: usize = 2;
 
+/// What the length of a datagram is with, if it came to a group.
+const TO_GROUP: u16 = 0x8000;
+
+/// Bytes that a datagram has at most.
+pub const DATAGRAM_BYTES_MAX: usize = (TO_GROUP - 1) as usize;
+
 /// Bytes of the length before a WebSocket message.
 pub const WEBSOCKET_LENGTH_BYTES: usize = 4;
 
@@ -25,9 +32,16 @@ pub const WEBSOCKET_LENGTH_BYTES: usize = 4;
 #[inline]
 pub fn next_datagram<'b>(input: &mut &'b [u8]) -> Option<&'b [u8]> {
     let (len, rest) = input.split_first_chunk()?;
-    let (datagram, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
+    let len = u16::from_be_bytes(*len) & !TO_GROUP;
+    let (datagram, rest) = rest.split_at_checked(usize::from(len))?;
     *input = rest;
     Some(datagram)
+}
+
+/// Whether the datagram at the start of `input` came to a group.
+#[must_use]
+pub fn is_to_group(input: &[u8]) -> bool {
+    input.first_chunk().is_some_and(|len| u16::from_be_bytes(*len) & TO_GROUP != 0)
 }
 
 /// The message at the start of a stream of RFC 8323, which is moved past it; none until all of it is there. It may have
@@ -178,6 +192,10 @@ mod tests {
         assert_eq!(next_datagram(&mut input), Some(&b""[..]));
         assert_eq!(next_datagram(&mut input), Some(&b"d"[..]));
         assert!(input.is_empty());
+        let mut input = &b"\x80\x01e\0\x01f"[..];
+        assert!(is_to_group(input));
+        assert_eq!(next_datagram(&mut input), Some(&b"e"[..]));
+        assert!(!is_to_group(input) && !is_to_group(&[]));
     }
 
     //= rfc8323 [3.2-1]

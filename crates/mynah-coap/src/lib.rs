@@ -40,6 +40,7 @@ pub mod directory;
 mod error;
 mod flow;
 pub mod framing;
+pub mod groups;
 pub mod mapping;
 mod protocol;
 pub mod wire;

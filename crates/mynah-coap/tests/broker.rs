@@ -77,7 +77,13 @@ impl Server {
 
     /// A server that trusts its peers and has a directory where so many may register.
     pub(crate) fn with_directory(registrations_max: usize) -> Self {
-        let config = CoapConfig { amplification_max: 0, ..CoapConfig::default() };
+        Self::with_directory_and(
+            registrations_max,
+            CoapConfig { amplification_max: 0, ..CoapConfig::default() },
+        )
+    }
+
+    pub(crate) fn with_directory_and(registrations_max: usize, config: CoapConfig) -> Self {
         let directory = Arc::new(Locked(Mutex::new(Directory::new(registrations_max))));
         Self::of(Coap::new(config, Transport::Datagram, [7, 9]).unwrap().with_directory(directory))
     }

@@ -9,6 +9,7 @@ mod devices;
 mod journeys;
 mod malformed;
 mod message_layer;
+mod multicast;
 mod network;
 mod observing;
 mod queues;

@@ -34,6 +34,7 @@ pub use address::{Address, Network};
 pub use audit::Auditor;
 pub use caller::{Caller, ChannelBinding};
 pub use clock::CLOCK_PAST;
+pub use datagrams::Group;
 pub use entrance::Entrance;
 pub use error::StartError;
 pub use keys::PreSharedKeys;

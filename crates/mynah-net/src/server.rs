@@ -18,7 +18,7 @@ use crate::acceptor::Acceptor;
 use crate::address::Address;
 use crate::audit::Auditor;
 use crate::clock::Clock;
-use crate::datagrams;
+use crate::datagrams::{self, Group};
 use crate::entrance::Entrance;
 use crate::error::StartError;
 use crate::link::Dialer;
@@ -51,6 +51,8 @@ pub struct Socketed {
     pub address: Address,
     /// The permissions of a Unix socket, such as `0o660`.
     pub mode: u32,
+    /// Groups of hosts whose datagrams are for this listener, if it is one of datagrams without DTLS.
+    pub groups: Vec<Group>,
     /// What stands between the socket and the protocol.
     pub entrance: Entrance,
 }
@@ -65,14 +67,17 @@ pub struct LocalAddress {
 }
 
 /// Sockets that are open and wait for their workers.
+#[derive(Default)]
 struct Bound {
     streams: Vec<(Listening, u16)>,
     /// For each listener one for each worker.
     datagrams: Vec<(Vec<UdpSocket>, u16)>,
+    groups: Vec<(UdpSocket, u16)>,
 }
 
 impl Bound {
-    fn open(&mut self, listener: u16, address: &Address, mode: u32, workers: u16) -> io::Result<()> {
+    fn open(&mut self, socketed: &Socketed, workers: u16) -> io::Result<()> {
+        let Socketed { listener, ref address, mode, ref groups, .. } = *socketed;
         let Address::Datagrams(address) = address else {
             self.streams.push((Listening::open(address, mode)?, listener));
             return Ok(());
@@ -83,6 +88,9 @@ impl Bound {
         let others = (1..workers).map(|_| datagrams::open(address));
         let sockets = std::iter::once(Ok(first)).chain(others).collect::<io::Result<_>>()?;
         self.datagrams.push((sockets, listener));
+        for group in groups {
+            self.groups.push((group.open(address.port())?, listener));
+        }
         Ok(())
     }
 }
@@ -106,22 +114,20 @@ impl Server {
     /// An address cannot be used, or the system refuses a thread or an epoll.
     pub fn start(config: Config) -> Result<Self, StartError> {
         let Config { settings, sockets, verify, storage, grace } = config;
-        let mut bound = Bound { streams: Vec::new(), datagrams: Vec::new() };
+        let mut bound = Bound::default();
         let bare = Arc::new(Entrance::default());
         let mut entrances = vec![bare; settings.listeners.len()];
-        for Socketed { listener, address, mode, entrance } in sockets {
+        for socketed in sockets {
+            let name = settings.listeners.get(usize::from(socketed.listener)).map(|l| l.name.clone());
+            let opened = bound.open(&socketed, settings.workers);
+            let Socketed { listener, address, entrance, .. } = socketed;
+            opened.map_err(|error| StartError::Listen { name: name.unwrap_or_default(), address, error })?;
             let entrance = Arc::new(entrance);
             for stack in 0..=entrance.stacks() {
                 if let Some(place) = entrances.get_mut(usize::from(listener) + usize::from(stack)) {
                     *place = Arc::clone(&entrance);
                 }
             }
-            let name = settings.listeners.get(usize::from(listener)).map(|l| l.name.clone());
-            bound.open(listener, &address, mode, settings.workers).map_err(|error| StartError::Listen {
-                name: name.unwrap_or_default(),
-                address,
-                error,
-            })?;
         }
         let shared = Shared::new(settings);
         Self::start_bound(shared, bound, entrances.into(), verify.as_ref(), storage, grace)
@@ -192,11 +198,11 @@ impl Server {
         if let Some(storage) = &mut storage {
             storage.restore(&mut engines);
         }
-        let Bound { streams, mut datagrams } = bound;
-        let mut streams = Some(streams);
+        let Bound { streams, mut datagrams, groups } = bound;
+        // The first worker accepts for all, and is who groups reach.
+        let (mut streams, mut groups) = (Some(streams), Some(groups));
         for ((number, poll), engine) in polls.into_iter().enumerate().zip(engines) {
             let mut acceptor = Acceptor::default();
-            // The first worker accepts for all.
             for (socket, listener) in streams.take().unwrap_or_default() {
                 let entrance = Arc::clone(&entrances[usize::from(listener)]);
                 acceptor.watch(poll.registry(), socket, listener, entrance)?;
@@ -214,6 +220,7 @@ impl Server {
                 mailboxes,
                 acceptor,
                 datagrams,
+                groups: groups.take().unwrap_or_default(),
                 entrances,
                 verifier,
                 recorder,

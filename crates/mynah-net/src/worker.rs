@@ -62,6 +62,8 @@ pub(crate) struct Parts {
     pub(crate) acceptor: Acceptor,
     /// This worker's sockets for datagrams, with the numbers of their listeners.
     pub(crate) datagrams: Vec<(UdpSocket, u16)>,
+    /// Its sockets of groups, with the numbers of their listeners.
+    pub(crate) groups: Vec<(UdpSocket, u16)>,
     /// By the number of their listener.
     pub(crate) entrances: Arc<[Arc<Entrance>]>,
     pub(crate) verifier: Option<Verifier>,
@@ -108,7 +110,7 @@ pub(crate) const fn listener_token(place: usize) -> Token {
 
 impl Worker {
     pub(crate) fn new(parts: Parts) -> io::Result<Self> {
-        let Parts { engine, poll, mailboxes, acceptor, datagrams, entrances, .. } = parts;
+        let Parts { engine, poll, mailboxes, acceptor, datagrams, groups, entrances, .. } = parts;
         let Parts { verifier, recorder, clock, grace, .. } = parts;
         let mut ports = Ports::default();
         for (socket, listener) in datagrams {
@@ -120,6 +122,9 @@ impl Worker {
             });
             let port = (listener, gate.transpose()?);
             ports.watch(poll.registry(), socket, port, |place| Token(FIRST_PORT + place))?;
+        }
+        for group in groups {
+            ports.watch_group(poll.registry(), group, |place| Token(FIRST_PORT + place))?;
         }
         Ok(Self {
             engine,

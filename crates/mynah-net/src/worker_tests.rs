@@ -55,6 +55,7 @@ fn workers(count: u16, entrance: Entrance) -> Vec<Worker> {
             mailboxes,
             acceptor,
             datagrams: Vec::new(),
+            groups: Vec::new(),
             entrances,
             verifier: None,
             recorder: None,

@@ -431,7 +431,13 @@ fn socketed(
     if listener.tls_psk {
         entrance.tls = by_keys(listener, authentication)?;
     }
-    Ok(Socketed { listener: place, address: listener.address.clone(), mode: listener.mode, entrance })
+    Ok(Socketed {
+        listener: place,
+        address: listener.address.clone(),
+        mode: listener.mode,
+        groups: listener.groups.clone(),
+        entrance,
+    })
 }
 
 /// TLS by the keys that users share with the broker.

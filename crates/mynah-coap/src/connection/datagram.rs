@@ -9,7 +9,7 @@ use super::exchange::Carrier;
 use super::response::{Reply, append_datagram};
 use super::{Link, ServerConnection, State};
 use crate::flow::{Deduplication, Due, Purpose, Random, Seen, Transmissions};
-use crate::framing::next_datagram;
+use crate::framing::{is_to_group, next_datagram};
 use crate::wire::{Code, Kind, Message, MessageId, Sink};
 
 /// What is known of a peer at a datagram's address.
@@ -58,6 +58,13 @@ impl ServerConnection {
     ) -> Option<Step<'b>> {
         let mut rest = *input;
         let datagram = next_datagram(&mut rest)?;
+        if is_to_group(input) {
+            let step = self.read_from_group(now, datagram);
+            if matches!(step, Step::Idle) {
+                *input = rest;
+            }
+            return Some(step);
+        }
         let token_max = usize::from(self.stack.config.token_bytes_max);
         let Ok(message) = Message::decode(datagram, token_max) else {
             *input = rest;

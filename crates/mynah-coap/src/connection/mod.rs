@@ -19,6 +19,7 @@ mod datagram;
 mod device;
 mod exchange;
 mod leasing;
+mod multicast;
 mod named;
 mod observing;
 mod outcomes;
@@ -36,12 +37,13 @@ use mynah_model::{Instant, Layout, Reason};
 use mynah_stack::{Close, Command, Connection, Delivery, Open, Outbound, Outcome, Settle, Step};
 
 use crate::flow::{Downloads, Observations, Random, Uploads};
-use crate::framing::{DATAGRAM_LENGTH_BYTES, Transport, WEBSOCKET_LENGTH_BYTES};
+use crate::framing::{DATAGRAM_BYTES_MAX, DATAGRAM_LENGTH_BYTES, Transport, WEBSOCKET_LENGTH_BYTES};
 use crate::mapping::LAYOUT_NOTIFICATION;
 use crate::protocol::Stack;
 use datagram::DatagramLink;
 use device::Device;
 use exchange::Exchange;
+use multicast::GroupAnswers;
 use named::{Named, NamedRequest};
 use reliable::ReliableLink;
 
@@ -63,6 +65,7 @@ pub struct ServerConnection {
     observations: Observations,
     bodies: Option<Box<Bodies>>,
     device: Option<Box<Device>>,
+    multicast: Option<Box<GroupAnswers>>,
 }
 
 /// How messages travel.
@@ -119,6 +122,7 @@ impl ServerConnection {
             observations: Observations::default(),
             bodies: None,
             device: None,
+            multicast: None,
         }
     }
 
@@ -285,6 +289,7 @@ impl Connection for ServerConnection {
         self.transmit_due(now, out);
         self.calls_due(now, out);
         self.askings_due(now, out);
+        self.answer_groups(now, out);
         if let Some(bodies) = &mut self.bodies {
             bodies.uploads.expire(now);
             bodies.downloads.expire(now);
@@ -315,7 +320,8 @@ impl Connection for ServerConnection {
         let uploads = bodies.and_then(|bodies| bodies.uploads.deadline());
         let downloads = bodies.and_then(|bodies| bodies.downloads.deadline());
         let askings = self.exchanges.iter().filter_map(Exchange::answer_due).min();
-        let others = [exchanges, transmissions, uploads, downloads, askings, self.calls_deadline()];
+        let groups = self.multicast.as_ref().and_then(|answers| answers.deadline());
+        let others = [exchanges, transmissions, uploads, downloads, askings, groups, self.calls_deadline()];
         others.into_iter().flatten().chain([self.silence_due()]).min()
     }
 
@@ -329,7 +335,7 @@ impl Connection for ServerConnection {
 
     fn input_bytes_max(&self) -> usize {
         match &self.link {
-            Link::Datagram(_) => DATAGRAM_LENGTH_BYTES + usize::from(u16::MAX),
+            Link::Datagram(_) => DATAGRAM_LENGTH_BYTES + DATAGRAM_BYTES_MAX,
             Link::Reliable(_) => WEBSOCKET_LENGTH_BYTES + self.stack.config.message_bytes_max as usize,
         }
     }

@@ -195,9 +195,7 @@ impl ServerConnection {
         if exchange.asked.accept.is_some_and(|format| format != content_format::LINK_FORMAT) {
             return Err(Refusal::NotAcceptable);
         }
-        let has_directory = self.stack.directory.is_some();
-        let document =
-            discovery(body, if has_directory { &RESOURCES } else { &RESOURCES[..RESOURCES_ALONE] })?;
+        let document = self.discovery(body)?;
         let pieces = Pieces::one(document.as_bytes());
         let tag = pieces.tag();
         if exchange.asked.has(tag) {
@@ -215,6 +213,12 @@ impl ServerConnection {
         let keep = || Content { head: document.as_bytes().into(), tail: None };
         self.respond_with(now, exchange, &representation, (DISCOVERY_KEY, None), keep, out);
         Ok(())
+    }
+
+    /// What discovery tells whoever asks this.
+    pub(super) fn discovery(&self, body: &Body<'_>) -> Result<String, Refusal> {
+        let has_directory = self.stack.directory.is_some();
+        discovery(body, if has_directory { &RESOURCES } else { &RESOURCES[..RESOURCES_ALONE] })
     }
 
     /// Reads a topic's value, the next block of one, or begins or ends an observation.

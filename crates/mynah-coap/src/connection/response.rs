@@ -195,7 +195,7 @@ impl ServerConnection {
     }
 
     /// Whether an answer of so many bytes is too much for a peer that may be somebody else.
-    fn amplifies(&self, len: usize, request_bytes: usize) -> bool {
+    pub(super) fn amplifies(&self, len: usize, request_bytes: usize) -> bool {
         let factor = usize::from(self.stack.config.amplification_max);
         let Link::Datagram(link) = &self.link else { return false };
         let limit = CoapConfig::UNVERIFIED_BYTES.max(factor * request_bytes);

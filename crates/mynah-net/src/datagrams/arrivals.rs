@@ -10,8 +10,8 @@ use mio::net::UdpSocket;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg};
 
-use super::LENGTH_BYTES;
 use super::local::{self, Path, Reach};
+use super::{LENGTH_BYTES, TO_GROUP};
 
 /// Datagrams read with one call.
 const BATCH: usize = 32;
@@ -73,6 +73,14 @@ impl Arrivals {
             self.memory[at..at + LENGTH_BYTES].copy_from_slice(&(bytes as u16).to_be_bytes());
         }
         count == BATCH
+    }
+
+    /// What was read came to a group, and is answered by a socket of this kind.
+    pub(super) fn note_group(&mut self, answering: Reach) {
+        for (path, slot, _) in &mut self.arrived {
+            self.memory[*slot * SLOT_BYTES] |= TO_GROUP;
+            path.local = path.local.filter(|_| answering != Reach::One);
+        }
     }
 
     /// How many datagrams there are.

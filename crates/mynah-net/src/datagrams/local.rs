@@ -36,6 +36,14 @@ impl Reach {
         }
     }
 
+    /// As if the socket had all addresses of this kind.
+    pub(super) const fn all(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::AllV4,
+            IpAddr::V6(_) => Self::AllV6,
+        }
+    }
+
     /// Has the kernel tell the address with each datagram.
     pub(super) fn ask(self, socket: &Socket) -> io::Result<()> {
         match self {

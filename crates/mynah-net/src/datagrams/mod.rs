@@ -5,10 +5,14 @@
 //! of the engine that has no socket of its own. In both directions a connection's bytes are datagrams with their lengths
 //! before them, two bytes, big-endian. What the kernel has no room for, in or out, is dropped and counted, as datagrams
 //! are everywhere.
+//!
+//! A datagram that came to a group of hosts (multicast) has the highest bit of its length set. The sockets of groups are the
+//! first worker's and only listen: answers leave by its socket of the listener, from an address of this machine.
 
 mod arrivals;
 mod departures;
 mod gate;
+mod group;
 mod local;
 
 use std::collections::HashMap;
@@ -27,11 +31,14 @@ pub(crate) use arrivals::Arrivals;
 use departures::Departures;
 pub(crate) use gate::Gate;
 use gate::{address_of, path_to};
+pub use group::Group;
 pub(crate) use local::Path;
 use local::Reach;
 
 /// Bytes of the length before each datagram.
 pub(crate) const LENGTH_BYTES: usize = 2;
+/// The bit in the first of them that tells of a group.
+const TO_GROUP: u8 = 0x80;
 /// What the kernel may keep for a socket in each direction: a burst to, or of, a few thousand peers.
 const KERNEL_BYTES: usize = 4 << 20;
 
@@ -39,6 +46,7 @@ const KERNEL_BYTES: usize = 4 << 20;
 #[derive(Default)]
 pub(crate) struct Ports {
     ports: Vec<Port>,
+    groups: Vec<GroupPort>,
     /// Made with the first socket.
     arrivals: Option<Box<Arrivals>>,
 }
@@ -56,6 +64,15 @@ struct Port {
     ready: bool,
     /// The kernel takes no more at the moment.
     full: bool,
+}
+
+/// A socket to which datagrams for a group come.
+struct GroupPort {
+    socket: UdpSocket,
+    reach: Reach,
+    /// The place of the port that their senders are answered by.
+    place: usize,
+    ready: bool,
 }
 
 /// A peer that is known.
@@ -77,7 +94,10 @@ pub(crate) fn open(address: SocketAddr) -> io::Result<UdpSocket> {
     socket.set_nonblocking(true)?;
     // The kernel gives as much as its own bounds allow.
     drop((socket.set_recv_buffer_size(KERNEL_BYTES), socket.set_send_buffer_size(KERNEL_BYTES)));
-    Reach::of(address).ask(&socket)?;
+    let reach = Reach::of(address);
+    reach.ask(&socket)?;
+    // What another program's membership brings to this machine is not for us.
+    group::listen_to_own(&socket, address.ip())?;
     socket.bind(&address.into())?;
     Ok(UdpSocket::from_std(socket.into()))
 }
@@ -101,7 +121,23 @@ impl Ports {
         Ok(())
     }
 
-    /// How many sockets there are.
+    /// Watches a socket of a group for the listener with this number, whose own socket is watched already. `token` gives the
+    /// token of a place.
+    pub(crate) fn watch_group(
+        &mut self,
+        registry: &Registry,
+        (mut socket, listener): (UdpSocket, u16),
+        token: impl Fn(usize) -> Token,
+    ) -> io::Result<()> {
+        let Some(place) = self.ports.iter().position(|port| port.listener == listener) else { return Ok(()) };
+        let token = token(self.ports.len() + self.groups.len());
+        registry.register(&mut socket, token, Interest::READABLE)?;
+        let reach = Reach::all(socket.local_addr()?.ip());
+        self.groups.push(GroupPort { socket, reach, place, ready: false });
+        Ok(())
+    }
+
+    /// How many sockets there are that have peers.
     pub(crate) const fn len(&self) -> usize {
         self.ports.len()
     }
@@ -110,15 +146,19 @@ impl Ports {
         if let Some(port) = self.ports.get_mut(place) {
             port.ready |= readable;
             port.full &= !writable;
+        } else if let Some(group) = self.groups.get_mut(place - self.ports.len()) {
+            group.ready |= readable;
         }
     }
 
     /// Whether datagrams may be waiting, or can be sent.
     pub(crate) fn is_ready(&self) -> bool {
-        self.ports.iter().any(|port| {
-            let is_asked = port.gate.as_ref().is_some_and(|gate| gate.demultiplexer.is_waiting());
-            port.ready || is_asked || (!port.full && !port.departures.is_empty())
-        })
+        let is_called = self.groups.iter().any(|group| group.ready);
+        is_called
+            || self.ports.iter().any(|port| {
+                let is_asked = port.gate.as_ref().is_some_and(|gate| gate.demultiplexer.is_waiting());
+                port.ready || is_asked || (!port.full && !port.departures.is_empty())
+            })
     }
 
     /// Reads what a socket has, up to the room that there is. The memory goes back by [`Ports::give_back`].
@@ -127,6 +167,16 @@ impl Ports {
         let mut arrivals = self.arrivals.take()?;
         port.ready = arrivals.receive(&port.socket, port.reach);
         Some(arrivals)
+    }
+
+    /// Reads what has come to one of the groups, as often as there is something. Returns the place of the port by which it is
+    /// answered, too.
+    pub(crate) fn receive_for_groups(&mut self) -> Option<(usize, Box<Arrivals>)> {
+        let group = self.groups.iter_mut().find(|group| group.ready)?;
+        let mut arrivals = self.arrivals.take()?;
+        group.ready = arrivals.receive(&group.socket, group.reach);
+        arrivals.note_group(self.ports[group.place].reach);
+        Some((group.place, arrivals))
     }
 
     pub(crate) fn give_back(&mut self, arrivals: Box<Arrivals>) {

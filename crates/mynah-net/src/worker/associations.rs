@@ -30,6 +30,11 @@ impl Worker {
                 self.ports.give_back(arrivals);
             }
         }
+        for _ in 0..BATCHES_PER_TURN {
+            let Some((place, arrivals)) = self.ports.receive_for_groups() else { break };
+            self.take_in_datagrams(now, place, &arrivals);
+            self.ports.give_back(arrivals);
+        }
     }
 
     fn take_in_datagrams(&mut self, now: Instant, place: usize, arrivals: &Arrivals) {

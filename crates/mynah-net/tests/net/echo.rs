@@ -157,6 +157,12 @@ pub(crate) fn config(workers: u16, verify: Option<Arc<dyn mynah_net::Verify>>) -
         version: "0",
     };
     let address = Address::Inet(([127, 0, 0, 1], 0).into());
-    let sockets = vec![Socketed { listener: 0, address, mode: 0o600, entrance: Entrance::default() }];
+    let sockets = vec![Socketed {
+        listener: 0,
+        address,
+        mode: 0o600,
+        groups: Vec::new(),
+        entrance: Entrance::default(),
+    }];
     Config { settings, sockets, verify, storage: None, grace: Duration::from_secs(5) }
 }

@@ -33,6 +33,7 @@ pub(super) struct Coap {
     pub(super) observe_probe_s: Spanned<u32>,
     pub(super) idle_s: Spanned<u32>,
     pub(super) amplification_max: Spanned<u8>,
+    pub(super) leisure_ms: Spanned<u32>,
 }
 
 /// Whose paths are there beside ours.
@@ -51,9 +52,10 @@ impl Default for Coap {
         }
         let config = CoapConfig::default();
         let seconds = |time: Duration| unsaid(u32::try_from(time.as_secs()).unwrap_or(u32::MAX));
+        let millis = |time: Duration| unsaid(u32::try_from(time.as_millis()).unwrap_or(u32::MAX));
         Self {
             compat: Paths::None,
-            ack_timeout_ms: unsaid(u32::try_from(config.ack_timeout.as_millis()).unwrap_or(u32::MAX)),
+            ack_timeout_ms: millis(config.ack_timeout),
             retransmit_max: unsaid(config.retransmit_max),
             nstart: unsaid(config.nstart),
             exchanges_max: unsaid(config.exchanges_max),
@@ -72,6 +74,7 @@ impl Default for Coap {
             observe_probe_s: seconds(config.observe_probe),
             idle_s: seconds(config.idle),
             amplification_max: unsaid(config.amplification_max),
+            leisure_ms: millis(config.leisure),
         }
     }
 }
@@ -80,13 +83,14 @@ impl Coap {
     /// What is written, checked.
     pub(super) fn settle(&self) -> Result<CoapConfig, Wrong> {
         let seconds = |seconds: &Spanned<u32>| Duration::from_secs((*seconds.get_ref()).into());
+        let millis = |millis: &Spanned<u32>| Duration::from_millis((*millis.get_ref()).into());
         let compat = match self.compat {
             Paths::None => Compat::None,
             Paths::Emqx => Compat::Emqx,
         };
         let config = CoapConfig {
             compat,
-            ack_timeout: Duration::from_millis((*self.ack_timeout_ms.get_ref()).into()),
+            ack_timeout: millis(&self.ack_timeout_ms),
             retransmit_max: *self.retransmit_max.get_ref(),
             nstart: *self.nstart.get_ref(),
             exchanges_max: *self.exchanges_max.get_ref(),
@@ -105,6 +109,7 @@ impl Coap {
             observe_probe: seconds(&self.observe_probe_s),
             idle: seconds(&self.idle_s),
             amplification_max: *self.amplification_max.get_ref(),
+            leisure: millis(&self.leisure_ms),
             ..CoapConfig::default()
         };
         config
@@ -130,6 +135,7 @@ impl Coap {
             "stream_messages_max" => self.stream_messages_max.span(),
             "request_timeout" => self.request_timeout_s.span(),
             "registration_bytes_max" => self.registration_bytes_max.span(),
+            "leisure" => self.leisure_ms.span(),
             "observe_probe" => self.observe_probe_s.span(),
             _ => self.idle_s.span(),
         }

@@ -63,6 +63,7 @@ pub(super) struct Listener {
     pub(super) tls_psk: Option<Spanned<bool>>,
     pub(super) proxies: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) socket_mode: Option<Spanned<String>>,
+    pub(super) multicast: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
 /// `[[bridge]]`: another broker that topics are exchanged with.

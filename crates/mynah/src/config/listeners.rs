@@ -3,8 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
+use mynah_coap::groups::{ALL_NODES_V4, ALL_NODES_V6};
 use mynah_engine::websocket::SubProtocol;
-use mynah_net::{Address, Entrance};
+use mynah_net::{Address, Entrance, Group};
 
 use super::auth::{Admittance, admittance};
 use super::document::{self, Document, Durability, Transport};
@@ -30,6 +31,8 @@ pub(crate) struct Listener {
     pub(crate) waits: bool,
     /// The permissions of a Unix socket.
     pub(crate) mode: u32,
+    /// Groups of hosts that it belongs to.
+    pub(crate) groups: Vec<Group>,
     /// What stands between the socket and the protocol.
     pub(crate) entrance: Entrance,
     /// Whether TLS stands there too, by the keys that users share with the broker.
@@ -132,6 +135,7 @@ pub(super) fn listeners(document: &Document, folder: &Path, wrongs: &mut Vec<Wro
             destinations: None,
             waits: document.store.durability == Durability::Sync,
             mode: SOCKET_MODE,
+            groups: Vec::new(),
             entrance: Entrance::default(),
             tls_psk: false,
         };
@@ -177,6 +181,7 @@ fn listener(
         return Err(Wrong::at(&written.address, message));
     }
     let mode = mode(written, &address)?;
+    let groups = groups(written, &address)?;
     let entrance = entrance(written, protocol, (&address, folder), &document.coap)?;
     let admittance = admittance(written, protocol, (&address, &entrance), document)?;
     let destinations = destinations(written, protocol)?;
@@ -193,6 +198,7 @@ fn listener(
         destinations,
         waits,
         mode,
+        groups,
         entrance,
         tls_psk,
     })
@@ -274,4 +280,30 @@ fn mode(written: &document::Listener, address: &Address) -> Result<u32, Wrong> {
         Ok(0..=0o777) => Err(Wrong::at(mode, "only a Unix socket (address = \"unix:…\") has permissions")),
         _ => Err(Wrong::at(mode, "write permissions in octal digits, such as \"0660\"")),
     }
+}
+
+/// The groups of CoAP's nodes at the interfaces that a listener names: those by which it is found.
+fn groups(written: &document::Listener, address: &Address) -> Result<Vec<Group>, Wrong> {
+    let Some(multicast) = &written.multicast else { return Ok(Vec::new()) };
+    let by_dtls = written.transport.as_ref().is_some_and(|transport| *transport.get_ref() == Transport::Dtls);
+    let addresses: Vec<IpAddr> = match address {
+        Address::Datagrams(own) if !by_dtls && !own.ip().is_loopback() => match own.ip() {
+            IpAddr::V4(_) => vec![ALL_NODES_V4.into()],
+            IpAddr::V6(_) => ALL_NODES_V6.map(IpAddr::from).into(),
+        },
+        _ => {
+            let message = "multicast is for listeners of CoAP by UDP, at an address that the network reaches";
+            return Err(Wrong::at(multicast, message));
+        }
+    };
+    let mut groups = Vec::new();
+    for interface in multicast.get_ref() {
+        // Linux has names of up to 15 bytes.
+        if !(1..16).contains(&interface.get_ref().len()) {
+            return Err(Wrong::at(interface, "write the name of an interface, such as \"eth0\""));
+        }
+        let group = |address: &IpAddr| Group { address: *address, interface: interface.get_ref().clone() };
+        groups.extend(addresses.iter().map(group));
+    }
+    Ok(groups)
 }

@@ -277,6 +277,13 @@ fn what_stands_before_a_protocol_is_checked_where_it_is_written() {
     assert!(wrong("socket_mode = \"0600\"").starts_with("mynah.toml:5:15: only a Unix socket"));
     assert!(lines("unix:/x", "socket_mode = \"9\"").remove(0).contains("octal digits"));
     assert!(lines("unix:/x", "proxies = [\"::/0\"]").remove(0).contains("with an IP address"));
+    assert!(wrong("multicast = [\"eth0\"]").contains("multicast is for listeners of CoAP by UDP"));
+    let coap = |address: &str, multicast: &str| {
+        let more = format!("auth = \"none\"\nmulticast = {multicast}");
+        problems(&listener(address, &more).replace("\"mqtt\"", "\"coap\"")).remove(0).to_string()
+    };
+    assert!(coap("127.0.0.1:1", "[\"eth0\"]").contains("at an address that the network reaches"));
+    assert!(coap("0.0.0.0:1", "[\"\"]").contains("write the name of an interface"));
     let http = |more: &str| {
         let text = listener("127.0.0.1:80", more).replace("\"mqtt\"", "\"http\"");
         problems(&text).remove(0).to_string()

@@ -104,13 +104,14 @@ fn judge(report: &Report, is_control: bool) -> bool {
     if !is_control {
         return report.violations.is_empty();
     }
-    let losses = [Kind::Missing, Kind::SessionLost, Kind::Retained];
-    let found = losses.iter().any(|kind| kinds.contains_key(kind));
-    println!(
-        "negative control: {}",
-        if found { "losses were found, as they must be" } else { "NO LOSS WAS FOUND" }
-    );
-    found
+    let has_any = |losses: &[Kind]| losses.iter().any(|kind| kinds.contains_key(kind));
+    let of_sessions = has_any(&[Kind::Missing, Kind::SessionLost, Kind::Retained]);
+    let of_queues = has_any(&[Kind::Lost, Kind::Undone]);
+    for (found, what) in [(of_sessions, "sessions and values"), (of_queues, "queues")] {
+        let said = if found { "losses were found, as they must be" } else { "NO LOSS WAS FOUND" };
+        println!("negative control, {what}: {said}");
+    }
+    of_sessions && of_queues
 }
 
 fn seed() -> u64 {

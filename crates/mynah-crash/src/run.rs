@@ -15,7 +15,9 @@ use crate::consumer::{Consumer, Wish};
 use crate::http::Http;
 use crate::ledger::{Totals, Violation};
 use crate::producer::{self, HttpProducer, Producer};
-use crate::queues::{Confirmed, DONE, Manner, QUEUES, Sender, Taker};
+use crate::queues::{
+    self, AmqpConsumer, AmqpProducer, DONE, Manner, Peer, QUEUES, StompConsumer, StompProducer, Visitor,
+};
 use crate::random::Random;
 use crate::shared::{Phase, Shared};
 use crate::undo::{Loss, Lost, Undo};
@@ -23,8 +25,8 @@ use crate::undo::{Loss, Lost, Undo};
 const PRODUCERS: u16 = 3;
 const HTTP_PRODUCERS: u16 = 2;
 /// Producers to queues.
-const SENDERS: u16 = 3;
-const CONFIRMED: u16 = 2;
+const STOMP_PRODUCERS: u16 = 3;
+const AMQP_PRODUCERS: u16 = 3;
 
 /// What consumers subscribe to. Filters of one session do not overlap.
 const CONSUMERS: &[(&str, &[Wish])] = &[
@@ -36,14 +38,22 @@ const CONSUMERS: &[(&str, &[Wish])] = &[
     ("at-least-once", &[("event/#", Class::AtLeastOnce, false)]),
 ];
 
-/// Who takes from queues: name, how it acknowledges, and what it takes from.
-const TAKERS: &[(&str, Manner, &[&str])] = &[
-    ("taker-0", Manner::Individual, &[QUEUES[0], QUEUES[1]]),
-    ("taker-1", Manner::Individual, &[QUEUES[1]]),
-    ("up-to", Manner::Cumulative, &[QUEUES[2], QUEUES[0]]),
-    ("mover", Manner::SendsOn, &[QUEUES[3]]),
-    ("other-mover", Manner::SendsOn, &[QUEUES[3], QUEUES[2]]),
-    ("done", Manner::Individual, &[DONE]),
+/// How a consumer of queues acknowledges, and what it takes from.
+type Taking = (Manner, &'static [&'static str]);
+
+const STOMP_CONSUMERS: &[Taking] = &[
+    (Manner::Individual, &[QUEUES[0], QUEUES[1]]),
+    (Manner::Individual, &[QUEUES[1]]),
+    (Manner::Cumulative, &[QUEUES[2], QUEUES[0]]),
+    (Manner::SendsOn, &[QUEUES[3]]),
+    (Manner::Individual, &[DONE]),
+];
+
+const AMQP_CONSUMERS: &[Taking] = &[
+    (Manner::Individual, &[QUEUES[1], QUEUES[2]]),
+    (Manner::Cumulative, &[QUEUES[0], QUEUES[3]]),
+    (Manner::SendsOn, &[QUEUES[3], QUEUES[2]]),
+    (Manner::Individual, &[DONE]),
 ];
 
 /// Without an event for so long, what is outstanding does not come any more.
@@ -149,12 +159,14 @@ impl<'o> Run<'o> {
         let producers = (0..PRODUCERS).map(|number| format!("producer-{number}"));
         let by_http = (0..HTTP_PRODUCERS).map(|number| format!("http-{number}"));
         let consumers = CONSUMERS.iter().map(|(name, _)| (*name).to_owned());
-        let senders = (0..SENDERS).map(|number| format!("sender-{number}"));
-        let confirmed = (0..CONFIRMED).map(|number| format!("confirmed-{number}"));
-        let takers = TAKERS.iter().map(|(name, ..)| (*name).to_owned());
-        let publishing = producers.chain(by_http).chain(consumers);
-        let shared =
-            Arc::new(Shared::new(publishing.chain(senders).chain(confirmed).chain(takers).collect()));
+        let named =
+            |kind: &'static str, count: usize| (0..count).map(move |number| format!("{kind}-{number}"));
+        let at_queues = named("stomp-producer", STOMP_PRODUCERS.into())
+            .chain(named("amqp-producer", AMQP_PRODUCERS.into()))
+            .chain(named("stomp-consumer", STOMP_CONSUMERS.len()))
+            .chain(named("amqp-consumer", AMQP_CONSUMERS.len()));
+        let peers = producers.chain(by_http).chain(consumers).chain(at_queues);
+        let shared = Arc::new(Shared::new(peers.collect()));
         Ok(Self {
             options,
             setup,
@@ -191,20 +203,23 @@ impl<'o> Run<'o> {
             let client = Consumer::new(shared, number(), name, random, wishes).map_err(Error::other)?;
             clients.push(thread::spawn(move || client.run()));
         }
-        for _ in 0..SENDERS {
-            let client = Sender::new(self.shared.clone(), number(), self.random.fork());
-            let client = client.map_err(Error::other)?;
-            clients.push(thread::spawn(move || client.run()));
+        for _ in 0..STOMP_PRODUCERS {
+            let machine = queues::stomp().map_err(Error::other)?;
+            let peer = Peer::new(self.shared.clone(), number(), self.random.fork(), machine);
+            clients.push(thread::spawn(move || StompProducer::new(peer).visit()));
         }
-        for _ in 0..CONFIRMED {
-            let client = Confirmed::new(self.shared.clone(), number(), self.random.fork());
-            let client = client.map_err(Error::other)?;
-            clients.push(thread::spawn(move || client.run()));
+        for _ in 0..AMQP_PRODUCERS {
+            let peer = Peer::new(self.shared.clone(), number(), self.random.fork(), queues::amqp());
+            clients.push(thread::spawn(move || AmqpProducer::new(peer).visit()));
         }
-        for taker in TAKERS {
-            let client = Taker::new(self.shared.clone(), number(), *taker, self.random.fork());
-            let client = client.map_err(Error::other)?;
-            clients.push(thread::spawn(move || client.run()));
+        for (manner, queues) in STOMP_CONSUMERS {
+            let machine = queues::stomp().map_err(Error::other)?;
+            let peer = Peer::new(self.shared.clone(), number(), self.random.fork(), machine);
+            clients.push(thread::spawn(move || StompConsumer::new(peer, *manner, queues).visit()));
+        }
+        for (manner, queues) in AMQP_CONSUMERS {
+            let peer = Peer::new(self.shared.clone(), number(), self.random.fork(), queues::amqp());
+            clients.push(thread::spawn(move || AmqpConsumer::new(peer, *manner, queues).visit()));
         }
         Ok(clients)
     }

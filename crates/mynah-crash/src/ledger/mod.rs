@@ -379,9 +379,15 @@ impl Ledger {
         self.queues.begin(is_held)
     }
 
-    /// The broker was cut off, and all that it had said before was heard: what comes from now on, it had stored.
+    /// Another run of the broker begins: what comes in it and was sent before, it had stored.
     pub const fn cut_off(&mut self) {
         self.queues.cut_off();
+    }
+
+    /// The run of the broker: how often it was cut off before.
+    #[must_use]
+    pub const fn run(&self) -> u32 {
+        self.queues.run()
     }
 
     /// A producer to queues has another connection, in which it sends what has this number or a higher one.
@@ -411,6 +417,12 @@ impl Ledger {
         self.totals.confirmed += 1;
         let finding = self.queues.confirm(group);
         self.find(finding);
+    }
+
+    /// A group was not done.
+    pub fn refuse_group(&mut self, group: GroupId) {
+        self.now += 1;
+        self.queues.refuse(group);
     }
 
     /// Nobody will know what came of a group.

@@ -21,6 +21,8 @@ pub struct Taken<'a> {
     pub payload: &'a [u8],
     /// Whether it is marked as handed out before.
     pub redelivered: bool,
+    /// The run of the broker that the consumer was connected to, or one before it.
+    pub run: u32,
 }
 
 /// What was sent together: messages and acknowledgements. One that is alone is a group as well.
@@ -36,6 +38,8 @@ enum State {
     Asked,
     /// The answer came.
     Confirmed,
+    /// The answer was that it is not done.
+    Refused,
     /// The answer will not come: all of it is done, or nothing.
     Unknown,
 }
@@ -92,9 +96,14 @@ impl Queues {
         GroupId(self.groups.len() - 1)
     }
 
-    /// The broker was cut off: what comes from now on was stored.
+    /// Another run of the broker begins: what comes in it and was sent before was stored.
     pub(super) const fn cut_off(&mut self) {
         self.run += 1;
+    }
+
+    /// The run of the broker.
+    pub(super) const fn run(&self) -> u32 {
+        self.run
     }
 
     /// A producer has another connection, in which it sends what has this number or a higher one.
@@ -102,14 +111,16 @@ impl Queues {
         self.connections.entry(producer).or_default().push(first);
     }
 
-    /// Whether a message may come after a later one: it was not confirmed, and its connection had ended when that was sent.
+    /// Whether a message may come after a later one: it was not confirmed, its connection had ended when that was sent, and
+    /// both were sent in one run of the broker, in which it may have been on its way still.
     fn may_be_late(&self, id: MessageId, later: u32) -> bool {
-        let is_unknown = self
-            .messages
-            .get(&id)
-            .is_some_and(|message| self.groups[message.group.0].state == State::Unknown);
+        let group = |id| self.messages.get(&id).map(|message| &self.groups[message.group.0]);
+        let (Some(own), Some(other)) = (group(id), group(MessageId { sequence: later, ..id })) else {
+            return false;
+        };
         let firsts = self.connections.get(&id.producer).map_or(&[][..], Vec::as_slice);
-        is_unknown && firsts.iter().any(|first| (id.sequence + 1..=later).contains(first))
+        let is_of_another = firsts.iter().any(|first| (id.sequence + 1..=later).contains(first));
+        own.state == State::Unknown && own.run == other.run && is_of_another
     }
 
     pub(super) fn send(&mut self, group: GroupId, id: MessageId, queue: &str) {
@@ -150,6 +161,11 @@ impl Queues {
         Some((Kind::Undone, self.accuse(*first, "a confirmed acknowledgement was not done")))
     }
 
+    /// It was not done, and will not be.
+    pub(super) fn refuse(&mut self, group: GroupId) {
+        self.change(group, State::Refused, "refused");
+    }
+
     /// The connection is gone, and with it the answer.
     pub(super) fn give_up(&mut self, group: GroupId) {
         if self.groups[group.0].state == State::Asked {
@@ -174,7 +190,7 @@ impl Queues {
         name: &str,
         taken: Taken<'_>,
     ) -> (Option<MessageId>, Option<Finding>) {
-        let Taken { queue, payload, redelivered } = taken;
+        let Taken { queue, payload, redelivered, run } = taken;
         let known = payload::decode(payload, queue).filter(|id| self.messages.contains_key(id));
         let Some(id) = known else {
             let line = format!("{queue} brought {name} {} bytes that nobody sent there", payload.len());
@@ -182,7 +198,7 @@ impl Queues {
         };
         let Some(message) = self.messages.get_mut(&id) else { return (None, None) };
         message.arrivals += 1;
-        message.was_kept |= self.groups[message.group.0].run < self.run;
+        message.was_kept |= self.groups[message.group.0].run < run;
         let mark = if redelivered { " again" } else { "" };
         let _ = write!(message.history, " came to {name}{mark};");
         let mut is_undone = false;
@@ -192,8 +208,11 @@ impl Queues {
             is_undone |= group.state == State::Confirmed;
         }
         let mut wrong = None;
-        if self.groups[message.group.0].state == State::Held {
+        let state = self.groups[message.group.0].state;
+        if state == State::Held {
             wrong = Some((Kind::Unpublished, "came before it was committed".to_owned()));
+        } else if state == State::Refused {
+            wrong = Some((Kind::Unpublished, "came although it was refused".to_owned()));
         } else if is_undone {
             wrong = Some((Kind::Undone, "came after its acknowledgement was confirmed".to_owned()));
         } else if !redelivered && message.arrivals > 1 {
@@ -246,7 +265,7 @@ impl Queues {
                 findings.push((Kind::Unanswered, story));
             }
             for id in group.messages.iter().filter(|id| self.is_waiting(**id)) {
-                findings.push((Kind::Missing, self.accuse(*id, "did not come")));
+                findings.push((Kind::Lost, self.accuse(*id, "did not come")));
             }
             if group.state == State::Unknown {
                 findings.extend(self.torn(group));
@@ -283,8 +302,13 @@ mod tests {
     }
 
     fn take(queues: &mut Queues, sequence: u32, redelivered: bool) -> Option<Kind> {
+        take_in(queues, queues.run, sequence, redelivered)
+    }
+
+    fn take_in(queues: &mut Queues, run: u32, sequence: u32, redelivered: bool) -> Option<Kind> {
         let payload = payload::encode(id(sequence), QUEUE, 0);
-        queues.take(2, "c", Taken { queue: QUEUE, payload: &payload, redelivered }).1.map(|(kind, _)| kind)
+        let taken = Taken { queue: QUEUE, payload: &payload, redelivered, run };
+        queues.take(2, "c", taken).1.map(|(kind, _)| kind)
     }
 
     fn confirmed(queues: &mut Queues, sequences: &[u32]) {
@@ -321,7 +345,7 @@ mod tests {
         let group = queues.begin(false);
         queues.settle(group, id(1));
         queues.give_up(group);
-        assert_eq!(kinds(&mut queues), [Kind::Missing]);
+        assert_eq!(kinds(&mut queues), [Kind::Lost]);
     }
 
     #[test]
@@ -409,7 +433,7 @@ mod tests {
         queues.give_up(moved);
         assert_eq!(take(&mut queues, 3, false), None);
         assert_eq!(take(&mut queues, 2, true), None);
-        assert_eq!(kinds(&mut queues), [Kind::Missing, Kind::Missing, Kind::Torn]);
+        assert_eq!(kinds(&mut queues), [Kind::Lost, Kind::Lost, Kind::Torn]);
     }
 
     #[test]
@@ -418,5 +442,51 @@ mod tests {
         let group = queues.begin(false);
         queues.send(group, id(1), QUEUE);
         assert_eq!(kinds(&mut queues), [Kind::Unanswered]);
+    }
+    #[test]
+    fn nothing_is_late_over_the_end_of_a_run() {
+        for (ends, wrong) in [(false, None), (true, Some(Kind::OutOfOrder))] {
+            let mut queues = Queues::default();
+            queues.connect(1, 1);
+            let group = queues.begin(false);
+            queues.send(group, id(1), QUEUE);
+            queues.give_up(group);
+            if ends {
+                queues.cut_off();
+            }
+            queues.connect(1, 2);
+            confirmed(&mut queues, &[2]);
+            assert_eq!(take(&mut queues, 2, false), None);
+            assert_eq!(take(&mut queues, 1, false), wrong);
+        }
+    }
+
+    #[test]
+    fn what_was_refused_is_not_waited_for_and_does_not_come() {
+        let mut queues = Queues::default();
+        queues.connect(1, 1);
+        let group = queues.begin(false);
+        queues.send(group, id(1), QUEUE);
+        queues.refuse(group);
+        // The end of its connection makes it no less refused.
+        queues.give_up(group);
+        assert_eq!((queues.outstanding(), kinds(&mut queues)), (0, vec![]));
+        assert_eq!(take(&mut queues, 1, false), Some(Kind::Unpublished));
+    }
+
+    /// It had been on its way to a consumer when the broker was killed, and was heard after the next one began.
+    #[test]
+    fn what_is_heard_late_was_not_kept_for_that() {
+        for (run, torn) in [(0, vec![]), (1, vec![Kind::Torn])] {
+            let mut queues = Queues::default();
+            let group = queues.begin(true);
+            queues.send(group, id(1), QUEUE);
+            queues.send(group, id(2), QUEUE);
+            queues.commit(group);
+            queues.give_up(group);
+            queues.cut_off();
+            assert_eq!(take_in(&mut queues, run, 1, false), None);
+            assert_eq!(kinds(&mut queues), torn);
+        }
     }
 }

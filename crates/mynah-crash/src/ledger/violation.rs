@@ -27,6 +27,8 @@ pub enum Kind {
     WrongClass,
     /// The retained value is older than the last that was acknowledged, or none that was ever set.
     Retained,
+    /// A confirmed message did not come from its queue, and nobody's acknowledgement of it may have been done.
+    Lost,
     /// A message came from a queue after its acknowledgement was confirmed.
     Undone,
     /// A transaction was done in part.
@@ -45,6 +47,7 @@ impl fmt::Display for Kind {
             Self::OutOfOrder => "out of order",
             Self::WrongClass => "wrong class",
             Self::Retained => "retained",
+            Self::Lost => "lost",
             Self::Undone => "undone",
             Self::Torn => "torn",
         })

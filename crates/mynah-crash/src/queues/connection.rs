@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const CHUNK_BYTES: usize = 16 << 10;
 
 /// A client without sockets.
-pub(super) trait Machine {
+pub(crate) trait Machine {
     type Event;
     fn connect(&mut self, now: Now);
     fn handle_input(&mut self, now: Now, input: &mut &[u8]);
@@ -59,7 +59,7 @@ macro_rules! machine {
 machine!(stomp);
 machine!(amqp);
 
-pub(super) struct Connection<M> {
+pub(crate) struct Connection<M> {
     client: M,
     stream: Option<TcpStream>,
     /// Bytes that have come and that the client has not consumed.
@@ -67,21 +67,19 @@ pub(super) struct Connection<M> {
     start: Instant,
 }
 
-impl Connection<stomp::Client> {
-    pub(super) fn by_stomp() -> Result<Self, stomp::Misuse> {
-        Ok(Self::new(stomp::Client::new(stomp::Options::new("localhost"))?))
-    }
+/// A client of STOMP.
+pub(crate) fn stomp() -> Result<stomp::Client, stomp::Misuse> {
+    stomp::Client::new(stomp::Options::new("localhost"))
 }
 
-impl Connection<amqp::Client> {
-    pub(super) fn by_amqp() -> Self {
-        let login = amqp::Login::Plain { user: "guest".into(), password: b"guest"[..].into() };
-        Self::new(amqp::Client::new(amqp::Options::new(login)))
-    }
+/// A client of AMQP.
+pub(crate) fn amqp() -> amqp::Client {
+    let login = amqp::Login::Plain { user: "guest".into(), password: b"guest"[..].into() };
+    amqp::Client::new(amqp::Options::new(login))
 }
 
 impl<M: Machine> Connection<M> {
-    fn new(client: M) -> Self {
+    pub(super) fn new(client: M) -> Self {
         Self { client, stream: None, input: Vec::new(), start: Instant::now() }
     }
 

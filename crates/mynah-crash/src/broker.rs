@@ -28,6 +28,7 @@ pub(crate) struct Addresses {
     pub(crate) http: SocketAddr,
     pub(crate) stomp: SocketAddr,
     pub(crate) amqp: SocketAddr,
+    pub(crate) coap: SocketAddr,
 }
 
 /// How brokers are started.
@@ -53,7 +54,7 @@ impl Setup {
     pub(crate) fn prepare(&self) -> Result<()> {
         fs::create_dir_all(self.store())?;
         let mut text = format!("workers = {}\n", self.workers);
-        for protocol in ["mqtt", "http", "stomp", "amqp091"] {
+        for protocol in ["mqtt", "http", "stomp", "amqp091", "coap"] {
             text += &format!(
                 "[[listener]]\nname = \"{protocol}\"\nprotocol = \"{protocol}\"\naddress = \"127.0.0.1:0\"\n"
             );
@@ -171,17 +172,22 @@ impl Drop for Broker {
 
 /// Where a broker listens, once its log says that it is ready.
 fn listening(log: &str) -> Option<Addresses> {
-    let (mut mqtt, mut http, mut stomp, mut amqp) = (None, None, None, None);
+    let (mut mqtt, mut http, mut stomp, mut amqp, mut coap) = (None, None, None, None, None);
     for line in log.lines() {
         match field(line, "message") {
-            Some("ready") => return Some(Addresses { mqtt: mqtt?, http: http?, stomp: stomp?, amqp: amqp? }),
+            Some("ready") => {
+                let (mqtt, http, stomp, amqp, coap) = (mqtt?, http?, stomp?, amqp?, coap?);
+                return Some(Addresses { mqtt, http, stomp, amqp, coap });
+            }
             Some("listening") => {
-                let address = field(line, "address").and_then(|address| address.parse().ok());
+                let address = field(line, "address").map(|address| address.trim_start_matches("udp:"));
+                let address = address.and_then(|address| address.parse().ok());
                 match field(line, "protocol") {
                     Some("mqtt") => mqtt = address,
                     Some("http") => http = address,
                     Some("stomp") => stomp = address,
                     Some("amqp091") => amqp = address,
+                    Some("coap") => coap = address,
                     _ => {}
                 }
             }
@@ -220,11 +226,12 @@ mod tests {
             r#"{"level":"INFO","message":"listening","name":"h","protocol":"http","address":"127.0.0.1:42"}"#,
             r#"{"level":"INFO","message":"listening","name":"s","protocol":"stomp","address":"127.0.0.1:43"}"#,
             r#"{"level":"INFO","message":"listening","name":"a","protocol":"amqp091","address":"127.0.0.1:44"}"#,
+            r#"{"level":"INFO","message":"listening","name":"c","protocol":"coap","address":"udp:127.0.0.1:45"}"#,
             r#"{"level":"INFO","message":"ready"}"#,
         ];
-        assert!(listening(&lines[..4].join("\n")).is_none());
+        assert!(listening(&lines[..5].join("\n")).is_none());
         let addresses = listening(&lines.join("\n")).unwrap();
-        let Addresses { mqtt, http, stomp, amqp } = addresses;
-        assert_eq!([mqtt, http, stomp, amqp].map(|address| address.port()), [41, 42, 43, 44]);
+        let Addresses { mqtt, http, stomp, amqp, coap } = addresses;
+        assert_eq!([mqtt, http, stomp, amqp, coap].map(|address| address.port()), [41, 42, 43, 44, 45]);
     }
 }

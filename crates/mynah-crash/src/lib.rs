@@ -2,11 +2,13 @@
 //! says whether anything that it had acknowledged is missing, came twice, or came that was never published.
 
 mod broker;
+mod coap;
 mod connection;
 mod consumer;
 mod http;
 mod producer;
 mod queues;
+mod requests;
 mod shared;
 
 pub mod ledger;

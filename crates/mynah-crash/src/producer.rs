@@ -1,4 +1,4 @@
-//! Producers: by MQTT with a session that goes on over lost connections, and by HTTP request by request.
+//! Producers: by MQTT with a session that goes on over lost connections, and by HTTP and CoAP request by request.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use mynah_mqtt::client::Event;
 use mynah_mqtt::wire::PacketId;
 
 use crate::connection::Connection;
-use crate::http::Http;
 use crate::ledger::Publication;
 use crate::payload::{self, MessageId};
 use crate::random::Random;
+use crate::requests::{Method, Requests};
 use crate::shared::{Phase, Shared};
 
 /// Topics of each producer for events, and for retained values.
@@ -35,7 +35,7 @@ struct Source {
     producer: u16,
     sequence: u32,
     random: Random,
-    by_http: bool,
+    by_requests: bool,
 }
 
 impl Source {
@@ -50,7 +50,7 @@ impl Source {
         } else {
             format!("event/{}/{number}", self.producer)
         };
-        let is_exact = !self.by_http && if retain { number == 1 } else { self.random.happens(50) };
+        let is_exact = !self.by_requests && if retain { number == 1 } else { self.random.happens(50) };
         let class = if is_exact { Class::ExactlyOnce } else { Class::AtLeastOnce };
         let clears = retain && self.random.happens(10);
         // Mostly less than a sector, sometimes several pages.
@@ -65,7 +65,7 @@ impl Source {
             payload::encode(id, &topic, usize::try_from(bytes).unwrap_or(0))
         };
         let publication =
-            Publication { topic: topic.into(), class, retain, clears, is_ordered: !self.by_http };
+            Publication { topic: topic.into(), class, retain, clears, is_ordered: !self.by_requests };
         (id, publication, payload)
     }
 }
@@ -90,7 +90,7 @@ impl Producer {
         let connection =
             Connection::new(name, IN_FLIGHT_MAX).map_err(|misuse| format!("{name}: {misuse}"))?;
         let producer = u16::try_from(peer).map_err(|error| error.to_string())?;
-        let source = Source { producer, sequence: 0, random: random.fork(), by_http: false };
+        let source = Source { producer, sequence: 0, random: random.fork(), by_requests: false };
         Ok(Self { shared, peer, source, connection, pending: BTreeMap::new() })
     }
 
@@ -189,35 +189,36 @@ impl Producer {
     }
 }
 
-/// A producer by HTTP.
-pub(crate) struct HttpProducer {
+/// A producer by requests, each of which stands for itself.
+pub(crate) struct Requester {
     shared: Arc<Shared>,
     peer: usize,
     source: Source,
 }
 
-impl HttpProducer {
+impl Requester {
     pub(crate) fn new(shared: Arc<Shared>, peer: usize, mut random: Random) -> Result<Self, String> {
         let producer = u16::try_from(peer).map_err(|error| error.to_string())?;
-        let source = Source { producer, sequence: 0, random: random.fork(), by_http: true };
+        let source = Source { producer, sequence: 0, random: random.fork(), by_requests: true };
         Ok(Self { shared, peer, source })
     }
 
-    /// Works until the phase is over.
-    pub(crate) fn run(mut self) {
-        let mut http = None;
+    /// Works until the phase is over, by connections of this kind.
+    pub(crate) fn run<R: Requests>(mut self) {
+        let mut connection: Option<R> = None;
         let mut unanswered = None;
         while self.shared.phase() != Phase::Stop {
             let is_idle = self.shared.phase() == Phase::Drain && unanswered.is_none();
             self.shared.set_idle(self.peer, is_idle);
             if !is_idle {
-                if http.is_none() {
-                    http = self.shared.address().and_then(|to| Http::open(to.http).ok());
+                if connection.is_none() {
+                    let seed = self.source.random.draw();
+                    connection = self.shared.address().and_then(|to| R::open(&to, seed).ok());
                 }
-                if let Some(open) = &mut http
+                if let Some(open) = &mut connection
                     && !self.publish(open, &mut unanswered)
                 {
-                    http = None;
+                    connection = None;
                 }
             }
             let pause = self.source.random.between(1..=12);
@@ -226,7 +227,7 @@ impl HttpProducer {
     }
 
     /// One request. Says whether the connection can be used again.
-    fn publish(&mut self, http: &mut Http, unanswered: &mut Option<Request>) -> bool {
+    fn publish(&mut self, connection: &mut impl Requests, unanswered: &mut Option<Request>) -> bool {
         let request = match unanswered.take() {
             Some(request) => {
                 self.shared.ledger().resend(request.id);
@@ -235,13 +236,12 @@ impl HttpProducer {
             None => self.first(),
         };
         let method = match (request.publication.retain, request.publication.clears) {
-            (true, true) => "DELETE",
-            (true, false) => "PUT",
-            (false, _) => "POST",
+            (true, true) => Method::Delete,
+            (true, false) => Method::Put,
+            (false, _) => Method::Post,
         };
-        let answer = http.ask(method, &request.publication.topic, &request.payload);
-        match answer {
-            Ok(answer) if (200..300).contains(&answer.status) => {
+        match connection.publish(method, &request.publication.topic, &request.payload) {
+            Ok(true) => {
                 self.shared.ledger().acknowledge(request.id);
                 true
             }
@@ -264,7 +264,7 @@ impl HttpProducer {
     }
 }
 
-/// A request by HTTP.
+/// A request that publishes.
 struct Request {
     id: MessageId,
     publication: Publication,

@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use mynah_model::Class;
 
 use crate::broker::{self, Addresses, Broker, Setup};
+use crate::coap::Coap;
 use crate::consumer::{Consumer, Wish};
 use crate::http::Http;
 use crate::ledger::{Totals, Violation};
-use crate::producer::{self, HttpProducer, Producer};
+use crate::producer::{self, Producer, Requester};
 use crate::queues::{
     self, AmqpConsumer, AmqpProducer, DONE, Manner, Peer, QUEUES, StompConsumer, StompProducer, Visitor,
 };
@@ -24,6 +25,9 @@ use crate::undo::{Loss, Lost, Undo};
 
 const PRODUCERS: u16 = 3;
 const HTTP_PRODUCERS: u16 = 2;
+const COAP_PRODUCERS: u16 = 2;
+/// Those who publish on topics.
+const PUBLISHERS: u16 = PRODUCERS + HTTP_PRODUCERS + COAP_PRODUCERS;
 /// Producers to queues.
 const STOMP_PRODUCERS: u16 = 3;
 const AMQP_PRODUCERS: u16 = 3;
@@ -158,6 +162,7 @@ impl<'o> Run<'o> {
         }
         let producers = (0..PRODUCERS).map(|number| format!("producer-{number}"));
         let by_http = (0..HTTP_PRODUCERS).map(|number| format!("http-{number}"));
+        let by_coap = (0..COAP_PRODUCERS).map(|number| format!("coap-{number}"));
         let consumers = CONSUMERS.iter().map(|(name, _)| (*name).to_owned());
         let named =
             |kind: &'static str, count: usize| (0..count).map(move |number| format!("{kind}-{number}"));
@@ -165,7 +170,7 @@ impl<'o> Run<'o> {
             .chain(named("amqp-producer", AMQP_PRODUCERS.into()))
             .chain(named("stomp-consumer", STOMP_CONSUMERS.len()))
             .chain(named("amqp-consumer", AMQP_CONSUMERS.len()));
-        let peers = producers.chain(by_http).chain(consumers).chain(at_queues);
+        let peers = producers.chain(by_http).chain(by_coap).chain(consumers).chain(at_queues);
         let shared = Arc::new(Shared::new(peers.collect()));
         Ok(Self {
             options,
@@ -194,9 +199,14 @@ impl<'o> Run<'o> {
             clients.push(thread::spawn(move || client.run()));
         }
         for _ in 0..HTTP_PRODUCERS {
-            let client = HttpProducer::new(self.shared.clone(), number(), self.random.fork());
+            let client = Requester::new(self.shared.clone(), number(), self.random.fork());
             let client = client.map_err(Error::other)?;
-            clients.push(thread::spawn(move || client.run()));
+            clients.push(thread::spawn(move || client.run::<Http>()));
+        }
+        for _ in 0..COAP_PRODUCERS {
+            let client = Requester::new(self.shared.clone(), number(), self.random.fork());
+            let client = client.map_err(Error::other)?;
+            clients.push(thread::spawn(move || client.run::<Coap>()));
         }
         for (name, wishes) in CONSUMERS {
             let (shared, random) = (self.shared.clone(), self.random.fork());
@@ -326,7 +336,7 @@ impl<'o> Run<'o> {
     /// Compares the retained values with the ledger. Nobody may be changing them.
     fn look_at_values(&self, addresses: Addresses) -> Result<()> {
         let mut http = Http::open(addresses.http)?;
-        for producer in 0..PRODUCERS + HTTP_PRODUCERS {
+        for producer in 0..PUBLISHERS {
             for number in 0..producer::VALUE_TOPICS {
                 let topic = producer::value_topic(producer, number);
                 let answer = http.ask("GET", &topic, b"")?;

@@ -152,12 +152,15 @@ impl AmqpConsumer {
         self.acknowledge(channel, &ids, basic::Ack { delivery_tag, multiple: true })
     }
 
-    /// An acknowledgement without a transaction has no answer: what came of it nobody knows.
+    /// An acknowledgement without a transaction has no answer, and is none of several messages together: what came of it for
+    /// each of them nobody knows.
     fn acknowledge(&mut self, channel: u16, ids: &[MessageId], ack: basic::Ack) -> Result<(), Misuse> {
         let mut ledger = self.peer.shared.ledger();
-        let group = ledger.begin_group(false);
-        ids.iter().for_each(|id| ledger.settle_message(group, *id));
-        ledger.give_up_group(group);
+        for id in ids {
+            let group = ledger.begin_group(false);
+            ledger.settle_message(group, *id);
+            ledger.give_up_group(group);
+        }
         drop(ledger);
         let (now, client) = self.peer.connection.client();
         client.send(now, channel, ack)

@@ -67,7 +67,7 @@ impl Exchanges {
         exchange.was_used = true;
         let (place, at_place) = exchange.places.add(terms.key, at);
         if let Places::ConsistentHash(_, ring) = &mut exchange.places {
-            ring.add(&hashes, name, weight, at);
+            ring.add(&hashes, destination, name, weight, at);
         }
         let of_endpoint = self.of_endpoint.entry(destination).or_default();
         of_endpoint.push(at);

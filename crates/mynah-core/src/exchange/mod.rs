@@ -14,6 +14,8 @@ mod places;
 mod ring;
 mod route;
 #[cfg(test)]
+mod table_tests;
+#[cfg(test)]
 mod tests;
 
 use alloc::boxed::Box;

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use mynah_model::{Reason, TenantId};
 
+use super::Endpoint;
 use super::declare::ExchangeError;
 use crate::hash::KeyedHash;
 
@@ -20,11 +21,16 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// Gives a binding its points. They depend on `name` alone, which is the same in all runs.
-    pub(super) fn add(&mut self, hash: &KeyedHash, name: &[u8], weight: u32, binding: u32) {
+    /// Gives a binding its points. They depend on the name of the destination alone, which is the same in all runs, and on
+    /// what it is: a queue and an exchange of one name have points of their own.
+    pub(super) fn add(&mut self, hash: &KeyedHash, to: Endpoint, name: &[u8], weight: u32, binding: u32) {
         let mut text = Vec::from(name);
         let len = text.len();
-        for point in 0..weight * POINTS {
+        let first = match to {
+            Endpoint::Queue(_) => 0,
+            Endpoint::Exchange(_) => WEIGHT_MAX * POINTS,
+        };
+        for point in first..first + weight * POINTS {
             text.truncate(len);
             text.extend_from_slice(&point.to_be_bytes());
             self.points.push((hash.text(TenantId::DEFAULT, &text), binding));
@@ -36,11 +42,12 @@ impl Ring {
         self.points.retain(|(_, other)| *other != binding);
     }
 
-    /// The binding that a key goes to.
-    pub(super) fn select(&self, hash: &KeyedHash, key: &[u8]) -> Option<u32> {
+    /// The binding that a key goes to, of those that lead anywhere.
+    pub(super) fn select(&self, hash: &KeyedHash, key: &[u8], leads_on: impl Fn(u32) -> bool) -> Option<u32> {
         let place = hash.text(TenantId::DEFAULT, key);
         let next = self.points.partition_point(|(point, _)| *point < place);
-        self.points.get(next).or(self.points.first()).map(|(_, binding)| *binding)
+        let (before, after) = self.points.split_at(next);
+        after.iter().chain(before).map(|(_, binding)| *binding).find(|binding| leads_on(*binding))
     }
 }
 

@@ -96,10 +96,7 @@ impl Exchanges {
         self.select(exchange, message, &mut selected);
         let mut found = false;
         for &at in &selected {
-            let Some(destination) = self.binding(at).map(|binding| binding.destination) else { continue };
-            if self.forgotten.contains(&destination) {
-                continue;
-            }
+            let Some(destination) = self.destination(at) else { continue };
             found = true;
             match destination {
                 Endpoint::Queue(queue) => routed.queues.push(queue),
@@ -114,6 +111,12 @@ impl Exchanges {
         {
             routed.visit(alternate);
         }
+    }
+
+    /// Where a binding leads, unless that is gone.
+    fn destination(&self, at: u32) -> Option<Endpoint> {
+        let destination = self.binding(at)?.destination;
+        (!self.forgotten.contains(&destination)).then_some(destination)
     }
 
     /// Pushes the bindings of an exchange that a message concerns.
@@ -135,7 +138,8 @@ impl Exchanges {
                 patterns.select(message.key, space, selected);
             }
             Places::ConsistentHash(_, ring) => {
-                let with = |bytes: &[u8]| ring.select(&self.hash, bytes);
+                let leads_on = |at: u32| self.destination(at).is_some();
+                let with = |bytes: &[u8]| ring.select(&self.hash, bytes, leads_on);
                 selected.extend(hashed(&exchange.settings.hash_on, message, with));
             }
         }

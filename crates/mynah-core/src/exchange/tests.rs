@@ -1,4 +1,4 @@
-//! Exchanges by example, and against a naive table of bindings.
+//! Exchanges by example.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -10,19 +10,18 @@ use mynah_model::{
     Argument, ExchangeKind, ExchangeSettings, HashOn, Properties, PropertyValue, Reason, TenantId,
     UserProperties,
 };
-use proptest::prelude::*;
 
 use super::*;
 use crate::WorkerId;
 
-const TENANT: TenantId = TenantId::DEFAULT;
+pub(super) const TENANT: TenantId = TenantId::DEFAULT;
 const BOUNDS: ExchangeBounds = ExchangeBounds { exchanges_max: 100, bindings_max: 300_000 };
 
-fn queue(slot: u32) -> SessionRef {
+pub(super) fn queue(slot: u32) -> SessionRef {
     SessionRef { worker: WorkerId(0), slot, generation: 0 }
 }
 
-fn exchanges() -> Exchanges {
+pub(super) fn exchanges() -> Exchanges {
     let mut exchanges = Exchanges::new(7, BOUNDS);
     exchanges.predeclare(TENANT).unwrap();
     exchanges
@@ -32,7 +31,7 @@ fn declare(exchanges: &mut Exchanges, name: &str, kind: ExchangeKind) -> Exchang
     exchanges.declare(TENANT, name.as_bytes(), ExchangeSettings::durable(kind), 0).unwrap().0
 }
 
-fn terms(key: &str) -> BindingTerms<'_> {
+pub(super) fn terms(key: &str) -> BindingTerms<'_> {
     BindingTerms { key: key.as_bytes(), arguments: &[] }
 }
 
@@ -357,123 +356,4 @@ fn a_queue_with_many_bindings_goes_bit_by_bit() {
     assert_eq!(rounds, 30);
     assert!(exchanges.leads_on(direct) && !exchanges.leads_on(topic) && !exchanges.leads_on(fanout));
     assert_eq!(exchanges.bindings_from(direct).count(), 1);
-}
-
-/// A binding as the tests remember it.
-#[derive(Clone, Debug, PartialEq)]
-struct Bound {
-    source: usize,
-    destination: Result<u32, usize>,
-    key: String,
-}
-
-const KINDS: [ExchangeKind; 4] =
-    [ExchangeKind::Direct, ExchangeKind::Fanout, ExchangeKind::Topic, ExchangeKind::Topic];
-
-/// By the book: a word for a word, `+` for any word, `#` for any words.
-fn is_selected(filter: &[&str], key: &[&str]) -> bool {
-    match filter.split_first() {
-        None => key.is_empty(),
-        Some((&"#", after)) => (0..=key.len()).any(|skip| is_selected(after, &key[skip..])),
-        Some((&"+", after)) => !key.is_empty() && is_selected(after, &key[1..]),
-        Some((word, after)) => key.first() == Some(word) && is_selected(after, &key[1..]),
-    }
-}
-
-fn words(text: &str) -> Vec<&str> {
-    text.split('/').filter(|_| !text.is_empty()).collect()
-}
-
-fn naive_route(bound: &[Bound], exchange: usize, key: &str, visited: &mut Vec<usize>, found: &mut Vec<u32>) {
-    if visited.contains(&exchange) {
-        return;
-    }
-    visited.push(exchange);
-    for binding in bound.iter().filter(|binding| binding.source == exchange) {
-        let is_met = match KINDS[exchange] {
-            ExchangeKind::Direct => binding.key == key,
-            ExchangeKind::Fanout => true,
-            _ => is_selected(&words(&binding.key), &words(key)),
-        };
-        match binding.destination {
-            Ok(queue) if is_met => found.push(queue),
-            Err(exchange) if is_met => naive_route(bound, exchange, key, visited, found),
-            _ => {}
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-enum Act {
-    Bind(Bound),
-    Unbind(Bound),
-    Forget(u32),
-    ForgetSome(usize),
-    Route(usize, String),
-}
-
-fn act() -> impl Strategy<Value = Act> {
-    let key = || "[abc+#](/[abc+#]){0,3}|";
-    let plain = || "[abc](/[abc]){0,4}|";
-    let destination = prop_oneof![4 => (0..6_u32).prop_map(Ok), 1 => (0..KINDS.len()).prop_map(Err)];
-    let bound =
-        (0..KINDS.len(), destination, key(), plain()).prop_map(|(source, destination, filter, plain)| {
-            let key = if KINDS[source] == ExchangeKind::Topic { filter } else { plain };
-            Bound { source, destination, key }
-        });
-    prop_oneof![
-        4 => bound.clone().prop_map(Act::Bind),
-        2 => bound.prop_map(Act::Unbind),
-        1 => (0..6_u32).prop_map(Act::Forget),
-        1 => (0..4_usize).prop_map(Act::ForgetSome),
-        4 => (0..KINDS.len(), plain()).prop_map(|(exchange, key)| Act::Route(exchange, key)),
-    ]
-}
-
-proptest! {
-    #[test]
-    fn routes_are_those_of_a_naive_table(acts in prop::collection::vec(act(), 1..80)) {
-        let mut exchanges = exchanges();
-        let refs: Vec<_> =
-            (0..KINDS.len()).map(|at| declare(&mut exchanges, &format!("x{at}"), KINDS[at])).collect();
-        let mut bound: Vec<Bound> = Vec::new();
-        // A queue that was forgotten comes back as another.
-        let mut lives = [0; 6];
-        for act in acts {
-            let endpoint = |bound: &Bound, lives: &[u32; 6]| match bound.destination {
-                Ok(at) => Endpoint::Queue(SessionRef { generation: lives[at as usize], ..queue(at) }),
-                Err(at) => Endpoint::Exchange(refs[at]),
-            };
-            match act {
-                Act::Bind(one) => {
-                    let is_new = exchanges.bind(refs[one.source], endpoint(&one, &lives), b"", &terms(&one.key)).unwrap();
-                    prop_assert_eq!(is_new, !bound.contains(&one));
-                    if is_new {
-                        bound.push(one);
-                    }
-                }
-                Act::Unbind(one) => {
-                    let was_there = exchanges.unbind(refs[one.source], endpoint(&one, &lives), &terms(&one.key));
-                    prop_assert_eq!(was_there, bound.contains(&one));
-                    bound.retain(|other| *other != one);
-                }
-                Act::Forget(at) => {
-                    exchanges.forget(Endpoint::Queue(SessionRef { generation: lives[at as usize], ..queue(at) }));
-                    lives[at as usize] += 1;
-                    bound.retain(|other| other.destination != Ok(at));
-                }
-                Act::ForgetSome(count) => drop(exchanges.forget_some(count)),
-                Act::Route(exchange, key) => {
-                    let (mut visited, mut found) = (Vec::new(), Vec::new());
-                    naive_route(&bound, exchange, &key, &mut visited, &mut found);
-                    found.sort_unstable();
-                    found.dedup();
-                    prop_assert_eq!(plain(&exchanges, refs[exchange], &key), found);
-                }
-            }
-        }
-        while exchanges.forget_some(1_000) {}
-        let count: usize = refs.iter().map(|exchange| exchanges.bindings_from(*exchange).count()).sum();
-        prop_assert_eq!(count, bound.len());
-    }
 }

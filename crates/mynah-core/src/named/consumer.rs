@@ -38,6 +38,8 @@ pub struct Taking {
     pub spares: Option<NonZeroU64>,
     /// Whether it wants some messages only: which, is asked as they are handed out.
     pub selects: bool,
+    /// Whether who asked for its leases says when they are over, whatever [`mynah_model::QueueSettings::lease_max`] is.
+    pub times: bool,
     /// Where to begin in a stream; absent: with what comes next.
     pub offset: Option<StreamStart>,
 }
@@ -167,9 +169,9 @@ impl Consumer {
         Some(held.entry)
     }
 
-    /// When the oldest lease was made.
+    /// When the oldest lease was made, if the queue says when it is over.
     pub(super) fn oldest(&self) -> Option<Instant> {
-        self.held.front()?.as_ref().map(|held| held.since)
+        self.held.front()?.as_ref().map(|held| held.since).filter(|_| !self.taking.times)
     }
 
     /// Whether it holds no lease.

@@ -26,8 +26,6 @@ pub struct Arrival {
     pub stored: bool,
     /// How it came, if it is a dead letter.
     pub history: Option<Arc<History>>,
-    /// Nobody gets it before this time; absent: it is ready at once.
-    pub not_before: Option<Instant>,
     /// Whether somebody may have got it before a crash.
     pub again: bool,
 }
@@ -36,7 +34,7 @@ impl Arrival {
     /// A message that is ready at once.
     #[must_use]
     pub const fn new(message: Message, stored: bool) -> Self {
-        Self { message, stored, history: None, not_before: None, again: false }
+        Self { message, stored, history: None, again: false }
     }
 }
 

@@ -156,42 +156,38 @@ impl NamedQueue {
     /// Takes in a message. Returns its number, and when it is wanted no longer by what was said of the queue, or, in a
     /// stream, that it came now. See [`NamedQueue::enforce`].
     pub fn push(&mut self, now: Instant, arrival: Arrival) -> (u64, Option<Instant>) {
-        let Arrival { message, stored, history, not_before, again } = arrival;
-        let begins = not_before.map_or(now, |not_before| not_before.max(now));
+        let Arrival { message, stored, history, again } = arrival;
         let header = message.header();
         let (deadline, level) = (header.deadline.unwrap_or(NEVER), self.level(header.priority));
-        let own = self.settings.message_ttl.map(|ttl| begins + ttl);
+        let own = self.settings.message_ttl.map(|ttl| now + ttl);
         let own = if self.is_stream() { Some(now) } else { own };
         let time = if self.is_stream() { now } else { deadline.min(own.unwrap_or(NEVER)) };
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         self.tally.came += 1;
         let body = Body { message, history, time, acquired: again.into(), failed: 0, stored, level };
-        if begins > now {
-            self.delayed.insert((begins, sequence), body);
-        } else {
-            self.make_ready(NamedEntry { sequence, body });
-        }
+        self.make_ready(NamedEntry { sequence, body });
         (sequence, own)
     }
 
-    /// Takes in an entry of an earlier run, which keeps its number, its time as [`NamedQueue::push`] said it, and how often
-    /// it was acquired and has failed.
+    /// Takes in an entry of an earlier run, which keeps its number, its time as [`NamedQueue::push`] said it, until when
+    /// nobody gets it if it was given back for later, and how often it was acquired and has failed.
     pub fn restore(
         &mut self,
         sequence: u64,
         arrival: Arrival,
         time: Option<Instant>,
+        until: Option<Instant>,
         (acquired, failed): (u32, u32),
     ) {
         self.next_sequence = self.next_sequence.max(sequence + 1);
-        let Arrival { message, stored, history, not_before, .. } = arrival;
+        let Arrival { message, stored, history, .. } = arrival;
         let deadline = message.header().deadline.filter(|_| !self.is_stream());
         let time = [deadline, time].into_iter().flatten().min().unwrap_or(NEVER);
         let level = self.level(message.header().priority);
         let body = Body { message, history, time, acquired, failed, stored, level };
-        match not_before {
-            Some(not_before) => drop(self.delayed.insert((not_before, sequence), body)),
+        match until {
+            Some(until) => drop(self.delayed.insert((until, sequence), body)),
             None => self.make_ready(NamedEntry { sequence, body }),
         }
     }

@@ -101,8 +101,8 @@ impl NamedQueue {
         self.gone_unread.take()
     }
 
-    /// Whether the front is used up, and more is on its way.
+    /// Whether more is on its way, and the front is used up, or nothing for somebody who looks.
     pub(super) fn waits_for_page(&self) -> bool {
-        self.ready.front_len() == 0 && self.ready.paged_from().is_some()
+        (self.ready.front_len() == 0 || self.looking > 0) && self.ready.paged_from().is_some()
     }
 }

@@ -1,6 +1,7 @@
 //! A named queue with its rules written out plainly: what [`super::NamedQueue`] is compared with.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::time::Duration;
 
 use mynah_model::{Credit, CreditChange, DeathReason, Instant, LeaseSettlement, Overflow, QueueSettings};
@@ -199,12 +200,14 @@ impl Reference {
         self.ready().into_iter().find(|item| fresh(item) && Self::is_wanted(eater, item))
     }
 
-    /// Checks that the queue was right to hand this out, and follows.
+    /// Checks that the queue was right to hand this out, and follows. Of those who come first nobody waits for what has to be
+    /// read.
     pub(super) fn handed_out(
         &mut self,
         now: Instant,
         handout: &Handout,
         has_room: impl Fn(ConsumerKey) -> bool,
+        paged: &Range<u64>,
     ) {
         let at = self.eaters.iter().position(|e| e.key == handout.consumer).expect("a consumer");
         let eater = self.eaters[at].clone();
@@ -213,7 +216,7 @@ impl Reference {
             other.taking.priority > eater.taking.priority
                 && self.may_take(other)
                 && has_room(other.key)
-                && self.first_for(now, other).is_some()
+                && self.first_for(now, other).is_some_and(|item| !paged.contains(&item.sequence))
         });
         assert!(better.is_none(), "{better:?} comes before {eater:?}");
         let item = self.first_for(now, &eater).expect("something for it");
@@ -269,10 +272,14 @@ impl Reference {
         }
         self.expire(now);
         if let Some(max) = self.settings.lease_max {
+            let times = |key| self.eaters.iter().any(|e| e.key == key && e.taking.times);
             let overdue: Vec<u64> = self
                 .items
                 .iter()
-                .filter(|i| matches!(i.state, State::Leased(_, _, since) if since + max <= now))
+                .filter(|i| match i.state {
+                    State::Leased(by, _, since) => since + max <= now && !times(by),
+                    _ => false,
+                })
                 .map(|i| i.sequence)
                 .collect();
             for sequence in overdue {

@@ -169,7 +169,7 @@ impl Both {
         self.queue = stream(*settings, reference.next);
         for Item { number, bytes, came } in &reference.items {
             let message = message(*number, 4, *bytes as usize - 8, None, 0);
-            self.queue.restore(*number, Arrival::new(message, true), Some(*came), (0, 0));
+            self.queue.restore(*number, Arrival::new(message, true), Some(*came), None, (0, 0));
         }
         reference.readers.clear();
     }

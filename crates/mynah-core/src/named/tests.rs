@@ -55,7 +55,7 @@ pub(super) fn id_of(message: &Message) -> u64 {
 
 #[derive(Clone, Debug)]
 enum Op {
-    Push { priority: u8, more: usize, lives: Option<u64>, delay: u64, publisher: u64 },
+    Push { priority: u8, more: usize, lives: Option<u64>, publisher: u64 },
     Consume { number: u32, taking: Taking, credit: Credit },
     Cancel { number: u32, keep: bool, failed: bool },
     Flow { number: u32, change: CreditChange, drain: bool },
@@ -77,14 +77,16 @@ fn credit() -> impl Strategy<Value = Credit> {
 
 fn taking() -> impl Strategy<Value = Taking> {
     let rare = || prop::bool::weighted(0.1);
-    (rare(), rare(), rare(), -1..2_i32, prop::bool::weighted(0.3), prop::bool::weighted(0.3)).prop_map(
-        |(settled, exclusive, polls, priority, spares, selects)| Taking {
+    let (spares, selects) = (prop::bool::weighted(0.3), prop::bool::weighted(0.3));
+    (rare(), rare(), rare(), -1..2_i32, spares, selects, rare()).prop_map(
+        |(settled, exclusive, polls, priority, spares, selects, times)| Taking {
             settled,
             exclusive,
             polls,
             priority,
             spares: spares.then_some(NonZeroU64::MIN),
             selects,
+            times,
             offset: None,
         },
     )
@@ -103,11 +105,10 @@ fn settlement() -> impl Strategy<Value = LeaseSettlement> {
 fn op() -> impl Strategy<Value = Op> {
     let number = || 0..4_u32;
     let lives = prop::option::weighted(0.3, 0..40_u64);
-    let delay = prop_oneof![4 => Just(0_u64), 1 => 1..30_u64];
     let change = || prop_oneof![credit().prop_map(CreditChange::Add), credit().prop_map(CreditChange::Set)];
     prop_oneof![
-        6 => (prop_oneof![0..12_u8, Just(u8::MAX)], 0..20_usize, lives, delay, 0..3_u64).prop_map(
-            |(priority, more, lives, delay, publisher)| Op::Push { priority, more, lives, delay, publisher }
+        6 => (prop_oneof![0..12_u8, Just(u8::MAX)], 0..20_usize, lives, 0..3_u64).prop_map(
+            |(priority, more, lives, publisher)| Op::Push { priority, more, lives, publisher }
         ),
         2 => (number(), taking(), credit())
             .prop_map(|(number, taking, credit)| Op::Consume { number, taking, credit }),
@@ -158,23 +159,21 @@ struct Both {
 }
 
 impl Both {
-    fn push(&mut self, (priority, more, lives, delay, publisher): (u8, usize, Option<u64>, u64, u64)) {
+    fn push(&mut self, (priority, more, lives, publisher): (u8, usize, Option<u64>, u64)) {
         let (now, sequence) = (self.now, self.queue.next_sequence());
         let millis = Duration::from_millis;
         let deadline = lives.map(|lives| now + millis(lives));
-        let due = now + millis(delay);
-        let own = self.queue.settings().message_ttl.map(|ttl| due + ttl);
+        let own = self.queue.settings().message_ttl.map(|ttl| now + ttl);
         let message = message(sequence, priority, more, deadline, publisher);
-        let not_before = (delay > 0).then_some(due);
         self.stored.insert(sequence, message.clone());
-        self.queue.push(now, Arrival { not_before, ..Arrival::new(message, true) });
+        self.queue.push(now, Arrival::new(message, true));
         self.reference.push(Item {
             sequence,
             priority,
             bytes: 8 + more as u64,
             publisher,
             expires: [deadline, own].into_iter().flatten().min(),
-            state: if delay > 0 { State::Delayed(due) } else { State::Ready },
+            state: State::Ready,
             acquired: 0,
             failed: 0,
         });
@@ -191,6 +190,7 @@ impl Both {
                 has_room(key)
             };
             let wants = |key, message: &Message| selects(key, id_of(message));
+            let paged = self.queue.ready.paged().map_or(0..0, |(from, to)| from..to);
             let Some(handout) = self.queue.hand_out(self.now, note, wants) else {
                 match self.queue.wants_page() {
                     Some(from) => read_page(&mut self.queue, &self.stored, from),
@@ -200,7 +200,7 @@ impl Both {
             };
             assert_eq!(id_of(&handout.message), handout.sequence);
             // What it passed over because its time is over is gone.
-            self.reference.handed_out(self.now, &handout, has_room);
+            self.reference.handed_out(self.now, &handout, has_room, &paged);
         }
         assert!(!self.queue.is_busy());
         self.reference.nothing_left(self.now, has_room, &parked);
@@ -209,8 +209,8 @@ impl Both {
     fn apply(&mut self, op: Op) {
         let Self { queue, reference, now, .. } = self;
         match op {
-            Op::Push { priority, more, lives, delay, publisher } => {
-                self.push((priority, more, lives, delay, publisher));
+            Op::Push { priority, more, lives, publisher } => {
+                self.push((priority, more, lives, publisher));
             }
             Op::Consume { number, taking, credit } => {
                 let done = queue.consume(*now, key(number), taking, credit).is_ok();
@@ -308,7 +308,7 @@ proptest! {
         for op in ops {
             let op = match op {
                 Op::Push { priority, more, publisher, .. } => {
-                    Op::Push { priority, more, publisher, lives: None, delay: 0 }
+                    Op::Push { priority, more, publisher, lives: None }
                 }
                 Op::Consume { number, taking, credit } => {
                     let taking = Taking { selects: false, spares: None, ..taking };
@@ -356,7 +356,7 @@ fn what_may_have_been_had_in_an_earlier_run_says_so_when_it_is_read_back() {
     let stored: BTreeMap<u64, Message> = (0..20).map(|id| (id, message(id, 4, 0, None, 0))).collect();
     for (sequence, message) in &stored {
         let acquired = u32::from(*sequence < 15);
-        queue.restore(*sequence, Arrival::new(message.clone(), true), None, (acquired, 0));
+        queue.restore(*sequence, Arrival::new(message.clone(), true), None, None, (acquired, 0));
     }
     queue.assume_shown(15);
     queue.let_go(u64::MAX);
@@ -391,6 +391,26 @@ fn what_a_store_has_lost_holds_up_nothing() {
     assert_eq!(queue.wants_page(), Some(7));
     queue.take_page(7, core::iter::empty());
     assert_eq!((queue.ready_len(), queue.ready_bytes(), queue.wants_page()), (0, 0, None));
+}
+
+#[test]
+fn who_looks_has_not_seen_all_before_the_middle_is_read() {
+    let mut queue = plain();
+    fill(&mut queue, 10);
+    let stored: BTreeMap<u64, Message> = (0..10).map(|id| (id, message(id, 4, 0, None, 0))).collect();
+    queue.let_go(u64::MAX);
+    queue.consume(at(0), key(0), Taking { selects: true, ..Taking::default() }, Credit::NONE).unwrap();
+    queue.flow(key(0), CreditChange::Set(Credit { messages: 2, ..Credit::UNLIMITED }), true);
+    let mut got = Vec::new();
+    loop {
+        let wants = |_, message: &Message| id_of(message) == 8;
+        got.extend(queue.hand_out(at(0), |_| true, wants).map(|handout| handout.sequence));
+        let Some(from) = queue.wants_page() else { break };
+        assert_eq!(queue.take_drained(), []);
+        read_page(&mut queue, &stored, from);
+    }
+    assert!(queue.hand_out(at(0), |_| true, |_, message| id_of(message) == 8).is_none());
+    assert_eq!((got, queue.take_drained()), (vec![8], vec![key(0)]));
 }
 
 fn plain() -> NamedQueue {
@@ -529,7 +549,7 @@ fn a_stream_keeps_what_it_is_to_keep() {
 fn an_entry_of_an_earlier_run_keeps_its_place_and_its_counts() {
     let mut queue = NamedQueue::new(QueueSettings::DURABLE, 50, at(0));
     for sequence in [30, 20] {
-        queue.restore(sequence, Arrival::new(message(sequence, 4, 0, None, 0), true), None, (2, 1));
+        queue.restore(sequence, Arrival::new(message(sequence, 4, 0, None, 0), true), None, None, (2, 1));
     }
     assert_eq!(queue.next_sequence(), 50);
     queue.consume(at(0), key(0), Taking::default(), Credit::UNLIMITED).unwrap();

@@ -168,7 +168,7 @@ impl Engine {
         let spares = publisher.filter(|_| no_local);
         let selector = selector.ok().flatten();
         let selects = selector.is_some();
-        let taking = Taking { settled, exclusive, polls, priority, spares, selects, offset: None };
+        let taking = Taking { settled, exclusive, polls, priority, spares, selects, ..Taking::default() };
         let consuming = Consuming { name: queue.into(), taking, offset, selector, credit, makes: false };
         self.ask_queue(now, id, Request::Consume(consumer, Box::new(consuming)));
     }

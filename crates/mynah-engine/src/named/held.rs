@@ -49,8 +49,24 @@ struct Held {
     lasting: Duration,
     /// Until it is answered: who asked, and until when it waits.
     asked: Option<(Asker, u32, Instant)>,
-    /// Leases, and when they end.
-    leases: BTreeMap<u64, Instant>,
+    leases: BTreeMap<u64, HeldLease>,
+    /// How long a lease lasts at most, from when it begins.
+    lasting_max: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct HeldLease {
+    end: Instant,
+    /// It is not extended beyond this.
+    latest: Option<Instant>,
+}
+
+impl HeldLease {
+    /// Sets when it ends, as far as that may be. Returns when that is.
+    fn last(&mut self, until: Instant) -> Instant {
+        self.end = self.latest.map_or(until, |latest| latest.min(until));
+        self.end
+    }
 }
 
 impl Holders {
@@ -66,7 +82,7 @@ impl Holders {
     /// Forgets a lease, and its holder with the last. Returns the consumer.
     fn take(&mut self, name: Holder, lease: u64) -> Option<ConsumerKey> {
         let held = self.by_name.get_mut(&name)?;
-        let (key, end) = (held.key, held.leases.remove(&lease)?);
+        let (key, end) = (held.key, held.leases.remove(&lease)?.end);
         self.due.remove(&(end, name, lease));
         self.forget_if_empty(name);
         Some(key)
@@ -134,6 +150,7 @@ impl Engine {
                     lasting,
                     asked,
                     leases: BTreeMap::new(),
+                    lasting_max: None,
                 };
                 match found.and_then(|queue| self.take_held(now, holder, held(queue), credit)) {
                     Ok(()) => return,
@@ -151,7 +168,7 @@ impl Engine {
     }
 
     /// Begins to take leases. Who asked is answered when there are some, or when it has waited for long enough.
-    fn take_held(&mut self, now: Instant, name: Holder, held: Held, credit: Credit) -> Result<(), Fault> {
+    fn take_held(&mut self, now: Instant, name: Holder, mut held: Held, credit: Credit) -> Result<(), Fault> {
         let Held { queue, key, asked, .. } = held;
         let (messages, max) = (credit.messages as usize, self.shared.limits.held_leases_max);
         if self.lane.holders.len().saturating_add(messages) > max {
@@ -161,7 +178,8 @@ impl Engine {
         if owned.kernel.settings().stream.is_some() || self.lane.holders.by_name.contains_key(&name) {
             return Err(Fault::new(Reason::PreconditionFailed, "a stream is read, not leased"));
         }
-        owned.kernel.consume(now, key, Taking { polls: true, ..Taking::default() }, credit)?;
+        held.lasting_max = owned.kernel.settings().lease_max;
+        owned.kernel.consume(now, key, Taking { polls: true, times: true, ..Taking::default() }, credit)?;
         self.lane.queues.consumers.insert(key, queue);
         self.lane.holders.by_key.insert(key, name);
         self.lane.holders.by_name.insert(name, held);
@@ -180,8 +198,10 @@ impl Engine {
         let holders = &mut self.lane.holders;
         let name = *holders.by_key.get(&key)?;
         let held = holders.by_name.get_mut(&name)?;
-        let end = now + held.lasting;
-        held.leases.insert(lease, end);
+        let latest = held.lasting_max.map(|max| now + max);
+        let mut made = HeldLease { end: now, latest };
+        let end = made.last(now + held.lasting);
+        held.leases.insert(lease, made);
         holders.due.insert((end, name, lease));
         if holders.served.last() != Some(&name) {
             holders.served.push(name);
@@ -203,7 +223,7 @@ impl Engine {
         let Some(held) = holders.by_name.get_mut(&name) else { return };
         let (key, queue) = (held.key, held.queue);
         let Some((asker, receipt, waits_until)) = held.asked.take() else { return };
-        let until = held.leases.values().next().map_or(now, |end| *end);
+        let until = held.leases.values().next().map_or(now, |lease| lease.end);
         holders.due.remove(&(waits_until, name, WAITING));
         holders.forget_if_empty(name);
         if let Some(owned) = self.lane.queues.get_mut(queue) {
@@ -250,9 +270,9 @@ impl Engine {
     ) -> Option<WallTime> {
         let holders = &mut self.lane.holders;
         let held = holders.by_name.get_mut(&name).filter(|held| held.queue == queue)?;
-        let end = held.leases.get_mut(&lease)?;
-        holders.due.remove(&(*end, name, lease));
-        *end = until;
+        let extended = held.leases.get_mut(&lease)?;
+        holders.due.remove(&(extended.end, name, lease));
+        let until = extended.last(until);
         holders.due.insert((until, name, lease));
         self.watch_held();
         Some(self.shared.wall_at(until))
@@ -264,7 +284,7 @@ impl Engine {
         let Some(name) = holders.by_key.remove(&key) else { return };
         let Some(held) = holders.by_name.remove(&name) else { return };
         let waits = held.asked.map(|(_, _, until)| (until, name, WAITING));
-        let ends = held.leases.iter().map(|(lease, end)| (*end, name, *lease));
+        let ends = held.leases.iter().map(|(number, lease)| (lease.end, name, *number));
         for due in ends.chain(waits) {
             holders.due.remove(&due);
         }

@@ -242,6 +242,6 @@ fn restore_entry(owned: &mut Owned, entry: RestoredEntry, shown: u64) {
     let RestoredEntry { sequence, message, time, history, counts: (acquired, failed), until } = entry;
     let acquired = if sequence <= shown { acquired.max(1) } else { acquired };
     let (history, stored) = (history.map(Arc::new), true);
-    let arrival = Arrival { history, not_before: until, ..Arrival::new(message, stored) };
-    owned.kernel.restore(sequence, arrival, time, (acquired, failed));
+    let arrival = Arrival { history, ..Arrival::new(message, stored) };
+    owned.kernel.restore(sequence, arrival, time, until, (acquired, failed));
 }

@@ -156,16 +156,8 @@ impl Engine {
         let topic = Topic::from_checked(&name);
         let may_make = self.ask(id, |rights, names| rights.permits(Action::Configure, names, topic));
         let makes = matches!(may_make, Ok(Some(true) | None));
-        let taking = Taking {
-            settled: false,
-            exclusive: false,
-            polls: false,
-            priority: 0,
-            spares: None,
-            selects: false,
-            offset: None,
-        };
         let credit = Credit { messages, ..Credit::UNLIMITED };
+        let taking = Taking::default();
         let consuming = Consuming { name, taking, offset: None, selector: None, credit, makes };
         self.ask_queue(now, id, Request::Consume(consumer, Box::new(consuming)));
     }

@@ -13,6 +13,9 @@ use mynah_model::{Instant, Limits, TenantId};
 use crate::disk::Disk;
 use crate::lines::Lines;
 
+/// Which worker a name belongs to follows from it.
+pub(crate) const SEED: u64 = 7;
+
 pub(crate) struct Broker {
     pub(crate) engines: Vec<Engine>,
     pub(crate) shared: Arc<Shared>,
@@ -51,7 +54,7 @@ pub(crate) fn settings(workers: u16, limits: Limits) -> Settings {
         verifies_credentials: true,
         tenants: Default::default(),
         rules: Arc::new(Rules::default()),
-        seed: 7,
+        seed: SEED,
         sys_interval: None,
         version: "0",
     }
@@ -97,7 +100,7 @@ impl Broker {
         let mut broker = Self::with(settings);
         broker.now = now;
         disk.holds = false;
-        disk.start(&mut broker.engines, 7, now);
+        disk.start(&mut broker.engines, SEED, now);
         broker.disk = Some(disk);
         broker.settle();
         broker

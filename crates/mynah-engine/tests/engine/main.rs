@@ -19,6 +19,7 @@ mod named;
 mod named_durable;
 mod named_exchanges;
 mod named_held;
+mod named_held_reference;
 mod named_later;
 mod named_order;
 mod named_times;

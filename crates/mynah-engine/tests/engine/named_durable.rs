@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::broker::Broker;
+use mynah_core::owner;
+use mynah_model::TenantId;
+
+use crate::broker::{Broker, SEED};
 
 fn says(broker: &mut Broker, peer: usize, lines: &str) -> String {
     broker.say(peer, lines);
@@ -318,4 +321,60 @@ fn a_commit_is_told_when_all_of_it_is_stored() {
             assert_eq!(says(&mut broker, a, &format!("present {name}")), format!("declared {name} 0 0\n"));
         }
     }
+}
+
+/// The first of the names with this letter that belong to a worker of three.
+fn name_at(worker: u16, letter: char) -> String {
+    let mut names = (0..).map(|n| format!("{letter}{n}"));
+    names.find(|name| owner(TenantId::DEFAULT, name.as_bytes(), 3, SEED).0 == worker).unwrap()
+}
+
+/// A peer whose connection is at this worker of three.
+fn peer_at(broker: &mut Broker, worker: u16) -> usize {
+    let peer = broker.open(0, &format!("open {} go", name_at(worker, 'p')));
+    assert_eq!(broker.worker_of(peer), usize::from(worker));
+    peer
+}
+
+#[test]
+fn transactions_of_two_workers_settle_their_own_leases_of_a_third_ones_queue() {
+    let mut broker = Broker::durable(3);
+    // What the two workers count is the same: both do the same.
+    let [a, b, c] = [0, 1, 2].map(|worker| peer_at(&mut broker, worker));
+    let (q, r) = (name_at(2, 'q'), name_at(1, 'q'));
+    says(&mut broker, c, &format!("declare {q} durable\ndeclare {r} durable"));
+    says(&mut broker, c, &format!("put {q} 1 x\nput {q} 1 y"));
+    assert_eq!(says(&mut broker, a, &format!("eat 1 {q} 1")), format!("eating 1\nlease 1 1 {q} x\n"));
+    assert_eq!(says(&mut broker, b, &format!("eat 1 {q} 1")), format!("eating 1\nlease 1 1 {q} y\n"));
+    says(&mut broker, c, &format!("eat 1 {q} *"));
+    broker.hold(true);
+    assert_eq!(says(&mut broker, a, "commit yes 1 1 1"), "");
+    assert_eq!(says(&mut broker, b, &format!("commit put {r} 1 z;back 1 1 1")), "");
+    assert!(broker.store_next());
+    assert_eq!([a, b, c].map(|peer| broker.hear(peer)), ["committed\n", "", ""]);
+    broker.store_all();
+    let back = format!("lease 1 1 again 1 0 {q} y\n");
+    assert_eq!([a, b, c].map(|peer| broker.hear(peer)), ["", "committed\n", &back]);
+}
+
+#[test]
+fn what_others_keep_for_a_transaction_comes_back_when_its_connection_ends_before_all_have_answered() {
+    let mut broker = Broker::durable(3);
+    let [a, b, c] = [0, 1, 2].map(|worker| peer_at(&mut broker, worker));
+    let (q, r) = (name_at(1, 'q'), name_at(2, 'q'));
+    says(&mut broker, b, &format!("declare {q} durable\ndeclare {r} durable"));
+    says(&mut broker, b, &format!("put {q} 1 x\nput {r} 1 y"));
+    let leased = format!("eating 1\nlease 1 1 {q} x\neating 2\nlease 2 1 {r} y\n");
+    assert_eq!(says(&mut broker, a, &format!("eat 1 {q} 1\neat 2 {r} 1")), leased);
+    broker.hold(true);
+    // The answer of this one's worker waits until it is stored, the other's does not.
+    says(&mut broker, c, &format!("put {r} 1 z"));
+    assert_eq!(says(&mut broker, a, "commit yes 1 1 1;yes 2 1 1"), "");
+    broker.cut(a);
+    broker.store_all();
+    broker.hear(c);
+    let back = format!("eating 1\nlease 1 1 again 1 1 {q} x\n");
+    assert_eq!(says(&mut broker, c, &format!("eat 1 {q} *")), back);
+    let back = format!("eating 2\nlease 2 1 again 1 1 {r} y\nlease 2 2 {r} z\n");
+    assert_eq!(says(&mut broker, c, &format!("eat 2 {r} *")), back);
 }

@@ -214,7 +214,7 @@ fn a_registration_is_looked_up_updated_and_removed(workers: u16) {
 fn tcp_has_signals_and_large_blocks(workers: u16) {
     let broker = start(workers);
     let url = format!("coap+tcp://{}/t/large", broker.listener("tcp"));
-    let file = broker.folder().write("large", &"0123456789abcdef".repeat(20_000));
+    let file = broker.folder().write("large", "0123456789abcdef".repeat(20_000));
     let put = trace(&["-m", "put", "-f", file.to_str().unwrap(), &url]);
     assert_has(&put, "t:CON c:CSM", "Max-Message-Size:65536, Block-Wise-Transfer:");
     assert_has(&put, "t:CON c:PUT", "BERT");

@@ -40,6 +40,8 @@ pub struct CoapConfig {
     pub uploads_bytes_max: u32,
     /// Bodies that one peer is reading in blocks. Default 4.
     pub downloads_max: u8,
+    /// Bytes of all bodies that all peers are reading in blocks; one more is read as it is at each block. Default 64 MiB.
+    pub downloads_bytes_max: u32,
     /// Observations of one peer. Default 64.
     pub observations_max: u16,
     /// Filters in one request. Default 16.
@@ -93,6 +95,7 @@ impl Default for CoapConfig {
             uploads_max: 2,
             uploads_bytes_max: 64 << 20,
             downloads_max: 4,
+            downloads_bytes_max: 64 << 20,
             observations_max: 64,
             filters_max: 16,
             stream_messages_max: 256,

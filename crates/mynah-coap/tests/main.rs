@@ -6,6 +6,7 @@
 
 mod broker;
 mod devices;
+mod hostile;
 mod journeys;
 mod malformed;
 mod message_layer;

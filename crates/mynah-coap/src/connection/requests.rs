@@ -83,7 +83,7 @@ impl ServerConnection {
         let resource = Resource::find(body.options, self.stack.config.compat)?;
         check_method(&resource, body.code)?;
         let config = &self.stack.config;
-        if self.exchanges.len() >= usize::from(config.exchanges_max) {
+        if self.exchanges.len() + self.answers_waiting() >= usize::from(config.exchanges_max) {
             return Err(Refusal::TooManyRequests);
         }
         let announced = exchange.asked.size1.map_or(0, |size| size as usize).max(body.payload.len());

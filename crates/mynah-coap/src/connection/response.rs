@@ -233,18 +233,19 @@ impl ServerConnection {
         };
         (response.code, response.observe) = (code, observe);
         response.block1 = exchange.asked.block1;
-        if let Some(block) = response.block2 {
-            let tag = representation.tag.unwrap_or_else(|| representation.body.tag());
-            response.etag = Some(tag);
-            if block.more && block.number == 0 {
-                let format = representation.format.unwrap_or(crate::mapping::NO_FORMAT);
-                let content_type = core::str::from_utf8(representation.media_type).unwrap_or_default().into();
-                let download = Download { key: key.into(), tag, format, content_type, content: keep() };
-                let max = usize::from(self.stack.config.downloads_max);
-                self.bodies().downloads.keep(now, download, max);
-            }
+        let Some(block) = response.block2 else { return self.respond(now, exchange, &response, out) };
+        let tag = representation.tag.unwrap_or_else(|| representation.body.tag());
+        response.etag = Some(tag);
+        let is_given = self.respond(now, exchange, &response, out);
+        // Nothing is kept for a stranger who gets nothing yet.
+        if is_given && block.more && block.number == 0 {
+            let format = representation.format.unwrap_or(crate::mapping::NO_FORMAT);
+            let content_type = core::str::from_utf8(representation.media_type).unwrap_or_default().into();
+            let download = Download { key: key.into(), tag, format, content_type, content: keep() };
+            let max = usize::from(self.stack.config.downloads_max);
+            self.bodies().downloads.keep(now, download, max);
         }
-        self.respond(now, exchange, &response, out)
+        is_given
     }
 
     /// Answers with a value; with its tag only if the client has it. False if the answer became a refusal.

@@ -114,8 +114,8 @@ impl Default for CoapConfig {
 const LATENCY_MAX: Duration = Duration::from_secs(100);
 
 impl CoapConfig {
-    /// Bytes of an answer that any peer gets: an acknowledgement of that size costs a victim no more than the frames that
-    /// carry it (RFC 9175, section 2.4).
+    /// Bytes of an answer, or of a notification, that any peer gets (RFC 9175, section 2.4). With the heads of Ethernet, IPv6
+    /// and UDP, which are 62 bytes, it is three times the shortest request, which has 4: 3 * (62 + 4) - 62.
     pub const UNVERIFIED_BYTES: usize = 136;
 
     /// Checks that the values can be kept.

@@ -411,3 +411,81 @@ fn a_message_that_never_completes_is_not_waited_for_without_end() {
     }
     assert_eq!((server.closed.unwrap().reason, server.published.len()), (Reason::Disconnected, 0));
 }
+
+/// Frames of Ethernet, which have 60 bytes or more, with IPv4 or IPv6 and UDP around a datagram.
+fn frame_bytes(head: usize, datagram: usize) -> usize {
+    (14 + head + 8 + datagram).max(60)
+}
+
+/// Whatever a stranger says, it is answered with no more than three times the bytes on the wire.
+#[test]
+fn a_stranger_gets_no_more_than_three_times_what_it_said() {
+    let mut challenged = 0;
+    for value_bytes in (0..1_200).step_by(9) {
+        for pad_bytes in (0..250).step_by(31) {
+            let mut server = Server::new(CoapConfig::default(), Transport::Datagram);
+            server.publish(at(0), "a", &vec![7; value_bytes], Class::AtMostOnce, true);
+            // An elective option that nobody knows, after those of the request: 11 and 0x1000.
+            let pad = match pad_bytes {
+                0..13 => format!("e{pad_bytes:x} 0ef8 {}", "61".repeat(pad_bytes)),
+                _ => format!("ed 0ef8 {:02x} {}", pad_bytes - 13, "61".repeat(pad_bytes)),
+            };
+            for get in ["40 01 0001 b174 0161", "50 01 0002 b174 0161", "41 01 0003 77 60 51 74 01 61"] {
+                let request = format!("{get} {pad}");
+                let said = hex(&request).len();
+                let answers = tell(&mut server, at(0), &request);
+                assert!(answers.len() <= 1);
+                for head in [20, 40] {
+                    let heard: usize = answers.iter().map(|answer| frame_bytes(head, answer.len() / 2)).sum();
+                    let most = 3 * frame_bytes(head, said);
+                    assert!(heard <= most, "{heard} for {said}: {value_bytes}");
+                }
+                challenged += codes(&answers).iter().filter(|code| **code == Code::UNAUTHORIZED).count();
+            }
+        }
+    }
+    assert!(challenged > 1_000, "{challenged}");
+}
+
+/// A large notification waits for a stranger to show that it is there; a small one goes out, one at a time.
+#[test]
+fn a_stranger_who_observes_is_asked_before_it_gets_anything_large() {
+    let observed = || {
+        let mut server = Server::new(CoapConfig::default(), Transport::Datagram);
+        tell(&mut server, at(0), "41 01 0001 77 60 51 74 01 61");
+        server
+    };
+    for class in [Class::AtMostOnce, Class::AtLeastOnce] {
+        let mut server = observed();
+        server.publish(at(1), "a", &[7; 500], class, false);
+        let asked = written(&mut server);
+        let (kind, code, id, _) = parts(&asked[0]);
+        assert_eq!((asked.len(), kind, code), (1, Kind::Confirmable, Code::EMPTY));
+        server.publish(at(2), "a", &[8; 600], class, false);
+        assert_eq!(written(&mut server), [""; 0]);
+        // The reset of the empty message brings the newest.
+        let notified = tell(&mut server, at(3), &format!("7000 {id:04x}"));
+        assert_eq!(codes(&notified), [Code::CONTENT]);
+        assert!(hex(&notified[0]).ends_with(&[8; 600]));
+        assert_eq!(server.subscriptions.len(), 1);
+    }
+    // Who never answers has got five empty messages, and nothing is left of it.
+    let mut server = observed();
+    server.publish(at(1), "a", &[7; 500], Class::AtLeastOnce, false);
+    let mut bytes: usize = written(&mut server).iter().map(|datagram| datagram.len() / 2).sum();
+    while server.closed.is_none() {
+        server.timeout(server.connection.deadline().unwrap());
+        bytes += written(&mut server).iter().map(|datagram| datagram.len() / 2).sum::<usize>();
+    }
+    assert_eq!(bytes, 5 * 4);
+    // What is sent again does not grow behind the stranger's back.
+    let mut server = observed();
+    server.publish(at(1), "a", b"small", Class::AtLeastOnce, false);
+    let first = written(&mut server);
+    assert!(hex(&first[0]).ends_with(b"small"));
+    server.publish(at(2), "a", &[7; 500], Class::AtLeastOnce, false);
+    server.timeout(server.connection.deadline().unwrap());
+    assert_eq!(written(&mut server), first);
+    let large = tell(&mut server, at(9_000), &format!("6000 {:04x}", parts(&first[0]).2));
+    assert!(hex(&large[0]).ends_with(&[7; 500]));
+}

@@ -12,6 +12,7 @@ mod malformed;
 mod message_layer;
 mod network;
 mod observing;
+mod plugtests;
 mod queues;
 mod reliable;
 mod requests;

@@ -395,7 +395,8 @@ impl ServerConnection {
             response.size2 = u32::try_from(body.len()).ok();
             let content_type = core::str::from_utf8(media_type).unwrap_or_default().into();
             let content = note.content(is_selection);
-            let download = Download { key: key.into(), tag, format, content_type, content };
+            let download =
+                Download { key: key.into(), code: Code::CONTENT, tag, format, content_type, content };
             let max = usize::from(self.stack.config.downloads_max);
             self.bodies().downloads.keep(now, download, max);
         }

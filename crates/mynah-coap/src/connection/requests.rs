@@ -177,8 +177,7 @@ impl ServerConnection {
         match uploads.take(now, upload_key(body), (block, body.payload), (&config, patience))? {
             Received::Whole(bytes) => Ok(Some(Some(bytes))),
             Received::More => {
-                let response = Response { block1: Some(block), ..Response::new(Code::CONTINUE) };
-                self.respond(now, exchange, &response, out);
+                self.respond(now, exchange, &Response::new(Code::CONTINUE), out);
                 Ok(None)
             }
         }
@@ -258,7 +257,7 @@ impl ServerConnection {
         if offset + bytes >= representation.body.len() {
             self.bodies().downloads.end(key);
         }
-        self.respond_with(now, exchange, &representation, (key, None), keep, out);
+        self.respond_with_code(now, exchange, (download.code, &representation), (key, None), keep, out);
         true
     }
 

@@ -11,6 +11,7 @@ use mynah_model::{Instant, Message};
 
 use super::Pieces;
 use crate::counts::{Budget, Counts};
+use crate::wire::Code;
 
 /// How long a body is kept after its last block was asked for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,6 +35,8 @@ impl Content {
 pub(crate) struct Download {
     /// What the peer asked for.
     pub(crate) key: Box<[u8]>,
+    /// What the first block was answered with.
+    pub(crate) code: Code,
     pub(crate) tag: u64,
     pub(crate) format: u16,
     /// The media type, if the number does not say it.
@@ -123,7 +126,7 @@ mod tests {
 
     fn download(key: &[u8], tag: u64) -> Download {
         let content = Content { head: Box::from(&b"body"[..]), tail: None };
-        Download { key: key.into(), tag, format: 0, content_type: "".into(), content }
+        Download { key: key.into(), code: Code::CONTENT, tag, format: 0, content_type: "".into(), content }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod broker;
 mod devices;
 mod hostile;
+mod iot_testware;
 mod journeys;
 mod malformed;
 mod message_layer;

@@ -40,6 +40,8 @@ pub struct CoapConfig {
     pub uploads_bytes_max: u32,
     /// Bodies that one peer is reading in blocks. Default 4.
     pub downloads_max: u8,
+    /// Bytes of all bodies that all peers are reading in blocks; one more is read as it is at each block. Default 64 MiB.
+    pub downloads_bytes_max: u32,
     /// Observations of one peer. Default 64.
     pub observations_max: u16,
     /// Filters in one request. Default 16.
@@ -96,6 +98,7 @@ impl Default for CoapConfig {
             uploads_max: 2,
             uploads_bytes_max: 64 << 20,
             downloads_max: 4,
+            downloads_bytes_max: 64 << 20,
             observations_max: 64,
             filters_max: 16,
             stream_messages_max: 256,
@@ -115,8 +118,8 @@ impl Default for CoapConfig {
 const LATENCY_MAX: Duration = Duration::from_secs(100);
 
 impl CoapConfig {
-    /// Bytes of an answer that any peer gets: an acknowledgement of that size costs a victim no more than the frames that
-    /// carry it (RFC 9175, section 2.4).
+    /// Bytes of an answer, or of a notification, that any peer gets (RFC 9175, section 2.4). With the heads of Ethernet, IPv6
+    /// and UDP, which are 62 bytes, it is three times the shortest request, which has 4: 3 * (62 + 4) - 62.
     pub const UNVERIFIED_BYTES: usize = 136;
 
     /// Checks that the values can be kept.

@@ -17,6 +17,8 @@ pub struct Counts {
     pub observers_lost: Count,
     /// Bodies in blocks that were given up for want of memory or of a next block.
     pub uploads_dropped: Count,
+    /// Bodies that were not kept for their next blocks, for want of memory.
+    pub downloads_dropped: Count,
     /// Requests that were answered by a demand to show that the address is the sender's own.
     pub challenged: Count,
     /// Confirmable messages that were sent again.

@@ -20,7 +20,9 @@ use crate::{CoapConfig, ConfigError};
 pub(crate) struct Stack {
     pub(crate) config: CoapConfig,
     pub(crate) counts: Arc<Counts>,
-    pub(crate) budget: Arc<Budget>,
+    /// For bodies that come in blocks, and for those that go out in blocks.
+    pub(crate) uploads: Arc<Budget>,
+    pub(crate) downloads: Arc<Budget>,
     /// Where devices register; none if they cannot.
     pub(crate) directory: Option<Arc<dyn SharedDirectory>>,
     key: [u64; 2],
@@ -50,10 +52,11 @@ impl Coap {
     /// The configuration has a value that cannot be kept.
     pub fn new(config: CoapConfig, transport: Transport, key: [u64; 2]) -> Result<Self, ConfigError> {
         config.validate()?;
-        let budget = Arc::new(Budget::new(config.uploads_bytes_max as usize));
+        let uploads = Arc::new(Budget::new(config.uploads_bytes_max as usize));
+        let downloads = Arc::new(Budget::new(config.downloads_bytes_max as usize));
         let counts = Arc::default();
         let associations = Arc::default();
-        let stack = Stack { config, counts, budget, directory: None, key, associations };
+        let stack = Stack { config, counts, uploads, downloads, directory: None, key, associations };
         Ok(Self { stack: Arc::new(stack), transport, is_verified: transport != Transport::Datagram })
     }
 
@@ -61,11 +64,12 @@ impl Coap {
     /// associations stays so together.
     #[must_use]
     pub fn with_directory(mut self, directory: Arc<dyn SharedDirectory>) -> Self {
-        let Stack { config, counts, budget, key, associations, .. } = &*self.stack;
+        let Stack { config, counts, uploads, downloads, key, associations, .. } = &*self.stack;
         self.stack = Arc::new(Stack {
             config: config.clone(),
             counts: Arc::clone(counts),
-            budget: Arc::clone(budget),
+            uploads: Arc::clone(uploads),
+            downloads: Arc::clone(downloads),
             directory: Some(directory),
             key: *key,
             associations: Arc::clone(associations),

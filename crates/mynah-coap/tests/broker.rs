@@ -88,7 +88,7 @@ impl Server {
         Self::of(Coap::new(config, Transport::Datagram, [7, 9]).unwrap().with_directory(directory))
     }
 
-    fn of(protocol: Coap) -> Self {
+    pub(crate) fn of(protocol: Coap) -> Self {
         let connection = protocol.accept(Instant::ZERO);
         Self {
             protocol,

@@ -26,7 +26,14 @@ pub(crate) fn request(id: u16, code: Code, path: &str, format: Option<u32>, payl
     message(Kind::Confirmable, id, code, &[id as u8], &options, payload)
 }
 
-fn message(kind: Kind, id: u16, code: Code, token: &[u8], options: &[u8], payload: &[u8]) -> Vec<u8> {
+pub(crate) fn message(
+    kind: Kind,
+    id: u16,
+    code: Code,
+    token: &[u8],
+    options: &[u8],
+    payload: &[u8],
+) -> Vec<u8> {
     let options = Options::decode(options).unwrap().0;
     let mut bytes = vec![0, 0];
     Message { kind, id: MessageId(id), body: Body { code, token, options, payload } }.encode(&mut bytes);
@@ -41,16 +48,16 @@ fn message(kind: Kind, id: u16, code: Code, token: &[u8], options: &[u8], payloa
 /// What the server said, as a test looks at it.
 #[derive(Debug)]
 pub(crate) struct Said {
-    kind: Kind,
-    id: u16,
+    pub(crate) kind: Kind,
+    pub(crate) id: u16,
     pub(crate) code: Code,
-    token: Vec<u8>,
+    pub(crate) token: Vec<u8>,
     options: Vec<(OptionNumber, Vec<u8>)>,
     pub(crate) payload: Vec<u8>,
 }
 
 impl Said {
-    fn all(&self, number: OptionNumber) -> Vec<&str> {
+    pub(crate) fn all(&self, number: OptionNumber) -> Vec<&str> {
         let of = self.options.iter().filter(|(found, _)| *found == number);
         of.map(|(_, value)| std::str::from_utf8(value).unwrap()).collect()
     }
@@ -62,7 +69,7 @@ impl Said {
 }
 
 /// All that the server has to say.
-fn said(server: &mut Server) -> Vec<Said> {
+pub(crate) fn said(server: &mut Server) -> Vec<Said> {
     let bytes = server.out.drain();
     let (mut input, mut all) = (&bytes[..], Vec::new());
     while let Some(datagram) = next_datagram(&mut input) {
@@ -86,7 +93,7 @@ fn at(seconds: u64) -> Instant {
 }
 
 /// A server where this peer is registered as `node`; the path of the registration.
-fn registered() -> (Server, String) {
+pub(crate) fn registered() -> (Server, String) {
     let mut server = Server::with_directory(10);
     let links = b"</temp>;rt=\"temperature\",</log>";
     let answer = ask(&mut server, NOW, &request(1, Code::POST, "rd?ep=node&lt=600", Some(40), links));

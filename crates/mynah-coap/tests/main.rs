@@ -6,12 +6,15 @@
 
 mod broker;
 mod devices;
+mod hostile;
+mod iot_testware;
 mod journeys;
 mod malformed;
 mod message_layer;
 mod multicast;
 mod network;
 mod observing;
+mod plugtests;
 mod queues;
 mod reliable;
 mod requests;

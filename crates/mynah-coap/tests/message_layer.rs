@@ -128,6 +128,7 @@ fn an_answer_that_takes_long_comes_by_itself() {
 }
 
 //= rfc7252 [4.2-6] [4.2-7] [4.2-8] [4.3-2] [5.3.2-1]
+//= coap-plugtests [TD_COAP_CORE_31]
 #[test]
 fn what_has_no_meaning_is_rejected_or_passed_over() {
     let mut server = Server::trusting();

@@ -40,6 +40,7 @@ fn a_value_is_given_in_its_own_format_or_not() {
 }
 
 //= rfc7252 [5.9.1.3-1] [5.10.6.1-1] [5.10.6.2-1] [5.10.8.1-1] [5.10.8.2-1]
+//= coap-plugtests [TD_COAP_CORE_21] [TD_COAP_CORE_22] [TD_COAP_CORE_23]
 #[test]
 fn tags_save_bytes_and_keep_writers_apart() {
     let mut world = World::fair();

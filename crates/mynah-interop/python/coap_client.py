@@ -95,5 +95,70 @@ async def fetch():
     await client.shutdown()
 
 
+async def conditions():
+    """Writers are kept apart by tags, what is too large is refused early, and Max-Age and Size2 are said."""
+    client = await context()
+    put = await ask(client, Code.PUT, "/t/c", b"1", content_format=0, if_none_match=True)
+    assert put.code == Code.CREATED, put
+    put = await ask(client, Code.PUT, "/t/c", b"2", content_format=0, if_none_match=True)
+    assert put.code == Code.PRECONDITION_FAILED, put
+    tag = (await ask(client, Code.GET, "/t/c")).opt.etag
+    put = await ask(client, Code.PUT, "/t/c?expiry=600", b"3", content_format=0, if_match=[b"x", tag])
+    assert put.code == Code.CHANGED, put
+    put = await ask(client, Code.PUT, "/t/c", b"4", content_format=0, if_match=[tag])
+    assert put.code == Code.PRECONDITION_FAILED, put
+    got = await ask(client, Code.GET, "/t/c", accept=0, size2=0)
+    assert (got.payload, got.opt.size2) == (b"3", 1) and 300 < got.opt.max_age <= 600, got
+    assert (await ask(client, Code.GET, "/t/c", accept=50)).code == Code.NOT_ACCEPTABLE
+    refused = await ask(client, Code.PUT, "/t/c", b"5", size1=2_000_000)
+    assert (refused.code, refused.opt.size1) == (Code.REQUEST_ENTITY_TOO_LARGE, 1 << 20), refused
+    refused = await ask(client, Code.GET, "/t/c", proxy_scheme="coap")
+    assert refused.code == Code.PROXYING_NOT_SUPPORTED, refused
+    await client.shutdown()
+
+
+async def crowded():
+    """More bodies at a time than one peer may send are refused with a time to wait; Request-Tag tells them apart."""
+    client = await context()
+
+    async def begin(number):
+        message = aiocoap.Message(code=Code.PUT, uri=BASE + "/t/crowd", payload=bytes(64))
+        message.opt.block1, message.opt.request_tag = (0, True, 2), [bytes([number])]
+        request = client.request(message, handle_blockwise=False)
+        return await asyncio.wait_for(request.response, 20)
+
+    codes = [(await begin(number)).code for number in range(2)]
+    assert codes == [Code.CONTINUE] * 2, codes
+    refused = await begin(2)
+    assert (refused.code, refused.opt.max_age) == (Code.TOO_MANY_REQUESTS, 5), refused
+    assert (await begin(1)).code == Code.CONTINUE
+    await client.shutdown()
+
+
+async def stream():
+    """In stream mode an observer gets every message, however fast they come."""
+    client = await context()
+    message = aiocoap.Message(code=Code.GET, uri=BASE + "/t/stream?mode=stream", observe=0)
+    request = client.request(message)
+    first = await asyncio.wait_for(request.response, 20)
+    assert first.code == Code.CONTENT, first
+    # Iterating would leave out what a newer one has overtaken.
+    got, complete = [], asyncio.Event()
+
+    def take(notification):
+        got.append(notification.payload)
+        if len(got) == 20:
+            complete.set()
+
+    request.observation.register_callback(take)
+    sent = [b"%d" % number for number in range(20)]
+    for payload in sent:
+        await ask(client, Code.POST, "/t/stream", payload, content_format=0)
+    await asyncio.wait_for(complete.wait(), 20)
+    assert got == sent, got
+    request.observation.cancel()
+    await client.shutdown()
+
+
 asyncio.run(globals()[sys.argv[2]]())
 print(f"{sys.argv[2]}: ok")

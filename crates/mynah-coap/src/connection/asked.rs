@@ -31,10 +31,12 @@ impl Asked {
         let mut asked = Self::default();
         let mut last = None;
         let mut one_of = None;
+        let mut has_location = false;
         for (number, value) in body.options.iter() {
             let is_repeated = last.replace(number) == Some(number);
             if !is_understood(number, value, is_repeated) {
-                if number.is_critical() {
+                let is_of_location = has_location && OptionNumber::LOCATION_RESERVED.contains(&number);
+                if number.is_critical() || is_of_location {
                     return Err(Refusal::Option(number));
                 }
                 continue;
@@ -60,6 +62,7 @@ impl Asked {
                 OptionNumber::SIZE1 => asked.size1 = read_uint(value),
                 OptionNumber::SIZE2 => asked.wants_size = true,
                 OptionNumber::ECHO => asked.echo = tag(value),
+                OptionNumber::LOCATION_PATH | OptionNumber::LOCATION_QUERY => has_location = true,
                 _ => {}
             }
         }

@@ -240,6 +240,14 @@ impl ServerConnection {
         self.begin(now, (id, Purpose::Response), reply, out);
     }
 
+    /// How many answers wait because the peer has not acknowledged those before them: they are requests that are worked on.
+    pub(super) fn answers_waiting(&self) -> usize {
+        match &self.link {
+            Link::Datagram(link) => link.transmissions.waiting(),
+            Link::Reliable(_) => 0,
+        }
+    }
+
     /// Sends a confirmable message, and keeps it until it is acknowledged.
     pub(super) fn begin(
         &mut self,

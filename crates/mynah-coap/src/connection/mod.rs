@@ -129,8 +129,9 @@ impl ServerConnection {
     fn bodies(&mut self) -> &mut Bodies {
         let stack = &self.stack;
         self.bodies.get_or_insert_with(|| {
-            let uploads = Uploads::new(Arc::clone(&stack.budget), Arc::clone(&stack.counts));
-            Box::new(Bodies { uploads, downloads: Downloads::default() })
+            let uploads = Uploads::new(Arc::clone(&stack.uploads), Arc::clone(&stack.counts));
+            let downloads = Downloads::new(Arc::clone(&stack.downloads), Arc::clone(&stack.counts));
+            Box::new(Bodies { uploads, downloads })
         })
     }
 

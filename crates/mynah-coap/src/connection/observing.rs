@@ -12,10 +12,10 @@ use super::exchange::{Exchange, Work};
 use super::named::{Named, NamedRequest};
 use super::response::{Reply, Representation, Response, append_datagram};
 use super::{Link, ServerConnection, Todo};
-use crate::Refusal;
 use crate::flow::{Download, Kept, Mode, Observation, Pieces, Purpose};
 use crate::mapping::{Note, Selection, effective};
 use crate::wire::{Block, BlockSize, Code, Kind, MessageId, Token, content_format};
+use crate::{CoapConfig, Refusal};
 
 /// The first answer to who observes several topics: a map without entries.
 const EMPTY_MAP: &[u8] = &[0xa0];
@@ -257,8 +257,12 @@ impl ServerConnection {
             let Some(observation) = self.observations.by_number(number) else { continue };
             is_wanted = true;
             let waits = !observation.is_begun || observation.has_waiting();
-            if waits || !self.may_notify(now, number, &note) {
+            let is_too_much = self.is_too_much_for_stranger(note.pieces(true).len());
+            if waits || is_too_much || !self.may_notify(now, number, &note) {
                 self.let_wait(number, Kept::new(frame, retain, delivery));
+                if is_too_much {
+                    self.ask_whether_there(now, out);
+                }
             } else {
                 self.send_notification(now, number, &note, out);
             }
@@ -289,6 +293,21 @@ impl ServerConnection {
                 let has_room = !is_confirmable || link.transmissions.has_room(&self.stack.config);
                 has_room && !link.transmissions.notifies(number)
             }
+        }
+    }
+
+    /// Whether a notification of so many bytes is more than a peer gets that has not shown that its address is its own.
+    fn is_too_much_for_stranger(&self, len: usize) -> bool {
+        match &self.link {
+            Link::Datagram(link) => !link.is_verified && is_too_much(&self.stack.config, len),
+            Link::Reliable(_) => false,
+        }
+    }
+
+    /// Asks a stranger for a sign of life before it gets anything large: an answer shows that the address is its own.
+    fn ask_whether_there(&mut self, now: Instant, out: &mut Outbound) {
+        if matches!(&self.link, Link::Datagram(link) if link.transmissions.is_empty()) {
+            self.ping(now, out);
         }
     }
 
@@ -376,7 +395,8 @@ impl ServerConnection {
             response.size2 = u32::try_from(body.len()).ok();
             let content_type = core::str::from_utf8(media_type).unwrap_or_default().into();
             let content = note.content(is_selection);
-            let download = Download { key: key.into(), tag, format, content_type, content };
+            let download =
+                Download { key: key.into(), code: Code::CONTENT, tag, format, content_type, content };
             let max = usize::from(self.stack.config.downloads_max);
             self.bodies().downloads.keep(now, download, max);
         }
@@ -385,7 +405,13 @@ impl ServerConnection {
 
     /// What has taken the place of a notification that was not acknowledged, as a datagram under this number.
     pub(super) fn newer_notification(&mut self, now: Instant, number: u32, id: MessageId) -> Option<Vec<u8>> {
+        let is_stranger = self.is_too_much_for_stranger(usize::MAX);
+        let config = &self.stack.config;
         let observation = self.observations.by_number(number).filter(|o| o.mode == Mode::State)?;
+        if is_stranger && is_too_much(config, observation.next_bytes()) {
+            // It goes out when what is under way is acknowledged.
+            return None;
+        }
         let kept = observation.take_waiting()?;
         let note = Note::of_kept(&kept)?;
         if last_word(observation, &note).is_some() {
@@ -407,10 +433,12 @@ impl ServerConnection {
     pub(super) fn notify_waiting(&mut self, now: Instant, out: &mut Outbound) {
         loop {
             let (link, config) = (&self.link, &self.stack.config);
-            let may = |number: u32| match link {
+            let may = |observation: &Observation| match link {
                 Link::Reliable(_) => true,
                 Link::Datagram(link) => {
-                    link.transmissions.has_room(config) && !link.transmissions.notifies(number)
+                    link.transmissions.has_room(config)
+                        && !link.transmissions.notifies(observation.number)
+                        && (link.is_verified || !is_too_much(config, observation.next_bytes()))
                 }
             };
             let Some(number) = self.observations.next_waiting(may) else { return };
@@ -450,6 +478,13 @@ impl ServerConnection {
             }
         }
     }
+}
+
+/// Whether a notification with so many bytes of its own is more than a stranger gets; its head, token and options are allowed
+/// for.
+const fn is_too_much(config: &CoapConfig, len: usize) -> bool {
+    const HEAD_BYTES: usize = 40;
+    config.amplification_max > 0 && len > CoapConfig::UNVERIFIED_BYTES - HEAD_BYTES
 }
 
 /// Why an observation ends with a delivery: the topic's value is gone, or has another format than the first answer, which

@@ -35,7 +35,7 @@ impl ServerConnection {
         let receipt = if waits {
             self.begin_exchange(exchange, Work::Publish { method, is_new: false })
         } else {
-            self.respond(now, exchange, &published_response(exchange, method, false), out);
+            self.respond(now, exchange, &published_response(method, false), out);
             0
         };
         Ok(Some(command(publication, receipt, conditions)))
@@ -66,20 +66,19 @@ impl ServerConnection {
         let Work::Publish { method, is_new } = exchange.work else { return };
         match result {
             Ok(_) => {
-                self.respond(now, &exchange, &published_response(&exchange, method, is_new), out);
+                self.respond(now, &exchange, &published_response(method, is_new), out);
             }
             Err(reason) => self.refuse(now, &exchange, Refusal::Core(reason), out),
         }
     }
 }
 
-fn published_response(exchange: &Exchange, method: Code, is_new: bool) -> Response<'static> {
-    let code = match method {
+const fn published_response(method: Code, is_new: bool) -> Response<'static> {
+    Response::new(match method {
         Code::DELETE => Code::DELETED,
         Code::PUT if is_new => Code::CREATED,
         _ => Code::CHANGED,
-    };
-    Response { block1: exchange.asked.block1, ..Response::new(code) }
+    })
 }
 
 /// What is retained, and what has conditions, is judged and written in one step.

@@ -10,6 +10,9 @@ use crate::flow::Pieces;
 use crate::framing::{Transport, next_message, next_web_socket};
 use crate::wire::{Abort, Body, Code, Csm, Custody, Head, OptionNumber, OptionWriter};
 
+/// Bytes of the first message of a connection: what every end takes (section 5.3.1).
+const CSM_BYTES_MAX: usize = 1_152;
+
 /// What is known of the other end of a connection.
 #[derive(Debug)]
 pub(super) struct ReliableLink {
@@ -58,7 +61,9 @@ impl ServerConnection {
     ) -> Option<Step<'b>> {
         let Link::Reliable(link) = &mut self.link else { return None };
         let config = &self.stack.config;
-        let (bytes_max, token_max) = (config.message_bytes_max as usize, usize::from(config.token_bytes_max));
+        let token_max = usize::from(config.token_bytes_max);
+        // Who has not said its capabilities has nothing else to say, and that is short.
+        let bytes_max = if link.has_heard { config.message_bytes_max as usize } else { CSM_BYTES_MAX };
         let mut rest = *input;
         let read = match link.transport {
             Transport::WebSocket => next_web_socket(&mut rest, bytes_max, token_max),

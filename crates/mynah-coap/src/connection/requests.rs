@@ -83,7 +83,7 @@ impl ServerConnection {
         let resource = Resource::find(body.options, self.stack.config.compat)?;
         check_method(&resource, body.code)?;
         let config = &self.stack.config;
-        if self.exchanges.len() >= usize::from(config.exchanges_max) {
+        if self.exchanges.len() + self.answers_waiting() >= usize::from(config.exchanges_max) {
             return Err(Refusal::TooManyRequests);
         }
         let announced = exchange.asked.size1.map_or(0, |size| size as usize).max(body.payload.len());
@@ -177,8 +177,7 @@ impl ServerConnection {
         match uploads.take(now, upload_key(body), (block, body.payload), (&config, patience))? {
             Received::Whole(bytes) => Ok(Some(Some(bytes))),
             Received::More => {
-                let response = Response { block1: Some(block), ..Response::new(Code::CONTINUE) };
-                self.respond(now, exchange, &response, out);
+                self.respond(now, exchange, &Response::new(Code::CONTINUE), out);
                 Ok(None)
             }
         }
@@ -262,7 +261,7 @@ impl ServerConnection {
         if offset + bytes >= representation.body.len() {
             self.bodies().downloads.end(key);
         }
-        self.respond_with(now, exchange, &representation, (key, None), keep, out);
+        self.respond_with_code(now, exchange, (download.code, &representation), (key, None), keep, out);
         true
     }
 

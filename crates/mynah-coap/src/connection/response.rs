@@ -144,7 +144,6 @@ impl ServerConnection {
         let mut response = Response::new(refusal.code());
         response.payload = Pieces::one(text.as_bytes());
         response.max_age = refusal.has_wait().then_some(Refusal::WAIT_SECS);
-        response.block1 = exchange.asked.block1;
         if let Refusal::TooLarge(max) = refusal {
             response.size1 = Some(max);
         }
@@ -169,6 +168,8 @@ impl ServerConnection {
             }
             return true;
         }
+        // Whatever is said to a block of a request names that block (RFC 7959, section 2.3).
+        let response = &Response { block1: exchange.asked.block1, ..*response };
         let options = response.options();
         let len = 4 + exchange.token.as_bytes().len() + options.as_slice().len() + 1 + response.payload.len();
         if response.code.is_success() && self.amplifies(len, exchange.asked.request_bytes) {
@@ -232,19 +233,19 @@ impl ServerConnection {
             return false;
         };
         (response.code, response.observe) = (code, observe);
-        response.block1 = exchange.asked.block1;
-        if let Some(block) = response.block2 {
-            let tag = representation.tag.unwrap_or_else(|| representation.body.tag());
-            response.etag = Some(tag);
-            if block.more && block.number == 0 {
-                let format = representation.format.unwrap_or(crate::mapping::NO_FORMAT);
-                let content_type = core::str::from_utf8(representation.media_type).unwrap_or_default().into();
-                let download = Download { key: key.into(), tag, format, content_type, content: keep() };
-                let max = usize::from(self.stack.config.downloads_max);
-                self.bodies().downloads.keep(now, download, max);
-            }
+        let Some(block) = response.block2 else { return self.respond(now, exchange, &response, out) };
+        let tag = representation.tag.unwrap_or_else(|| representation.body.tag());
+        response.etag = Some(tag);
+        let is_given = self.respond(now, exchange, &response, out);
+        // Nothing is kept for a stranger who gets nothing yet.
+        if is_given && block.more && block.number == 0 {
+            let format = representation.format.unwrap_or(crate::mapping::NO_FORMAT);
+            let content_type = core::str::from_utf8(representation.media_type).unwrap_or_default().into();
+            let download = Download { key: key.into(), code, tag, format, content_type, content: keep() };
+            let max = usize::from(self.stack.config.downloads_max);
+            self.bodies().downloads.keep(now, download, max);
         }
-        self.respond(now, exchange, &response, out)
+        is_given
     }
 
     /// Answers with a value; with its tag only if the client has it. False if the answer became a refusal.

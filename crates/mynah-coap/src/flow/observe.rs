@@ -31,6 +31,11 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
+    /// What the notification has at most beside a head, a token and options.
+    fn len(&self) -> usize {
+        self.head.len() + self.tail.as_ref().map_or(0, |(_, range)| range.len())
+    }
+
     pub(crate) fn new(frame: &Frame, retain: bool, delivery: Option<DeliveryId>) -> Self {
         let tail = frame.body().map(|(message, range)| (message.clone(), range));
         Self { head: frame.head.clone(), tail, retain, delivery }
@@ -104,6 +109,11 @@ impl Observation {
     pub(crate) fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
+
+    /// Bytes of what waits the longest, at most.
+    pub(crate) fn next_bytes(&self) -> usize {
+        self.waiting.front().map_or(0, Kept::len)
+    }
 }
 
 /// All observations of a peer.
@@ -171,12 +181,12 @@ impl Observations {
     }
 
     /// The next observation that has something waiting and may be notified, in turn.
-    pub(crate) fn next_waiting(&mut self, may: impl Fn(u32) -> bool) -> Option<u32> {
+    pub(crate) fn next_waiting(&mut self, may: impl Fn(&Observation) -> bool) -> Option<u32> {
         let len = self.all.len();
         let start = self.turn % len.max(1);
         let found = (0..len).map(|step| (start + step) % len).find(|at| {
             let observation = &self.all[*at];
-            observation.is_begun && observation.has_waiting() && may(observation.number)
+            observation.is_begun && observation.has_waiting() && may(observation)
         })?;
         self.turn = found + 1;
         Some(self.all[found].number)
@@ -235,7 +245,7 @@ mod tests {
             all.add(observation);
         }
         let mut order = Vec::new();
-        while let Some(number) = all.next_waiting(|number| number != 2) {
+        while let Some(number) = all.next_waiting(|observation| observation.number != 2) {
             order.push(number);
             all.by_number(number).unwrap().take_waiting();
         }

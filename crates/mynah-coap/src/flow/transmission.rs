@@ -100,6 +100,11 @@ impl Transmissions {
         self.waiting.push_back(datagram);
     }
 
+    /// How many answers wait until they may be sent.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// An answer that may be sent now.
     pub(crate) fn take_waiting(&mut self, config: &CoapConfig) -> Option<Vec<u8>> {
         if self.has_room(config) { self.waiting.pop_front() } else { None }

@@ -86,6 +86,10 @@ options! {
 }
 
 impl OptionNumber {
+    /// What may once be a part of a location: whoever does not know one of them does not understand the others (section
+    /// 5.10.7).
+    pub const LOCATION_RESERVED: [Self; 4] = [Self(128), Self(132), Self(136), Self(140)];
+
     /// Whether an endpoint that does not know it may not go on (section 5.4.1).
     #[must_use]
     pub const fn is_critical(self) -> bool {

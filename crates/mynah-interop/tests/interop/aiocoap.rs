@@ -9,7 +9,7 @@ use crate::transports::tls;
 
 on_one_and_two_workers!(over_udp, over_tcp, over_tls, by_websocket, by_websocket_at_a_listener_of_mqtt);
 
-const SCENARIOS: [&str; 4] = ["values", "large", "observe", "fetch"];
+const SCENARIOS: [&str; 7] = ["values", "large", "observe", "fetch", "conditions", "crowded", "stream"];
 
 /// Plays the scenarios at a listener with these keys.
 #[track_caller]

@@ -7,6 +7,7 @@ mod amqp;
 mod amqp_crossings;
 mod bridge;
 mod coap;
+mod coap_features;
 mod coap_multicast;
 mod crossing;
 mod curl;

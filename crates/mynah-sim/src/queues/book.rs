@@ -109,7 +109,8 @@ impl Book {
         if queue == DEAD {
             return self.take_dead(place, payload, redelivered);
         }
-        let id = self.ledger.take(place, Taken { queue: QUEUES[queue], payload, redelivered })?;
+        let run = self.ledger.run();
+        let id = self.ledger.take(place, Taken { queue: QUEUES[queue], payload, redelivered, run })?;
         if let Some(rejected) = self.rejected.get_mut(&id) {
             rejected.is_accounted_for = true;
         }
